@@ -1,0 +1,54 @@
+/// What is wrong with a file: where, what was needed, what stands there.
+///
+/// Every reader throws this type and nothing else, so a command can print one line (`description`)
+/// or one JSON object (the fields) for any fault in any format.
+public struct FormatError: Error, Hashable, Sendable, CustomStringConvertible {
+  /// Path of the file as the user gave it or as it was found.
+  public var path: String
+  /// Name of the tensor (or other entry) concerned, as it stands in the file.
+  public var tensor: String?
+  /// Position in the file, in bytes from its start.
+  public var offset: UInt64?
+  /// What the format, the config or the file system asks for.
+  public var expected: String
+  /// What was there instead.
+  public var found: String
+
+  public init(
+    path: String, tensor: String? = nil, offset: UInt64? = nil, expected: String, found: String
+  ) {
+    self.path = path
+    self.tensor = tensor
+    self.offset = offset
+    self.expected = expected
+    self.found = found
+  }
+
+  /// `FILE: tensor 'NAME': byte N: expected E, found F`, parts that are unknown left out.
+  public var description: String {
+    var text = printable(path)
+    if let tensor { text += ": tensor '\(printable(tensor))'" }
+    if let offset { text += ": byte \(offset)" }
+    return text + ": expected \(printable(expected)), found \(printable(found))"
+  }
+}
+
+/// `text` with control characters (C0, DEL, C1, bidirectional overrides) written as `\u{…}`, so that a
+/// name out of a file cannot drive the terminal it is shown on; cut at `limit` characters.
+public func printable(_ text: String, limit: Int = 400) -> String {
+  var out = ""
+  var count = 0
+  for scalar in text.unicodeScalars {
+    if count == limit {
+      out += "…"
+      break
+    }
+    count += 1
+    switch scalar.value {
+    case 0..<0x20, 0x7F..<0xA0, 0x200E, 0x200F, 0x202A...0x202E, 0x2028, 0x2029, 0x2066...0x2069:
+      out += "\\u{\(String(scalar.value, radix: 16))}"
+    default: out.unicodeScalars.append(scalar)
+    }
+  }
+  return out
+}
