@@ -1,0 +1,91 @@
+import Models
+import Tensors
+
+/// A file format: how to recognize, read and write models in it.
+public struct Format: Sendable {
+  /// Name on the command line.
+  public let name: String
+  /// One line for help texts.
+  public let summary: String
+  /// Whether a path, which exists or names a cached model, looks like this format.
+  let recognizes: @Sendable (_ path: String) -> Bool
+  let read: @Sendable (_ path: String, _ options: ReadOptions) throws(FormatError) -> Model
+  /// Why the format cannot hold an encoding; nil when it can.
+  let refusal: @Sendable (Encoding) -> String?
+  let write: @Sendable (Model, _ path: String, WriteOptions) async throws(FormatError) -> Written
+
+  /// Every format, one line each; the last one takes what the others do not recognize.
+  public static let all: [Format] = [
+    .ingot,
+    .safeTensors,
+  ]
+
+  /// The format of that name; nil when there is none.
+  public static func named(_ name: String) -> Format? { all.first { $0.name == name } }
+
+  /// The format of what stands at `path`.
+  public static func of(_ path: String) -> Format { all.first { $0.recognizes(path) } ?? .safeTensors }
+}
+
+public struct ReadOptions: Sendable {
+  /// Copy tensors that the family does not know instead of refusing them.
+  public var keepUnknown = false
+
+  public init(keepUnknown: Bool = false) { self.keepUnknown = keepUnknown }
+}
+
+public struct WriteOptions: Sendable {
+  /// Replace what stands at the output path.
+  public var force = false
+  /// Largest file to write, in bytes; nil for one file.
+  public var splitSize: Int?
+  /// Tensors worked on at once.
+  public var workers = 1
+  /// Called after each chunk with the bytes it took in the output; from any task.
+  public var progress: (@Sendable (Int) -> Void)?
+  /// Also record SHA-256 of the source's weight files.
+  public var hashSource = true
+  /// What the artifact's provenance says of how it was made, beside the source: recipe, tool version.
+  public var provenance: JSONObject = [:]
+
+  public init() {}
+}
+
+/// What a writer wrote.
+public struct Written: Sendable {
+  public var files: [String]
+  public var bytes: Int
+}
+
+extension Model {
+  /// Reads the model at `path`, in whatever format it is.
+  ///
+  /// - Throws: FormatError for the first fault.
+  public static func read(_ path: String, _ options: ReadOptions = .init()) throws(FormatError) -> Model {
+    try Format.of(path).read(path, options)
+  }
+
+  /// Writes the model to `path` in a format that can hold every one of its encodings.
+  ///
+  /// Nothing is written when one does not fit; the output appears under its name when it is complete.
+  /// - Throws: FormatError naming the tensor that does not fit, or what failed.
+  public func write(_ path: String, as format: Format, _ options: WriteOptions) async throws(FormatError)
+    -> Written
+  {
+    for tensor in tensors {
+      if let reason = format.refusal(tensor.encoding) {
+        throw FormatError(
+          path: path, tensor: tensor.name, expected: "an encoding that \(format.name) holds",
+          found: "\(tensor.encoding): \(reason)")
+      }
+    }
+    if Folder.kind(path) != .nothing && !options.force {
+      throw FormatError(path: path, expected: "a new path (--force replaces)", found: "something there already")
+    }
+    let parent = Folder.parent(of: path)
+    guard Folder.kind(parent) == .folder else {
+      throw FormatError(path: parent, expected: "a folder to write into", found: "none")
+    }
+    return try await format.write(self, path, options)
+  }
+}

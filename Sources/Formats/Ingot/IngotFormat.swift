@@ -1,0 +1,17 @@
+import Models
+import Tensors
+
+extension Format {
+  /// Our own artifact: one file or numbered parts, every encoding, side files inside.
+  public static let ingot = Format(
+    name: "ingot",
+    summary: "memory-mappable artifact with any encoding per expert; see formats/ingot/SPEC.md",
+    recognizes: { path in path.hasSuffix(".ingot") },
+    read: { path, options throws(FormatError) in
+      try IngotFile(path).model(path: path, keepUnknown: options.keepUnknown)
+    },
+    refusal: { _ in nil },
+    write: { model, path, options async throws(FormatError) in
+      try await IngotWriter(model: model, path: path, options: options).write()
+    })
+}

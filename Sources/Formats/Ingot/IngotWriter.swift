@@ -1,0 +1,173 @@
+import Kernels
+import Models
+import Tensors
+
+/// Lays an artifact out and writes it.
+struct IngotWriter {
+  let model: Model
+  let path: String
+  let options: WriteOptions
+
+  /// The layout of a whole artifact: known before a weight is read.
+  struct Layout {
+    var directory: IngotDirectory
+    /// Stored bytes of each side file, in the directory's order.
+    var files: [Bytes]
+    var directoryLength: Int
+    /// Bytes of each part.
+    var sizes: [Int]
+  }
+
+  /// Places side files, then run after run: first the tensors of the whole model, then layer by layer those
+  /// that no expert owns and each expert's.
+  ///
+  /// - Parameter provenance: what is known of the source now; only its length matters, and only for part 1.
+  func layout(provenance: JSON) throws(FormatError) -> Layout {
+    let content = [(SideFile(name: "ingot-provenance.json", bytes: Bytes(Array(provenance.text().utf8))), IngotLayout.FileKind.provenance)]
+      + model.sideFiles.filter { $0.name != "ingot-provenance.json" }.map { ($0, .sideFile) }
+    var records: [IngotFileRecord] = []
+    var files: [Bytes] = []
+    for (file, kind) in content {
+      // The provenance ends with hashes that are known last: stored plain, its length is known first.
+      let frame = kind == .sideFile ? Zstd.compress(file.bytes) : []
+      let smaller = kind == .sideFile && frame.count < file.bytes.count
+      let stored = smaller ? Bytes(frame) : file.bytes
+      files.append(stored)
+      records.append(
+        IngotFileRecord(
+          name: file.name, kind: kind, compressed: smaller, offset: 0, storedLength: stored.count,
+          rawLength: file.bytes.count, checksum: XXH3.hash(stored.span)))
+    }
+    var tensors = model.tensors.map { tensor in
+      let planes = tensor.encoding.planes(tensor.shape)!
+      return IngotTensorRecord(
+        name: tensor.name, role: tensor.role, encoding: tensor.encoding, shape: tensor.shape, part: 0, offset: 0,
+        length: IngotLayout.planeOffsets(planes).length, checksums: planes.map { _ in 0 })
+    }
+    for tensor in tensors where tensor.shape.count > IngotLayout.rankLimit {
+      throw FormatError(
+        path: path, tensor: tensor.name, expected: "at most \(IngotLayout.rankLimit) extents",
+        found: "\(tensor.shape)")
+    }
+    let length = IngotDirectory(tensors: tensors, files: records).encodedLength
+    var end = IngotLayout.headerSize + length
+    for index in records.indices {
+      records[index].offset = IngotLayout.align(end, to: IngotLayout.planeAlignment)
+      end = records[index].offset + records[index].storedLength
+    }
+    var sizes: [Int] = []
+    for run in IngotWriter.runs(tensors) {
+      let runLength = run.reduce(0) {
+        IngotLayout.align($0, to: IngotLayout.planeAlignment) + tensors[$1].length
+      }
+      var start = IngotLayout.align(end, to: IngotLayout.runAlignment)
+      if let limit = options.splitSize, start + runLength > limit {
+        sizes.append(end)
+        start = IngotLayout.runAlignment
+        guard start + runLength <= limit else {
+          throw FormatError(
+            path: path, tensor: tensors[run[0]].name, expected: "a split size of at least \(start + runLength) bytes",
+            found: "\(limit)")
+        }
+      }
+      end = start
+      for index in run {
+        tensors[index].part = sizes.count
+        tensors[index].offset = IngotLayout.align(end, to: IngotLayout.planeAlignment)
+        end = tensors[index].offset + tensors[index].length
+      }
+    }
+    sizes.append(end)
+    guard sizes.count <= IngotLayout.partLimit else {
+      throw FormatError(
+        path: path, expected: "at most \(IngotLayout.partLimit) parts", found: "\(sizes.count) by --split-size")
+    }
+    return Layout(
+      directory: IngotDirectory(tensors: tensors, files: records), files: files, directoryLength: length,
+      sizes: sizes)
+  }
+
+  /// Indices of tensors that lie together: one expert's, or those of a layer or of the model that no expert owns.
+  static func runs(_ tensors: [IngotTensorRecord]) -> [[Int]] {
+    var runs: [[Int]] = []
+    var previous: (Int?, Int?)?
+    for (index, tensor) in tensors.enumerated() {
+      let key = (tensor.role.layer, tensor.role.expert)
+      // Tensors of the whole model (embedding, head) are large: each is a run of its own.
+      if let previous, previous == key, key.0 != nil { runs[runs.count - 1].append(index) } else { runs.append([index]) }
+      previous = key
+    }
+    return runs
+  }
+
+  /// Bytes of the whole artifact, headers, directory and side files included.
+  func plannedBytes() throws(FormatError) -> Int {
+    try layout(provenance: Provenance.of(model, options, hashes: nil)).sizes.reduce(0, +)
+  }
+
+  func write() async throws(FormatError) -> Written {
+    var layout = try layout(provenance: Provenance.of(model, options, hashes: nil))
+    let paths = IngotWriter.paths(path, parts: layout.sizes.count)
+    for other in paths where other != path && Folder.kind(other) != .nothing && !options.force {
+      throw FormatError(path: other, expected: "a new path (--force replaces)", found: "something there already")
+    }
+    try Output.requireRoom(layout.sizes.reduce(0, +), path)
+    var outputs: [Output] = []
+    do {
+      var files: [File] = []
+      for (path, size) in zip(paths, layout.sizes) {
+        let output = try Output(path, force: options.force)
+        files.append(try output.file(size: size))
+        outputs.append(output)
+      }
+      async let hashes = Provenance.sourceHashes(model, options)
+      try await fillPayload(&layout, files)
+      let provenance = Bytes(Array(Provenance.of(model, options, hashes: try await hashes).text().utf8))
+      precondition(provenance.count == layout.files[0].count, "hashes keep the provenance's length")
+      layout.files[0] = provenance
+      layout.directory.files[0].checksum = XXH3.hash(provenance.span)
+      try writeFront(layout, files)
+      for (output, file) in zip(outputs, files) { try output.commit(file) }
+    } catch {
+      for output in outputs { output.discard() }
+      throw error
+    }
+    return Written(files: paths, bytes: layout.sizes.reduce(0, +))
+  }
+
+  /// Names of the parts: `path` itself, or numbered ones beside it.
+  static func paths(_ path: String, parts: Int) -> [String] {
+    guard parts > 1 else { return [path] }
+    let stem = path.hasSuffix(".ingot") ? String(path.dropLast(6)) : path
+    return (0..<parts).map { stem + IngotFile.partSuffix($0, of: parts) }
+  }
+
+  /// Writes every tensor to its place and enters the checksums in the directory.
+  private func fillPayload(_ layout: inout Layout, _ files: [File]) async throws(FormatError) {
+    let records = layout.directory.tensors
+    let placements = zip(model.tensors, records).map { tensor, record in
+      let offsets = IngotLayout.planeOffsets(tensor.encoding.planes(tensor.shape)!).offsets
+      return Placement(tensor: tensor, planes: offsets.map { (files[record.part], record.offset + $0) })
+    }
+    let sums = try await fill(placements, options)
+    for (index, sum) in sums.enumerated() { layout.directory.tensors[index].checksums = sum }
+  }
+
+  /// Writes side files, directory and headers: last, so an interrupted file never looks like an artifact.
+  private func writeFront(_ layout: Layout, _ files: [File]) throws(FormatError) {
+    for (record, bytes) in zip(layout.directory.files, layout.files) {
+      try files[0].write(bytes.span, at: record.offset)
+    }
+    let directory = layout.directory.encoded()
+    precondition(directory.count == layout.directoryLength)
+    try files[0].write(directory.span.bytes, at: IngotLayout.headerSize)
+    let sum = XXH3.hash(directory)
+    for (part, size) in layout.sizes.enumerated() {
+      let header = IngotHeader(
+        part: part, parts: layout.sizes.count, fileLength: size,
+        directoryOffset: part == 0 ? IngotLayout.headerSize : 0, directoryLength: part == 0 ? directory.count : 0,
+        directoryChecksum: sum)
+      try files[part].write(header.encoded().span.bytes, at: 0)
+    }
+  }
+}

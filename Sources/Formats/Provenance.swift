@@ -1,0 +1,47 @@
+import Kernels
+import Models
+import Tensors
+
+/// Where an artifact came from: source files with their hashes, recipe, tool version. Nothing in it
+/// depends on the machine, the time or the number of workers, and its length is known before a weight is read.
+enum Provenance {
+  /// The record of a model that is about to be written.
+  ///
+  /// - Parameter hashes: SHA-256 of the weight files in hexadecimal; nil while they are not known, which gives
+  ///   the same length.
+  static func of(_ model: Model, _ options: WriteOptions, hashes: [String]?) -> JSON {
+    var files: [JSON] = []
+    for (index, path) in model.weightFiles.enumerated() {
+      var entry: JSONObject = ["name": .string(Folder.name(of: path))]
+      if let size = try? File(reading: path).size() { entry["bytes"] = JSON(size) }
+      if options.hashSource { entry["sha256"] = .string(hashes?[index] ?? String(repeating: "0", count: 64)) }
+      files.append(.object(entry))
+    }
+    var source: JSONObject = [
+      "name": .string(Folder.name(of: model.path)), "format": .string(model.format), "files": .array(files),
+    ]
+    if let earlier = model.provenance { source["provenance"] = earlier }
+    var record = options.provenance
+    record["source"] = .object(source)
+    return .object(record)
+  }
+
+  /// SHA-256 of each weight file, read once from front to back.
+  static func sourceHashes(_ model: Model, _ options: WriteOptions) async throws(FormatError) -> [String] {
+    guard options.hashSource else { return [] }
+    var hashes: [String] = []
+    for path in model.weightFiles {
+      let bytes = try Bytes.mapping(path)
+      var hash = SHA256()
+      let step = 1 << 24
+      for start in stride(from: 0, to: bytes.count, by: step) {
+        guard !Task.isCancelled else { return [] }
+        let chunk = bytes[start..<min(start + step, bytes.count)]
+        hash.update(chunk.span)
+        chunk.release()
+      }
+      hashes.append(hash.hexDigest())
+    }
+    return hashes
+  }
+}

@@ -1,0 +1,35 @@
+import CZstd
+import Tensors
+
+/// Zstandard frames of whole files. The one place of this target that passes pointers to C.
+enum Zstd {
+  /// One frame of `bytes` at level 12, its content size stated.
+  static func compress(_ bytes: Bytes) -> [UInt8] {
+    var out = [UInt8](repeating: 0, count: ZSTD_compressBound(bytes.count))
+    let size = bytes.span.withUnsafeBytes { source in
+      unsafe out.withUnsafeMutableBytes { target in
+        unsafe ZSTD_compress(target.baseAddress, target.count, source.baseAddress, source.count, 12)
+      }
+    }
+    precondition(ZSTD_isError(size) == 0, "zstd has room for its own bound")
+    out.removeLast(out.count - size)
+    return out
+  }
+
+  /// The content of one frame.
+  ///
+  /// - Parameter size: bytes of the content, as stated and bounded by the caller.
+  /// - Returns: nil when the frame is broken or its content has another size.
+  static func decompress(_ frame: Bytes, size: Int) -> Bytes? {
+    var good = false
+    let bytes = Bytes(count: size) { output in
+      let got = frame.span.withUnsafeBytes { source in
+        unsafe output.withUnsafeMutableBytes { target in
+          unsafe ZSTD_decompress(target.baseAddress, target.count, source.baseAddress, source.count)
+        }
+      }
+      good = ZSTD_isError(got) == 0 && got == size
+    }
+    return good ? bytes : nil
+  }
+}

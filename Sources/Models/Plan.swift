@@ -1,0 +1,66 @@
+import Tensors
+
+/// What becomes of each tensor: role → encoding and quantizer. Made from a recipe, or read from a file.
+public struct Plan: Sendable {
+  /// What one tensor becomes.
+  public struct Assignment: Hashable, Sendable {
+    public var encoding: Encoding
+    /// Name of the quantizer that chooses the codes; nil when the tensor is carried through bit for bit.
+    public var quantizer: String?
+
+    public init(encoding: Encoding, quantizer: String?) {
+      self.encoding = encoding
+      self.quantizer = quantizer
+    }
+  }
+
+  /// Name of the recipe.
+  public var name: String
+  public var assignments: [Role: Assignment]
+
+  public init(name: String, assignments: [Role: Assignment]) {
+    self.name = name
+    self.assignments = assignments
+  }
+
+  /// One line of a plan's table: tensors of one part that share encoding and quantizer.
+  public struct Row: Sendable {
+    public var part: Role.Part
+    public var assignment: Assignment
+    public var tensors: Int
+    public var parameters: Int
+    public var bytes: Int
+  }
+
+  /// The table of the plan for a model, in the order of the forward pass.
+  public func rows(_ model: Model) -> [Row] {
+    struct Key: Hashable {
+      var part: Role.Part
+      var assignment: Assignment
+    }
+    var rows: [Row] = []
+    var places: [Key: Int] = [:]
+    for tensor in model.tensors {
+      guard let assignment = assignments[tensor.role], let bytes = assignment.encoding.bytes(tensor.shape) else {
+        continue
+      }
+      let key = Key(part: tensor.role.part, assignment: assignment)
+      let place = places[key] ?? rows.count
+      if place == rows.count {
+        places[key] = place
+        rows.append(Row(part: key.part, assignment: assignment, tensors: 0, parameters: 0, bytes: 0))
+      }
+      rows[place].tensors += 1
+      rows[place].parameters += tensor.count
+      rows[place].bytes += bytes
+    }
+    return rows
+  }
+}
+
+/// How much each input column of a linear layer matters: mean squared activation, by role, from calibration.
+public struct Importance: Sendable {
+  public var columns: [Role: [Float]]
+
+  public init(columns: [Role: [Float]] = [:]) { self.columns = columns }
+}

@@ -1,0 +1,95 @@
+import Kernels
+import Models
+import Tensors
+
+/// What the user allows and wants to hear of while a model is quantized.
+public struct QuantizationOptions: Sendable {
+  /// Replace NaN and infinities of the source by 0 instead of stopping.
+  public var allowNonfinite = false
+  /// Hears of every chunk of a tensor in which values were replaced: the tensor and how many. From any task.
+  public var replaced: (@Sendable (Tensor, Int) -> Void)?
+  public var importance = Importance()
+
+  public init() {}
+}
+
+extension Model {
+  /// The model with every tensor as the plan says. Nothing is computed until a tensor's planes are asked for.
+  ///
+  /// - Throws: FormatError when the plan leaves a tensor out or a quantizer cannot fill an encoding.
+  public func quantized(by plan: Plan, _ options: QuantizationOptions = .init()) throws(FormatError) -> Model {
+    try mapTensors { tensor throws(FormatError) in
+      guard let assignment = plan.assignments[tensor.role] else {
+        throw tensor.error("an assignment in plan '\(plan.name)'", found: "none")
+      }
+      guard let name = assignment.quantizer else {
+        guard assignment.encoding == tensor.encoding else {
+          throw tensor.error("a quantizer from \(tensor.encoding) to \(assignment.encoding)", found: "none")
+        }
+        return tensor.isFloat ? checked(tensor, options) : tensor
+      }
+      guard let quantizer = Quantizer(rawValue: name),
+        Quantizer.filling(assignment.encoding).contains(quantizer), tensor.encoding.isDecodable
+      else {
+        throw tensor.error("a quantizer from \(tensor.encoding) to \(assignment.encoding)", found: "'\(name)'")
+      }
+      return quantized(tensor, assignment.encoding, quantizer, options)
+    }
+  }
+
+  /// A tensor whose planes are computed from `source` range by range.
+  private func quantized(
+    _ source: Tensor, _ encoding: Encoding, _ quantizer: Quantizer, _ options: QuantizationOptions
+  ) -> Tensor {
+    let importance = options.importance.columns[source.role]
+    return Tensor(
+      name: source.name, role: source.role, shape: source.shape, encoding: encoding, path: source.path,
+      offset: source.offset, rowStep: max(source.rowStep, encoding.rowStep)
+    ) { rows throws(FormatError) in
+      let values = try source.finiteFloats(rows, options)
+      return quantizer.planes(
+        values, rows: rows.count, columns: source.columns, importance: importance, encoding: encoding)
+    }
+  }
+
+  /// A tensor carried through bit for bit, its values looked at on the way.
+  private func checked(_ source: Tensor, _ options: QuantizationOptions) -> Tensor {
+    Tensor(
+      name: source.name, role: source.role, shape: source.shape, encoding: source.encoding, path: source.path,
+      offset: source.offset, rowStep: source.rowStep
+    ) { rows throws(FormatError) in
+      if !options.allowNonfinite { _ = try source.finiteFloats(rows, options) }
+      return try source.planes(rows: rows)
+    }
+  }
+}
+
+extension Tensor {
+  /// Whether its values take part in the forward pass as real numbers.
+  var isFloat: Bool { encoding.isDecodable }
+
+  /// Values of rows in F32, all finite.
+  ///
+  /// - Throws: FormatError naming tensor, expert and element for NaN or an infinity, unless that is allowed: then
+  ///   they become 0.
+  func finiteFloats(_ rows: Range<Int>, _ options: QuantizationOptions) throws(FormatError) -> [Float] {
+    let planes = try planes(rows: rows)
+    var values = [Float](repeating: 0, count: rows.count * columns)
+    var span = values.mutableSpan
+    encoding.decode(planes, rows: rows.count, columns: columns, into: &span)
+    for plane in planes { plane.release() }
+    guard let index = firstNonFinite(values.span) else { return values }
+    guard options.allowNonfinite else {
+      let element = "[\(rows.lowerBound + index / columns), \(index % columns)]"
+      throw error(
+        "finite values (--allow-nonfinite replaces others by 0)", found: "\(values[index]) at element \(element) of \(role)")
+    }
+    var count = 0
+    for index in values.indices where !values[index].isFinite {
+      values[index] = 0
+      count += 1
+    }
+    options.replaced?(self, count)
+    return values
+  }
+}

@@ -1,0 +1,89 @@
+import Models
+import Tensors
+
+/// Ordered rules over roles: what each tensor becomes. The first rule that matches a tensor decides; a tensor
+/// that no rule matches is carried through as it is.
+public struct Recipe: Sendable {
+  public var name: String
+  public var summary: String
+  public var rules: [Rule]
+  /// The YAML it was read from, for provenance.
+  public var source: String
+
+  /// One rule: which tensors, and what they become.
+  public struct Rule: Sendable {
+    /// Parts it is for; nil for every part that may be quantized.
+    public var parts: Set<Role.Part>?
+    /// Layers it is for; nil for all, and for tensors of the whole model.
+    public var layers: [ClosedRange<Int>]?
+    /// Experts it is for; nil for all, and for tensors that no expert owns.
+    public var experts: [ClosedRange<Int>]?
+    /// The encoding; nil to carry the tensor through bit for bit.
+    public var encoding: Encoding?
+    public var quantizer: Quantizer?
+    /// Line in the recipe, for messages.
+    public var line: Int
+
+    func matches(_ role: Role) -> Bool {
+      func holds(_ ranges: [ClosedRange<Int>]?, _ index: Int?) -> Bool {
+        guard let ranges else { return true }
+        guard let index else { return false }
+        return ranges.contains { $0.contains(index) }
+      }
+      return (parts?.contains(role.part) ?? true) && holds(layers, role.layer) && holds(experts, role.expert)
+    }
+  }
+
+  /// Names that stand for several parts in a recipe.
+  public static let groups: [(name: String, parts: Set<Role.Part>)] = [
+    ("attention", [.query, .key, .value, .attentionOutput]),
+    ("experts", [.gate, .up, .down]),
+    ("norms", [.attentionNorm, .feedForwardNorm, .finalNorm, .queryNorm, .keyNorm]),
+  ]
+
+  /// The plan of this recipe for a model.
+  ///
+  /// - Throws: FormatError when a rule decides over no tensor, would quantize a part that must stay exact, or asks
+  ///   for an encoding that does not fit a tensor.
+  public func plan(for model: Model) throws(FormatError) -> Plan {
+    var assignments = [Role: Plan.Assignment](minimumCapacity: model.tensors.count)
+    var used = [Int](repeating: 0, count: rules.count)
+    var matched = used
+    for tensor in model.tensors {
+      let exact = model.architecture.exactParts.contains(tensor.role.part)
+      var chosen = Plan.Assignment(encoding: tensor.encoding, quantizer: nil)
+      var decided = false
+      for (index, rule) in rules.enumerated() where rule.matches(tensor.role) {
+        if exact, let encoding = rule.encoding {
+          // A rule for all parts passes over the exact ones; one that names them asks for what must not be.
+          guard rule.parts != nil else { continue }
+          guard encoding == tensor.encoding else { throw refuse(rule, tensor, encoding) }
+        }
+        matched[index] += 1
+        if decided { continue }
+        decided = true
+        used[index] += 1
+        if let encoding = rule.encoding, encoding != tensor.encoding {
+          guard encoding.planes(tensor.shape) != nil, tensor.encoding.isDecodable else {
+            throw tensor.error("a tensor that \(encoding) fits (line \(rule.line) of recipe '\(name)')", found: "\(tensor.encoding) \(tensor.shape)")
+          }
+          let quantizer = rule.quantizer ?? Quantizer.filling(encoding)[0]
+          chosen = Plan.Assignment(encoding: encoding, quantizer: quantizer.rawValue)
+        }
+      }
+      assignments[tensor.role] = chosen
+    }
+    for (index, rule) in rules.enumerated() where used[index] == 0 {
+      throw FormatError(
+        path: "recipe '\(name)'", expected: "rule \(index + 1) (line \(rule.line)) to decide over a tensor",
+        found: matched[index] > 0 ? "\(matched[index]) matching tensors, all decided by rules before it" : "no tensor that it matches")
+    }
+    return Plan(name: name, assignments: assignments)
+  }
+
+  private func refuse(_ rule: Rule, _ tensor: Tensor, _ encoding: Encoding) -> FormatError {
+    tensor.error(
+      "\(tensor.role.part.rawValue) to stay exact: it decides the choice of experts or scales a whole layer",
+      found: "\(encoding) by line \(rule.line) of recipe '\(name)'")
+  }
+}

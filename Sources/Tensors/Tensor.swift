@@ -1,0 +1,93 @@
+/// One logical tensor: what it is for, its shape and encoding, and how to get its bytes. Nothing is
+/// read or computed before it is asked for.
+public struct Tensor: Sendable {
+  /// Gives the planes of a range of rows. The range begins at a multiple of `rowStep`.
+  public typealias Load = @Sendable (_ rows: Range<Int>) throws(FormatError) -> [Bytes]
+
+  /// Name in the checkpoint the model came from.
+  public var name: String
+  public var role: Role
+  public var shape: [Int]
+  public var encoding: Encoding
+  /// File the bytes come from, for messages.
+  public var path: String
+  /// Where its first byte stands there.
+  public var offset: UInt64
+  /// A range of rows to be loaded alone must begin at a multiple of this.
+  public let rowStep: Int
+  private let load: Load
+
+  /// - Parameter rowStep: the encoding's, or a multiple of it when `load` needs larger steps.
+  public init(
+    name: String, role: Role, shape: [Int], encoding: Encoding, path: String, offset: UInt64 = 0,
+    rowStep: Int? = nil, load: @escaping Load
+  ) {
+    precondition(Matrix(shape) != nil && encoding.planes(shape) != nil, "\(name): \(encoding) does not fit")
+    self.name = name
+    self.role = role
+    self.shape = shape
+    self.encoding = encoding
+    self.path = path
+    self.offset = offset
+    self.rowStep = rowStep ?? encoding.rowStep
+    self.load = load
+  }
+
+  /// A tensor whose planes lie in memory or in a mapping as they are.
+  public init(
+    name: String, role: Role, shape: [Int], encoding: Encoding, path: String, offset: UInt64 = 0,
+    planes: [Bytes]
+  ) {
+    let layout = encoding.planes(shape)!
+    precondition(layout.map(\.bytes) == planes.map(\.count), "\(name): planes do not have their sizes")
+    self.init(name: name, role: role, shape: shape, encoding: encoding, path: path, offset: offset) { rows in
+      zip(layout, planes).map { plane, bytes in bytes[plane.range(rows: rows)] }
+    }
+  }
+
+  public var rows: Int { Matrix(shape)!.rows }
+  public var columns: Int { Matrix(shape)!.columns }
+  public var count: Int { elementCount(shape)! }
+  /// Bytes of all planes.
+  public var bytes: Int { encoding.bytes(shape)! }
+
+  /// The planes, in the encoding's order, of all rows or of a range.
+  public func planes(rows range: Range<Int>? = nil) throws(FormatError) -> [Bytes] {
+    let range = range ?? 0..<rows
+    precondition(range.lowerBound % rowStep == 0 && range.upperBound <= rows)
+    return try load(range)
+  }
+
+  /// Decodes all rows or a range of them to F32 into `out` (rows, columns).
+  ///
+  /// - Throws: FormatError when the bytes cannot be had or the type has no values in F32.
+  public func decode(rows range: Range<Int>? = nil, into out: inout MutableSpan<Float>) throws(FormatError) {
+    guard encoding.isDecodable else {
+      throw error("values that can be decoded to F32", found: "\(encoding)")
+    }
+    let range = range ?? 0..<rows
+    encoding.decode(try planes(rows: range), rows: range.count, columns: columns, into: &out)
+  }
+
+  /// All values, or those of a range of rows, in F32: (rows, columns).
+  public func floats(rows range: Range<Int>? = nil) throws(FormatError) -> [Float] {
+    let range = range ?? 0..<rows
+    var values = [Float](repeating: 0, count: range.count * columns)
+    var span = values.mutableSpan
+    try decode(rows: range, into: &span)
+    return values
+  }
+
+  /// Ranges of rows that cover the tensor, each of at most `values` values where `rowStep`
+  /// allows it. They depend on shape and encoding only, never on the machine.
+  public func rowChunks(values: Int = 1 << 22) -> [Range<Int>] {
+    let step = rowStep
+    let fitting = max(values / max(columns, 1) / step * step, step)
+    return stride(from: 0, to: rows, by: fitting).map { $0..<min($0 + fitting, rows) }
+  }
+
+  /// An error about this tensor.
+  public func error(_ expected: String, found: String) -> FormatError {
+    FormatError(path: path, tensor: name, offset: offset, expected: expected, found: found)
+  }
+}
