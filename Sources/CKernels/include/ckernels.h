@@ -1,5 +1,136 @@
+// The C side of Kernels: bodies that need vector instructions or exact control of float arithmetic.
+// Sizes are checked by the Swift face; every pointer may be unaligned unless its type says otherwise,
+// and may be null where the count that goes with it is 0.
 #ifndef INGOT_CKERNELS_H
 #define INGOT_CKERNELS_H
+
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+// ---- instruction sets --------------------------------------------------------------------------------
+
+typedef enum {
+  INGOT_SCALAR = 0,
+  INGOT_AVX2 = 1,    // AVX2, F16C, BMI2
+  INGOT_AVX512 = 2,  // F, BW, DQ, VL, VBMI
+  INGOT_NEON = 3,
+} ingot_isa;
+
+bool ingot_isa_supported(ingot_isa isa);
+/// The fastest supported set, lowered to the one named by INGOT_ISA in the environment.
+ingot_isa ingot_isa_best(void);
+
+// ---- floats ------------------------------------------------------------------------------------------
+
+typedef enum {
+  INGOT_F32 = 0,
+  INGOT_F16 = 1,
+  INGOT_BF16 = 2,
+  INGOT_F8E4M3 = 3,  // OCP "fn": no infinities, 0x7F and 0xFF are NaN
+  INGOT_F8E5M2 = 4,
+} ingot_float;
+
+void ingot_decode(ingot_isa isa, ingot_float format, const void *source, float *out, size_t count);
+/// out[j] = float(source[j]) * scales[j / block], 8-bit formats only.
+void ingot_decode_block_scaled(
+    ingot_isa isa, ingot_float format, const void *source, const float *scales, size_t block, float *out,
+    size_t count);
+/// F32, F16 or BF16; round to nearest even, overflow to infinity, NaN to quiet NaN.
+void ingot_encode(ingot_isa isa, ingot_float format, const float *source, void *out, size_t count);
+/// Index of the first NaN or infinity, or `count`.
+size_t ingot_first_non_finite(ingot_isa isa, const float *values, size_t count);
+
+// ---- codes -------------------------------------------------------------------------------------------
+
+/// One LSB-first bit stream of `count` codes of `bits` (1…8) bits: (count * bits + 7) / 8 bytes.
+void ingot_pack(ingot_isa isa, unsigned bits, const uint8_t *codes, void *packed, size_t count);
+void ingot_unpack(ingot_isa isa, unsigned bits, const void *packed, uint8_t *codes, size_t count);
+
+/// One row of affine codes: out[j] = scales[g] * (code[j] - zero), g = j / group, zero being zeros[g] or
+/// `zero`; with biases, scales[g] * code[j] + biases[g], product and sum each rounded.
+typedef struct {
+  const uint8_t *packed;  // as ingot_pack writes it; with 8 bits one code per byte
+  unsigned bits;
+  size_t count, group;
+  const float *scales, *biases;  // biases or null
+  const uint8_t *zeros;          // or null
+  int zero;
+  float *out;
+} ingot_affine_row;
+
+void ingot_decode_affine(ingot_isa isa, const ingot_affine_row *row);
+
+// ---- quantizing --------------------------------------------------------------------------------------
+
+typedef enum { INGOT_SYMMETRIC = 0, INGOT_ZERO_POINT = 1, INGOT_BIAS = 2 } ingot_scheme;
+
+typedef struct {
+  const float *weights;     // (rows, columns)
+  const float *importance;  // (columns) or null
+  size_t rows, columns, group;
+  unsigned bits;  // 2…8
+  ingot_scheme scheme;
+  ingot_float storage;  // F32, F16 or BF16: type of scales and biases
+  bool search;
+  uint8_t *codes;   // (rows, columns)
+  uint8_t *scales;  // (rows, groups) of storage
+  uint8_t *zeros;   // (rows, groups), zero point scheme only
+  uint8_t *biases;  // (rows, groups) of storage, bias scheme only
+} ingot_quantize_job;
+
+void ingot_quantize(ingot_isa isa, const ingot_quantize_job *job);
+
+/// Sum of h (a - b)², each term and sum in F64, in 16 interleaved lanes and then a tree.
+double ingot_squared_error(ingot_isa isa, const float *a, const float *b, const float *h, size_t count);
+
+// ---- hashes ------------------------------------------------------------------------------------------
+
+typedef struct {
+  uint64_t lanes[8];
+  uint8_t buffer[1024];  // what is not accumulated yet; its last 64 bytes are those before it after a flush
+  uint64_t total;
+  uint32_t buffered;
+} ingot_xxh3;
+
+void ingot_xxh3_init(ingot_xxh3 *state);
+void ingot_xxh3_update(ingot_isa isa, ingot_xxh3 *state, const void *bytes, size_t count);
+uint64_t ingot_xxh3_digest(const ingot_xxh3 *state);
+uint64_t ingot_xxh3_hash(ingot_isa isa, const void *bytes, size_t count);
+
+typedef struct {
+  uint32_t words[8];
+  uint8_t buffer[64];
+  uint64_t total;
+} ingot_sha256;
+
+void ingot_sha256_init(ingot_sha256 *state);
+/// `accelerated`: use the processor's SHA instructions where it has them.
+void ingot_sha256_update(ingot_sha256 *state, const void *bytes, size_t count, bool accelerated);
+void ingot_sha256_digest(const ingot_sha256 *state, uint8_t digest[32]);
+
+// ---- forward pass ------------------------------------------------------------------------------------
+
+/// out[j] = x[j] / sqrt(mean(x²) + eps) * weight[j]; the mean in F64.
+void ingot_rms_norm(const float *x, const float *weight, float eps, float *out, size_t count);
+/// gate[j] = gate[j] / (1 + exp(-gate[j])) * up[j]
+void ingot_silu_multiply(float *gate, const float *up, size_t count);
+/// In place; the sum in F64.
+void ingot_softmax(float *row, size_t count);
+/// y[j] += s * x[j]
+void ingot_add_scaled(float *y, const float *x, float s, size_t count);
+/// Products and sum in F64, 16 lanes.
+double ingot_dot(const float *a, const float *b, size_t count);
+
+/// c (m, n) = alpha * a (m, k) · b + beta * c, b (n, k) when transposed else (k, n); plain loops, F64 sums.
+void ingot_gemm_reference(
+    size_t m, size_t n, size_t k, float alpha, const float *a, size_t lda, const float *b, size_t ldb,
+    bool transposed, float beta, float *c, size_t ldc);
+#if defined(__APPLE__)
+/// The same through Accelerate.
+void ingot_gemm_accelerate(
+    size_t m, size_t n, size_t k, float alpha, const float *a, size_t lda, const float *b, size_t ldb,
+    bool transposed, float beta, float *c, size_t ldc);
+#endif
+
 #endif

@@ -1,0 +1,9 @@
+// Looking for NaN and infinity.
+#include "floats.h"
+
+size_t ingot_first_non_finite(ingot_isa isa, const float *values, size_t count) {
+  (void)isa;
+  for (size_t j = 0; j < count; j++)
+    if ((float_bits(values[j]) & 0x7F800000) == 0x7F800000) return j;
+  return count;
+}
