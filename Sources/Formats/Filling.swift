@@ -50,10 +50,11 @@ private func place(_ placement: Placement, _ progress: (@Sendable (Int) -> Void)
     var written = 0
     for index in layout.indices {
       let (file, offset) = placement.planes[index]
-      try file.write(chunk[index].span, at: offset + layout[index].range(rows: rows).lowerBound)
-      sums[index].update(chunk[index].span)
-      written += chunk[index].count
-      chunk[index].release()
+      let plane = chunk[index]
+      try file.write(plane.span, at: offset + layout[index].range(rows: rows).lowerBound)
+      sums[index].update(plane.span)
+      written += plane.count
+      plane.release()
     }
     progress?(written)
   }

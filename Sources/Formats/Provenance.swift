@@ -26,22 +26,29 @@ enum Provenance {
     return .object(record)
   }
 
-  /// SHA-256 of each weight file, read once from front to back.
-  static func sourceHashes(_ model: Model, _ options: WriteOptions) async throws(FormatError) -> [String] {
-    guard options.hashSource else { return [] }
+  /// SHA-256 of each weight file, read once from front to back. Runs beside the conversion, so its error is a value.
+  static func sourceHashes(_ model: Model, _ options: WriteOptions) async -> Result<[String], FormatError> {
+    guard options.hashSource else { return .success([]) }
     var hashes: [String] = []
     for path in model.weightFiles {
-      let bytes = try Bytes.mapping(path)
-      var hash = SHA256()
-      let step = 1 << 24
-      for start in stride(from: 0, to: bytes.count, by: step) {
-        guard !Task.isCancelled else { return [] }
-        let chunk = bytes[start..<min(start + step, bytes.count)]
-        hash.update(chunk.span)
-        chunk.release()
+      do throws(FormatError) {
+        hashes.append(try hash(path))
+      } catch {
+        return .failure(error)
       }
-      hashes.append(hash.hexDigest())
     }
-    return hashes
+    return .success(hashes)
+  }
+
+  private static func hash(_ path: String) throws(FormatError) -> String {
+    let bytes = try Bytes.mapping(path)
+    var hash = SHA256()
+    let step = 1 << 24
+    for start in stride(from: 0, to: bytes.count, by: step) where !Task.isCancelled {
+      let chunk = bytes[start..<min(start + step, bytes.count)]
+      hash.update(chunk.span)
+      chunk.release()
+    }
+    return hash.hexDigest()
   }
 }

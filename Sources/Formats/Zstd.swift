@@ -6,7 +6,7 @@ enum Zstd {
   /// One frame of `bytes` at level 12, its content size stated.
   static func compress(_ bytes: Bytes) -> [UInt8] {
     var out = [UInt8](repeating: 0, count: ZSTD_compressBound(bytes.count))
-    let size = bytes.span.withUnsafeBytes { source in
+    let size = unsafe bytes.span.withUnsafeBytes { source in
       unsafe out.withUnsafeMutableBytes { target in
         unsafe ZSTD_compress(target.baseAddress, target.count, source.baseAddress, source.count, 12)
       }
@@ -23,7 +23,7 @@ enum Zstd {
   static func decompress(_ frame: Bytes, size: Int) -> Bytes? {
     var good = false
     let bytes = Bytes(count: size) { output in
-      let got = frame.span.withUnsafeBytes { source in
+      let got = unsafe frame.span.withUnsafeBytes { source in
         unsafe output.withUnsafeMutableBytes { target in
           unsafe ZSTD_decompress(target.baseAddress, target.count, source.baseAddress, source.count)
         }

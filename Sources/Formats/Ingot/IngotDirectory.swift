@@ -138,5 +138,8 @@ extension IngotHeader {
 
 extension XXH3 {
   /// XXH3-64 of an array.
-  static func hash(_ bytes: [UInt8]) -> UInt64 { hash(bytes.span.bytes) }
+  static func hash(_ array: [UInt8]) -> UInt64 {
+    let bytes = Bytes(array)
+    return hash(bytes.span)
+  }
 }

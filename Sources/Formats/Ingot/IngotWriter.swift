@@ -113,7 +113,7 @@ struct IngotWriter {
     }
     try Output.requireRoom(layout.sizes.reduce(0, +), path)
     var outputs: [Output] = []
-    do {
+    do throws(FormatError) {
       var files: [File] = []
       for (path, size) in zip(paths, layout.sizes) {
         let output = try Output(path, force: options.force)
@@ -122,7 +122,7 @@ struct IngotWriter {
       }
       async let hashes = Provenance.sourceHashes(model, options)
       try await fillPayload(&layout, files)
-      let provenance = Bytes(Array(Provenance.of(model, options, hashes: try await hashes).text().utf8))
+      let provenance = Bytes(Array(Provenance.of(model, options, hashes: try await hashes.get()).text().utf8))
       precondition(provenance.count == layout.files[0].count, "hashes keep the provenance's length")
       layout.files[0] = provenance
       layout.directory.files[0].checksum = XXH3.hash(provenance.span)
@@ -160,14 +160,14 @@ struct IngotWriter {
     }
     let directory = layout.directory.encoded()
     precondition(directory.count == layout.directoryLength)
-    try files[0].write(directory.span.bytes, at: IngotLayout.headerSize)
+    try files[0].write(directory, at: IngotLayout.headerSize)
     let sum = XXH3.hash(directory)
     for (part, size) in layout.sizes.enumerated() {
       let header = IngotHeader(
         part: part, parts: layout.sizes.count, fileLength: size,
         directoryOffset: part == 0 ? IngotLayout.headerSize : 0, directoryLength: part == 0 ? directory.count : 0,
         directoryChecksum: sum)
-      try files[part].write(header.encoded().span.bytes, at: 0)
+      try files[part].write(header.encoded(), at: 0)
     }
   }
 }

@@ -129,7 +129,7 @@ struct SafeTensorsHeader: Sendable {
       var dtype: DType?
       var shape: [Int]?
       var offsets: [UInt64]?
-      do {
+      do throws(FormatError) {
         try scanner.beginObject()
         while let key = try scanner.nextKey() {
           switch key {

@@ -41,7 +41,7 @@ struct SafeTensorsWriter {
     let total = sizes.reduce(0, +) + sideFiles.reduce(0) { $0 + $1.bytes.count }
     try Output.requireRoom(total, path)
     let output = try Output(path, force: options.force)
-    do {
+    do throws(FormatError) {
       try Folder.create(output.temporary)
       var files: [File] = []
       for (name, size) in zip(names, sizes) {
@@ -49,7 +49,7 @@ struct SafeTensorsWriter {
         try file.preallocate(size)
         files.append(file)
       }
-      for (file, header) in zip(files, headers) { try file.write(header.span.bytes, at: 0) }
+      for (file, header) in zip(files, headers) { try file.write(header, at: 0) }
       _ = try await fill(placements(shards, headers, files), options)
       for side in sideFiles {
         let file = try File(creating: output.temporary + "/" + side.name)

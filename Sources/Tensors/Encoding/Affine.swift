@@ -53,7 +53,9 @@ public struct Affine: Hashable, Sendable, CustomStringConvertible {
   func decode(_ planes: [Bytes], rows: Int, columns: Int, into out: inout MutableSpan<Float>) {
     let groups = groups(columns)
     let width = max(group ?? columns, 1)
-    let codes = planes[0].span
+    let codePlane = planes[0]
+    let offsetPlane = planes[planes.count - 1]
+    let codes = codePlane.span
     let codeBytes = (columns * bits + 7) / 8
     let scales = floats(planes[1], rows * groups)
     let biases = offset == .bias ? floats(planes[2], rows * groups) : []
@@ -70,7 +72,7 @@ public struct Affine: Hashable, Sendable, CustomStringConvertible {
       case .zeroPoint:
         var zeroSpan = zeros.mutableSpan
         unpack(
-          bits: bits, planes[2].span.extracting(row * zeroBytes..<(row + 1) * zeroBytes), into: &zeroSpan)
+          bits: bits, offsetPlane.span.extracting(row * zeroBytes..<(row + 1) * zeroBytes), into: &zeroSpan)
         decodeAffineZeroPoint(
           bits: bits, packed: packed, group: width, scales: scales.span.extracting(mine), zeros: zeros.span,
           into: &target)

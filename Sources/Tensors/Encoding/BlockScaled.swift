@@ -37,8 +37,9 @@ public struct BlockScaled: Hashable, Sendable, CustomStringConvertible {
     let scaleRows = Matrix.steps(rows, blockRows)
     var scales = [Float](repeating: 0, count: scaleRows * blocks)
     var scaleSpan = scales.mutableSpan
-    decodeDense(scale, planes[1].span, into: &scaleSpan)
-    let codes = planes[0].span
+    let (codePlane, scalePlane) = (planes[0], planes[1])
+    decodeDense(scale, scalePlane.span, into: &scaleSpan)
+    let codes = codePlane.span
     for row in 0..<rows {
       let first = row / blockRows * blocks
       var target = out._mutatingExtracting(row * columns..<(row + 1) * columns)

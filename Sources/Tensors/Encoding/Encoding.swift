@@ -55,7 +55,9 @@ public enum Encoding: Hashable, Sendable {
   public func decode(_ planes: [Bytes], rows: Int, columns: Int, into out: inout MutableSpan<Float>) {
     precondition(out.count == rows * columns, "output does not have \(rows) × \(columns) values")
     switch self {
-    case .dense(let type): decodeDense(type, planes[0].span, into: &out)
+    case .dense(let type):
+      let values = planes[0]
+      decodeDense(type, values.span, into: &out)
     case .blockScaled(let scheme): scheme.decode(planes, rows: rows, columns: columns, into: &out)
     case .affine(let scheme): scheme.decode(planes, rows: rows, columns: columns, into: &out)
     }

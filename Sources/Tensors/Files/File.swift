@@ -77,6 +77,12 @@ public final class File: Sendable {
     }
   }
 
+  /// Writes an array at `offset`.
+  public func write(_ array: [UInt8], at offset: Int) throws(FormatError) {
+    let bytes = Bytes(array)
+    try write(bytes.span, at: offset)
+  }
+
   /// Reads `count` bytes from `offset`.
   /// - Throws: FormatError when the file ends before or the read fails.
   public func read(_ count: Int, at offset: Int) throws(FormatError) -> Bytes {
