@@ -12,6 +12,8 @@ public struct Format: Sendable {
   let read: @Sendable (_ path: String, _ options: ReadOptions) throws(FormatError) -> Model
   /// Why the format cannot hold an encoding; nil when it can.
   let refusal: @Sendable (Encoding) -> String?
+  /// Bytes that `write` would take, to the byte, without reading a weight.
+  let measure: @Sendable (Model, _ path: String, WriteOptions) throws(FormatError) -> Int
   let write: @Sendable (Model, _ path: String, WriteOptions) async throws(FormatError) -> Written
 
   /// Every format, one line each; the last one takes what the others do not recognize.
@@ -65,13 +67,14 @@ extension Model {
     try Format.of(path).read(path, options)
   }
 
-  /// Writes the model to `path` in a format that can hold every one of its encodings.
-  ///
-  /// Nothing is written when one does not fit; the output appears under its name when it is complete.
-  /// - Throws: FormatError naming the tensor that does not fit, or what failed.
-  public func write(_ path: String, as format: Format, _ options: WriteOptions) async throws(FormatError)
-    -> Written
-  {
+  /// Exact size of this model's files in a format, side files included.
+  public func plannedBytes(as format: Format, _ options: WriteOptions) throws(FormatError) -> Int {
+    try requireHeld(by: format, path)
+    return try format.measure(self, path, options)
+  }
+
+  /// Refuses a model with an encoding that the format has no place for.
+  private func requireHeld(by format: Format, _ path: String) throws(FormatError) {
     for tensor in tensors {
       if let reason = format.refusal(tensor.encoding) {
         throw FormatError(
@@ -79,6 +82,16 @@ extension Model {
           found: "\(tensor.encoding): \(reason)")
       }
     }
+  }
+
+  /// Writes the model to `path` in a format that can hold every one of its encodings.
+  ///
+  /// Nothing is written when one does not fit; the output appears under its name when it is complete.
+  /// - Throws: FormatError naming the tensor that does not fit, or what failed.
+  public func write(_ path: String, as format: Format, _ options: WriteOptions) async throws(FormatError)
+    -> Written
+  {
+    try requireHeld(by: format, path)
     if Folder.kind(path) != .nothing && !options.force {
       throw FormatError(path: path, expected: "a new path (--force replaces)", found: "something there already")
     }

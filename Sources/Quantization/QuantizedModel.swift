@@ -93,3 +93,20 @@ extension Tensor {
     return values
   }
 }
+
+extension Model {
+  /// The model with every quantized tensor as dense values of `type`; dense ones stay as they are.
+  ///
+  /// F32 holds what every encoding decodes to; BF16 and F16 round.
+  public func decoded(to type: DType) throws(FormatError) -> Model {
+    var assignments = [Role: Plan.Assignment](minimumCapacity: tensors.count)
+    for tensor in tensors {
+      if case .dense = tensor.encoding {
+        assignments[tensor.role] = .init(encoding: tensor.encoding, quantizer: nil)
+      } else {
+        assignments[tensor.role] = .init(encoding: .dense(type), quantizer: Quantizer.cast.rawValue)
+      }
+    }
+    return try quantized(by: Plan(name: "decode", assignments: assignments))
+  }
+}

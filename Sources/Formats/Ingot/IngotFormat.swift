@@ -11,6 +11,9 @@ extension Format {
       try IngotFile(path).model(path: path, keepUnknown: options.keepUnknown)
     },
     refusal: { _ in nil },
+    measure: { model, path, options throws(FormatError) in
+      try IngotWriter(model: model, path: path, options: options).plannedBytes()
+    },
     write: { model, path, options async throws(FormatError) in
       try await IngotWriter(model: model, path: path, options: options).write()
     })

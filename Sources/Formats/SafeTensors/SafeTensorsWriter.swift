@@ -28,13 +28,21 @@ struct SafeTensorsWriter {
     }
   }
 
+  /// Bytes of all files.
+  func plannedBytes() throws(FormatError) -> Int {
+    let shards = self.shards()
+    let names = SafeTensorsWriter.names(shards.count)
+    return zip(shards.map(header), shards).reduce(0) { $0 + $1.0.count + $1.1.reduce(0) { $0 + $1.bytes } }
+      + (try sideFiles(shards, names)).reduce(0) { $0 + $1.bytes.count }
+  }
+
   func write() async throws(FormatError) -> Written {
     if let real = Folder.resolved(path), real == Folder.resolved(model.path) {
       throw FormatError(path: path, expected: "an output beside the source", found: "the source itself")
     }
     try Output.requireReplaceable(path)
     let shards = self.shards()
-    let names = shards.count == 1 ? ["model.safetensors"] : shards.indices.map { SafeTensorsWriter.shardName($0, shards.count) }
+    let names = SafeTensorsWriter.names(shards.count)
     let headers = shards.map(header)
     let sizes = zip(headers, shards).map { $0.count + $1.reduce(0) { $0 + $1.bytes } }
     let sideFiles = try self.sideFiles(shards, names)
@@ -156,6 +164,10 @@ struct SafeTensorsWriter {
     return .object(config)
   }
 
+  private static func names(_ count: Int) -> [String] {
+    count == 1 ? ["model.safetensors"] : (0..<count).map { shardName($0, count) }
+  }
+
   private static func shardName(_ index: Int, _ count: Int) -> String {
     func digits(_ number: Int) -> String { String(repeating: "0", count: max(5 - "\(number)".count, 0)) + "\(number)" }
     return "model-\(digits(index + 1))-of-\(digits(count)).safetensors"
@@ -172,6 +184,9 @@ extension Format {
       try SafeTensorsReader(path, keepUnknown: options.keepUnknown).read()
     },
     refusal: SafeTensorsWriter.refusal,
+    measure: { model, path, options throws(FormatError) in
+      try SafeTensorsWriter(model: model, path: path, options: options).plannedBytes()
+    },
     write: { model, path, options async throws(FormatError) in
       try await SafeTensorsWriter(model: model, path: path, options: options).write()
     })

@@ -1,0 +1,66 @@
+import ArgumentParser
+import Formats
+import Models
+import Quantization
+import Tensors
+
+struct Convert: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Repack a model into another format without touching a number, or refuse.",
+    discussion: """
+      Codes and scales are copied bit for bit. With --decode, every quantized tensor is turned into dense
+      values of that type, which rounds; the command then says so.
+      """)
+
+  enum Dense: String, ExpressibleByArgument, CaseIterable {
+    case bf16, f16, f32
+
+    var type: DType { DType(rawValue: rawValue.uppercased())! }
+  }
+
+  @Argument(help: "Folder, .safetensors or .ingot file, or name in the Hugging Face cache.")
+  var model: String
+
+  @Option(name: .long, help: ArgumentHelp("Format of the output: \(Format.all.map(\.name).joined(separator: ", ")).", valueName: "format"))
+  var format: String?
+
+  @Option(name: .long, help: ArgumentHelp("Turn quantized tensors into dense values: bf16, f16 or f32.", valueName: "type"))
+  var decode: Dense?
+
+  @OptionGroup var output: OutputOptions
+  @OptionGroup var reading: ReadingOptions
+  @OptionGroup var work: WorkerOptions
+  @OptionGroup var json: JSONOption
+
+  func run() async throws {
+    let format = try Format.forOutput(output.output, named: format)
+    let source = try Model.read(model, reading.options)
+    let result = try decode.map { try source.decoded(to: $0.type) } ?? source
+    var options = output.options(work.workers)
+    if let decode { options.provenance["decoded"] = .string(decode.rawValue) }
+    let changed = zip(source.tensors, result.tensors).count { $0.encoding != $1.encoding }
+    let progress = Progress("convert", total: result.bytes)
+    defer { progress.finish() }
+    options.progress = { progress.add($0) }
+    let written = try await result.write(output.output, as: format, options)
+    progress.finish()
+    if json.json {
+      let summary: JSON = [
+        "format": .string(format.name), "files": .array(written.files.map { .string($0) }),
+        "bytes": JSON(written.bytes), "carried": JSON(source.tensors.count - changed), "rounded": JSON(changed),
+        "seconds": JSON(progress.seconds),
+      ]
+      print(summary.text(indented: true))
+      return
+    }
+    print("\(written.files[0])\(written.files.count > 1 ? " and \(written.files.count - 1) more files" : "")")
+    print("\(grouped(written.bytes)) bytes; \(grouped(source.tensors.count - changed)) tensors carried through bit for bit")
+    if let decode, changed > 0 {
+      print(
+        decode == .f32
+          ? "\(grouped(changed)) quantized tensors written as the F32 values that they decode to"
+          : "\(grouped(changed)) quantized tensors decoded and rounded to \(decode.rawValue.uppercased()): "
+            + "these are not the artifact's exact values")
+    }
+  }
+}

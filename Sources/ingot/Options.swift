@@ -1,0 +1,95 @@
+import ArgumentParser
+import Formats
+import Models
+import Quantization
+import Tensors
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Darwin)
+  import Darwin
+#endif
+
+/// Results for programs.
+struct JSONOption: ParsableArguments {
+  @Flag(name: .long, help: "Print one JSON object instead of text.")
+  var json = false
+}
+
+/// How a source is read.
+struct ReadingOptions: ParsableArguments {
+  @Flag(name: .long, help: "Copy tensors that the family does not know instead of refusing them.")
+  var keepUnknown = false
+
+  var options: ReadOptions { ReadOptions(keepUnknown: keepUnknown) }
+}
+
+/// How many tensors are worked on at once.
+struct WorkerOptions: ParsableArguments {
+  @Option(name: .long, help: ArgumentHelp("Tensors worked on at once.", valueName: "n"))
+  var workers: Int = max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))
+
+  func validate() throws {
+    guard (1...1024).contains(workers) else { throw ValidationError("--workers must be 1 to 1024.") }
+  }
+}
+
+/// Where and how an output is written.
+struct OutputOptions: ParsableArguments {
+  @Option(name: [.short, .long], help: ArgumentHelp("Path to write.", valueName: "path"))
+  var output: String
+
+  @Flag(name: .long, help: "Replace what stands at the output path, and discard an unfinished output there.")
+  var force = false
+
+  @Option(
+    name: .long,
+    help: ArgumentHelp("Largest file, such as 45GB or 4GiB; more are written in numbered parts.", valueName: "size"))
+  var splitSize: ByteSize?
+
+  @Flag(name: .long, help: "Leave SHA-256 of the source's weight files out of the artifact.")
+  var noSourceHash = false
+
+  func options(_ workers: Int) -> WriteOptions {
+    var options = WriteOptions()
+    options.force = force
+    options.splitSize = splitSize?.bytes
+    options.workers = workers
+    options.hashSource = !noSourceHash
+    options.provenance = ["tool": .string("ingot \(Ingot.version)")]
+    return options
+  }
+}
+
+/// A number of bytes with a unit.
+struct ByteSize: ExpressibleByArgument {
+  let bytes: Int
+
+  init?(argument: String) {
+    let units: [(String, Double)] = [
+      ("KiB", 1024), ("MiB", 1_048_576), ("GiB", 1_073_741_824), ("kB", 1e3), ("KB", 1e3), ("MB", 1e6), ("GB", 1e9),
+      ("k", 1e3), ("M", 1e6), ("G", 1e9), ("B", 1), ("", 1),
+    ]
+    let unit = units.first { argument.hasSuffix($0.0) }!
+    guard let value = Double(argument.dropLast(unit.0.count)), value > 0, value * unit.1 < 1e18 else { return nil }
+    bytes = Int(value * unit.1)
+  }
+}
+
+extension Recipe {
+  /// What an artifact says of the recipe that made it.
+  var provenance: JSON { ["name": .string(name), "text": .string(source)] }
+}
+
+extension Format {
+  /// The format a user named, or the one that the output's name suggests.
+  static func forOutput(_ path: String, named name: String?) throws -> Format {
+    if let name {
+      guard let format = named(name) else {
+        throw ValidationError("--format must be one of \(all.map(\.name).joined(separator: ", ")).")
+      }
+      return format
+    }
+    return of(path)
+  }
+}

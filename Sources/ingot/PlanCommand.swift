@@ -1,0 +1,70 @@
+import ArgumentParser
+import Formats
+import Models
+import Quantization
+import Tensors
+
+struct PlanCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "plan",
+    abstract: "Show what a recipe makes of a model, and the exact size, before a weight is read.")
+
+  @Argument(help: "Folder, .safetensors or .ingot file, or name in the Hugging Face cache.")
+  var model: String
+
+  @Option(name: .long, help: ArgumentHelp("Name of a recipe (see 'ingot recipes') or path of a YAML file.", valueName: "recipe"))
+  var recipe: String = "int4"
+
+  @Option(name: .long, help: ArgumentHelp("Largest file of the output; see 'ingot quantize'.", valueName: "size"))
+  var splitSize: ByteSize?
+
+  @Flag(name: .long, help: "Plan for an output without hashes of the source; see 'ingot quantize'.")
+  var noSourceHash = false
+
+  @OptionGroup var reading: ReadingOptions
+  @OptionGroup var json: JSONOption
+
+  func run() throws {
+    let recipe = try Recipe.named(recipe)
+    let model = try Model.read(model, reading.options)
+    let plan = try recipe.plan(for: model)
+    let quantized = try model.quantized(by: plan)
+    var options = WriteOptions()
+    options.splitSize = splitSize?.bytes
+    options.hashSource = !noSourceHash
+    options.provenance = ["tool": .string("ingot \(Ingot.version)"), "recipe": recipe.provenance]
+    let bytes = try quantized.plannedBytes(as: .ingot, options)
+    let rows = plan.rows(model)
+    let bits = 8 * Double(quantized.bytes) / Double(quantized.parameters)
+    if json.json {
+      let list = rows.map { row -> JSON in
+        [
+          "role": .string(row.part.rawValue), "encoding": .string("\(row.assignment.encoding)"),
+          "quantizer": .string(row.assignment.quantizer ?? "carried"), "tensors": JSON(row.tensors),
+          "parameters": JSON(row.parameters), "bytes": JSON(row.bytes),
+        ]
+      }
+      let result: JSON = [
+        "recipe": .string(plan.name), "bytes": JSON(bytes), "tensorBytes": JSON(quantized.bytes),
+        "sourceBytes": JSON(model.bytes), "bitsPerWeight": JSON(bits), "rows": .array(list),
+      ]
+      print(result.text(indented: true))
+      return
+    }
+    var table = Table(["role", "encoding", "quantizer", "tensors", "bytes", "bits/weight"], left: [0, 1, 2])
+    for row in rows {
+      table.add([
+        row.part.rawValue, "\(row.assignment.encoding)", row.assignment.quantizer ?? "carried", grouped(row.tensors),
+        grouped(row.bytes), fixed(8 * Double(row.bytes) / Double(max(row.parameters, 1)), 3),
+      ])
+    }
+    print(table.text)
+    print(
+      """
+
+      recipe \(plan.name): \(fixed(bits, 3)) bits per weight
+      source \(grouped(model.bytes)) bytes of tensors (\(decimal(model.bytes)))
+      output \(grouped(bytes)) bytes (\(decimal(bytes)), \(fixed(100 * Double(bytes) / Double(model.bytes), 1)) % of the source)
+      """)
+  }
+}
