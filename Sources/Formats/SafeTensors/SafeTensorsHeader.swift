@@ -43,7 +43,8 @@ struct SafeTensorsHeader: Sendable {
     length = 8 + Int(stated)
     guard length <= file.count else {
       throw FormatError(
-        path: path, offset: 8, expected: "\(stated) bytes of header", found: "\(file.count - 8) bytes to the end")
+        path: path, offset: 8, expected: "\(stated) bytes of header",
+        found: "\(file.count - 8) bytes to the end")
     }
     let text = file[8..<length].array
     guard text.first == UInt8(ascii: "{") else {
@@ -59,7 +60,9 @@ struct SafeTensorsHeader: Sendable {
   /// Entries must cover the buffer without holes or overlaps.
   private func checkTiling(fileSize: Int) throws(FormatError) {
     var position = length
-    for entry in entries.sorted(by: { ($0.range.lowerBound, $0.range.upperBound) < ($1.range.lowerBound, $1.range.upperBound) }) {
+    for entry in entries.sorted(by: {
+      ($0.range.lowerBound, $0.range.upperBound) < ($1.range.lowerBound, $1.range.upperBound)
+    }) {
       guard entry.range.lowerBound == position else {
         let kind = entry.range.lowerBound > position ? "a hole" : "an overlap"
         throw FormatError(
@@ -140,7 +143,9 @@ struct SafeTensorsHeader: Sendable {
             }
             dtype = type
           case "shape" where shape == nil:
-            shape = try integers(&scanner, limit: SafeTensorsHeader.rankLimit, wrong).map { Int(clamping: $0) }
+            shape = try integers(&scanner, limit: SafeTensorsHeader.rankLimit, wrong).map {
+              Int(clamping: $0)
+            }
           case "data_offsets" where offsets == nil: offsets = try integers(&scanner, limit: 2, wrong)
           default:
             throw wrong("dtype, shape and data_offsets once each", "key '\(printable(key, limit: 60))'")
@@ -149,7 +154,8 @@ struct SafeTensorsHeader: Sendable {
       } catch {
         throw error.tensor == nil
           ? FormatError(
-            path: path, tensor: name, offset: error.offset, expected: error.expected, found: error.found) : error
+            path: path, tensor: name, offset: error.offset, expected: error.expected, found: error.found)
+          : error
       }
       guard let dtype else { throw wrong("a dtype", "none") }
       guard let shape else { throw wrong("a shape", "none") }
@@ -169,7 +175,8 @@ struct SafeTensorsHeader: Sendable {
       }
       guard offsets[1] - offsets[0] == UInt64(bytes) else {
         throw wrong(
-          "\(bytes) bytes for \(dtype.rawValue) \(shape)", "\(offsets[1] - offsets[0]) by data_offsets \(offsets)")
+          "\(bytes) bytes for \(dtype.rawValue) \(shape)",
+          "\(offsets[1] - offsets[0]) by data_offsets \(offsets)")
       }
       return Entry(
         name: name, dtype: dtype, shape: shape,
