@@ -44,7 +44,7 @@ struct SafeTensorsReader {
       let path = try location.file(shard)
       let bytes = try Bytes.mapping(path)
       files.append((path, bytes))
-      for entry in try SafeTensorsHeader(bytes, path: path).entries {
+      for entry in try SafeTensorsHeader(path: path).entries {
         if let index = location.index, index[entry.name] != shard {
           throw FormatError(
             path: path, tensor: entry.name, offset: entry.headerOffset,
