@@ -7,6 +7,7 @@ import Tensors
 struct Convert: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Repack a model into another format without touching a number, or refuse.",
+    usage: "ingot convert <model> --output <path> [--format <format>] [--decode <type>] [options]",
     discussion: """
       Codes and scales are copied bit for bit. With --decode, every quantized tensor is turned into dense
       values of that type, which rounds; the command then says so.

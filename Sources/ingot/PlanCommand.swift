@@ -7,7 +7,8 @@ import Tensors
 struct PlanCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "plan",
-    abstract: "Show what a recipe makes of a model, and the exact size, before a weight is read.")
+    abstract: "Show what a recipe makes of a model, and the exact size, before a weight is read.",
+    usage: "ingot plan <model> [--recipe <recipe>] [options]")
 
   @Argument(help: "Folder, .safetensors or .ingot file, or name in the Hugging Face cache.")
   var model: String

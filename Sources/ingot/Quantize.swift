@@ -8,9 +8,10 @@ import Tensors
 struct Quantize: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Quantize a model, expert by expert, straight from its files to the target.",
+    usage: "ingot quantize <model> --output <path> [--recipe <recipe>] [options]",
     discussion: """
-      Nothing appears under the output's name before it is complete. The bytes are the same for any number
-      of workers.
+      Nothing appears under the output's name before it is complete.
+      The bytes are the same for any number of workers.
       """)
 
   @Argument(help: "Folder, .safetensors or .ingot file, or name in the Hugging Face cache.")

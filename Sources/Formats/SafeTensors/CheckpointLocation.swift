@@ -147,7 +147,9 @@ struct CheckpointLocation: Sendable {
   private static func cached(_ id: String) throws(FormatError) -> String? {
     let parts = id.split(separator: "/", omittingEmptySubsequences: false)
     guard parts.count == 2, parts.allSatisfy({ !$0.isEmpty && !$0.hasPrefix(".") }) else { return nil }
-    func variable(_ name: String) -> String? { unsafe getenv(name).map { unsafe String(cString: $0) } }
+    func variable(_ name: String) -> String? {
+      unsafe getenv(name).map { unsafe String(cString: $0) }.flatMap { $0.isEmpty ? nil : $0 }
+    }
     let hub =
       variable("HF_HUB_CACHE") ?? (variable("HF_HOME") ?? (variable("HOME") ?? ".") + "/.cache/huggingface")
       + "/hub"
