@@ -1,9 +1,10 @@
+import Synchronization
+
 #if canImport(Glibc)
   import Glibc
 #elseif canImport(Darwin)
   import Darwin
 #endif
-import Synchronization
 
 /// Standard error: messages, and progress where a person watches.
 enum Terminal {
@@ -28,7 +29,10 @@ final class Progress: Sendable {
   private let begin = ContinuousClock.now
   private let ticker: Task<Void, Never>?
 
-  enum Unit: Sendable { case bytes, steps(String) }
+  enum Unit: Sendable {
+    case bytes
+    case steps(String)
+  }
 
   init(_ what: String, total: Int, unit: Unit = .bytes) {
     self.what = what
@@ -93,7 +97,10 @@ extension Terminal {
 func decimal(_ bytes: Int) -> String {
   var value = Double(bytes)
   for unit in ["B", "kB", "MB", "GB", "TB"] {
-    if value < 999.5 || unit == "TB" { return (value < 99.95 && unit != "B" ? fixed(value, value < 9.995 ? 2 : 1) : fixed(value, 0)) + " " + unit }
+    if value < 999.5 || unit == "TB" {
+      return (value < 99.95 && unit != "B" ? fixed(value, value < 9.995 ? 2 : 1) : fixed(value, 0)) + " "
+        + unit
+    }
     value /= 1000
   }
   return "\(bytes) B"
@@ -108,7 +115,8 @@ func fixed(_ value: Double, _ decimals: Int) -> String {
   let sign = value < 0 && rounded != 0 ? "-" : ""
   guard decimals > 0 else { return sign + String(rounded) }
   let fraction = String(rounded % Int(scale))
-  return sign + "\(rounded / Int(scale))." + String(repeating: "0", count: decimals - fraction.count) + fraction
+  return sign + "\(rounded / Int(scale))." + String(repeating: "0", count: decimals - fraction.count)
+    + fraction
 }
 
 /// A span of time: `7 s`, `3 min 20 s`, `2 h 5 min`.

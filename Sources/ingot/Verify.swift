@@ -1,5 +1,6 @@
 import ArgumentParser
 
 struct Verify: AsyncParsableCommand {
-  static let configuration = CommandConfiguration(abstract: "Measure how far a model drifted from its original.")
+  static let configuration = CommandConfiguration(
+    abstract: "Measure how far a model drifted from its original.")
 }

@@ -40,15 +40,22 @@ enum IngotLayout {
   ]
 
   /// Numbers of an affine encoding's offsets.
-  static let offsets: [(number: UInt8, offset: Affine.Offset)] = [(0, .symmetric), (1, .zeroPoint), (2, .bias)]
+  static let offsets: [(number: UInt8, offset: Affine.Offset)] = [
+    (0, .symmetric), (1, .zeroPoint), (2, .bias),
+  ]
 
   /// What a file record holds.
-  enum FileKind: UInt16 { case sideFile = 0, provenance = 1 }
+  enum FileKind: UInt16 {
+    case sideFile = 0
+    case provenance = 1
+  }
 
   static func number(of part: Role.Part) -> UInt16 { parts.first { $0.part == part }!.number }
   static func number(of type: DType) -> UInt8 { types.first { $0.type == type }!.number }
 
-  static func align(_ offset: Int, to alignment: Int) -> Int { (offset + alignment - 1) / alignment * alignment }
+  static func align(_ offset: Int, to alignment: Int) -> Int {
+    (offset + alignment - 1) / alignment * alignment
+  }
 
   /// Where the planes of a tensor lie from its start, and how many bytes it takes.
   static func planeOffsets(_ planes: [Plane]) -> (offsets: [Int], length: Int) {
