@@ -31,9 +31,9 @@ extension Recipe {
   private static let texts = [
     """
     name: int8
-    summary: 8 bits everywhere, groups of 64
+    summary: 8 bits everywhere, groups of 32 with a zero point
     rules:
-      - encoding: int8 g64 sym f16
+      - encoding: int8 g32 zero f16
         quantizer: search
     """,
     """
