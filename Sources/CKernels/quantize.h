@@ -109,8 +109,8 @@ enum { SEARCH_CANDIDATES = 20, SEARCH_REFITS = 3 };
 /// `search_symmetric` alone, once with either sign.
 extern const float search_low[SEARCH_CANDIDATES], search_high[SEARCH_CANDIDATES];
 extern const float search_symmetric[SEARCH_CANDIDATES / 2];
-/// By bits: the fewer the codes, the more of a group's tails are worth clipping.
-extern const float search_unit[9];
+/// By scheme and bits: the fewer the codes, the more of a group's tails are worth clipping.
+extern const float search_unit[3][9];
 
 /// A search result replaces round to nearest only if it is better by more than the sums' own rounding.
 #define SEARCH_MARGIN 0x1.FFF8p-1f

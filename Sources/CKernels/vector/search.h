@@ -97,7 +97,7 @@ INGOT_INLINE lane_candidates improve_lanes(const lane_view *v, lane_candidates c
 
 INGOT_INLINE lane_candidates grid_lanes(
     const ingot_quantize_job *job, int i, lanes_f32 low, lanes_f32 high, lanes_f32 most, float half) {
-  float unit = search_unit[job->bits];
+  float unit = search_unit[job->scheme][job->bits];
   lanes_f32 none = splat(0);
   lane_candidates c = {none, none, none};
   if (job->scheme == INGOT_SYMMETRIC) {
