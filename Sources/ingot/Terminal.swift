@@ -23,7 +23,7 @@ enum Terminal {
 /// Shows how far a run is, at what rate, and how long it will take: one line on a terminal, nothing elsewhere.
 final class Progress: Sendable {
   private let what: String
-  private let total: Int
+  private let total: Atomic<Int>
   private let unit: Unit
   private let done = Atomic<Int>(0)
   private let begin = ContinuousClock.now
@@ -36,7 +36,7 @@ final class Progress: Sendable {
 
   init(_ what: String, total: Int, unit: Unit = .bytes) {
     self.what = what
-    self.total = total
+    self.total = Atomic(total)
     self.unit = unit
     guard Terminal.isWatched else {
       ticker = nil
@@ -62,10 +62,14 @@ final class Progress: Sendable {
 
   func add(_ amount: Int) { done.add(amount, ordering: .relaxed) }
 
-  func set(_ amount: Int) { done.store(amount, ordering: .relaxed) }
+  func set(_ amount: Int, of total: Int) {
+    self.total.store(total, ordering: .relaxed)
+    done.store(amount, ordering: .relaxed)
+  }
 
   private func show() {
     let done = done.load(ordering: .relaxed)
+    let total = total.load(ordering: .relaxed)
     let seconds = seconds
     let percent = total > 0 ? min(100, done * 100 / total) : 100
     var line = "\(what)  \(percent) %"

@@ -47,7 +47,10 @@ struct Pairing {
         FormatError(
           path: path, tensor: name, offset: entry.headerOffset, expected: expected, found: found)
       }
-      if name.hasSuffix(Pairing.scaleSuffix), block != nil {
+      if name.hasSuffix(Pairing.scaleSuffix) {
+        guard block != nil else {
+          throw wrong("quantization_config with weight_block_size in \(config.path) beside scales", "none")
+        }
         let weight = String(name.dropLast(Pairing.scaleSuffix.count))
         guard stored[weight] != nil else {
           throw wrong("scales beside a tensor '\(weight)'", "no such tensor")

@@ -39,6 +39,7 @@ struct AddedTokenFinder: Sendable {
     var parts: [Part] = []
     var done = bounds.lowerBound
     var at = bounds.lowerBound
+    var space = at..<at
     while at < bounds.upperBound {
       guard begins[Int(text[at])], let (index, found) = longest(in: text, at, bounds.upperBound) else {
         at += 1
@@ -57,16 +58,23 @@ struct AddedTokenFinder: Sendable {
         while let before = scalar(in: text, endingAt: start, done), CodePoints.whitespace.contains(before) {
           start -= width(before)
         }
+        // A token before may have taken the white space, or all of this token if that is white space.
+        start = max(start, done)
       }
       if token.stripsRight {
+        // White space walked before is not walked again: tokens of white space may lie in it.
+        if space.contains(end) { end = space.upperBound }
+        let first = end
         while let after = scalar(in: text, startingAt: end, bounds.upperBound),
           CodePoints.whitespace.contains(after)
         {
           end += width(after)
         }
+        if first < end { space = first..<end }
       }
       if done < start { parts.append(Part(token: nil, range: done..<start)) }
-      parts.append(Part(token: token.id, range: start..<end))
+      if start > end { continue }
+      if start < end { parts.append(Part(token: token.id, range: start..<end)) }
       done = end
     }
     if done < bounds.upperBound { parts.append(Part(token: nil, range: done..<bounds.upperBound)) }

@@ -16,42 +16,58 @@ struct Alphabet: Sendable {
 
   /// - Returns: nil if the sets cut Unicode into more than 254 atoms.
   init?(sets: [CodePoints]) {
-    // Between two neighbouring cuts all code points lie in the same sets.
-    let cuts = Set(sets.flatMap { $0.ranges.flatMap { [$0.lowerBound, $0.upperBound + 1] } } + [0]).sorted()
     members = [UInt8](repeating: 0, count: sets.count << 8)
     for set in sets.indices { members[set << 8 | Int(Self.inside)] = 1 }
 
+    // Between two neighbouring cuts all code points lie in the same sets.
+    let ends = sets.flatMap { $0.ranges.flatMap { [Int($0.lowerBound), Int($0.upperBound) + 1] } }
+    let count = Int(CodePoints.last) + 1
+    let cuts = Set(ends + [0, count]).sorted().dropLast()
     var atomOfSignature: [[Bool]: UInt8] = [:]
-    var full = [UInt8](repeating: 0, count: Int(CodePoints.last) + 1)
-    for (index, cut) in cuts.enumerated() where cut <= CodePoints.last {
-      let signature = sets.map { $0.contains(cut) }
-      let atom: UInt8
-      if let known = atomOfSignature[signature] {
-        atom = known
-      } else {
-        if atomOfSignature.count == 254 { return nil }
-        atom = UInt8(atomOfSignature.count)
-        atomOfSignature[signature] = atom
-        for (set, holds) in signature.enumerated() where holds { members[set << 8 | Int(atom)] = 1 }
+    var atomOfCut: [UInt8] = []
+    var nextRange = [Int](repeating: 0, count: sets.count)
+    var signature = [Bool](repeating: false, count: sets.count)
+    for cut in cuts {
+      for (set, points) in sets.enumerated() {
+        while nextRange[set] < points.ranges.count, points.ranges[nextRange[set]].upperBound < cut {
+          nextRange[set] += 1
+        }
+        signature[set] =
+          nextRange[set] < points.ranges.count && points.ranges[nextRange[set]].lowerBound <= cut
       }
-      let end = index + 1 < cuts.count ? min(Int(cuts[index + 1]), full.count) : full.count
-      for value in Int(cut)..<end { full[value] = atom }
+      let atom = atomOfSignature[signature] ?? UInt8(atomOfSignature.count)
+      if atom == 254 { return nil }
+      atomOfSignature[signature] = atom
+      for (set, holds) in signature.enumerated() where holds { members[set << 8 | Int(atom)] = 1 }
+      atomOfCut.append(atom)
     }
 
-    short = Array(full[..<0x800])
+    short = []
     pages = []
     atoms = []
     var pageOf: [[UInt8]: UInt16] = [:]
-    for start in stride(from: 0, to: full.count, by: 256) {
-      let page = Array(full[start..<start + 256])
-      if let known = pageOf[page] {
+    var uniformPage: [UInt8: UInt16] = [:]
+    var interval = 0
+    for start in stride(from: 0, to: count, by: 256) {
+      func end(of interval: Int) -> Int { interval + 1 < cuts.count ? cuts[interval + 1] : count }
+      while end(of: interval) <= start { interval += 1 }
+      let isUniform = end(of: interval) >= start + 256
+      if isUniform, start >= 0x800, let known = uniformPage[atomOfCut[interval]] {
         pages.append(known)
-      } else {
-        let number = UInt16(pageOf.count)
-        pageOf[page] = number
-        pages.append(number)
-        atoms += page
+        continue
       }
+      var page: [UInt8] = []
+      var inner = interval
+      while page.count < 256 {
+        let length = min(end(of: inner), start + 256) - start - page.count
+        page += [UInt8](repeating: atomOfCut[inner], count: length)
+        inner += 1
+      }
+      if start < 0x800 { short += page }
+      let number = pageOf[page] ?? UInt16(pageOf.count)
+      if pageOf.updateValue(number, forKey: page) == nil { atoms += page }
+      if isUniform { uniformPage[atomOfCut[interval]] = number }
+      pages.append(number)
     }
   }
 

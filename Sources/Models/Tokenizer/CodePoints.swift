@@ -93,7 +93,9 @@ extension CodePoints {
 
   /// Code points of a general category (`Lu`), or of a group of categories (`L`); nil if there is none.
   static func category(_ name: String) -> CodePoints? {
-    let parts = UnicodeTable.categories.filter { $0.key == name || (name.count == 1 && $0.key.hasPrefix(name)) }
+    let parts = UnicodeTable.categories.filter {
+      $0.key == name || (name.count == 1 && $0.key.hasPrefix(name))
+    }
     if parts.isEmpty { return nil }
     return CodePoints(parts.values.flatMap { $0.ranges })
   }
@@ -108,14 +110,15 @@ extension CodePoints {
     case "whitespace", "space": return .whitespace
     default: break
     }
-    for key in ["L", "M", "N", "P", "S", "Z", "C"] + UnicodeTable.categories.keys where key.lowercased() == plain {
-      return category(key)
+    if plain.utf8.count <= 2, let first = plain.first {
+      if let set = category(first.uppercased() + plain.dropFirst()) { return set }
     }
     return UnicodeTable.scripts[plain]
   }
 
   private static let longNames = [
-    "letter": "L", "mark": "M", "number": "N", "punctuation": "P", "symbol": "S", "separator": "Z", "other": "C",
+    "letter": "L", "mark": "M", "number": "N", "punctuation": "P", "symbol": "S", "separator": "Z",
+    "other": "C",
     "uppercaseletter": "Lu", "lowercaseletter": "Ll", "titlecaseletter": "Lt", "modifierletter": "Lm",
     "otherletter": "Lo", "decimalnumber": "Nd", "letternumber": "Nl", "othernumber": "No",
   ]

@@ -29,7 +29,9 @@ struct JSONPlace {
   func bool(default value: Bool) throws(FormatError) -> Bool { json.isNull ? value : try bool() }
 
   func integer(below limit: Int) throws(FormatError) -> Int {
-    guard let value = json.int, value >= 0, value < limit else { throw error("a number from 0 to \(limit - 1)") }
+    guard let value = json.int, value >= 0, value < limit else {
+      throw error("a number from 0 to \(limit - 1)")
+    }
     return value
   }
 

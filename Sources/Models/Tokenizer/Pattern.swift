@@ -16,8 +16,9 @@ package struct Pattern: Sendable {
   }
 
   /// Every match in `text` (well-formed UTF-8), as byte offsets, and the number of steps it took.
-  package func matches(in text: [UInt8]) -> (ranges: [Range<Int>], steps: Int) {
-    var matcher = PatternMatcher(self, atoms: alphabet.atoms(of: text))
+  /// - Parameter patient: see `PatternMatcher`.
+  package func matches(in text: [UInt8], patient: Bool = true) -> (ranges: [Range<Int>], steps: Int) {
+    var matcher = PatternMatcher(self, atoms: alphabet.atoms(of: text), patient: patient)
     var ranges: [Range<Int>] = []
     matcher.matches(in: 0..<text.count) { ranges.append($0) }
     return (ranges, matcher.steps)

@@ -27,12 +27,15 @@ struct PatternMatcher {
   /// The stretch that each possessive loop took last: a later entry within it ends at the same place.
   private var taken: [Int32: Range<Int>] = [:]
 
-  private static let freeSteps = 4096
-  private static let stepsPerByte = 64
+  private let freeSteps: Int
+  private let stepsPerByte: Int
 
-  init(_ pattern: Pattern, atoms: [UInt8]) {
+  /// - Parameter patient: false to remember from the first step on, which gives the same matches.
+  init(_ pattern: Pattern, atoms: [UInt8], patient: Bool = true) {
     self.pattern = pattern
     self.atoms = atoms
+    freeSteps = patient ? 4096 : 0
+    stepsPerByte = patient ? 64 : 0
   }
 
   /// All matches in `bounds`, in order; what lies beyond the bounds is not seen by lookahead either.
@@ -40,19 +43,19 @@ struct PatternMatcher {
     upper = bounds.upperBound
     tried = nil
     taken = [:]
-    allowance = steps + Self.freeSteps
+    allowance = steps + freeSteps
     lower = bounds.lowerBound
     var at = lower
     var lastEnd: Int?
     while at <= upper {
       guard let end = match(at: at) else {
-        allowance += Self.stepsPerByte
+        allowance += stepsPerByte
         at = after(at)
         continue
       }
       // An empty match right behind the last match does not count.
       if end > at || lastEnd != end { body(at..<end) }
-      allowance += Self.stepsPerByte * (end - at + 1)
+      allowance += stepsPerByte * (end - at + 1)
       at = end > at ? end : after(at)
       lastEnd = end
       tried?.forget(at: at)

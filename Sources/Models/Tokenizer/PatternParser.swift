@@ -247,7 +247,7 @@ struct PatternParser {
     case "W": return (CodePoints.word.inverted, nil)
     case "p", "P": return (try property(negated: scalar == "P"), nil)
     case "x", "u":
-      let literal = try hexadecimal(braced: scalar == "x")
+      let literal = try hexadecimal(scalar)
       return (CodePoints(literal), literal)
     default:
       if let literal = control[scalar] { return (CodePoints(literal), literal) }
@@ -276,18 +276,21 @@ struct PatternParser {
     return inverted ? set.inverted : set
   }
 
-  private mutating func hexadecimal(braced: Bool) throws(PatternError) -> Unicode.Scalar {
-    let wanted = "a code point in hexadecimal: \\uHHHH or \\x{H…}"
-    if braced, !skip("{") { throw error(wanted) }
+  /// `\uHHHH`, `\x{H…}`, or `\xHH` within ASCII (above it that would be a byte, not a code point).
+  private mutating func hexadecimal(_ kind: Unicode.Scalar) throws(PatternError) -> Unicode.Scalar {
+    let wanted = "a code point in hexadecimal: \\uHHHH, \\x{H…} or \\xHH up to 7F"
+    let braced = kind == "x" && skip("{")
+    let most = braced ? 6 : kind == "x" ? 2 : 4
     var value: UInt32 = 0
     var digits = 0
-    while digits < (braced ? 6 : 4), let scalar = peek, scalar.isASCII, let digit = Character(scalar).hexDigitValue {
+    while digits < most, let scalar = peek, scalar.isASCII, let digit = Character(scalar).hexDigitValue {
       value = value << 4 | UInt32(digit)
       digits += 1
       at += 1
     }
-    guard digits == 4 || (braced && digits > 0), let scalar = Unicode.Scalar(value) else { throw error(wanted) }
-    if braced, !skip("}") { throw error(wanted) }
+    guard digits == most || (braced && digits > 0), let scalar = Unicode.Scalar(value),
+      most != 2 || scalar.isASCII, !braced || skip("}")
+    else { throw error(wanted) }
     return scalar
   }
 
@@ -340,7 +343,9 @@ struct PatternParser {
     return negated ? result.inverted : result
   }
 
-  private mutating func foldedMembers(_ range: ClosedRange<UInt32>) throws(PatternError) -> [ClosedRange<UInt32>] {
+  private mutating func foldedMembers(_ range: ClosedRange<UInt32>) throws(PatternError) -> [ClosedRange<
+    UInt32
+  >] {
     guard foldsCase else { return [range] }
     guard range.upperBound < 0x80 else { throw error("ASCII where case is ignored", "more") }
     return CodePoints([range]).foldingASCII.ranges

@@ -23,7 +23,7 @@ struct PatternProgram: Sendable {
   private(set) var gates: [Int32] = []
   private(set) var sets: [CodePoints] = []
 
-  private static let mostInstructions = 4096
+  private static let mostInstructions = 1024
   private static let mostSets = 254
   private var numberOfSet: [CodePoints: Int32] = [:]
 
@@ -41,7 +41,8 @@ struct PatternProgram: Sendable {
 
   private mutating func emit(_ instruction: Instruction) throws(PatternError) {
     if code.count == Self.mostInstructions {
-      throw PatternError(at: 0, expected: "a pattern of at most \(Self.mostInstructions) steps", found: "more")
+      throw PatternError(
+        at: 0, expected: "a pattern of at most \(Self.mostInstructions) steps", found: "more")
     }
     code.append(instruction)
   }

@@ -111,7 +111,8 @@ struct TokenizerFile {
   ) throws(FormatError) {
     if id >= tokens.count { tokens += [String?](repeating: nil, count: id + 1 - tokens.count) }
     if let other = tokens[id] {
-      throw FormatError(path: path, expected: "\(place): an id of its own", found: "\(id), that of '\(other)'")
+      throw FormatError(
+        path: path, expected: "\(place): an id of its own", found: "\(id), that of '\(other)'")
     }
     guard ids.updateValue(Int32(id), forKey: Array(piece.utf8)) == nil else {
       throw FormatError(path: path, expected: "\(place): a piece that occurs once", found: "it a second time")
