@@ -260,6 +260,24 @@ struct QuantizedRows: Equatable {
     }
   }
 
+  /// Weights should be finite; others give meaningless codes, but codes.
+  @Test(arguments: Scheme.allCases, InstructionSet.supported)
+  func nonFiniteWeightsGiveCodesInRange(scheme: Scheme, isa: InstructionSet) {
+    for seed in 0..<60 {
+      for bad in [Float.nan, -.nan, .infinity, -.infinity] {
+        var test = Case(seed: seed, scheme: scheme)
+        var random = SeededGenerator(seed)
+        for j in test.weights.indices where random.next() % 4 < UInt64(seed % 5) { test.weights[j] = bad }
+        for method in AffineMethod.allCases {
+          let result = test.quantized(method, using: isa)
+          let most = UInt8(1 << test.bits - 1)
+          #expect(result.codes.allSatisfy { $0 <= most }, "\(test) \(method) \(isa) \(bad)")
+          #expect(result.zeros.allSatisfy { $0 <= most }, "\(test) \(method) \(isa) \(bad)")
+        }
+      }
+    }
+  }
+
   /// Weights that the codes can represent come back exactly.
   @Test(arguments: Scheme.allCases, AffineMethod.allCases)
   func representableWeightsAreKept(scheme: Scheme, method: AffineMethod) {
