@@ -75,7 +75,7 @@ struct QuantizedRows: Equatable {
       case 2: return 5 + x
       case 3: return (x * 16).rounded() / 1024
       case 4: return x * 1e-38
-      case 5: return x * 5e37
+      case 5: return x * 2.5e37
       case 6: return random.next() % 8 == 0 ? x : 0
       case 7: return abs(x) * 1e-6
       case 8: return j % 48 < 24 ? 0 : -0.375
