@@ -79,7 +79,8 @@ static sums measure(const view *v, const candidate *c, float most) {
 static float explained(const view *v, sums s) {
   if (!v->bias) return s.hqq > 0 ? s.hvq * s.hvq / s.hqq : 0;
   float determinant = v->h * s.hqq - s.hq * s.hq, covariance = v->h * s.hvq - s.hq * v->hv;
-  return determinant > 0x1p-18f * (v->h * s.hqq) && covariance > 0 ? covariance * covariance / determinant : 0;
+  bool usable = determinant > 0x1p-18f * (v->h * s.hqq) && covariance > 0;
+  return usable ? covariance * covariance / determinant : 0;
 }
 
 /// The best step and bias for codes with these sums, rounded as stored; `zero` as it was. A step of 0 means
@@ -117,7 +118,8 @@ static candidate grid(
   float unit = search_unit[job->scheme][job->bits];
   candidate c = {0, 0, 0, false};
   if (job->scheme == INGOT_SYMMETRIC) {
-    // The extreme lands on the full negative code with one sign, half a step above the positive one with the other.
+    // The extreme lands on the full negative code with one sign, half a step above the positive one with
+    // the other.
     float extreme = -low > high ? -low : high, keep = 1 - unit * search_symmetric[i / 2];
     bool negative = (i % 2 == 0) == (-low > high);
     c.step = extreme * keep / (i % 2 == 0 ? half : half - 0.5f);

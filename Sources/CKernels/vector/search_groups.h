@@ -18,8 +18,8 @@ INGOT_INLINE lanes_f32 powers_of_two(lanes_i32 exponents) {
   return as_f32((lanes_u32)(exponents + 127) << 23);
 }
 
-/// What a search works on: `steps` vectors each, and how many columns of each lane are real (the others repeat
-/// the first weight and have no importance).
+/// What a search works on: `steps` vectors each, and how many columns of each lane are real (the others
+/// repeat the first weight and have no importance).
 typedef struct {
   lanes_f32 *w, *h, *hv;
   size_t steps;
