@@ -37,8 +37,8 @@ struct Quantize: AsyncParsableCommand {
   @OptionGroup var json: JSONOption
 
   func run() async throws {
-    let format = try Format.forOutput(output.output, named: format)
     let recipe = try Recipe.named(recipe)
+    let format = try Format.forOutput(output.output, named: format ?? recipe.format)
     let source = try Model.read(model, reading.options)
     let plan = try recipe.plan(for: source)
     var quantization = QuantizationOptions()
