@@ -19,6 +19,12 @@ struct PlanCommand: ParsableCommand {
   var recipe: String = "int4"
 
   @Option(
+    name: .long,
+    help: ArgumentHelp(
+      "Format of the output: \(Format.all.map(\.name).joined(separator: ", ")).", valueName: "format"))
+  var format: String?
+
+  @Option(
     name: .long, help: ArgumentHelp("Largest file of the output; see 'ingot quantize'.", valueName: "size"))
   var splitSize: ByteSize?
 
@@ -37,7 +43,8 @@ struct PlanCommand: ParsableCommand {
     options.splitSize = splitSize?.bytes
     options.hashSource = !noSourceHash
     options.provenance = ["tool": .string("ingot \(Ingot.version)"), "recipe": recipe.provenance]
-    let bytes = try quantized.plannedBytes(as: .ingot, options)
+    let format = try Format.forOutput("plan.ingot", named: format ?? recipe.format)
+    let bytes = try quantized.plannedBytes(as: format, options)
     let rows = plan.rows(model)
     let bits = 8 * Double(quantized.bytes) / Double(quantized.parameters)
     if json.json {
@@ -49,7 +56,8 @@ struct PlanCommand: ParsableCommand {
         ]
       }
       let result: JSON = [
-        "recipe": .string(plan.name), "bytes": JSON(bytes), "tensorBytes": JSON(quantized.bytes),
+        "recipe": .string(plan.name), "format": .string(format.name), "bytes": JSON(bytes),
+        "tensorBytes": JSON(quantized.bytes),
         "sourceBytes": JSON(model.bytes), "bitsPerWeight": JSON(bits), "rows": .array(list),
       ]
       print(result.text(indented: true))
