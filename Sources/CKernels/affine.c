@@ -18,7 +18,8 @@ static void decode_bias_scalar(const uint8_t *codes, size_t count, float scale, 
 }
 
 /// Columns first ..< first + count, whose codes are `codes`.
-static void decode_columns(const ingot_affine_row *row, const uint8_t *codes, size_t first, size_t count) {
+void ingot_decode_columns_scalar(
+    const ingot_affine_row *row, const uint8_t *codes, size_t first, size_t count) {
   for (size_t start = first, end = first + count; start < end;) {
     size_t g = start / row->group, stop = (g + 1) * row->group;
     if (stop > end) stop = end;
@@ -35,13 +36,13 @@ static void decode_columns(const ingot_affine_row *row, const uint8_t *codes, si
 
 void ingot_decode_affine(ingot_isa isa, const ingot_affine_row *row) {
   if (row->bits == 8) {
-    decode_columns(row, row->packed, 0, row->count);
+    INGOT_DISPATCH(isa, ingot_decode_columns, row, row->packed, 0, row->count);
     return;
   }
   uint8_t codes[CHUNK];
   for (size_t first = 0; first < row->count; first += CHUNK) {
     size_t count = row->count - first < CHUNK ? row->count - first : CHUNK;
     ingot_unpack(isa, row->bits, row->packed + first / 8 * row->bits, codes, count);
-    decode_columns(row, codes, first, count);
+    INGOT_DISPATCH(isa, ingot_decode_columns, row, codes, first, count);
   }
 }

@@ -3,8 +3,7 @@
 
 #include "isa.h"
 
-void ingot_pack(ingot_isa isa, unsigned bits, const uint8_t *codes, void *packed, size_t count) {
-  (void)isa;
+void ingot_pack_scalar(unsigned bits, const uint8_t *codes, void *packed, size_t count) {
   uint8_t *out = packed;
   uint32_t pending = 0, held = 0, mask = (1u << bits) - 1;
   for (size_t j = 0; j < count; j++) {
@@ -19,8 +18,7 @@ void ingot_pack(ingot_isa isa, unsigned bits, const uint8_t *codes, void *packed
   if (held) *out = (uint8_t)pending;
 }
 
-void ingot_unpack(ingot_isa isa, unsigned bits, const void *packed, uint8_t *codes, size_t count) {
-  (void)isa;
+void ingot_unpack_scalar(unsigned bits, const void *packed, uint8_t *codes, size_t count) {
   const uint8_t *in = packed;
   uint32_t pending = 0, held = 0, mask = (1u << bits) - 1;
   for (size_t j = 0; j < count; j++) {
@@ -32,4 +30,12 @@ void ingot_unpack(ingot_isa isa, unsigned bits, const void *packed, uint8_t *cod
     pending >>= bits;
     held -= bits;
   }
+}
+
+void ingot_pack(ingot_isa isa, unsigned bits, const uint8_t *codes, void *packed, size_t count) {
+  INGOT_DISPATCH(isa, ingot_pack, bits, codes, packed, count);
+}
+
+void ingot_unpack(ingot_isa isa, unsigned bits, const void *packed, uint8_t *codes, size_t count) {
+  INGOT_DISPATCH(isa, ingot_unpack, bits, packed, codes, count);
 }

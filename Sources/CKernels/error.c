@@ -3,8 +3,7 @@
 
 #pragma STDC FP_CONTRACT OFF
 
-double ingot_squared_error(ingot_isa isa, const float *a, const float *b, const float *h, size_t count) {
-  (void)isa;
+double ingot_squared_error_scalar(const float *a, const float *b, const float *h, size_t count) {
   double lanes[16] = {0};
   for (size_t j = 0; j < count; j++) {
     double difference = (double)a[j] - (double)b[j];
@@ -13,4 +12,8 @@ double ingot_squared_error(ingot_isa isa, const float *a, const float *b, const 
   for (int step = 8; step > 0; step /= 2)
     for (int i = 0; i < step; i++) lanes[i] += lanes[i + step];
   return lanes[0];
+}
+
+double ingot_squared_error(ingot_isa isa, const float *a, const float *b, const float *h, size_t count) {
+  return INGOT_DISPATCH(isa, ingot_squared_error, a, b, h, count);
 }

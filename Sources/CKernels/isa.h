@@ -1,5 +1,5 @@
-// How a body is chosen: each kernel has a scalar reference and a vector body written with clang's vector
-// types, which a file includes once per instruction set under that set's target attribute.
+// How a body is chosen: each kernel has a scalar reference, and a body in clang's vector types that is
+// compiled once for each instruction set (vector/avx2.c, vector/avx512.c, vector/neon.c).
 #ifndef INGOT_ISA_H
 #define INGOT_ISA_H
 
@@ -7,25 +7,38 @@
 
 #if defined(__x86_64__)
 #define INGOT_X86 1
-#define INGOT_TARGET_AVX2 __attribute__((target("avx,avx2,fma,f16c,bmi,bmi2")))
-#define INGOT_TARGET_AVX512 \
-  __attribute__((target( \
-      "avx,avx2,fma,f16c,bmi,bmi2,avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi"), min_vector_width(512)))
 #elif defined(__aarch64__)
 #define INGOT_ARM64 1
 #endif
 
 #define INGOT_INLINE static inline __attribute__((always_inline))
-#define INGOT_PASTE_(a, b) a##_##b
-#define INGOT_PASTE(a, b) INGOT_PASTE_(a, b)
+
+#define INGOT_VECTOR_BODIES(suffix) \
+  void ingot_decode_##suffix(ingot_float, const void *, float *, size_t); \
+  void ingot_decode_block_scaled_##suffix( \
+      ingot_float, const void *, const float *, size_t, float *, size_t); \
+  void ingot_encode_##suffix(ingot_float, const float *, void *, size_t); \
+  size_t ingot_first_non_finite_##suffix(const float *, size_t); \
+  void ingot_pack_##suffix(unsigned, const uint8_t *, void *, size_t); \
+  void ingot_unpack_##suffix(unsigned, const void *, uint8_t *, size_t); \
+  void ingot_decode_columns_##suffix(const ingot_affine_row *, const uint8_t *, size_t, size_t); \
+  void ingot_round_to_nearest_##suffix(const ingot_quantize_job *); \
+  void ingot_search_##suffix(const ingot_quantize_job *); \
+  double ingot_squared_error_##suffix(const float *, const float *, const float *, size_t); \
+  void ingot_xxh3_blocks_##suffix(uint64_t *, const uint8_t *, size_t);
+
+INGOT_VECTOR_BODIES(scalar)
 
 /// Calls name_scalar, name_avx2, … as `isa` says; the Swift face has checked that the processor has it.
 #if defined(INGOT_X86)
+INGOT_VECTOR_BODIES(avx2)
+INGOT_VECTOR_BODIES(avx512)
 #define INGOT_DISPATCH(isa, name, ...) \
   ((isa) == INGOT_AVX512 ? name##_avx512(__VA_ARGS__) \
    : (isa) == INGOT_AVX2 ? name##_avx2(__VA_ARGS__) \
                          : name##_scalar(__VA_ARGS__))
 #elif defined(INGOT_ARM64)
+INGOT_VECTOR_BODIES(neon)
 #define INGOT_DISPATCH(isa, name, ...) \
   ((isa) == INGOT_NEON ? name##_neon(__VA_ARGS__) : name##_scalar(__VA_ARGS__))
 #else

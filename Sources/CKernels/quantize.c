@@ -3,7 +3,7 @@
 
 #pragma STDC FP_CONTRACT OFF
 
-static void round_to_nearest_scalar(const ingot_quantize_job *job) {
+void ingot_round_to_nearest_scalar(const ingot_quantize_job *job) {
   float most = (float)((1 << job->bits) - 1);
   size_t groups = job->rows * groups_per_row(job);
   for (size_t index = 0; index < groups; index++) {
@@ -23,10 +23,9 @@ static void round_to_nearest_scalar(const ingot_quantize_job *job) {
 }
 
 void ingot_quantize(ingot_isa isa, const ingot_quantize_job *job) {
-  (void)isa;
   if (job->search) {
-    search_scalar(job);
+    INGOT_DISPATCH(isa, ingot_search, job);
   } else {
-    round_to_nearest_scalar(job);
+    INGOT_DISPATCH(isa, ingot_round_to_nearest, job);
   }
 }

@@ -122,6 +122,4 @@ INGOT_INLINE int clamped_exponent(float magnitude) {
 
 INGOT_INLINE float power_of_two(int exponent) { return float_of((uint32_t)(exponent + 127) << 23); }
 
-void search_scalar(const ingot_quantize_job *job);
-
 #endif

@@ -165,16 +165,18 @@ static void search_group(const ingot_quantize_job *job, quantize_group group) {
     v.hv = lane_sum(&v, hv);
 
     float least = measure(&v, &best, most).error * SEARCH_MARGIN;
-    candidate next = {0, 0, 0, false};
-    float explains = 0;
+    sums chosen = {0, 0, 0, 0};
+    float explains = 0, zero = 0;
     for (int i = 0; i < SEARCH_CANDIDATES; i++) {
       candidate c = grid(job, i, low, high, most, half);
       sums s = measure(&v, &c, most);
       if (explained(&v, s) > explains) {
         explains = explained(&v, s);
-        next = refit(&v, job, s, c.zero);
+        chosen = s;
+        zero = c.zero;
       }
     }
+    candidate next = refit(&v, job, chosen, zero);
     for (int i = 0; i < SEARCH_REFITS && next.step != 0; i++)
       next = improve(&v, job, most, next, &best, &least);
     if (job->scheme == INGOT_ZERO_POINT) {
@@ -198,7 +200,7 @@ static void search_group(const ingot_quantize_job *job, quantize_group group) {
   }
 }
 
-void search_scalar(const ingot_quantize_job *job) {
+void ingot_search_scalar(const ingot_quantize_job *job) {
   size_t groups = job->rows * groups_per_row(job);
   for (size_t index = 0; index < groups; index++) search_group(job, group_at(job, index));
 }

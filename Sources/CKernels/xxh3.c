@@ -107,7 +107,7 @@ uint64_t ingot_xxh3_hash(ingot_isa isa, const void *bytes, size_t count) {
   uint64_t lanes[8];
   start(lanes);
   size_t blocks = (count - 1) / XXH3_BLOCK;
-  xxh3_blocks(isa, lanes, p, blocks);
+  INGOT_DISPATCH(isa, ingot_xxh3_blocks, lanes, p, blocks);
   return finish(lanes, p + blocks * XXH3_BLOCK, count - blocks * XXH3_BLOCK, p + count - XXH3_STRIPE, count);
 }
 
@@ -129,13 +129,13 @@ void ingot_xxh3_update(ingot_isa isa, ingot_xxh3 *state, const void *bytes, size
   }
   if (state->buffered > 0) {
     memcpy(state->buffer + state->buffered, p, room);
-    xxh3_blocks(isa, state->lanes, state->buffer, 1);
+    INGOT_DISPATCH(isa, ingot_xxh3_blocks, state->lanes, state->buffer, 1);
     p += room;
     count -= room;
     state->buffered = 0;
   }
   size_t blocks = (count - 1) / XXH3_BLOCK;
-  xxh3_blocks(isa, state->lanes, p, blocks);
+  INGOT_DISPATCH(isa, ingot_xxh3_blocks, state->lanes, p, blocks);
   if (blocks > 0) {
     // The end of the buffer keeps the 64 bytes before what will be buffered: a short tail needs them.
     memcpy(

@@ -9,8 +9,6 @@ enum { XXH3_STRIPE = 64, XXH3_BLOCK = 1024, XXH3_SECRET = 192 };
 
 extern const uint8_t xxh3_secret[XXH3_SECRET];
 
-/// `blocks` whole blocks of 16 stripes, each followed by a scramble.
-void xxh3_blocks(ingot_isa isa, uint64_t lanes[8], const uint8_t *bytes, size_t blocks);
 /// `stripes` stripes, the first against the secret at `offset`, each next one 8 bytes on.
 void xxh3_stripes(uint64_t lanes[8], const uint8_t *bytes, size_t stripes, size_t offset);
 

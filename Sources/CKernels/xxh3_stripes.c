@@ -18,8 +18,6 @@ const uint8_t xxh3_secret[XXH3_SECRET] = {
   0x45, 0xCB, 0x3A, 0x8F, 0x95, 0x16, 0x04, 0x28, 0xAF, 0xD7, 0xFB, 0xCA, 0xBB, 0x4B, 0x40, 0x7E,
 };
 
-typedef uint64_t word8 __attribute__((vector_size(64)));
-
 void xxh3_stripes(uint64_t lanes[8], const uint8_t *bytes, size_t stripes, size_t offset) {
   for (size_t s = 0; s < stripes; s++) {
     for (size_t i = 0; i < 8; i++) {
@@ -33,7 +31,8 @@ void xxh3_stripes(uint64_t lanes[8], const uint8_t *bytes, size_t stripes, size_
   }
 }
 
-static void blocks_scalar(uint64_t lanes[8], const uint8_t *bytes, size_t blocks) {
+/// Whole blocks of 16 stripes, each followed by a scramble.
+void ingot_xxh3_blocks_scalar(uint64_t *lanes, const uint8_t *bytes, size_t blocks) {
   for (; blocks > 0; blocks--, bytes += XXH3_BLOCK) {
     xxh3_stripes(lanes, bytes, XXH3_BLOCK / XXH3_STRIPE, 0);
     for (size_t i = 0; i < 8; i++) {
@@ -42,40 +41,4 @@ static void blocks_scalar(uint64_t lanes[8], const uint8_t *bytes, size_t blocks
       lanes[i] = (lanes[i] ^ lanes[i] >> 47 ^ secret) * 0x9E3779B1;
     }
   }
-}
-
-INGOT_INLINE void blocks_vector(uint64_t lanes[8], const uint8_t *bytes, size_t blocks) {
-  word8 sum, word, secret;
-  memcpy(&sum, lanes, 64);
-  for (; blocks > 0; blocks--, bytes += XXH3_BLOCK) {
-    for (size_t s = 0; s < XXH3_BLOCK / XXH3_STRIPE; s++) {
-      memcpy(&word, bytes + XXH3_STRIPE * s, 64);
-      memcpy(&secret, xxh3_secret + 8 * s, 64);
-      secret ^= word;
-      sum += __builtin_shufflevector(word, word, 1, 0, 3, 2, 5, 4, 7, 6);
-      sum += (secret & 0xFFFFFFFF) * (secret >> 32);
-    }
-    memcpy(&secret, xxh3_secret + XXH3_SECRET - XXH3_STRIPE, 64);
-    sum ^= sum >> 47 ^ secret;
-    // A 64 × 32 bit product out of two 32 × 32 ones, which every instruction set has.
-    sum = (sum & 0xFFFFFFFF) * 0x9E3779B1 + ((sum >> 32) * 0x9E3779B1 << 32);
-  }
-  memcpy(lanes, &sum, 64);
-}
-
-#if defined(INGOT_X86)
-INGOT_TARGET_AVX2 static void blocks_avx2(uint64_t lanes[8], const uint8_t *bytes, size_t blocks) {
-  blocks_vector(lanes, bytes, blocks);
-}
-INGOT_TARGET_AVX512 static void blocks_avx512(uint64_t lanes[8], const uint8_t *bytes, size_t blocks) {
-  blocks_vector(lanes, bytes, blocks);
-}
-#elif defined(INGOT_ARM64)
-static void blocks_neon(uint64_t lanes[8], const uint8_t *bytes, size_t blocks) {
-  blocks_vector(lanes, bytes, blocks);
-}
-#endif
-
-void xxh3_blocks(ingot_isa isa, uint64_t lanes[8], const uint8_t *bytes, size_t blocks) {
-  INGOT_DISPATCH(isa, blocks, lanes, bytes, blocks);
 }

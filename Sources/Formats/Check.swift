@@ -90,7 +90,8 @@ extension Format {
           faults.append(
             FormatError(
               path: path, tensor: record.name, offset: UInt64(start),
-              expected: "checksum \(hexadecimal(record.checksums[number])) of its \(plane.bytes) bytes of \(plane.name)",
+              expected:
+                "checksum \(hexadecimal(record.checksums[number])) of its \(plane.bytes) bytes of \(plane.name)",
               found: hexadecimal(sum)))
         }
       }
@@ -161,7 +162,9 @@ extension Format {
           progress?(tensor.bytes * rows.count / max(tensor.rows, 1))
           if let at = firstNonFinite(values.span) {
             let element = "[\(rows.lowerBound + at / tensor.columns), \(at % tensor.columns)]"
-            return (tensor.bytes, [tensor.error("finite values", found: "\(values[at]) at element \(element)")])
+            return (
+              tensor.bytes, [tensor.error("finite values", found: "\(values[at]) at element \(element)")]
+            )
           }
         } catch {
           return (tensor.bytes, [error])

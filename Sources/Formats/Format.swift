@@ -93,7 +93,8 @@ extension Model {
   {
     try requireHeld(by: format, path)
     if Folder.kind(path) != .nothing && !options.force {
-      throw FormatError(path: path, expected: "a new path (--force replaces)", found: "something there already")
+      throw FormatError(
+        path: path, expected: "a new path (--force replaces)", found: "something there already")
     }
     let parent = Folder.parent(of: path)
     guard Folder.kind(parent) == .folder else {

@@ -15,7 +15,8 @@ struct Output: Sendable {
     if Folder.kind(temporary) != .nothing {
       guard force else {
         throw FormatError(
-          path: temporary, expected: "no unfinished output (another run may be writing it; --force discards it)",
+          path: temporary,
+          expected: "no unfinished output (another run may be writing it; --force discards it)",
           found: "one")
       }
       Folder.remove(temporary)

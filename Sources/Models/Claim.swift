@@ -16,7 +16,8 @@ public struct Claim: Hashable, Sendable {
   }
 
   public static let names = [
-    "total", "active", "layers", "hidden", "experts", "activeExperts", "sharedExperts", "heads", "kvHeads", "headDim",
+    "total", "active", "layers", "hidden", "experts", "activeExperts", "sharedExperts", "heads", "kvHeads",
+    "headDim",
     "context", "vocabulary", "ropeTheta", "slidingWindow", "qkNorm", "positions", "license",
   ]
 
@@ -55,7 +56,8 @@ public struct Claim: Hashable, Sendable {
     case "headDim": return number(numbers.attention.headDim, "head_dim")
     case "context": return number(numbers.contextLength, "max_position_embeddings")
     case "vocabulary": return number(numbers.vocabulary, "vocab_size")
-    case "ropeTheta": return number(Int(exactly: numbers.attention.ropeTheta.rounded()) ?? Int.max, "rope_theta")
+    case "ropeTheta":
+      return number(Int(exactly: numbers.attention.ropeTheta.rounded()) ?? Int.max, "rope_theta")
     case "slidingWindow":
       guard let window = numbers.attention.slidingWindow else {
         return word(["none", "null", "no", "false"], "none", "sliding_window, attn_type_list")
@@ -67,9 +69,12 @@ public struct Claim: Hashable, Sendable {
       return word(accepted, kind.rawValue, "use_qk_norm, qk_norm_type")
     case "positions":
       let part = "\(numbers.attention.rotaryDims) of \(numbers.attention.headDim) dims"
-      return word(["rotary", "rope", "partial rotary", "partial rope"], "rotary, \(part)", "rotary_dim, rope_theta")
+      return word(
+        ["rotary", "rope", "partial rotary", "partial rope"], "rotary, \(part)", "rotary_dim, rope_theta")
     case "license":
-      return word(summary.license.map { [$0.lowercased()] } ?? [], summary.license ?? "not stated", "README.md, LICENSE")
+      return word(
+        summary.license.map { [$0.lowercased()] } ?? [], summary.license ?? "not stated", "README.md, LICENSE"
+      )
     default: preconditionFailure("'\(name)' is no claim's name")
     }
   }
@@ -90,7 +95,8 @@ public struct Claim: Hashable, Sendable {
     guard let value = Double(digits), value.isFinite, value >= 0 else { return false }
     let exponent = digits.split(separator: "e").dropFirst().first.flatMap { Int($0) } ?? 0
     let mantissa = digits.split(separator: "e").first ?? ""
-    let decimals = mantissa.split(separator: ".", omittingEmptySubsequences: false).dropFirst().first?.count ?? 0
+    let decimals =
+      mantissa.split(separator: ".", omittingEmptySubsequences: false).dropFirst().first?.count ?? 0
     // Half a unit of the last digit that was written; whole numbers without a suffix must be exact.
     let rounded = scales != [1.0] || exponent != 0
     return scales.contains { scale in

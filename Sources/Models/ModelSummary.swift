@@ -102,14 +102,18 @@ public struct ModelSummary: Sendable {
         "total": JSON(total), "active": JSON(active), "activeWithEmbedding": JSON(activeWithEmbedding),
         "byRole": .object(roles),
       ],
-      "predictionModules": ["announced": JSON(numbers.predictionModules), "tensors": JSON(predictionTensors)],
+      "predictionModules": [
+        "announced": JSON(numbers.predictionModules), "tensors": JSON(predictionTensors),
+      ],
       "bytes": JSON(bytes), "bytesByDType": .object(types), "bytesByEncoding": .object(encodings),
       "kvCacheBytesPerToken": JSON(numbers.keyValueCacheBytesPerToken), "license": JSON(license),
       "claims": .array(
-        claims.map { [
-          "claim": .string("\($0.claim.name)=\($0.claim.value)"), "holds": .bool($0.holds),
-          "actual": .string($0.actual), "readFrom": .string($0.source),
-        ] }),
+        claims.map {
+          [
+            "claim": .string("\($0.claim.name)=\($0.claim.value)"), "holds": .bool($0.holds),
+            "actual": .string($0.actual), "readFrom": .string($0.source),
+          ]
+        }),
     ]
   }
 }

@@ -41,7 +41,8 @@ public struct Plan: Sendable {
     var rows: [Row] = []
     var places: [Key: Int] = [:]
     for tensor in model.tensors {
-      guard let assignment = assignments[tensor.role], let bytes = assignment.encoding.bytes(tensor.shape) else {
+      guard let assignment = assignments[tensor.role], let bytes = assignment.encoding.bytes(tensor.shape)
+      else {
         continue
       }
       let key = Key(part: tensor.role.part, assignment: assignment)

@@ -15,12 +15,15 @@ extension Recipe {
     if let recipe = builtIn.first(where: { $0.name == name }) { return recipe }
     guard Folder.kind(name) == .file else {
       throw FormatError(
-        path: name, expected: "a YAML file or one of the recipes \(builtIn.map(\.name).joined(separator: ", "))",
+        path: name,
+        expected: "a YAML file or one of the recipes \(builtIn.map(\.name).joined(separator: ", "))",
         found: "neither")
     }
     let bytes = try Bytes.mapping(name)
     guard bytes.count <= sizeLimit, let text = String(validating: bytes.array, as: UTF8.self) else {
-      throw FormatError(path: name, expected: "a recipe in UTF-8 of at most \(sizeLimit) bytes", found: "\(bytes.count) bytes")
+      throw FormatError(
+        path: name, expected: "a recipe in UTF-8 of at most \(sizeLimit) bytes", found: "\(bytes.count) bytes"
+      )
     }
     return try Recipe(yaml: text, path: name)
   }

@@ -8,7 +8,9 @@ extension Encoding {
   public init?(name text: String) {
     let words = text.split(whereSeparator: { $0 == " " || $0 == ":" }).map(String.init)
     guard let first = words.first, words.count <= 4 else { return nil }
-    if words.count == 1, let type = [DType.f32, .f16, .bf16].first(where: { $0.rawValue.lowercased() == first }) {
+    if words.count == 1,
+      let type = [DType.f32, .f16, .bf16].first(where: { $0.rawValue.lowercased() == first })
+    {
       self = .dense(type)
       return
     }

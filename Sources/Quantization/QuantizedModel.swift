@@ -17,7 +17,8 @@ extension Model {
   /// The model with every tensor as the plan says. Nothing is computed until a tensor's planes are asked for.
   ///
   /// - Throws: FormatError when the plan leaves a tensor out or a quantizer cannot fill an encoding.
-  public func quantized(by plan: Plan, _ options: QuantizationOptions = .init()) throws(FormatError) -> Model {
+  public func quantized(by plan: Plan, _ options: QuantizationOptions = .init()) throws(FormatError) -> Model
+  {
     try mapTensors { tensor throws(FormatError) in
       guard let assignment = plan.assignments[tensor.role] else {
         throw tensor.error("an assignment in plan '\(plan.name)'", found: "none")
@@ -31,7 +32,8 @@ extension Model {
       guard let quantizer = Quantizer(rawValue: name),
         Quantizer.filling(assignment.encoding).contains(quantizer), tensor.encoding.isDecodable
       else {
-        throw tensor.error("a quantizer from \(tensor.encoding) to \(assignment.encoding)", found: "'\(name)'")
+        throw tensor.error(
+          "a quantizer from \(tensor.encoding) to \(assignment.encoding)", found: "'\(name)'")
       }
       return quantized(tensor, assignment.encoding, quantizer, options)
     }
@@ -82,7 +84,8 @@ extension Tensor {
     guard options.allowNonfinite else {
       let element = "[\(rows.lowerBound + index / columns), \(index % columns)]"
       throw error(
-        "finite values (--allow-nonfinite replaces others by 0)", found: "\(values[index]) at element \(element) of \(role)")
+        "finite values (--allow-nonfinite replaces others by 0)",
+        found: "\(values[index]) at element \(element) of \(role)")
     }
     var count = 0
     for index in values.indices where !values[index].isFinite {

@@ -33,7 +33,9 @@ public enum Quantizer: String, CaseIterable, Sendable {
     case .dense(let type):
       guard let format = type.floatFormat, self == .cast else { break }
       return [
-        Bytes(count: values.count * type.bits / 8) { output in Kernels.encode(format, values.span, into: &output) }
+        Bytes(count: values.count * type.bits / 8) { output in
+          Kernels.encode(format, values.span, into: &output)
+        }
       ]
     case .affine(let scheme) where self != .cast:
       let method: AffineMethod = self == .search ? .search : .roundToNearest

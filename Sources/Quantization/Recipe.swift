@@ -65,7 +65,9 @@ public struct Recipe: Sendable {
         used[index] += 1
         if let encoding = rule.encoding, encoding != tensor.encoding {
           guard encoding.planes(tensor.shape) != nil, tensor.encoding.isDecodable else {
-            throw tensor.error("a tensor that \(encoding) fits (line \(rule.line) of recipe '\(name)')", found: "\(tensor.encoding) \(tensor.shape)")
+            throw tensor.error(
+              "a tensor that \(encoding) fits (line \(rule.line) of recipe '\(name)')",
+              found: "\(tensor.encoding) \(tensor.shape)")
           }
           let quantizer = rule.quantizer ?? Quantizer.filling(encoding)[0]
           chosen = Plan.Assignment(encoding: encoding, quantizer: quantizer.rawValue)
@@ -76,7 +78,9 @@ public struct Recipe: Sendable {
     for (index, rule) in rules.enumerated() where used[index] == 0 {
       throw FormatError(
         path: "recipe '\(name)'", expected: "rule \(index + 1) (line \(rule.line)) to decide over a tensor",
-        found: matched[index] > 0 ? "\(matched[index]) matching tensors, all decided by rules before it" : "no tensor that it matches")
+        found: matched[index] > 0
+          ? "\(matched[index]) matching tensors, all decided by rules before it" : "no tensor that it matches"
+      )
     }
     return Plan(name: name, assignments: assignments)
   }

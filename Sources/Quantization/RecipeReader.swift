@@ -12,7 +12,8 @@ extension Recipe {
   /// - Throws: FormatError naming the line, expected and found.
   public init(yaml text: String, path: String) throws(FormatError) {
     guard text.utf8.count <= Recipe.sizeLimit else {
-      throw FormatError(path: path, expected: "a recipe of at most \(Recipe.sizeLimit) bytes", found: "\(text.utf8.count)")
+      throw FormatError(
+        path: path, expected: "a recipe of at most \(Recipe.sizeLimit) bytes", found: "\(text.utf8.count)")
     }
     let root: Node?
     do {
@@ -28,7 +29,9 @@ extension Recipe {
     name = try reader.text(mapping["name"], root, "name") ?? path
     summary = try reader.text(mapping["summary"], root, "summary") ?? ""
     guard let list = mapping["rules"]?.sequence, !list.isEmpty, list.count <= Recipe.ruleLimit else {
-      throw reader.wrong(mapping["rules"] ?? root, "1 to \(Recipe.ruleLimit) rules under 'rules'", mapping["rules"] == nil ? "no such key" : "none or another kind of value")
+      throw reader.wrong(
+        mapping["rules"] ?? root, "1 to \(Recipe.ruleLimit) rules under 'rules'",
+        mapping["rules"] == nil ? "no such key" : "none or another kind of value")
     }
     var rules: [Rule] = []
     for node in list { rules.append(try reader.rule(node)) }
@@ -50,29 +53,39 @@ private struct RecipeReader {
     var seen = Set<String>()
     for (key, _) in mapping {
       guard let name = key.scalar?.string, known.contains(name) else {
-        throw wrong(key, "one of the keys \(known.joined(separator: ", "))", "'\(key.scalar?.string ?? "another value")'")
+        throw wrong(
+          key, "one of the keys \(known.joined(separator: ", "))",
+          "'\(key.scalar?.string ?? "another value")'")
       }
-      guard seen.insert(name).inserted else { throw wrong(key, "keys that occur once", "'\(name)' a second time") }
+      guard seen.insert(name).inserted else {
+        throw wrong(key, "keys that occur once", "'\(name)' a second time")
+      }
     }
   }
 
   func text(_ node: Node?, _ parent: Node, _ key: String) throws(FormatError) -> String? {
     guard let node else { return nil }
-    guard let text = node.scalar?.string else { throw wrong(node, "text for '\(key)'", "another kind of value") }
+    guard let text = node.scalar?.string else {
+      throw wrong(node, "text for '\(key)'", "another kind of value")
+    }
     return text
   }
 
   func rule(_ node: Node) throws(FormatError) -> Recipe.Rule {
-    guard let mapping = node.mapping else { throw wrong(node, "a rule as a mapping", "another kind of value") }
+    guard let mapping = node.mapping else {
+      throw wrong(node, "a rule as a mapping", "another kind of value")
+    }
     try requireKeys(mapping, ["parts", "layers", "experts", "encoding", "quantizer"], node)
     guard let encodingNode = mapping["encoding"], let name = encodingNode.scalar?.string else {
-      throw wrong(mapping["encoding"] ?? node, "an encoding, such as 'int4 g64 zero f16', 'bf16' or 'keep'", "none")
+      throw wrong(
+        mapping["encoding"] ?? node, "an encoding, such as 'int4 g64 zero f16', 'bf16' or 'keep'", "none")
     }
     var encoding: Encoding?
     if name != "keep" {
       guard let known = Encoding(name: name) else {
         throw wrong(
-          encodingNode, "an encoding: 'keep', 'f32', 'f16', 'bf16', or int2|3|4|5|6|8 with g16…g128 (multiples of 16) "
+          encodingNode,
+          "an encoding: 'keep', 'f32', 'f16', 'bf16', or int2|3|4|5|6|8 with g16…g128 (multiples of 16) "
             + "or row, then sym|zero|bias and f16|bf16|f32", "'\(name)'")
       }
       encoding = known
@@ -82,7 +95,9 @@ private struct RecipeReader {
       let possible = encoding.map(Quantizer.filling) ?? []
       guard let known = Quantizer(rawValue: name), possible.contains(known) else {
         throw wrong(
-          quantizerNode, possible.isEmpty ? "no quantizer for '\(encodingNode.scalar!.string)'"
+          quantizerNode,
+          possible.isEmpty
+            ? "no quantizer for '\(encodingNode.scalar!.string)'"
             : "one of \(possible.map(\.rawValue).joined(separator: ", "))", "'\(name)'")
       }
       quantizer = known
@@ -121,7 +136,8 @@ private struct RecipeReader {
       for piece in text.split(separator: ",", omittingEmptySubsequences: false) {
         let ends = piece.split(separator: "-", omittingEmptySubsequences: false)
           .map { Int($0.filter { $0 != " " }) }
-        guard (1...2).contains(ends.count), let low = ends[0], let high = ends[ends.count - 1], low >= 0, low <= high
+        guard (1...2).contains(ends.count), let low = ends[0], let high = ends[ends.count - 1], low >= 0,
+          low <= high
         else { throw wrong(item, "\(key) as N or N-M", "'\(text)'") }
         ranges.append(low...high)
       }

@@ -18,17 +18,20 @@ struct Check: AsyncParsableCommand {
   @OptionGroup var json: JSONOption
 
   func run() async throws {
-    let progress = Progress("check", total: Folder.kind(model) == .file ? (try? File(reading: model).size()) ?? 0 : 0)
+    let progress = Progress(
+      "check", total: Folder.kind(model) == .file ? (try? File(reading: model).size()) ?? 0 : 0)
     let report = await Format.check(model, workers: work.workers) { progress.add($0) }
     progress.finish()
     if json.json {
       let result: JSON = [
         "ok": .bool(report.problems.isEmpty), "tensors": JSON(report.tensors), "bytes": JSON(report.bytes),
         "problems": .array(
-          report.problems.map { [
-            "path": .string($0.path), "tensor": JSON($0.tensor),
-            "offset": $0.offset.map { JSON(Int(clamping: $0)) } ?? .null, "what": .string($0.what),
-          ] }),
+          report.problems.map {
+            [
+              "path": .string($0.path), "tensor": JSON($0.tensor),
+              "offset": $0.offset.map { JSON(Int(clamping: $0)) } ?? .null, "what": .string($0.what),
+            ]
+          }),
       ]
       print(result.text(indented: true))
     } else if report.problems.isEmpty {

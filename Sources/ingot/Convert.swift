@@ -7,6 +7,7 @@ import Tensors
 struct Convert: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Repack a model into another format without touching a number, or refuse.",
+    usage: "ingot convert <model> --output <path> [--format <format>] [--decode <type>] [options]",
     discussion: """
       Codes and scales are copied bit for bit. With --decode, every quantized tensor is turned into dense
       values of that type, which rounds; the command then says so.
@@ -21,10 +22,15 @@ struct Convert: AsyncParsableCommand {
   @Argument(help: "Folder, .safetensors or .ingot file, or name in the Hugging Face cache.")
   var model: String
 
-  @Option(name: .long, help: ArgumentHelp("Format of the output: \(Format.all.map(\.name).joined(separator: ", ")).", valueName: "format"))
+  @Option(
+    name: .long,
+    help: ArgumentHelp(
+      "Format of the output: \(Format.all.map(\.name).joined(separator: ", ")).", valueName: "format"))
   var format: String?
 
-  @Option(name: .long, help: ArgumentHelp("Turn quantized tensors into dense values: bf16, f16 or f32.", valueName: "type"))
+  @Option(
+    name: .long,
+    help: ArgumentHelp("Turn quantized tensors into dense values: bf16, f16 or f32.", valueName: "type"))
   var decode: Dense?
 
   @OptionGroup var output: OutputOptions
@@ -47,14 +53,17 @@ struct Convert: AsyncParsableCommand {
     if json.json {
       let summary: JSON = [
         "format": .string(format.name), "files": .array(written.files.map { .string($0) }),
-        "bytes": JSON(written.bytes), "carried": JSON(source.tensors.count - changed), "rounded": JSON(changed),
+        "bytes": JSON(written.bytes), "carried": JSON(source.tensors.count - changed),
+        "rounded": JSON(changed),
         "seconds": JSON(progress.seconds),
       ]
       print(summary.text(indented: true))
       return
     }
     print("\(written.files[0])\(written.files.count > 1 ? " and \(written.files.count - 1) more files" : "")")
-    print("\(grouped(written.bytes)) bytes; \(grouped(source.tensors.count - changed)) tensors carried through bit for bit")
+    print(
+      "\(grouped(written.bytes)) bytes; \(grouped(source.tensors.count - changed)) tensors carried through bit for bit"
+    )
     if let decode, changed > 0 {
       print(
         decode == .f32

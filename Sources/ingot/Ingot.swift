@@ -49,7 +49,8 @@ extension FormatError {
   var json: JSON {
     [
       "error": [
-        "path": .string(path), "tensor": JSON(tensor), "offset": offset.map { JSON(Int(clamping: $0)) } ?? .null,
+        "path": .string(path), "tensor": JSON(tensor),
+        "offset": offset.map { JSON(Int(clamping: $0)) } ?? .null,
         "expected": .string(expected), "found": .string(found), "message": .string(description),
       ]
     ]

@@ -26,7 +26,8 @@ struct Inspect: ParsableCommand {
 
   func validate() throws {
     for text in claim where Claim(text) == nil {
-      throw ValidationError("--claim \(text): expected NAME=VALUE with a name out of \(Claim.names.joined(separator: ", ")).")
+      throw ValidationError(
+        "--claim \(text): expected NAME=VALUE with a name out of \(Claim.names.joined(separator: ", ")).")
     }
   }
 
@@ -65,7 +66,9 @@ struct Inspect: ParsableCommand {
       guard let name = key.scalar?.string, Claim.names.contains(name) else {
         throw wrong("claims out of \(Claim.names.joined(separator: ", "))", "'\(key.scalar?.string ?? "")'")
       }
-      guard let text = value.scalar?.string else { throw wrong("one value for claim '\(name)'", "another kind of value") }
+      guard let text = value.scalar?.string else {
+        throw wrong("one value for claim '\(name)'", "another kind of value")
+      }
       list.append(Claim(name: name, value: text))
     }
     return list
@@ -76,7 +79,10 @@ struct Inspect: ParsableCommand {
     let attention = numbers.attention
     var table = Table(["", ""], left: [0, 1])
     table.add(["family", "\(summary.family), read from \(model.format)"])
-    table.add(["layers", "\(numbers.layers), hidden \(grouped(numbers.hiddenSize)), vocabulary \(grouped(numbers.vocabulary))"])
+    table.add([
+      "layers",
+      "\(numbers.layers), hidden \(grouped(numbers.hiddenSize)), vocabulary \(grouped(numbers.vocabulary))",
+    ])
     table.add([
       "experts",
       "\(numbers.experts.count) a layer, \(numbers.experts.active) active, \(numbers.experts.shared) shared, "
@@ -86,15 +92,34 @@ struct Inspect: ParsableCommand {
       "attention",
       "\(summary.attentionKind), \(attention.heads) heads on \(attention.keyValueHeads) key-value heads of \(attention.headDim)",
     ])
-    table.add(["QK norm", attention.queryKeyNorm == .none ? "none" : "\(attention.queryKeyNorm.rawValue), over all heads of a layer together"])
+    table.add([
+      "QK norm",
+      attention.queryKeyNorm == .none
+        ? "none" : "\(attention.queryKeyNorm.rawValue), over all heads of a layer together",
+    ])
     table.add(["sliding window", attention.slidingWindow.map { "\($0)" } ?? "none"])
-    table.add(["RoPE", "theta \(grouped(Int(exactly: attention.ropeTheta.rounded()) ?? .max)), \(attention.rotaryDims) of \(attention.headDim) dims"])
-    table.add(["context", "\(grouped(numbers.contextLength)) tokens, \(grouped(numbers.keyValueCacheBytesPerToken)) bytes of KV cache a token at 16 bits"])
-    table.add(["MTP", "\(numbers.predictionModules) modules announced, \(summary.predictionTensors) tensors in the files"])
+    table.add([
+      "RoPE",
+      "theta \(grouped(Int(exactly: attention.ropeTheta.rounded()) ?? .max)), \(attention.rotaryDims) of \(attention.headDim) dims",
+    ])
+    table.add([
+      "context",
+      "\(grouped(numbers.contextLength)) tokens, \(grouped(numbers.keyValueCacheBytesPerToken)) bytes of KV cache a token at 16 bits",
+    ])
+    table.add([
+      "MTP",
+      "\(numbers.predictionModules) modules announced, \(summary.predictionTensors) tensors in the files",
+    ])
     table.add(["license", summary.license ?? "not stated in the files"])
-    table.add(["parameters", "\(grouped(summary.total)) in all, \(grouped(summary.active)) active a token (\(fixed(100 * Double(summary.active) / Double(summary.total), 2)) %)"])
+    table.add([
+      "parameters",
+      "\(grouped(summary.total)) in all, \(grouped(summary.active)) active a token (\(fixed(100 * Double(summary.active) / Double(summary.total), 2)) %)",
+    ])
     table.add(["", "\(grouped(summary.activeWithEmbedding)) active with embedding and head"])
-    table.add(["bytes", "\(grouped(summary.bytes)), \(fixed(8 * Double(summary.bytes) / Double(summary.total), 3)) bits per weight"])
+    table.add([
+      "bytes",
+      "\(grouped(summary.bytes)), \(fixed(8 * Double(summary.bytes) / Double(summary.total), 3)) bits per weight",
+    ])
     print(String(table.text.drop { $0.isNewline }))
     var roles = Table(["\nrole", "tensors", "parameters", "share", "bytes"])
     for role in summary.byRole {
@@ -104,14 +129,17 @@ struct Inspect: ParsableCommand {
       ])
     }
     print(roles.text)
-    print("\nstored as  " + summary.bytesByType.map { "\($0.type.rawValue) \(grouped($0.bytes))" }.joined(separator: ", "))
+    print(
+      "\nstored as  "
+        + summary.bytesByType.map { "\($0.type.rawValue) \(grouped($0.bytes))" }.joined(separator: ", "))
   }
 
   private func show(_ verdicts: [Claim.Verdict]) {
     var table = Table(["\nclaim", "stated", "holds", "the files say", "read from"], left: [0, 1, 2, 3, 4])
     for verdict in verdicts {
       table.add([
-        verdict.claim.name, printable(verdict.claim.value, limit: 24), verdict.holds ? "yes" : "NO", verdict.actual,
+        verdict.claim.name, printable(verdict.claim.value, limit: 24), verdict.holds ? "yes" : "NO",
+        verdict.actual,
         verdict.source,
       ])
     }

@@ -44,7 +44,8 @@ struct OutputOptions: ParsableArguments {
 
   @Option(
     name: .long,
-    help: ArgumentHelp("Largest file, such as 45GB or 4GiB; more are written in numbered parts.", valueName: "size"))
+    help: ArgumentHelp(
+      "Largest file, such as 45GB or 4GiB; more are written in numbered parts.", valueName: "size"))
   var splitSize: ByteSize?
 
   @Flag(name: .long, help: "Leave SHA-256 of the source's weight files out of the artifact.")
@@ -67,11 +68,14 @@ struct ByteSize: ExpressibleByArgument {
 
   init?(argument: String) {
     let units: [(String, Double)] = [
-      ("KiB", 1024), ("MiB", 1_048_576), ("GiB", 1_073_741_824), ("kB", 1e3), ("KB", 1e3), ("MB", 1e6), ("GB", 1e9),
+      ("KiB", 1024), ("MiB", 1_048_576), ("GiB", 1_073_741_824), ("kB", 1e3), ("KB", 1e3), ("MB", 1e6),
+      ("GB", 1e9),
       ("k", 1e3), ("M", 1e6), ("G", 1e9), ("B", 1), ("", 1),
     ]
     let unit = units.first { argument.hasSuffix($0.0) }!
-    guard let value = Double(argument.dropLast(unit.0.count)), value > 0, value * unit.1 < 1e18 else { return nil }
+    guard let value = Double(argument.dropLast(unit.0.count)), value > 0, value * unit.1 < 1e18 else {
+      return nil
+    }
     bytes = Int(value * unit.1)
   }
 }

@@ -7,15 +7,19 @@ import Tensors
 struct PlanCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "plan",
-    abstract: "Show what a recipe makes of a model, and the exact size, before a weight is read.")
+    abstract: "Show what a recipe makes of a model, and the exact size, before a weight is read.",
+    usage: "ingot plan <model> [--recipe <recipe>] [options]")
 
   @Argument(help: "Folder, .safetensors or .ingot file, or name in the Hugging Face cache.")
   var model: String
 
-  @Option(name: .long, help: ArgumentHelp("Name of a recipe (see 'ingot recipes') or path of a YAML file.", valueName: "recipe"))
+  @Option(
+    name: .long,
+    help: ArgumentHelp("Name of a recipe (see 'ingot recipes') or path of a YAML file.", valueName: "recipe"))
   var recipe: String = "int4"
 
-  @Option(name: .long, help: ArgumentHelp("Largest file of the output; see 'ingot quantize'.", valueName: "size"))
+  @Option(
+    name: .long, help: ArgumentHelp("Largest file of the output; see 'ingot quantize'.", valueName: "size"))
   var splitSize: ByteSize?
 
   @Flag(name: .long, help: "Plan for an output without hashes of the source; see 'ingot quantize'.")
@@ -54,7 +58,8 @@ struct PlanCommand: ParsableCommand {
     var table = Table(["role", "encoding", "quantizer", "tensors", "bytes", "bits/weight"], left: [0, 1, 2])
     for row in rows {
       table.add([
-        row.part.rawValue, "\(row.assignment.encoding)", row.assignment.quantizer ?? "carried", grouped(row.tensors),
+        row.part.rawValue, "\(row.assignment.encoding)", row.assignment.quantizer ?? "carried",
+        grouped(row.tensors),
         grouped(row.bytes), fixed(8 * Double(row.bytes) / Double(max(row.parameters, 1)), 3),
       ])
     }

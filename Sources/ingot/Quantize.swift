@@ -8,18 +8,24 @@ import Tensors
 struct Quantize: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Quantize a model, expert by expert, straight from its files to the target.",
+    usage: "ingot quantize <model> --output <path> [--recipe <recipe>] [options]",
     discussion: """
-      Nothing appears under the output's name before it is complete. The bytes are the same for any number
-      of workers.
+      Nothing appears under the output's name before it is complete.
+      The bytes are the same for any number of workers.
       """)
 
   @Argument(help: "Folder, .safetensors or .ingot file, or name in the Hugging Face cache.")
   var model: String
 
-  @Option(name: .long, help: ArgumentHelp("Name of a recipe (see 'ingot recipes') or path of a YAML file.", valueName: "recipe"))
+  @Option(
+    name: .long,
+    help: ArgumentHelp("Name of a recipe (see 'ingot recipes') or path of a YAML file.", valueName: "recipe"))
   var recipe: String = "int4"
 
-  @Option(name: .long, help: ArgumentHelp("Format of the output: \(Format.all.map(\.name).joined(separator: ", ")).", valueName: "format"))
+  @Option(
+    name: .long,
+    help: ArgumentHelp(
+      "Format of the output: \(Format.all.map(\.name).joined(separator: ", ")).", valueName: "format"))
   var format: String?
 
   @Flag(name: .long, help: "Replace NaN and infinities of the source by 0 instead of stopping at the first.")
@@ -40,7 +46,9 @@ struct Quantize: AsyncParsableCommand {
     let replaced = Replacements()
     quantization.replaced = { tensor, count in
       replaced.count.add(count, ordering: .relaxed)
-      Terminal.error("warning: tensor '\(printable(tensor.name))' (\(tensor.role)): \(count) values not finite, replaced by 0")
+      Terminal.error(
+        "warning: tensor '\(printable(tensor.name))' (\(tensor.role)): \(count) values not finite, replaced by 0"
+      )
     }
     let quantized = try source.quantized(by: plan, quantization)
     var options = output.options(work.workers)
@@ -54,7 +62,8 @@ struct Quantize: AsyncParsableCommand {
     let seconds = progress.seconds
     if json.json {
       let result: JSON = [
-        "recipe": .string(recipe.name), "format": .string(format.name), "files": .array(written.files.map { .string($0) }),
+        "recipe": .string(recipe.name), "format": .string(format.name),
+        "files": .array(written.files.map { .string($0) }),
         "bytes": JSON(written.bytes), "sourceBytes": JSON(source.bytes), "bitsPerWeight": JSON(bits),
         "replacedNonfinite": JSON(replaced.count.load(ordering: .relaxed)), "seconds": JSON(seconds),
       ]

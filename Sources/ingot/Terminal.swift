@@ -1,9 +1,10 @@
+import Synchronization
+
 #if canImport(Glibc)
   import Glibc
 #elseif canImport(Darwin)
   import Darwin
 #endif
-import Synchronization
 
 /// Standard error: messages, and progress where a person watches.
 enum Terminal {
@@ -22,17 +23,20 @@ enum Terminal {
 /// Shows how far a run is, at what rate, and how long it will take: one line on a terminal, nothing elsewhere.
 final class Progress: Sendable {
   private let what: String
-  private let total: Int
+  private let total: Atomic<Int>
   private let unit: Unit
   private let done = Atomic<Int>(0)
   private let begin = ContinuousClock.now
   private let ticker: Task<Void, Never>?
 
-  enum Unit: Sendable { case bytes, steps(String) }
+  enum Unit: Sendable {
+    case bytes
+    case steps(String)
+  }
 
   init(_ what: String, total: Int, unit: Unit = .bytes) {
     self.what = what
-    self.total = total
+    self.total = Atomic(total)
     self.unit = unit
     guard Terminal.isWatched else {
       ticker = nil
@@ -58,10 +62,14 @@ final class Progress: Sendable {
 
   func add(_ amount: Int) { done.add(amount, ordering: .relaxed) }
 
-  func set(_ amount: Int) { done.store(amount, ordering: .relaxed) }
+  func set(_ amount: Int, of total: Int) {
+    self.total.store(total, ordering: .relaxed)
+    done.store(amount, ordering: .relaxed)
+  }
 
   private func show() {
     let done = done.load(ordering: .relaxed)
+    let total = total.load(ordering: .relaxed)
     let seconds = seconds
     let percent = total > 0 ? min(100, done * 100 / total) : 100
     var line = "\(what)  \(percent) %"
@@ -93,7 +101,10 @@ extension Terminal {
 func decimal(_ bytes: Int) -> String {
   var value = Double(bytes)
   for unit in ["B", "kB", "MB", "GB", "TB"] {
-    if value < 999.5 || unit == "TB" { return (value < 99.95 && unit != "B" ? fixed(value, value < 9.995 ? 2 : 1) : fixed(value, 0)) + " " + unit }
+    if value < 999.5 || unit == "TB" {
+      return (value < 99.95 && unit != "B" ? fixed(value, value < 9.995 ? 2 : 1) : fixed(value, 0)) + " "
+        + unit
+    }
     value /= 1000
   }
   return "\(bytes) B"
@@ -108,7 +119,8 @@ func fixed(_ value: Double, _ decimals: Int) -> String {
   let sign = value < 0 && rounded != 0 ? "-" : ""
   guard decimals > 0 else { return sign + String(rounded) }
   let fraction = String(rounded % Int(scale))
-  return sign + "\(rounded / Int(scale))." + String(repeating: "0", count: decimals - fraction.count) + fraction
+  return sign + "\(rounded / Int(scale))." + String(repeating: "0", count: decimals - fraction.count)
+    + fraction
 }
 
 /// A span of time: `7 s`, `3 min 20 s`, `2 h 5 min`.

@@ -1,5 +1,165 @@
 import ArgumentParser
+import Formats
+import Inference
+import Models
+import Tensors
 
 struct Verify: AsyncParsableCommand {
-  static let configuration = CommandConfiguration(abstract: "Measure how far a model drifted from its original.")
+  static let configuration = CommandConfiguration(
+    abstract: "Measure how far a model drifted from its original.",
+    usage: "ingot verify <candidate> --against <original> --text <file> ... [options]",
+    discussion: """
+      Runs the reference forward pass of both, one layer at a time, on the same text, and compares what they
+      predict and which experts they choose. Each text is cut into contexts that follow each other; as
+      llama-perplexity does, the second half of each is scored (of 512 tokens, 255 predictions).
+      Exit code 2 when a figure is outside a tolerance that was given.
+      """)
+
+  @Argument(help: "Model to judge: folder, .safetensors or .ingot file, or name in the Hugging Face cache.")
+  var candidate: String
+
+  @Option(name: .long, help: ArgumentHelp("Model it was made from.", valueName: "original"))
+  var against: String
+
+  @Option(
+    name: .long, parsing: .upToNextOption,
+    help: ArgumentHelp("Texts in UTF-8, one or more.", valueName: "file"))
+  var text: [String]
+
+  @Option(name: .long, help: ArgumentHelp("Tokens in each context.", valueName: "n"))
+  var context: Int = 512
+
+  @Option(name: .long, help: ArgumentHelp("At most so many contexts of each text.", valueName: "n"))
+  var chunks: Int?
+
+  @OptionGroup var tolerances: Tolerances
+  @OptionGroup var reading: ReadingOptions
+  @OptionGroup var work: WorkerOptions
+  @OptionGroup var json: JSONOption
+
+  func validate() throws {
+    guard context >= 4, context <= 1 << 20 else { throw ValidationError("--context must be 4 to 1048576.") }
+    guard chunks.map({ $0 >= 1 }) ?? true else { throw ValidationError("--chunks must be at least 1.") }
+  }
+
+  func run() async throws {
+    let original = try Model.read(against, reading.options)
+    let candidate = try Model.read(candidate, reading.options)
+    let tokenizer = try Tokenizer(of: original)
+    if let mine = candidate.sideFile("tokenizer.json"), let other = original.sideFile("tokenizer.json"),
+      mine.bytes.array != other.bytes.array
+    {
+      Terminal.error(
+        "warning: the candidate's tokenizer.json is another one; the original's is used for both")
+    }
+    let contexts = try self.contexts(tokenizer)
+    let progress = Progress("verify", total: 0)
+    defer { progress.finish() }
+    var options = VerificationOptions()
+    options.workers = work.workers
+    options.progress = { progress.set($0.bytes, of: $0.totalBytes) }
+    let report = try await verify(candidate, against: original, contexts: contexts, options)
+    progress.finish()
+    let violations = tolerances.violations(report)
+    if json.json {
+      guard case .object(var object) = report.json else { return }
+      object["violations"] = .array(violations.map { .string($0) })
+      print(JSON.object(object).text(indented: true))
+    } else {
+      print(report.table)
+    }
+    for violation in violations { Terminal.error("outside tolerance: \(violation)") }
+    if !violations.isEmpty { throw ExitCode(2) }
+  }
+
+  /// Contexts of all texts.
+  private func contexts(_ tokenizer: Tokenizer) throws(FormatError) -> [Context] {
+    var contexts: [Context] = []
+    for path in text {
+      let bytes = try Bytes.mapping(path)
+      let wanted = chunks.map { $0.multipliedReportingOverflow(by: context) }
+      let needed = wanted.map { $0.overflow ? Int.max : $0.partialValue } ?? Int.max
+      let ids = try tokenizer.encode(bytes, path: path, atLeast: needed)
+      let cut = Context.cut(ids, length: context, text: Folder.name(of: path))
+      guard !cut.isEmpty else {
+        throw FormatError(
+          path: path, expected: "at least \(context) tokens of text (--context)", found: "\(ids.count)")
+      }
+      contexts += chunks.map { Array(cut.prefix($0)) } ?? cut
+    }
+    return contexts
+  }
+}
+
+/// Figures a candidate must keep to.
+struct Tolerances: ParsableArguments {
+  @Option(name: .long, help: ArgumentHelp("Largest mean KL divergence, in nats.", valueName: "x"))
+  var maxKld: Double?
+  @Option(name: .long, help: ArgumentHelp("Largest 99th percentile of KL divergence.", valueName: "x"))
+  var maxKldP99: Double?
+  @Option(name: .long, help: ArgumentHelp("Largest perplexity, candidate / original.", valueName: "x"))
+  var maxPplRatio: Double?
+  @Option(
+    name: .long, help: ArgumentHelp("Largest RMS change of the next token's probability.", valueName: "x"))
+  var maxDeltaP: Double?
+  @Option(name: .long, help: ArgumentHelp("Smallest share of equal top tokens, in percent.", valueName: "x"))
+  var minTop1: Double?
+  @Option(
+    name: .long,
+    help: ArgumentHelp("Smallest mean overlap of expert sets in any layer, in percent.", valueName: "x"))
+  var minRouterOverlap: Double?
+
+  /// What is outside, one line each.
+  func violations(_ report: VerificationReport) -> [String] {
+    var lines: [String] = []
+    func above(_ name: String, _ option: String, _ value: Double, _ limit: Double?) {
+      guard let limit, !(value <= limit) else { return }
+      lines.append("\(name) \(significant(value)) is above \(option) \(significant(limit))")
+    }
+    func below(_ name: String, _ option: String, _ value: Double, _ limit: Double?) {
+      guard let limit, !(value >= limit) else { return }
+      lines.append("\(name) \(fixed(value, 3)) % is below \(option) \(significant(limit))")
+    }
+    above("mean KL divergence", "--max-kld", report.divergence.mean.value, maxKld)
+    above("99th percentile of KL divergence", "--max-kld-p99", report.divergence.p99, maxKldP99)
+    above("perplexity ratio", "--max-ppl-ratio", report.perplexity.ratio.value, maxPplRatio)
+    above("RMS of Δp", "--max-delta-p", report.deltaP.rms, maxDeltaP)
+    below("same top token", "--min-top1", 100 * report.sameTop, minTop1)
+    if let worst = report.layers.min(by: { $0.router.overlap < $1.router.overlap }) {
+      below(
+        "overlap of experts in layer \(worst.layer)", "--min-router-overlap", 100 * worst.router.overlap,
+        minRouterOverlap)
+    }
+    return lines
+  }
+}
+
+extension Tokenizer {
+  /// The tokenizer among a model's side files.
+  init(of model: Model) throws(FormatError) {
+    guard let file = model.sideFile("tokenizer.json") else {
+      throw FormatError(path: model.path, expected: "tokenizer.json", found: "none")
+    }
+    try self.init(
+      json: file.bytes.array, path: "\(model.path) (tokenizer.json)",
+      config: model.sideFile("tokenizer_config.json")?.bytes.array)
+  }
+
+  /// Tokens of a text file, or of a beginning of it that has at least `needed`.
+  func encode(_ bytes: Bytes, path: String, atLeast needed: Int) throws(FormatError) -> [Int] {
+    // A beginning cut in the middle of a word ends in other tokens than the text has there: some are to spare.
+    let spare = 256
+    var length = needed < bytes.count / 4 ? 4 * needed + 4096 : bytes.count
+    while true {
+      length = min(length, bytes.count)
+      // Back to where a character begins.
+      while length < bytes.count, length > 0, bytes[length] & 0xC0 == 0x80 { length -= 1 }
+      guard let text = String(validating: bytes[0..<length].array, as: UTF8.self) else {
+        throw FormatError(path: path, expected: "text in UTF-8", found: "other bytes")
+      }
+      let ids = encode(text)
+      if length == bytes.count || ids.count >= needed + spare { return ids }
+      length *= 4
+    }
+  }
 }

@@ -106,8 +106,10 @@ struct IngotDirectory {
       guard let scale = type(record[2]),
         let offset = IngotLayout.offsets.first(where: { $0.number == record[4] })?.offset
       else { return nil }
-      encoding = Affine(bits: Int(record[3]), group: word(8) == 0 ? nil : word(8), offset: offset, scale: scale)
-        .map { .affine($0) }
+      encoding = Affine(
+        bits: Int(record[3]), group: word(8) == 0 ? nil : word(8), offset: offset, scale: scale
+      )
+      .map { .affine($0) }
     default: return nil
     }
     // Reserved bytes must be zero: one encoding has one record.

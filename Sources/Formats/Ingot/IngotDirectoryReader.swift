@@ -67,9 +67,11 @@ extension IngotDirectory {
       let records =
         IngotLayout.countsSize + encodings * IngotLayout.encodingSize + tensors * IngotLayout.tensorSize
         + files * IngotLayout.fileSize
-      guard encodings <= IngotLayout.encodingLimit, names <= bytes.count, records + names == bytes.count else {
+      guard encodings <= IngotLayout.encodingLimit, names <= bytes.count, records + names == bytes.count
+      else {
         throw wrong(
-          nil, "\(encodings) encodings, \(tensors) tensors, \(files) files and \(names) bytes of names to fill "
+          nil,
+          "\(encodings) encodings, \(tensors) tensors, \(files) files and \(names) bytes of names to fill "
             + "the directory of \(bytes.count) bytes", "\(records) bytes of records")
       }
       namesStart = records
@@ -150,7 +152,8 @@ extension IngotDirectory {
         length <= partSizes[filePart] - offset
       else {
         throw wrong(
-          name, "a place within the \(partSizes[filePart]) bytes of part \(filePart + 1), aligned to "
+          name,
+          "a place within the \(partSizes[filePart]) bytes of part \(filePart + 1), aligned to "
             + "\(IngotLayout.planeAlignment)", "byte \(offset), length \(length)", back: 16)
       }
       let sums = (0..<IngotLayout.planeLimit).map { _ in read(UInt64.self) }

@@ -40,15 +40,22 @@ package enum IngotLayout {
   ]
 
   /// Numbers of an affine encoding's offsets.
-  package static let offsets: [(number: UInt8, offset: Affine.Offset)] = [(0, .symmetric), (1, .zeroPoint), (2, .bias)]
+  package static let offsets: [(number: UInt8, offset: Affine.Offset)] = [
+    (0, .symmetric), (1, .zeroPoint), (2, .bias),
+  ]
 
   /// What a file record holds.
-  package enum FileKind: UInt16 { case sideFile = 0, provenance = 1 }
+  package enum FileKind: UInt16 {
+    case sideFile = 0
+    case provenance = 1
+  }
 
   package static func number(of part: Role.Part) -> UInt16 { parts.first { $0.part == part }!.number }
   package static func number(of type: DType) -> UInt8 { types.first { $0.type == type }!.number }
 
-  package static func align(_ offset: Int, to alignment: Int) -> Int { (offset + alignment - 1) / alignment * alignment }
+  package static func align(_ offset: Int, to alignment: Int) -> Int {
+    (offset + alignment - 1) / alignment * alignment
+  }
 
   /// Where the planes of a tensor lie from its start, and how many bytes it takes.
   package static func planeOffsets(_ planes: [Plane]) -> (offsets: [Int], length: Int) {

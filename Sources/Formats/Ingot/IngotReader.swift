@@ -81,7 +81,9 @@ struct IngotFile {
       throw wrong(64, "zeros in the reserved bytes", "others")
     }
     let words = (0..<6).map { bytes.span.littleEndian(UInt64.self, at: 16 + 8 * $0) }
-    guard words[1...3].allSatisfy({ $0 <= UInt64(Int.max) }) else { throw wrong(24, "sizes below 2^63", "larger") }
+    guard words[1...3].allSatisfy({ $0 <= UInt64(Int.max) }) else {
+      throw wrong(24, "sizes below 2^63", "larger")
+    }
     let header = IngotHeader(
       part: Int(words[0] & 0xFFFF_FFFF), parts: Int(words[0] >> 32), fileLength: Int(words[1]),
       directoryOffset: Int(words[2]), directoryLength: Int(words[3]), directoryChecksum: words[4])
@@ -121,7 +123,8 @@ struct IngotFile {
     let stored = bytes[file.offset..<file.offset + file.storedLength]
     let sum = XXH3.hash(stored.span)
     func wrong(_ expected: String, _ found: String) -> FormatError {
-      FormatError(path: path, tensor: file.name, offset: UInt64(file.offset), expected: expected, found: found)
+      FormatError(
+        path: path, tensor: file.name, offset: UInt64(file.offset), expected: expected, found: found)
     }
     guard sum == file.checksum else {
       throw wrong("checksum \(hexadecimal(file.checksum)) of this side file", hexadecimal(sum))
@@ -165,7 +168,8 @@ struct IngotFile {
           }))
     }
     return try Model(
-      architecture: architecture, hyperparameters: numbers, tensors: tensors, sideFiles: sideFiles, path: path,
+      architecture: architecture, hyperparameters: numbers, tensors: tensors, sideFiles: sideFiles,
+      path: path,
       format: Format.ingot.name, weightFiles: parts.map(\.path), provenance: provenance)
   }
 }

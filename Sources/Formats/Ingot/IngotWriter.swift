@@ -23,7 +23,13 @@ struct IngotWriter {
   ///
   /// - Parameter provenance: what is known of the source now; only its length matters, and only for part 1.
   func layout(provenance: JSON) throws(FormatError) -> Layout {
-    let content = [(SideFile(name: "ingot-provenance.json", bytes: Bytes(Array(provenance.text().utf8))), IngotLayout.FileKind.provenance)]
+    let content =
+      [
+        (
+          SideFile(name: "ingot-provenance.json", bytes: Bytes(Array(provenance.text().utf8))),
+          IngotLayout.FileKind.provenance
+        )
+      ]
       + model.sideFiles.filter { $0.name != "ingot-provenance.json" }.map { ($0, .sideFile) }
     var records: [IngotFileRecord] = []
     var files: [Bytes] = []
@@ -41,7 +47,8 @@ struct IngotWriter {
     var tensors = model.tensors.map { tensor in
       let planes = tensor.encoding.planes(tensor.shape)!
       return IngotTensorRecord(
-        name: tensor.name, role: tensor.role, encoding: tensor.encoding, shape: tensor.shape, part: 0, offset: 0,
+        name: tensor.name, role: tensor.role, encoding: tensor.encoding, shape: tensor.shape, part: 0,
+        offset: 0,
         length: IngotLayout.planeOffsets(planes).length, checksums: planes.map { _ in 0 })
     }
     for tensor in tensors where tensor.shape.count > IngotLayout.rankLimit {
@@ -66,7 +73,8 @@ struct IngotWriter {
         start = IngotLayout.runAlignment
         guard start + runLength <= limit else {
           throw FormatError(
-            path: path, tensor: tensors[run[0]].name, expected: "a split size of at least \(start + runLength) bytes",
+            path: path, tensor: tensors[run[0]].name,
+            expected: "a split size of at least \(start + runLength) bytes",
             found: "\(limit)")
         }
       }
@@ -80,7 +88,8 @@ struct IngotWriter {
     sizes.append(end)
     guard sizes.count <= IngotLayout.partLimit else {
       throw FormatError(
-        path: path, expected: "at most \(IngotLayout.partLimit) parts", found: "\(sizes.count) by --split-size")
+        path: path, expected: "at most \(IngotLayout.partLimit) parts",
+        found: "\(sizes.count) by --split-size")
     }
     return Layout(
       directory: IngotDirectory(tensors: tensors, files: records), files: files, directoryLength: length,
@@ -94,7 +103,11 @@ struct IngotWriter {
     for (index, tensor) in tensors.enumerated() {
       let key = (tensor.role.layer, tensor.role.expert)
       // Tensors of the whole model (embedding, head) are large: each is a run of its own.
-      if let previous, previous == key, key.0 != nil { runs[runs.count - 1].append(index) } else { runs.append([index]) }
+      if let previous, previous == key, key.0 != nil {
+        runs[runs.count - 1].append(index)
+      } else {
+        runs.append([index])
+      }
       previous = key
     }
     return runs
@@ -109,7 +122,8 @@ struct IngotWriter {
     var layout = try layout(provenance: Provenance.of(model, options, hashes: nil))
     let paths = IngotWriter.paths(path, parts: layout.sizes.count)
     for other in paths where other != path && Folder.kind(other) != .nothing && !options.force {
-      throw FormatError(path: other, expected: "a new path (--force replaces)", found: "something there already")
+      throw FormatError(
+        path: other, expected: "a new path (--force replaces)", found: "something there already")
     }
     try Output.requireRoom(layout.sizes.reduce(0, +), path)
     var outputs: [Output] = []
@@ -165,7 +179,8 @@ struct IngotWriter {
     for (part, size) in layout.sizes.enumerated() {
       let header = IngotHeader(
         part: part, parts: layout.sizes.count, fileLength: size,
-        directoryOffset: part == 0 ? IngotLayout.headerSize : 0, directoryLength: part == 0 ? directory.count : 0,
+        directoryOffset: part == 0 ? IngotLayout.headerSize : 0,
+        directoryLength: part == 0 ? directory.count : 0,
         directoryChecksum: sum)
       try files[part].write(header.encoded(), at: 0)
     }

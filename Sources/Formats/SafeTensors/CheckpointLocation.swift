@@ -36,7 +36,8 @@ struct CheckpointLocation: Sendable {
     case .nothing:
       guard let snapshot = try CheckpointLocation.cached(path) else {
         throw FormatError(
-          path: path, expected: "a file, a folder or a model in the Hugging Face cache", found: "nothing there")
+          path: path, expected: "a file, a folder or a model in the Hugging Face cache",
+          found: "nothing there")
       }
       folder = snapshot
       (shards, index) = try CheckpointLocation.weights(snapshot)
@@ -56,7 +57,9 @@ struct CheckpointLocation: Sendable {
     if place == home { return path }
     // The Hugging Face cache: snapshots/REVISION/NAME → ../../blobs/HASH.
     let snapshots = Folder.parent(of: home)
-    if Folder.name(of: snapshots) == "snapshots", place == Folder.parent(of: snapshots) + "/blobs" { return path }
+    if Folder.name(of: snapshots) == "snapshots", place == Folder.parent(of: snapshots) + "/blobs" {
+      return path
+    }
     throw FormatError(
       path: path, expected: "a file inside its folder", found: "a symbolic link to \(real)")
   }
@@ -77,7 +80,8 @@ struct CheckpointLocation: Sendable {
         found: "PyTorch pickle files, which could run any code when read; convert them to SafeTensors first")
     }
     throw FormatError(
-      path: folder, expected: files.isEmpty ? "a .safetensors file" : "\(indexName) beside \(files.count) files",
+      path: folder,
+      expected: files.isEmpty ? "a .safetensors file" : "\(indexName) beside \(files.count) files",
       found: "none")
   }
 
@@ -93,7 +97,8 @@ struct CheckpointLocation: Sendable {
       guard let key = try scanner.nextKey() else { break }
       guard keys.insert(key).inserted else {
         throw FormatError(
-          path: path, offset: at, expected: "keys that occur once", found: "'\(printable(key))' a second time")
+          path: path, offset: at, expected: "keys that occur once", found: "'\(printable(key))' a second time"
+        )
       }
       guard key == "weight_map" else {
         _ = try scanner.value()
@@ -108,21 +113,24 @@ struct CheckpointLocation: Sendable {
         if !safe.contains(file) {
           guard isPlainName(file) else {
             throw FormatError(
-              path: path, tensor: tensor, offset: at, expected: "the name of a .safetensors file in this folder",
+              path: path, tensor: tensor, offset: at,
+              expected: "the name of a .safetensors file in this folder",
               found: "'\(file)'")
           }
           safe.insert(file)
         }
         guard entries.updateValue(file, forKey: tensor) == nil else {
           throw FormatError(
-            path: path, tensor: tensor, offset: at, expected: "names that occur once", found: "a second entry")
+            path: path, tensor: tensor, offset: at, expected: "names that occur once", found: "a second entry"
+          )
         }
       }
       map = entries
     }
     try scanner.end()
     guard let map, !map.isEmpty else {
-      throw FormatError(path: path, expected: "a weight_map with entries", found: map == nil ? "none" : "an empty one")
+      throw FormatError(
+        path: path, expected: "a weight_map with entries", found: map == nil ? "none" : "an empty one")
     }
     return map
   }
@@ -130,30 +138,38 @@ struct CheckpointLocation: Sendable {
   /// Whether `name` is one path component, without anything that a system could read as more.
   static func isPlainName(_ name: String) -> Bool {
     name.hasSuffix(".safetensors") && !name.hasPrefix(".") && name.utf8.count <= 255
-      && name.unicodeScalars.allSatisfy { $0.value >= 0x20 && $0 != "/" && $0 != "\\" && $0 != ":" && $0.value != 0x7F }
+      && name.unicodeScalars.allSatisfy {
+        $0.value >= 0x20 && $0 != "/" && $0 != "\\" && $0 != ":" && $0.value != 0x7F
+      }
   }
 
   /// The snapshot of `organization/name` in the Hugging Face cache; nil when `id` is no such name or is not there.
   private static func cached(_ id: String) throws(FormatError) -> String? {
     let parts = id.split(separator: "/", omittingEmptySubsequences: false)
     guard parts.count == 2, parts.allSatisfy({ !$0.isEmpty && !$0.hasPrefix(".") }) else { return nil }
-    func variable(_ name: String) -> String? { unsafe getenv(name).map { unsafe String(cString: $0) } }
+    func variable(_ name: String) -> String? {
+      unsafe getenv(name).map { unsafe String(cString: $0) }.flatMap { $0.isEmpty ? nil : $0 }
+    }
     let hub =
-      variable("HF_HUB_CACHE") ?? (variable("HF_HOME") ?? (variable("HOME") ?? ".") + "/.cache/huggingface") + "/hub"
+      variable("HF_HUB_CACHE") ?? (variable("HF_HOME") ?? (variable("HOME") ?? ".") + "/.cache/huggingface")
+      + "/hub"
     let root = hub + "/models--" + parts.joined(separator: "--")
     guard Folder.kind(root) == .folder else { return nil }
     let reference = root + "/refs/main"
     if Folder.kind(reference) == .file {
       let text = String(decoding: try Bytes.mapping(reference).array, as: UTF8.self)
       let revision = text.filter { !$0.isWhitespace }
-      guard revision.allSatisfy({ $0.isHexDigit }), Folder.kind(root + "/snapshots/" + revision) == .folder else {
-        throw FormatError(path: reference, expected: "the name of a folder in snapshots", found: "'\(revision)'")
+      guard revision.allSatisfy({ $0.isHexDigit }), Folder.kind(root + "/snapshots/" + revision) == .folder
+      else {
+        throw FormatError(
+          path: reference, expected: "the name of a folder in snapshots", found: "'\(revision)'")
       }
       return root + "/snapshots/" + revision
     }
     let snapshots = try Folder.names(root + "/snapshots")
     guard snapshots.count == 1 else {
-      throw FormatError(path: root, expected: "refs/main or one snapshot", found: "\(snapshots.count) snapshots")
+      throw FormatError(
+        path: root, expected: "refs/main or one snapshot", found: "\(snapshots.count) snapshots")
     }
     return root + "/snapshots/" + snapshots[0]
   }

@@ -47,29 +47,39 @@ struct Pairing {
         FormatError(
           path: path, tensor: name, offset: entry.headerOffset, expected: expected, found: found)
       }
-      if name.hasSuffix(Pairing.scaleSuffix), block != nil {
+      if name.hasSuffix(Pairing.scaleSuffix) {
+        guard block != nil else {
+          throw wrong("quantization_config with weight_block_size in \(config.path) beside scales", "none")
+        }
         let weight = String(name.dropLast(Pairing.scaleSuffix.count))
-        guard stored[weight] != nil else { throw wrong("scales beside a tensor '\(weight)'", "no such tensor") }
+        guard stored[weight] != nil else {
+          throw wrong("scales beside a tensor '\(weight)'", "no such tensor")
+        }
         continue
       }
       guard let role = role(name) else {
-        throw wrong("a tensor of \(config["model_type"]?.string ?? "this family")", "a name it does not know (--keep-unknown copies it)")
+        throw wrong(
+          "a tensor of \(config["model_type"]?.string ?? "this family")",
+          "a name it does not know (--keep-unknown copies it)")
       }
       let place = UInt64(entry.range.lowerBound)
       let fp8 = entry.dtype == .f8e4m3 || entry.dtype == .f8e5m2
       let scales = stored[name + Pairing.scaleSuffix]
       if fp8, let block {
         guard let scales else {
-          throw wrong("scales '\(name)\(Pairing.scaleSuffix)' for \(entry.dtype.rawValue) values", "none of this name")
+          throw wrong(
+            "scales '\(name)\(Pairing.scaleSuffix)' for \(entry.dtype.rawValue) values", "none of this name")
         }
         let rows = Matrix(entry.shape)!.rows
         let columns = entry.shape.last ?? 1
         let grid = [Matrix.steps(rows, block.rows), Matrix.steps(columns, block.columns)]
-        guard let scheme = BlockScaled(
-          code: entry.dtype, scale: scales.dtype, blockRows: block.rows, blockColumns: block.columns)
+        guard
+          let scheme = BlockScaled(
+            code: entry.dtype, scale: scales.dtype, blockRows: block.rows, blockColumns: block.columns)
         else {
           throw FormatError(
-            path: path, tensor: scales.name, offset: scales.headerOffset, expected: "scales of F32, BF16 or F16",
+            path: path, tensor: scales.name, offset: scales.headerOffset,
+            expected: "scales of F32, BF16 or F16",
             found: scales.dtype.rawValue)
         }
         guard entry.shape.count == 2, scales.shape == grid else {
@@ -80,7 +90,8 @@ struct Pairing {
         }
         tensors.append(
           Tensor(
-            name: name, role: role, shape: entry.shape, encoding: .blockScaled(scheme), path: path, offset: place,
+            name: name, role: role, shape: entry.shape, encoding: .blockScaled(scheme), path: path,
+            offset: place,
             planes: [values, bytes(scales.name).bytes]))
         continue
       }
@@ -97,7 +108,8 @@ struct Pairing {
       }
       tensors.append(
         Tensor(
-          name: name, role: role, shape: entry.shape, encoding: .dense(entry.dtype), path: path, offset: place,
+          name: name, role: role, shape: entry.shape, encoding: .dense(entry.dtype), path: path,
+          offset: place,
           planes: [values]))
     }
     return tensors

@@ -5,7 +5,7 @@ import Tensors
 /// Layout: u64 little-endian header length N, N bytes of JSON, then the buffer. Every entry gives `dtype`,
 /// `shape` and `data_offsets` [begin, end) in the buffer; the entries tile the buffer.
 /// Source: the SafeTensors format description. Stricter here: no duplicate keys, no unknown keys.
-struct SafeTensorsHeader: Sendable {
+package struct SafeTensorsHeader: Sendable {
   /// Longest header that is read, in bytes, as in the reference implementation.
   static let lengthLimit = 100_000_000
   /// Most extents a shape may have.
@@ -27,39 +27,45 @@ struct SafeTensorsHeader: Sendable {
   /// Bytes of length field and JSON.
   let length: Int
 
-  /// Reads and checks the header of `file`, a mapping of the whole file at `path`.
-  init(_ file: Bytes, path: String) throws(FormatError) {
+  /// Reads and checks the header of the file at `path`; the buffer is not read.
+  init(path: String) throws(FormatError) {
     self.path = path
-    guard file.count >= 8 else {
+    let file = try File(reading: path)
+    file.expectPieces()
+    let size = try file.size()
+    guard size >= 8 else {
       throw FormatError(
-        path: path, offset: 0, expected: "8 bytes of header length", found: "a file of \(file.count) bytes")
+        path: path, offset: 0, expected: "8 bytes of header length", found: "a file of \(size) bytes")
     }
-    let stated = file.span.littleEndian(UInt64.self, at: 0)
+    let prefix = try file.read(8, at: 0)
+    let stated = prefix.span.littleEndian(UInt64.self, at: 0)
     guard stated <= UInt64(SafeTensorsHeader.lengthLimit) else {
       throw FormatError(
         path: path, offset: 0, expected: "a header of at most \(SafeTensorsHeader.lengthLimit) bytes",
         found: "header length \(stated)")
     }
     length = 8 + Int(stated)
-    guard length <= file.count else {
+    guard length <= size else {
       throw FormatError(
-        path: path, offset: 8, expected: "\(stated) bytes of header", found: "\(file.count - 8) bytes to the end")
+        path: path, offset: 8, expected: "\(stated) bytes of header", found: "\(size - 8) bytes to the end")
     }
-    let text = file[8..<length].array
+    let text = try file.read(Int(stated), at: 8).array
     guard text.first == UInt8(ascii: "{") else {
       throw FormatError(
         path: path, offset: 8, expected: "'{' to begin the header",
         found: text.first.map { "byte 0x\(String($0, radix: 16))" } ?? "an empty header")
     }
-    var reader = Reader(path: path, dataStart: length, fileSize: file.count)
+    var reader = Reader(path: path, dataStart: length, fileSize: size)
     (entries, metadata) = try reader.read(JSONScanner(text, path: path, base: 8))
-    try checkTiling(fileSize: file.count)
+    try checkTiling(fileSize: size)
   }
 
   /// Entries must cover the buffer without holes or overlaps.
   private func checkTiling(fileSize: Int) throws(FormatError) {
     var position = length
-    for entry in entries.sorted(by: { ($0.range.lowerBound, $0.range.upperBound) < ($1.range.lowerBound, $1.range.upperBound) }) {
+    for entry in entries.sorted(by: {
+      ($0.range.lowerBound, $0.range.upperBound) < ($1.range.lowerBound, $1.range.upperBound)
+    }) {
       guard entry.range.lowerBound == position else {
         let kind = entry.range.lowerBound > position ? "a hole" : "an overlap"
         throw FormatError(
@@ -140,7 +146,9 @@ struct SafeTensorsHeader: Sendable {
             }
             dtype = type
           case "shape" where shape == nil:
-            shape = try integers(&scanner, limit: SafeTensorsHeader.rankLimit, wrong).map { Int(clamping: $0) }
+            shape = try integers(&scanner, limit: SafeTensorsHeader.rankLimit, wrong).map {
+              Int(clamping: $0)
+            }
           case "data_offsets" where offsets == nil: offsets = try integers(&scanner, limit: 2, wrong)
           default:
             throw wrong("dtype, shape and data_offsets once each", "key '\(printable(key, limit: 60))'")
@@ -149,7 +157,8 @@ struct SafeTensorsHeader: Sendable {
       } catch {
         throw error.tensor == nil
           ? FormatError(
-            path: path, tensor: name, offset: error.offset, expected: error.expected, found: error.found) : error
+            path: path, tensor: name, offset: error.offset, expected: error.expected, found: error.found)
+          : error
       }
       guard let dtype else { throw wrong("a dtype", "none") }
       guard let shape else { throw wrong("a shape", "none") }
@@ -169,7 +178,8 @@ struct SafeTensorsHeader: Sendable {
       }
       guard offsets[1] - offsets[0] == UInt64(bytes) else {
         throw wrong(
-          "\(bytes) bytes for \(dtype.rawValue) \(shape)", "\(offsets[1] - offsets[0]) by data_offsets \(offsets)")
+          "\(bytes) bytes for \(dtype.rawValue) \(shape)",
+          "\(offsets[1] - offsets[0]) by data_offsets \(offsets)")
       }
       return Entry(
         name: name, dtype: dtype, shape: shape,

@@ -24,7 +24,8 @@ struct SafeTensorsReader {
     let numbers = try architecture.hyperparameters(config)
     let (stored, files) = try entries()
     let tensors = try Pairing(config, stored.mapValues(\.entry)).tensors(
-      role: { name in architecture.role(of: name, numbers) ?? (keepUnknown ? Role(.unknown, name: name) : nil) },
+      role: { name in architecture.role(of: name, numbers) ?? (keepUnknown ? Role(.unknown, name: name) : nil)
+      },
       bytes: { name in
         let item = stored[name]!
         return (files[item.shard].path, files[item.shard].bytes[item.entry.range])
@@ -43,7 +44,7 @@ struct SafeTensorsReader {
       let path = try location.file(shard)
       let bytes = try Bytes.mapping(path)
       files.append((path, bytes))
-      for entry in try SafeTensorsHeader(bytes, path: path).entries {
+      for entry in try SafeTensorsHeader(path: path).entries {
         if let index = location.index, index[entry.name] != shard {
           throw FormatError(
             path: path, tensor: entry.name, offset: entry.headerOffset,
@@ -69,10 +70,13 @@ struct SafeTensorsReader {
 
   /// Every other file of the folder that is no weights: they travel with the model.
   private func sideFiles() throws(FormatError) -> [SideFile] {
-    let weights = [".safetensors", ".bin", ".pt", ".pth", ".gguf", ".ingot", ".h5", ".msgpack", ".onnx", ".partial"]
+    let weights = [
+      ".safetensors", ".bin", ".pt", ".pth", ".gguf", ".ingot", ".h5", ".msgpack", ".onnx", ".partial",
+    ]
     var files: [SideFile] = []
     for name in try Folder.names(location.folder) {
-      guard !name.hasPrefix("."), name != CheckpointLocation.indexName, !weights.contains(where: name.hasSuffix),
+      guard !name.hasPrefix("."), name != CheckpointLocation.indexName,
+        !weights.contains(where: name.hasSuffix),
         Folder.kind(location.folder + "/" + name) == .file
       else { continue }
       let bytes = try Bytes.mapping(try location.file(name))

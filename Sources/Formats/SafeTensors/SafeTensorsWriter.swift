@@ -145,7 +145,8 @@ struct SafeTensorsWriter {
     let scaled = model.tensors.contains { if case .blockScaled = $0.encoding { true } else { false } }
     if let index = files.firstIndex(where: { $0.name == "config.json" }), !scaled {
       let config = try Config(files[index].bytes.array, path: "config.json")
-      files[index].bytes = Bytes(Array(SafeTensorsWriter.denseConfig(config.object).text(indented: true).utf8))
+      files[index].bytes = Bytes(
+        Array(SafeTensorsWriter.denseConfig(config.object).text(indented: true).utf8))
     }
     guard shards.count > 1 else { return files }
     var map: JSONObject = [:]
@@ -169,7 +170,9 @@ struct SafeTensorsWriter {
   }
 
   private static func shardName(_ index: Int, _ count: Int) -> String {
-    func digits(_ number: Int) -> String { String(repeating: "0", count: max(5 - "\(number)".count, 0)) + "\(number)" }
+    func digits(_ number: Int) -> String {
+      String(repeating: "0", count: max(5 - "\(number)".count, 0)) + "\(number)"
+    }
     return "model-\(digits(index + 1))-of-\(digits(count)).safetensors"
   }
 }

@@ -95,14 +95,17 @@ extension Architecture {
     if let types = config["attn_type_list"] {
       guard let list = types.array, list.count == layers, list.allSatisfy({ $0 == 1 }) else {
         throw config.error(
-          "attn_type_list", "\(layers) times 1, full attention in every layer", found: types.kind
+          "attn_type_list", "\(layers) times 1, full attention in every layer",
+          found: types.kind
             + (types.array.flatMap { $0.first { $0 != 1 } }.map { " with \($0.text())" } ?? ""))
       }
     }
   }
 
   /// Rotated dimensions and base: `rotary_dim` and `rope_theta`, or newer writers' `rope_parameters`.
-  private static func rotation(_ config: Config, headDim: Int) throws(FormatError) -> (dims: Int, theta: Double) {
+  private static func rotation(_ config: Config, headDim: Int) throws(FormatError) -> (
+    dims: Int, theta: Double
+  ) {
     var dims = config["rotary_dim"] != nil ? try config.positive("rotary_dim") : nil
     var theta = config["rope_theta"] != nil ? try config.positiveNumber("rope_theta") : nil
     if let parameters = config["rope_parameters"] {

@@ -95,7 +95,9 @@ public struct Bytes: @unchecked Sendable {
     return Bytes(storage: storage, start: start + range.lowerBound, count: range.count)
   }
 
-  public subscript(index: Int) -> UInt8 { span.unsafeLoad(fromByteOffset: index, as: UInt8.self, checked: ()) }
+  public subscript(index: Int) -> UInt8 {
+    span.unsafeLoad(fromByteOffset: index, as: UInt8.self, checked: ())
+  }
 
   /// A copy as an array.
   public var array: [UInt8] {

@@ -105,6 +105,15 @@ public final class File: Sendable {
     }
   }
 
+  /// Tells the system that only pieces will be read, so it need not read ahead of them.
+  public func expectPieces() {
+    #if canImport(Glibc)
+      _ = posix_fadvise(descriptor, 0, 0, POSIX_FADV_RANDOM)
+    #else
+      _ = fcntl(descriptor, F_RDAHEAD, 0)
+    #endif
+  }
+
   /// Waits until what was written is on the disk.
   public func synchronize() throws(FormatError) {
     #if canImport(Darwin)

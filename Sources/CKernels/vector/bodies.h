@@ -1,0 +1,13 @@
+// All vector bodies, for the instruction set whose suffix is INGOT_SUFFIX.
+#pragma STDC FP_CONTRACT OFF
+#pragma clang diagnostic push
+// Vectors are passed to inlined functions only, so how calls would pass them does not matter.
+#pragma clang diagnostic ignored "-Wpsabi"
+
+#include "codes.h"
+#include "floats.h"
+#include "hash.h"
+#include "round_to_nearest.h"
+#include "search_groups.h"
+
+#pragma clang diagnostic pop

@@ -1,0 +1,80 @@
+// Sixteen lanes of F32 and what goes with them. Every instruction set cuts them into its own registers;
+// lane for lane the arithmetic is that of the scalar reference.
+#ifndef INGOT_VECTOR_LANES_H
+#define INGOT_VECTOR_LANES_H
+
+#include "../floats.h"
+
+typedef float lanes_f32 __attribute__((vector_size(64)));
+typedef int32_t lanes_i32 __attribute__((vector_size(64)));
+typedef uint32_t lanes_u32 __attribute__((vector_size(64)));
+typedef _Float16 lanes_f16 __attribute__((vector_size(32)));
+typedef uint16_t lanes_u16 __attribute__((vector_size(32)));
+typedef uint8_t lanes_u8 __attribute__((vector_size(16)));
+typedef double lanes_f64 __attribute__((vector_size(128)));
+typedef uint64_t words_u64 __attribute__((vector_size(64)));
+
+#define BODY_(name, suffix) name##_##suffix
+#define BODY__(name, suffix) BODY_(name, suffix)
+/// The body of a kernel for the instruction set being compiled.
+#define BODY(name) BODY__(name, INGOT_SUFFIX)
+
+INGOT_INLINE lanes_f32 splat(float value) {
+  return (lanes_f32){value, value, value, value, value, value, value, value,
+                     value, value, value, value, value, value, value, value};
+}
+
+INGOT_INLINE lanes_f32 load_lanes(const float *source) {
+  lanes_f32 value;
+  memcpy(&value, source, sizeof value);
+  return value;
+}
+
+INGOT_INLINE void store_lanes(float *out, lanes_f32 value) { memcpy(out, &value, sizeof value); }
+
+/// `count` values, and `fill` in the other lanes.
+INGOT_INLINE lanes_f32 load_part(const float *source, size_t count, float fill) {
+  float part[16];
+  for (size_t i = 0; i < 16; i++) part[i] = i < count ? source[i] : fill;
+  return load_lanes(part);
+}
+
+INGOT_INLINE lanes_f32 as_f32(lanes_u32 bits) { return (lanes_f32)bits; }
+INGOT_INLINE lanes_u32 as_bits(lanes_f32 value) { return (lanes_u32)value; }
+
+/// `yes` where the mask is set. With a comparison as mask, the scalar `a < b ? yes : no`.
+INGOT_INLINE lanes_f32 choose(lanes_i32 mask, lanes_f32 yes, lanes_f32 no) {
+  return (lanes_f32)((mask & (lanes_i32)yes) | (~mask & (lanes_i32)no));
+}
+
+INGOT_INLINE lanes_f32 lower(lanes_f32 a, lanes_f32 b) { return choose(a < b, a, b); }
+INGOT_INLINE lanes_f32 higher(lanes_f32 a, lanes_f32 b) { return choose(a > b, a, b); }
+
+INGOT_INLINE lanes_f32 clamp_lanes(lanes_f32 value, lanes_f32 low, lanes_f32 high) {
+  return lower(higher(value, low), high);
+}
+
+INGOT_INLINE lanes_f32 round_even_lanes(lanes_f32 value) { return value + 0x1.8p23f - 0x1.8p23f; }
+
+INGOT_INLINE void store_codes(uint8_t *out, lanes_f32 codes) {
+  lanes_u8 bytes = __builtin_convertvector(__builtin_convertvector(codes, lanes_i32), lanes_u8);
+  memcpy(out, &bytes, sizeof bytes);
+}
+
+/// Sum of the lanes in every lane, as a tree: 8 apart, then 4, 2, 1.
+INGOT_INLINE lanes_f32 sum_across(lanes_f32 x) {
+  x += __builtin_shufflevector(x, x, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7);
+  x += __builtin_shufflevector(x, x, 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11);
+  x += __builtin_shufflevector(x, x, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13);
+  x += __builtin_shufflevector(x, x, 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14);
+  return x;
+}
+
+INGOT_INLINE float lowest(lanes_f32 x) {
+  x = lower(x, __builtin_shufflevector(x, x, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7));
+  x = lower(x, __builtin_shufflevector(x, x, 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11));
+  x = lower(x, __builtin_shufflevector(x, x, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13));
+  return x[0] < x[1] ? x[0] : x[1];
+}
+
+#endif

@@ -1,0 +1,10 @@
+// The vector bodies for Advanced SIMD, which every arm64 processor has.
+#include <string.h>
+
+#include "../quantize.h"
+#include "../xxh3.h"
+
+#if defined(INGOT_ARM64)
+#define INGOT_SUFFIX neon
+#include "bodies.h"
+#endif

@@ -1,0 +1,212 @@
+import Kernels
+import Models
+import Tensors
+
+/// One model on its way through a number of contexts, layer by layer, in F32.
+///
+/// Every hidden state is held, and of the model one layer's attention or, for each worker, one projection of one
+/// expert, decoded for all tokens at once: memory grows with the tokens and with the largest such unit, not with the
+/// model. Any mixture of encodings will do. Results do not depend on the number of workers; their last bits depend on
+/// the processor, as those of its BLAS do.
+///
+/// What it computes is what the hyperparameters say; for MiniMax-M2 it is checked against transformers' logits.
+struct ForwardPass: Sendable {
+  let model: Model
+  let contexts: [Context]
+  /// The hidden state of each context: (tokens, hidden).
+  private(set) var states: [[Float]]
+  let workers: Workers
+  private let rotation: Rotation
+
+  var numbers: Hyperparameters { model.hyperparameters }
+
+  /// Looks the tokens up in the embedding.
+  ///
+  /// - Throws: FormatError for a token outside the vocabulary, a context of no tokens or of more than the model takes,
+  ///   and for a model with parts this forward pass does not know.
+  init(_ model: Model, _ contexts: [Context], _ workers: Workers) throws(FormatError) {
+    guard model.hyperparameters.experts.shared == 0 else {
+      throw FormatError(
+        path: model.path, expected: "a mixture without shared experts",
+        found: "\(model.hyperparameters.experts.shared) of them")
+    }
+    try contexts.check(for: model)
+    self.model = model
+    self.contexts = contexts
+    self.workers = workers
+    let attention = model.hyperparameters.attention
+    rotation = Rotation(
+      dims: attention.rotaryDims, theta: attention.ropeTheta,
+      positions: contexts.map(\.tokens.count).max() ?? 0)
+    states = try embed(contexts.map(\.tokens), model.required(.embedding))
+    for (index, state) in states.enumerated() {
+      try check(state.span, context: index, "a finite embedding")
+    }
+  }
+
+  /// Takes all contexts through one layer.
+  ///
+  /// - Parameter passed: hears of bytes of the model's tensors as they have been used.
+  /// - Returns: where the layer's router sent the tokens of each context.
+  mutating func run(layer: Int, passed: (Int) -> Void = { _ in }) async throws(FormatError) -> [Routing] {
+    let (normalized, routings) = try await runAttention(layer: layer, passed: passed)
+    try await runExperts(layer: layer, normalized, routings, passed: passed)
+    return routings
+  }
+
+  /// Attention with its residual, then the normalization and the router that experts begin with.
+  private mutating func runAttention(layer: Int, passed: (Int) -> Void) async throws(FormatError)
+    -> (normalized: [[Float]], routings: [Routing])
+  {
+    let weights = try await LayerWeights(model, layer: layer, workers)
+    let pass = self
+    var normalized: [[Float]] = []
+    var routings: [Routing] = []
+    try await workers.inOrder(contexts.count) { index, buffers throws(FormatError) in
+      let state = try pass.attended(context: index, layer: layer, weights, &buffers)
+      let (inputs, routing) = try pass.routed(state, context: index, layer: layer, weights)
+      return (state, inputs, routing)
+    } deliver: { index, output in
+      states[index] = output.0
+      normalized.append(output.1)
+      routings.append(output.2)
+    }
+    for part in [Role.Part.query, .key, .value, .attentionOutput] {
+      passed(try model.required(part, layer: layer).bytes)
+    }
+    return (normalized, routings)
+  }
+
+  /// The state of one context after attention and its residual: (tokens, hidden).
+  private func attended(context: Int, layer: Int, _ weights: LayerWeights, _ buffers: inout Buffers)
+    throws(FormatError) -> [Float]
+  {
+    let attention = numbers.attention
+    let (hidden, tokens) = (numbers.hiddenSize, contexts[context].tokens.count)
+    let width = attention.heads * attention.headDim
+    let sharedWidth = attention.keyValueHeads * attention.headDim
+    let inputs = normalizedRows(states[context], weight: weights.attentionNorm)
+    linear(inputs, weights.query, tokens: tokens, inputs: hidden, outputs: width, into: &buffers.queries)
+    linear(inputs, weights.key, tokens: tokens, inputs: hidden, outputs: sharedWidth, into: &buffers.keys)
+    linear(inputs, weights.value, tokens: tokens, inputs: hidden, outputs: sharedWidth, into: &buffers.values)
+    // The norm is over all heads together, before the rotation.
+    if let queryNorm = weights.queryNorm, let keyNorm = weights.keyNorm {
+      normalizeRows(&buffers.queries, tokens: tokens, weight: queryNorm, eps: numbers.normEpsilon)
+      normalizeRows(&buffers.keys, tokens: tokens, weight: keyNorm, eps: numbers.normEpsilon)
+    }
+    rotation.apply(to: &buffers.queries, tokens: tokens, heads: attention.heads, headDim: attention.headDim)
+    rotation.apply(
+      to: &buffers.keys, tokens: tokens, heads: attention.keyValueHeads, headDim: attention.headDim)
+    attend(
+      queries: buffers.queries, keys: buffers.keys, values: buffers.values, tokens: tokens, attention,
+      scores: &buffers.scores, into: &buffers.attended)
+    var state = states[context]
+    linear(
+      buffers.attended, weights.attentionOutput, tokens: tokens, inputs: width, outputs: hidden, into: &state,
+      accumulate: true)
+    try check(state.span, context: context, "a finite hidden state after the attention of layer \(layer)")
+    return state
+  }
+
+  /// What the experts of a layer get from one context, (tokens, hidden), and which of them get it.
+  private func routed(_ state: [Float], context: Int, layer: Int, _ weights: LayerWeights)
+    throws(FormatError) -> (inputs: [Float], routing: Routing)
+  {
+    let (experts, tokens) = (numbers.experts, contexts[context].tokens.count)
+    let inputs = normalizedRows(state, weight: weights.feedForwardNorm)
+    try check(inputs.span, context: context, "finite inputs to the experts of layer \(layer)")
+    var logits: [Float] = []  // (tokens, experts)
+    linear(
+      inputs, weights.router, tokens: tokens, inputs: numbers.hiddenSize, outputs: experts.count,
+      into: &logits)
+    let routing = Routing(
+      logits: logits.span, experts: experts.count, active: experts.active, bias: weights.routerBias)
+    try check(logits.span, columns: experts.count, context: context, "finite router scores in layer \(layer)")
+    try check(
+      routing.weights.span, columns: experts.active, context: context,
+      "finite weights of the experts in layer \(layer)")
+    return (inputs, routing)
+  }
+
+  /// Adds to every state what the experts of its tokens say. Each expert is decoded once, for all tokens it gets;
+  /// a token's experts are summed in ascending order, then added to its state.
+  private mutating func runExperts(
+    layer: Int, _ inputs: [[Float]], _ routings: [Routing], passed: (Int) -> Void
+  ) async throws(FormatError) {
+    let pass = self
+    let hidden = numbers.hiddenSize
+    let visits = Visit.byExpert(routings, experts: numbers.experts.count)
+    var sums = states.map { [Float](repeating: 0, count: $0.count) }  // contexts × (tokens, hidden)
+    try await workers.inOrder(visits.count) { expert, buffers throws(FormatError) in
+      try pass.output(of: expert, layer: layer, visits[expert], inputs, &buffers)
+    } deliver: { expert, outputs throws(FormatError) in
+      for (index, visit) in visits[expert].enumerated() {
+        addRow(outputs, index, width: hidden, to: &sums[visit.context], visit.token, scale: visit.weight)
+      }
+      for part in [Role.Part.gate, .up, .down] {
+        passed(try model.required(part, layer: layer, expert: expert).bytes)
+      }
+    }
+    for index in states.indices {
+      add(sums[index], to: &states[index])
+      sums[index] = []
+      let state = states[index]
+      try check(state.span, context: index, "a finite hidden state after layer \(layer)")
+    }
+  }
+
+  /// down(silu(gate x) ∘ up x) of one expert for the tokens that visit it: (visits, hidden).
+  private func output(
+    of expert: Int, layer: Int, _ visits: [Visit], _ inputs: [[Float]], _ buffers: inout Buffers
+  ) throws(FormatError) -> [Float] {
+    if visits.isEmpty { return [] }
+    let (count, hidden, width) = (visits.count, numbers.hiddenSize, numbers.experts.width)
+    buffers.gathered.provide(count * hidden)
+    for (index, visit) in visits.enumerated() {
+      copyRow(inputs[visit.context], visit.token, width: hidden, to: &buffers.gathered, index)
+    }
+    try model.required(.gate, layer: layer, expert: expert).decode(into: &buffers.weights)
+    linear(
+      buffers.gathered, buffers.weights, tokens: count, inputs: hidden, outputs: width, into: &buffers.gated)
+    try model.required(.up, layer: layer, expert: expert).decode(into: &buffers.weights)
+    linear(
+      buffers.gathered, buffers.weights, tokens: count, inputs: hidden, outputs: width, into: &buffers.lifted)
+    activate(&buffers.gated, buffers.lifted, count: count * width)
+    try model.required(.down, layer: layer, expert: expert).decode(into: &buffers.weights)
+    var outputs: [Float] = []  // (visits, hidden)
+    linear(buffers.gated, buffers.weights, tokens: count, inputs: width, outputs: hidden, into: &outputs)
+    if let index = firstNonFinite(outputs.span) {
+      let visit = visits[index / hidden]
+      throw FormatError(
+        path: model.path, tensor: try model.required(.down, layer: layer, expert: expert).name,
+        expected: "finite outputs of expert \(expert) of layer \(layer)",
+        found: "\(outputs[index]) for token \(visit.token) of \(contexts.name(visit.context))")
+    }
+    return outputs
+  }
+
+  /// Rows of a context's state by the final norm: (positions, hidden), what the head gets.
+  func headInputs(context: Int, positions: Range<Int>, norm: [Float]) -> [Float] {
+    let hidden = numbers.hiddenSize
+    let rows = Array(states[context][positions.lowerBound * hidden..<positions.upperBound * hidden])
+    return normalizedRows(rows, weight: norm)
+  }
+
+  /// RMSNorm of each row of (tokens, hidden).
+  private func normalizedRows(_ x: [Float], weight: [Float]) -> [Float] {
+    var out = x
+    normalizeRows(&out, tokens: x.count / numbers.hiddenSize, weight: weight, eps: numbers.normEpsilon)
+    return out
+  }
+
+  /// Refuses NaN and infinities among values of a context's tokens: (tokens, columns), hidden size by default.
+  private func check(_ values: Span<Float>, columns: Int? = nil, context: Int, _ expected: String)
+    throws(FormatError)
+  {
+    guard let index = firstNonFinite(values) else { return }
+    throw FormatError(
+      path: model.path, expected: expected,
+      found:
+        "\(values[index]) at token \(index / (columns ?? numbers.hiddenSize)) of \(contexts.name(context))")
+  }
+}

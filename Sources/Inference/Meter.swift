@@ -1,0 +1,41 @@
+import Models
+import Tensors
+
+/// Counts what a run has passed and tells the caller.
+struct Meter {
+  private var state: VerificationProgress
+  private let models: [Model]
+  private let report: (@Sendable (VerificationProgress) -> Void)?
+
+  init(_ models: [Model], _ report: (@Sendable (VerificationProgress) -> Void)?) {
+    let parts: Set<Role.Part> = [.query, .key, .value, .attentionOutput, .gate, .up, .down, .head]
+    self.models = models
+    self.report = report
+    state = VerificationProgress(
+      bytes: 0,
+      totalBytes: models.reduce(0) { sum, model in
+        sum + model.tensors.reduce(0) { $0 + (parts.contains($1.role.part) ? $1.bytes : 0) }
+      }, layers: 0, totalLayers: models.first?.hyperparameters.layers ?? 0)
+    report?(state)
+  }
+
+  mutating func pass(_ bytes: Int) {
+    state.bytes += bytes
+    report?(state)
+  }
+
+  /// Rows of the head of each model.
+  mutating func pass(head rows: Range<Int>) {
+    for model in models {
+      guard let head = model[.head] else { continue }
+      // Shares that add up to the whole whatever the ranges are.
+      state.bytes += head.bytes * rows.upperBound / head.rows - head.bytes * rows.lowerBound / head.rows
+    }
+    report?(state)
+  }
+
+  mutating func endLayer() {
+    state.layers += 1
+    report?(state)
+  }
+}

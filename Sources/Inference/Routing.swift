@@ -1,0 +1,107 @@
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Darwin)
+  import Darwin
+#endif
+
+/// The experts each token of a context goes to, and their weights.
+package struct Routing: Sendable {
+  /// Experts per token.
+  package let active: Int
+  /// (tokens, active): indices of the experts, ascending for each token.
+  package private(set) var experts: [Int32] = []
+  /// (tokens, active): their weights, which sum to 1 for each token.
+  package private(set) var weights: [Float] = []
+
+  package var tokens: Int { active == 0 ? 0 : experts.count / active }
+
+  /// Routes by a sigmoid router with correction bias: p = σ(logits); the `active` experts with the largest p + bias
+  /// are chosen, of equal ones those of the lower index; weights are the p of the chosen divided by their sum.
+  ///
+  /// σ and the sum are computed in F64 and rounded to F32; p + bias is an F32 sum.
+  /// - Parameters:
+  ///   - logits: (tokens, experts)
+  ///   - bias: (experts), or nil for none.
+  package init(logits: Span<Float>, experts count: Int, active: Int, bias: [Float]?) {
+    precondition(count > 0 && (1...count).contains(active) && logits.count % count == 0, "(tokens, experts)")
+    self.active = active
+    let tokens = logits.count / count
+    experts.reserveCapacity(tokens * active)
+    weights.reserveCapacity(tokens * active)
+    var gates = [Float](repeating: 0, count: count)
+    var ranks = gates
+    for token in 0..<tokens {
+      for expert in 0..<count {
+        gates[expert] = Float(1 / (1 + exp(-Double(logits[token * count + expert]))))
+        ranks[expert] = gates[expert] + (bias?[expert] ?? 0)
+      }
+      let chosen = largest(active, of: ranks).sorted()
+      let sum = chosen.reduce(0.0) { $0 + Double(gates[$1]) }
+      for expert in chosen {
+        experts.append(Int32(expert))
+        weights.append(Float(Double(gates[expert]) / sum))
+      }
+    }
+  }
+
+  /// For tests and statistics: choices made elsewhere, experts ascending for each token.
+  package init(active: Int, experts: [Int32], weights: [Float]) {
+    precondition(experts.count == weights.count && experts.count % active == 0, "(tokens, active)")
+    self.active = active
+    self.experts = experts
+    self.weights = weights
+  }
+}
+
+/// Indices of the `count` largest values, largest first; of equal values the one of the lower index comes first.
+package func largest(_ count: Int, of values: [Float]) -> [Int] {
+  precondition(count <= values.count, "more than there are")
+  var best: [Int] = []
+  best.reserveCapacity(count + 1)
+  for (index, value) in values.enumerated() {
+    if best.count == count, let last = best.last, !(value > values[last]) { continue }
+    var place = best.count
+    while place > 0, value > values[best[place - 1]] { place -= 1 }
+    best.insert(index, at: place)
+    if best.count > count { best.removeLast() }
+  }
+  return best
+}
+
+/// How two routings of the same tokens differ, in sums over tokens.
+package struct RoutingDifference: Sendable {
+  package private(set) var tokens = 0
+  /// Σ |A ∩ B| / |A ∪ B| over the sets of experts.
+  package private(set) var overlap = 0.0
+  /// Tokens whose set of experts differs.
+  package private(set) var changed = 0
+  /// Σ ½ Σ_e |a_e − b_e| over the weights, an expert not chosen having weight 0.
+  package private(set) var gateMassMoved = 0.0
+
+  package init() {}
+
+  package mutating func add(_ a: Routing, _ b: Routing) {
+    precondition(a.tokens == b.tokens, "routings of the same tokens")
+    for token in 0..<a.tokens {
+      var (i, j) = (token * a.active, token * b.active)
+      let (iEnd, jEnd) = (i + a.active, j + b.active)
+      var common = 0
+      var moved = 0.0
+      while i < iEnd || j < jEnd {
+        let left = i < iEnd ? a.experts[i] : .max
+        let right = j < jEnd ? b.experts[j] : .max
+        let weight = left <= right ? Double(a.weights[i]) : 0
+        let other = right <= left ? Double(b.weights[j]) : 0
+        moved += abs(weight - other)
+        if left == right { common += 1 }
+        if left <= right { i += 1 }
+        if right <= left { j += 1 }
+      }
+      let union = a.active + b.active - common
+      tokens += 1
+      overlap += Double(common) / Double(union)
+      if common < union { changed += 1 }
+      gateMassMoved += moved / 2
+    }
+  }
+}

@@ -1,0 +1,168 @@
+import Models
+import Tensors
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Darwin)
+  import Darwin
+#endif
+
+/// How models are run, and what the caller wants to hear of it.
+public struct VerificationOptions: Sendable {
+  /// Units of work under way at once, each with buffers of its own. No result depends on it.
+  public var workers = 1
+  /// Draws of the bootstrap that standard errors come from.
+  public var resamples = 1000
+  public var seed: UInt64 = 1
+  /// Hears, from one task at a time, how far the run has come.
+  public var progress: (@Sendable (VerificationProgress) -> Void)?
+
+  public init() {}
+}
+
+/// How far a run has come.
+public struct VerificationProgress: Hashable, Sendable {
+  /// Bytes of tensors the models have been taken through, and all of them.
+  public var bytes: Int
+  public var totalBytes: Int
+  /// Layers that are done, of how many.
+  public var layers: Int
+  public var totalLayers: Int
+}
+
+/// Perplexity of a model: exp of the mean negative log-likelihood over the second halves of the contexts
+/// (`Context.scoredPositions`).
+///
+/// - Throws: FormatError for contexts the model cannot take, none that is scored, and for NaN or infinities, naming
+///   model, layer and token.
+public func perplexity(
+  of model: Model, _ contexts: [Context], _ options: VerificationOptions = .init()
+) async throws(FormatError) -> Estimate {
+  let tokens = try scoredTokens(contexts, model)
+  var pass = try ForwardPass(model, contexts, Workers(options.workers))
+  var meter = Meter([model], options.progress)
+  for layer in 0..<model.hyperparameters.layers {
+    _ = try await pass.run(layer: layer) { meter.pass($0) }
+    meter.endLayer()
+  }
+  var scores = contexts.map { [TokenScore](repeating: TokenScore(), count: $0.scoredPositions.count) }
+  try await pass.head(contexts.map(\.scoredPositions)) { context, rows, logits, _ in
+    let text = contexts[context]
+    return text.scoredPositions.enumerated().map { row, position in
+      TokenScore(
+        logits.extracting(row * rows.count..<(row + 1) * rows.count), first: rows.lowerBound,
+        next: text.tokens[position + 1])
+    }
+  } deliver: { rows, outputs in
+    for (context, chunk) in outputs.enumerated() {
+      for (row, score) in chunk.enumerated() { scores[context][row].absorb(score) }
+    }
+    meter.pass(head: rows)
+  }
+  let sums = scores.map { $0.reduce(0.0) { $0 - $1.normalizer.logProbability } }
+  let errors = Bootstrap(counts: scores.map(\.count), resamples: options.resamples, seed: options.seed)
+  let value = exp(sums.reduce(0, +) / Double(tokens))
+  guard value.isFinite else { throw unrepresentable("perplexity", value, model) }
+  return Estimate(value: value, standardError: errors.standardError(sums: sums).map { $0 * value })
+}
+
+/// Compares a candidate with its original: both go through the contexts layer by layer, side by side.
+///
+/// Predictions are scored over the second halves of the contexts (`Context.scoredPositions`); hidden states and
+/// routers over all tokens. Standard errors come from a block bootstrap over contexts. A model against itself gives
+/// exactly no difference, since both sides compute the same.
+///
+/// - Throws: FormatError for models of different size, contexts they cannot take, none that is scored, and for NaN or
+///   infinities, naming model, layer and token: never a figure that is not one.
+public func verify(
+  _ candidate: Model, against original: Model, _ contexts: [Context], _ options: VerificationOptions = .init()
+) async throws(FormatError) -> VerificationReport {
+  let clock = ContinuousClock()
+  let start = clock.now
+  try requireSameSize(candidate, original)
+  _ = try scoredTokens(contexts, original)
+  let workers = Workers(options.workers)
+  var first = try ForwardPass(original, contexts, workers)
+  var second = try ForwardPass(candidate, contexts, workers)
+  var meter = Meter([original, candidate], options.progress)
+  var layers: [VerificationReport.Layer] = []
+  for layer in 0..<original.hyperparameters.layers {
+    let routes = try await first.run(layer: layer) { meter.pass($0) }
+    let otherRoutes = try await second.run(layer: layer) { meter.pass($0) }
+    meter.endLayer()
+    let error = relativeError(of: second.states, to: first.states)
+    guard error.isFinite else { throw unrepresentable("hidden error after layer \(layer)", error, candidate) }
+    var difference = RoutingDifference()
+    for (a, b) in zip(routes, otherRoutes) { difference.add(a, b) }
+    let tokens = Double(difference.tokens)
+    layers.append(
+      .init(
+        layer: layer, hiddenError: error,
+        router: .init(
+          overlap: difference.overlap / tokens, changed: Double(difference.changed) / tokens,
+          gateMassMoved: difference.gateMassMoved / tokens)))
+  }
+  var scores = contexts.map {
+    [TokenComparison](repeating: TokenComparison(), count: $0.scoredPositions.count)
+  }
+  try await first.head(contexts.map(\.scoredPositions), with: second) { context, rows, logits, other in
+    let text = contexts[context]
+    return text.scoredPositions.enumerated().map { row, position in
+      let range = row * rows.count..<(row + 1) * rows.count
+      return TokenComparison(
+        logits.extracting(range), other.extracting(range), first: rows.lowerBound,
+        next: text.tokens[position + 1])
+    }
+  } deliver: { rows, outputs in
+    for (context, chunk) in outputs.enumerated() {
+      for (row, score) in chunk.enumerated() { scores[context][row].absorb(score) }
+    }
+    meter.pass(head: rows)
+  }
+  let summary = Summary(scores, options)
+  try summary.requireFinite(candidate, contexts)
+  return summary.report(contexts, layers, seconds: (clock.now - start) / .seconds(1))
+}
+
+/// The number of predictions that will be scored; there must be some.
+private func scoredTokens(_ contexts: [Context], _ model: Model) throws(FormatError) -> Int {
+  let tokens = contexts.reduce(0) { $0 + $1.scoredPositions.count }
+  guard tokens > 0 else {
+    throw FormatError(
+      path: model.path, expected: "a context of at least 3 tokens to score predictions in",
+      found: contexts.isEmpty ? "no context" : "none among \(contexts.count)")
+  }
+  return tokens
+}
+
+/// Refuses models that cannot be compared token by token, layer by layer and expert by expert.
+private func requireSameSize(_ candidate: Model, _ original: Model) throws(FormatError) {
+  func sizes(_ model: Model) -> String {
+    let numbers = model.hyperparameters
+    return "\(numbers.layers) layers, hidden size \(numbers.hiddenSize), vocabulary \(numbers.vocabulary), "
+      + "\(numbers.experts.count) experts"
+  }
+  let (found, expected) = (sizes(candidate), sizes(original))
+  guard found == expected else {
+    throw FormatError(path: candidate.path, expected: "\(expected) as \(original.path) has", found: found)
+  }
+}
+
+func unrepresentable(_ figure: String, _ value: Double, _ model: Model) -> FormatError {
+  FormatError(path: model.path, expected: "a finite \(figure)", found: "\(value)")
+}
+
+/// ‖b − a‖ / ‖a‖ over all values, in F64; 0 when both are 0.
+package func relativeError(of b: [[Float]], to a: [[Float]]) -> Double {
+  var (difference, norm) = (0.0, 0.0)
+  for (a, b) in zip(a, b) {
+    let (a, b) = (a.span, b.span)
+    precondition(a.count == b.count, "states of the same tokens")
+    for index in 0..<a.count {
+      let (x, y) = (Double(a[index]), Double(b[index]))
+      difference += (y - x) * (y - x)
+      norm += x * x
+    }
+  }
+  return difference == 0 ? 0 : (difference / norm).squareRoot()
+}

@@ -1,0 +1,17 @@
+/// A token that is looked for in the text itself, before the text is cut into words.
+public struct AddedToken: Hashable, Sendable {
+  /// Its number.
+  public let id: Int
+  /// The text that it matches.
+  public let content: String
+  /// Whether it matches only where no word character stands beside it.
+  public let isSingleWord: Bool
+  /// Whether it takes the white space before it along.
+  public let stripsLeft: Bool
+  /// Whether it takes the white space behind it along.
+  public let stripsRight: Bool
+  /// Whether it is looked for in the text after normalization.
+  public let isNormalized: Bool
+  /// Whether it is for control (begin of text, end of turn) and may be left out in decoding.
+  public let isSpecial: Bool
+}

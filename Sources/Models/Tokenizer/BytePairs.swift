@@ -1,0 +1,123 @@
+/// Byte-pair encoding of one word: the bytes' tokens, neighbours joined in the order of the merges.
+struct BytePairs: Sendable {
+  /// What to put for a byte that has no token of its own.
+  struct Unknown: Sendable {
+    var id: Int32
+    /// Whether a stretch of such bytes becomes one token.
+    var fused: Bool
+  }
+
+  /// The token of each byte, or -1.
+  let byteTokens: [Int32]
+  /// With none, a byte without a token is dropped.
+  let unknown: Unknown?
+  /// left << 32 | right → rank.
+  private let ranks: [UInt64: UInt32]
+  /// The token that the merge of each rank makes.
+  private let results: [Int32]
+
+  init(byteTokens: [Int32], unknown: Unknown?, merges: [Tokenizer.Merge]) {
+    self.byteTokens = byteTokens
+    self.unknown = unknown
+    var ranks = [UInt64: UInt32](minimumCapacity: merges.count)
+    // Of a pair that is listed twice the later rank counts.
+    for (rank, merge) in merges.enumerated() { ranks[Self.key(merge.left, merge.right)] = UInt32(rank) }
+    self.ranks = ranks
+    results = merges.map(\.result)
+  }
+
+  private static func key(_ left: Int32, _ right: Int32) -> UInt64 {
+    UInt64(UInt32(bitPattern: left)) << 32 | UInt64(UInt32(bitPattern: right))
+  }
+
+  /// Buffers that one word after another is encoded in.
+  struct Workspace {
+    fileprivate var symbols: [Int32] = []
+    fileprivate var previous: [Int32] = []
+    fileprivate var next: [Int32] = []
+    fileprivate var queue = MergeQueue()
+  }
+
+  /// The tokens of `word`, added to `result`. Time is in proportion to n log n.
+  func encode(_ word: ArraySlice<UInt8>, with space: inout Workspace, into result: inout [Int32]) {
+    space.symbols.removeAll(keepingCapacity: true)
+    var inUnknown = false
+    for byte in word {
+      let token = byteTokens[Int(byte)]
+      if token >= 0 {
+        space.symbols.append(token)
+      } else if let unknown, !(unknown.fused && inUnknown) {
+        space.symbols.append(unknown.id)
+      }
+      inUnknown = token < 0
+    }
+    if space.symbols.count > 1 { merge(with: &space) }
+    for symbol in space.symbols where symbol >= 0 { result.append(symbol) }
+  }
+
+  private func merge(with space: inout Workspace) {
+    let count = Int32(space.symbols.count)
+    space.previous = Array(-1..<count - 1)
+    space.next = Array(1...count)
+    for at in 0..<count - 1 { push(at, at + 1, with: &space) }
+    while let (rank, at) = space.queue.pop() {
+      let left = space.symbols[Int(at)]
+      let right = space.next[Int(at)]
+      // The entry may be out of date: the pair is gone, or another pair stands there. One that makes the
+      // same token counts as the same.
+      guard left >= 0, right < count,
+        let current = ranks[Self.key(left, space.symbols[Int(right)])],
+        results[Int(current)] == results[Int(rank)]
+      else { continue }
+      space.symbols[Int(at)] = results[Int(rank)]
+      space.symbols[Int(right)] = -1
+      let after = space.next[Int(right)]
+      space.next[Int(at)] = after
+      if after < count {
+        space.previous[Int(after)] = at
+        push(at, after, with: &space)
+      }
+      let before = space.previous[Int(at)]
+      if before >= 0 { push(before, at, with: &space) }
+    }
+  }
+
+  private func push(_ left: Int32, _ right: Int32, with space: inout Workspace) {
+    guard let rank = ranks[Self.key(space.symbols[Int(left)], space.symbols[Int(right)])] else { return }
+    space.queue.push(rank: rank, at: left)
+  }
+}
+
+/// Pairs waiting to be merged, lowest rank first, then leftmost: a binary heap.
+private struct MergeQueue {
+  private var heap: [UInt64] = []
+
+  mutating func push(rank: UInt32, at position: Int32) {
+    heap.append(UInt64(rank) << 32 | UInt64(UInt32(bitPattern: position)))
+    var child = heap.count - 1
+    while child > 0 {
+      let parent = (child - 1) / 2
+      if heap[parent] <= heap[child] { break }
+      heap.swapAt(parent, child)
+      child = parent
+    }
+  }
+
+  mutating func pop() -> (rank: UInt32, position: Int32)? {
+    guard let top = heap.first else { return nil }
+    let last = heap.removeLast()
+    if !heap.isEmpty {
+      heap[0] = last
+      var parent = 0
+      while true {
+        var child = parent * 2 + 1
+        if child >= heap.count { break }
+        if child + 1 < heap.count, heap[child + 1] < heap[child] { child += 1 }
+        if heap[parent] <= heap[child] { break }
+        heap.swapAt(parent, child)
+        parent = child
+      }
+    }
+    return (UInt32(truncatingIfNeeded: top >> 32), Int32(truncatingIfNeeded: top))
+  }
+}

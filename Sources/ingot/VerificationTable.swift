@@ -1,0 +1,77 @@
+import Inference
+import Models
+import Tensors
+
+extension VerificationReport {
+  /// The report for a person, at most 100 columns wide.
+  var table: String {
+    var texts = Table(
+      ["text", "tokens", "ppl original", "ppl candidate", "ratio", "KL divergence", "same top"])
+    for text in self.texts {
+      texts.add([
+        String(printable(text.name).prefix(24)), grouped(text.tokens),
+        perplexity(text.perplexity.original.value),
+        perplexity(text.perplexity.candidate.value), fixed(text.perplexity.ratio.value, 4),
+        significant(text.divergence.value), percent(text.sameTop),
+      ])
+    }
+    texts.add([
+      "all", grouped(tokens), perplexity(self.perplexity.original.value),
+      perplexity(self.perplexity.candidate.value), fixed(self.perplexity.ratio.value, 4),
+      significant(divergence.mean.value), percent(sameTop),
+    ])
+    texts.add([
+      "± standard error", "", error(self.perplexity.original, perplexity),
+      error(self.perplexity.candidate, perplexity), error(self.perplexity.ratio) { fixed($0, 4) },
+      error(divergence.mean) { significant($0) }, "",
+    ])
+    var spread = Table(["KL divergence", "median", "90 %", "95 %", "99 %", "99.9 %", "max"])
+    let quantiles = [
+      divergence.median, divergence.p90, divergence.p95, divergence.p99, divergence.p999, divergence.maximum,
+    ]
+    spread.add(["over predictions"] + quantiles.map { significant($0) })
+    var layers = Table(["layer", "hidden error", "experts kept", "sets changed", "gate mass moved"])
+    for layer in self.layers {
+      layers.add([
+        "\(layer.layer)", percent(layer.hiddenError), percent(layer.router.overlap),
+        percent(layer.router.changed),
+        percent(layer.router.gateMassMoved),
+      ])
+    }
+    return """
+      \(texts.text)
+
+      \(spread.text)
+      change of the next token's probability: mean \(significant(100 * deltaP.mean)) %, RMS \(significant(100 * deltaP.rms)) %
+
+      \(layers.text)
+
+      \(grouped(contexts)) contexts, \(grouped(tokens)) predictions scored, \(duration(seconds))
+      """
+  }
+
+  private func perplexity(_ value: Double) -> String { value < 9999 ? fixed(value, 4) : significant(value) }
+
+  private func percent(_ share: Double) -> String { fixed(100 * share, 3) + " %" }
+
+  private func error(_ estimate: Estimate, _ text: (Double) -> String) -> String {
+    estimate.standardError.map { "± " + text($0) } ?? "–"
+  }
+}
+
+/// A number with `digits` significant digits: `0.0123`, `4.56e-07`, `0`.
+func significant(_ value: Double, _ digits: Int = 4) -> String {
+  guard value != 0, value.isFinite else { return value == 0 ? "0" : "\(value)" }
+  var exponent = 0
+  var mantissa = abs(value)
+  while mantissa >= 10 {
+    mantissa /= 10
+    exponent += 1
+  }
+  while mantissa < 1 {
+    mantissa *= 10
+    exponent -= 1
+  }
+  if exponent >= -4 && exponent < 9 { return fixed(value, max(digits - 1 - exponent, 0)) }
+  return (value < 0 ? "-" : "") + fixed(mantissa, digits - 1) + "e\(exponent)"
+}

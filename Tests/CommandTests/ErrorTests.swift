@@ -1,0 +1,60 @@
+import Foundation
+import Tensors
+import Testing
+
+/// Texts of errors as users meet them.
+@Suite struct ErrorTests {
+  @Test func nothingThere() throws {
+    let outcome = try Command.run("inspect", "no/such/model")
+    #expect(outcome.status == 1)
+    try expectSnapshot(outcome.error, "error-nothing-there")
+  }
+
+  @Test func pickle() throws {
+    let folder = try Folder.temporary()
+    defer { Folder.remove(folder) }
+    for name in ["config.json", "pytorch_model.bin"] {
+      try Data("{}".utf8).write(to: URL(fileURLWithPath: folder + "/" + name))
+    }
+    let outcome = try Command.run("inspect", folder)
+    #expect(outcome.status == 1)
+    #expect(
+      outcome.error.contains("pytorch_model.bin") && outcome.error.contains("pickle"), "\(outcome.error)")
+  }
+
+  @Test func errorsInJSON() throws {
+    let outcome = try Command.run("plan", Command.nano, "--recipe", "no-such-recipe", "--json")
+    #expect(outcome.status == 1)
+    let error = try outcome.json()["error"]
+    #expect(error?["path"] == "no-such-recipe")
+    #expect(error?["expected"]?.string != nil && error?["found"] != nil && error?["message"] != nil)
+    #expect(error?.object?.keys == ["path", "tensor", "offset", "expected", "found", "message"])
+    #expect(outcome.error.hasPrefix("error: no-such-recipe"))
+  }
+
+  @Test func nanInTheSourceStopsAndLeavesNothing() throws {
+    let folder = try Folder.temporary()
+    defer { Folder.remove(folder) }
+    let model = folder + "/model"
+    try FileManager.default.copyItem(atPath: Command.nano, toPath: model)
+    // FP8's NaN as the first code of an expert's weight in the second shard.
+    let shard = URL(fileURLWithPath: model + "/model-00002-of-00004.safetensors")
+    var bytes = try Data(contentsOf: shard)
+    let length = bytes.prefix(8).enumerated().reduce(0) { $0 | Int($1.element) << (8 * $1.offset) }
+    let header = try JSON.parse(Array(bytes[8..<8 + length]), path: shard.path).object
+    let name = try #require(header?.keys.first { $0.hasSuffix("experts.3.w1.weight") })
+    let begin = try #require(header?[name]?["data_offsets"]?.array?.first?.int)
+    bytes[8 + length + begin] = 0x7F
+    try bytes.write(to: shard)
+    let outcome = try Command.run("quantize", model, "-o", folder + "/x.ingot")
+    #expect(outcome.status == 1)
+    for word in ["model-00002-of-00004.safetensors", "tensor '\(name)'", "expert 3", "element [0, 0]", "nan"]
+    {
+      #expect(outcome.error.contains(word), "\(word) in: \(outcome.error)")
+    }
+    #expect(try Folder.names(folder) == ["model"], "nothing left behind")
+    let allowed = try Command.run("quantize", model, "-o", folder + "/x.ingot", "--allow-nonfinite")
+    #expect(allowed.status == 0)
+    #expect(allowed.error.contains("1 values not finite, replaced by 0"), "\(allowed.error)")
+  }
+}

@@ -1,0 +1,60 @@
+import Foundation
+import Tensors
+import Testing
+
+@Suite struct InspectTests {
+  @Test func textOfEmbeddedModel() throws {
+    let outcome = try Command.run("inspect", "Tests/Fixtures/m2-nano")
+    #expect(outcome.status == 0, "\(outcome.error)")
+    try expectSnapshot(outcome.output, "inspect-nano")
+  }
+
+  @Test func keysThatProgramsRead() throws {
+    let json = try Command.run("inspect", Command.nano, "--json").json()
+    #expect(json["family"] == "minimax-m2")
+    #expect(json["layers"] == 4)
+    #expect(json["hiddenSize"] == 256)
+    #expect(json["contextLength"] == 4096)
+    #expect(json["slidingWindow"] == .null)
+    #expect(json["qkNorm"] == "per_layer")
+    #expect(json["experts"]?["count"] == 8)
+    #expect(json["experts"]?["active"] == 2)
+    #expect(json["experts"]?["shared"] == 0)
+    // 8,007,168 trained values and 4 × 8 correction biases.
+    #expect(json["parameters"]?["total"] == 8_007_200)
+    #expect(json["bytes"] == 9_085_760)
+    #expect(json["kvCacheBytesPerToken"] == 1024)
+    #expect(json["attention"] != nil && json["bytesByDType"]?["F8_E4M3"] != nil && json["claims"] == [])
+  }
+
+  /// The full-size header set: 96,103 tensors in about 130 files of holes.
+  @Test func fullSizeMiniMaxM2() throws {
+    let folder = try Folder.temporary()
+    defer { Folder.remove(folder) }
+    let model = folder + "/m2"
+    let made = try Command.run(
+      [model], program: Command.repository.appending(path: "scripts/make-m2-headers"))
+    try #require(made.status == 0, "\(made.error)")
+    let json = try Command.run("inspect", model, "--json").json()
+    #expect(json["parameters"]?["total"] == 228_689_764_864)
+    #expect(json["parameters"]?["active"] == 9_801_359_872)
+    #expect(json["bytes"] == 230_121_630_720)
+    #expect(json["kvCacheBytesPerToken"] == 253_952)
+
+    let plan = try Command.run("plan", model, "--recipe", "mixed-4-8", "--json").json()
+    let rows = plan["rows"]?.array ?? []
+    #expect(rows.reduce(0) { $0 + ($1["tensors"]?.int ?? 0) } == 48_239)
+    #expect(plan["tensorBytes"]?.int == rows.reduce(0) { $0 + ($1["bytes"]?.int ?? 0) })
+
+    let claims = Command.repository.appending(path: "examples/claims-minimax-m2.yaml").path
+    let sheet = try Command.run("inspect", model, "--claims", claims, "--json")
+    #expect(sheet.status == 2, "a sheet in circulation does not hold")
+    let verdicts = try sheet.json()["claims"]?.array ?? []
+    let layers = verdicts.first { $0["claim"]?.string?.hasPrefix("layers=") ?? false }
+    #expect(layers?["holds"] == false && layers?["actual"] == "62")
+    let held = try Command.run(
+      "inspect", model, "--claim", "total=229B", "--claim", "active=9.8B", "--claim", "experts=256",
+      "--claim", "context=192k", "--claim", "positions=rope", "--claim", "slidingWindow=none")
+    #expect(held.status == 0, "\(held.output)")
+  }
+}

@@ -1,0 +1,102 @@
+import Foundation
+import Tensors
+import Testing
+
+/// The whole road with the command: plan, quantize, check, convert.
+@Suite struct RoadTests {
+  @Test(arguments: ["int8", "int4", "int3", "mixed-4-8"])
+  func planIsExactAndQuantizeIsDeterministic(_ recipe: String) throws {
+    let folder = try Folder.temporary()
+    defer { Folder.remove(folder) }
+    let planned = try Command.run("plan", Command.nano, "--recipe", recipe, "--json").json()["bytes"]?.int
+    var files: [Data] = []
+    for workers in ["1", "2", "8"] {
+      let path = folder + "/\(workers).ingot"
+      let outcome = try Command.run(
+        "quantize", Command.nano, "--recipe", recipe, "-o", path, "--workers", workers)
+      #expect(outcome.status == 0, "\(outcome.error)")
+      files.append(try Data(contentsOf: URL(fileURLWithPath: path)))
+    }
+    #expect(planned == files[0].count, "plan is exact to the byte")
+    #expect(files[0] == files[1] && files[0] == files[2], "the same bytes with 1, 2 and 8 workers")
+    #expect(try Command.run("check", folder + "/1.ingot").status == 0)
+  }
+
+  @Test func checkFindsAFlippedBit() throws {
+    let folder = try Folder.temporary()
+    defer { Folder.remove(folder) }
+    let path = folder + "/x.ingot"
+    _ = try Command.run("quantize", Command.nano, "-o", path)
+    var bytes = try Data(contentsOf: URL(fileURLWithPath: path))
+    let tensors = try Command.run("check", path, "--json").json()["tensors"]?.int
+    #expect(tensors == 139)
+    // In the middle of the last tensor, the head.
+    bytes[bytes.count - 100_000] ^= 4
+    try bytes.write(to: URL(fileURLWithPath: path))
+    let outcome = try Command.run("check", path, "--json")
+    #expect(outcome.status == 1)
+    let problems = try outcome.json()["problems"]?.array
+    #expect(problems?.count == 1)
+    #expect(problems?.first?["tensor"] == "lm_head.weight")
+  }
+
+  @Test func refusesToOverwrite() throws {
+    let folder = try Folder.temporary()
+    defer { Folder.remove(folder) }
+    let path = folder + "/precious.ingot"
+    try Data("not an artifact".utf8).write(to: URL(fileURLWithPath: path))
+    let outcome = try Command.run("quantize", Command.nano, "-o", path)
+    #expect(outcome.status == 1)
+    #expect(outcome.error.contains("--force"))
+    #expect(try String(contentsOfFile: path, encoding: .utf8) == "not an artifact")
+    #expect(try Command.run("quantize", Command.nano, "-o", path, "--force").status == 0)
+    #expect(try Folder.names(folder) == ["precious.ingot"])
+  }
+
+  @Test func convertRefusesWhatItWouldHaveToRound() throws {
+    let folder = try Folder.temporary()
+    defer { Folder.remove(folder) }
+    let path = folder + "/x.ingot"
+    _ = try Command.run("quantize", Command.nano, "-o", path)
+    let refused = try Command.run(
+      "convert", path, "-o", folder + "/dense", "--format", "safetensors", "--json")
+    #expect(refused.status == 1)
+    let error = try refused.json()["error"]
+    #expect(error?["tensor"]?.string != nil && error?["found"]?.string?.contains("--decode") == true)
+    #expect(try Folder.names(folder) == ["x.ingot"])
+    let decoded = try Command.run(
+      "convert", path, "-o", folder + "/dense", "--format", "safetensors", "--decode", "bf16")
+    #expect(decoded.status == 0, "\(decoded.error)")
+    #expect(decoded.output.contains("rounded to BF16"))
+    let json = try Command.run("inspect", folder + "/dense", "--json").json()
+    #expect(json["bytesByDType"]?["F8_E4M3"] == nil)
+    #expect(json["parameters"]?["total"] == 8_007_200)
+  }
+
+  @Test func findsModelsInTheHuggingFaceCache() throws {
+    let folder = try Folder.temporary()
+    defer { Folder.remove(folder) }
+    let root = folder + "/hub/models--MiniMaxAI--MiniMax-Nano"
+    let files = FileManager.default
+    for part in ["refs", "blobs", "snapshots/0123abc"] {
+      try files.createDirectory(atPath: root + "/" + part, withIntermediateDirectories: true)
+    }
+    try Data("0123abc\n".utf8).write(to: URL(fileURLWithPath: root + "/refs/main"))
+    for name in try Folder.names(Command.nano) where Folder.kind(Command.nano + "/" + name) == .file {
+      try files.copyItem(atPath: Command.nano + "/" + name, toPath: root + "/blobs/" + name + "-hash")
+      try files.createSymbolicLink(
+        atPath: root + "/snapshots/0123abc/" + name, withDestinationPath: "../../blobs/" + name + "-hash")
+    }
+    let outcome = try Command.run(
+      ["inspect", "MiniMaxAI/MiniMax-Nano", "--json"], environment: ["HF_HOME": folder, "HF_HUB_CACHE": ""])
+    #expect(outcome.status == 0, "\(outcome.error)")
+    #expect(try outcome.json()["layers"] == 4)
+    // A link that leaves the cache is refused.
+    let config = root + "/snapshots/0123abc/config.json"
+    try files.removeItem(atPath: config)
+    try files.createSymbolicLink(atPath: config, withDestinationPath: Command.nano + "/config.json")
+    let refused = try Command.run(
+      ["inspect", "MiniMaxAI/MiniMax-Nano"], environment: ["HF_HOME": folder, "HF_HUB_CACHE": ""])
+    #expect(refused.status == 1 && refused.error.contains("symbolic link"), "\(refused.error)")
+  }
+}
