@@ -67,6 +67,7 @@ let package = Package(
     .testTarget(
       name: "InferenceTests", dependencies: ["Formats", "Quantization", "Inference"],
       swiftSettings: strict),
-    .testTarget(name: "CommandTests", dependencies: ["Tensors", "ingot"], swiftSettings: strict),
+    .testTarget(
+      name: "CommandTests", dependencies: ["Tensors", "ingot"], exclude: ["Snapshots"], swiftSettings: strict),
   ]
 )

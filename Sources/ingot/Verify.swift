@@ -58,7 +58,7 @@ struct Verify: AsyncParsableCommand {
     var options = VerificationOptions()
     options.workers = work.workers
     options.progress = { progress.set($0.bytes, of: $0.totalBytes) }
-    let report = try await verify(candidate, against: original, contexts: contexts, options)
+    let report = try await verify(candidate, against: original, contexts, options)
     progress.finish()
     let violations = tolerances.violations(report)
     if json.json {
