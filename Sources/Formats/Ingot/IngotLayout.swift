@@ -25,6 +25,14 @@ package enum IngotLayout {
   /// Side files: most bytes by far, and by how much a frame may grow.
   package static func rawLimit(stored: Int) -> Int { min(SideFile.sizeLimit, (64 << 20) + 256 * stored) }
 
+  /// Whether a side file may have this name. Looked at byte by byte: a combining mark after '/' makes another
+  /// character of it, not another path.
+  package static func isPlainName(_ name: String) -> Bool {
+    let text = name.utf8
+    return !text.isEmpty && text.count <= 255 && text.first != UInt8(ascii: ".")
+      && !text.contains { $0 == UInt8(ascii: "/") || $0 == UInt8(ascii: "\\") || $0 == 0 }
+  }
+
   /// Numbers of the parts a tensor plays. Never renumbered.
   package static let parts: [(number: UInt16, part: Role.Part)] = [
     (0, .embedding), (1, .head), (2, .finalNorm), (3, .attentionNorm), (4, .feedForwardNorm), (5, .query),
