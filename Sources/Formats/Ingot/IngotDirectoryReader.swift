@@ -126,8 +126,11 @@ extension IngotDirectory {
         throw wrong(name, "one of \(partSizes.count) parts", "\(filePart)", back: 4)
       }
       let rank = Int(read(UInt32.self))
-      guard rank <= IngotLayout.rankLimit, read(UInt32.self) == 0 else {
-        throw wrong(name, "at most \(IngotLayout.rankLimit) extents", "\(rank)", back: 8)
+      guard rank <= IngotLayout.rankLimit else {
+        throw wrong(name, "at most \(IngotLayout.rankLimit) extents", "\(rank)", back: 4)
+      }
+      guard read(UInt32.self) == 0 else {
+        throw wrong(name, "zero in the reserved bytes", "another", back: 4)
       }
       var shape: [Int] = []
       for index in 0..<IngotLayout.rankLimit {
