@@ -226,7 +226,7 @@ def bad_tensors(bad):
     case("part 2^32 - 1 of one file", 20, u32(2**32 - 1), "parts")
     case("5 extents", 24, u32(5), "at most 4 extents")
     case("2^32 - 1 extents", 24, u32(2**32 - 1), "at most 4 extents")
-    case("Reserved", 28, u32(1), byte=24)
+    case("Reserved", 28, u32(1), "reserved")
     case("extents 2^60 and 2^60", 32, u64(2**60) * 2, "shape")
     case("extents 2^32 and 2^31", 32, u64(2**32) + u64(2**31), "shape")
     case("extent 2^63", 32, u64(2**63), "2^63")
@@ -330,7 +330,7 @@ def bad_models(bad):
     replaced("a key twice", ["byte", "vocab_size"], b'"hidden_size"', b'"vocab_size"')
     replaced("another family", ["model_type", "gemini"], b'"minimax_m2"', b'"gemini"')
     replaced("no layers", ["num_hidden_layers"], b'"num_hidden_layers": 1', b'"num_hidden_layers": 0')
-    replaced("more experts than there are", ["experts.2.w1.weight"], b'"num_local_experts": 2', b'"num_local_experts": 3')
+    replaced("more experts than there are", ["block_sparse_moe.gate.weight", "shape [3, 16]"], b'"num_local_experts": 2', b'"num_local_experts": 3')
     replaced("a wider model", ["model.embed_tokens.weight", "shape"], b'"hidden_size": 16', b'"hidden_size": 32')
     replaced("a larger vocabulary", ["model.embed_tokens.weight", "shape [5, 16]", "shape [4, 16]"], b'"vocab_size": 4',
              b'"vocab_size": 5')

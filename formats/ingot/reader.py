@@ -201,7 +201,8 @@ class Artifact:
         check(encoding < len(self.encodings), 10, f"one of {len(self.encodings)} encodings", encoding)
         check(layer >= -1 and expert >= -1, 12, "a layer and an expert from -1 on", f"{layer} and {expert}")
         check(part < len(self.parts), 20, f"one of {len(self.parts)} parts", part)
-        check(rank <= 4 and reserved == 0, 24, "at most 4 extents", rank)
+        check(rank <= 4, 24, "at most 4 extents", rank)
+        check(reserved == 0, 28, "zero in the reserved bytes", reserved)
         for field, size in enumerate(rest[:6]):
             check(size < 1 << 63, 32 + 8 * field, "a size below 2^63", size)
         for axis in range(4):
