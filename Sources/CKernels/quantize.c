@@ -17,7 +17,8 @@ void ingot_round_to_nearest_scalar(const ingot_quantize_job *job) {
     write_fit(job, index, fit);
     for (size_t j = 0; j < group.count; j++) {
       float code = fit.step == 0 ? 0 : (group.weights[j] - fit.bias) / fit.step;
-      job->codes[group.codes + j] = (uint8_t)(int)(round_even(clamp(code, -fit.zero, most - fit.zero)) + fit.zero);
+      code = round_even(clamp(code, -fit.zero, most - fit.zero)) + fit.zero;
+      job->codes[group.codes + j] = (uint8_t)(int)code;
     }
   }
 }

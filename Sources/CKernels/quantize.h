@@ -65,10 +65,10 @@ INGOT_INLINE void write_fit(const ingot_quantize_job *job, size_t index, affine_
   if (job->scheme == INGOT_BIAS) encode_one(job->storage, fit.bias, job->biases, index);
 }
 
-/// Round to nearest from the extremes of a group (NaN-free); all as will be stored, step 0 for a constant group.
+/// Round to nearest from the extremes of a group; all as will be stored, step 0 for a constant group.
 ///
-/// Symmetric: step = max|w| / (2^(b-1) - 1/2), the least with which no weight is further than half a step from
-/// one of the codes -2^(b-1)…2^(b-1)-1.
+/// Symmetric: step = max|w| / (2^(b-1) - 1/2), the least with which no weight is further than half a step
+/// from one of the codes -2^(b-1)…2^(b-1)-1.
 INGOT_INLINE affine_fit round_to_nearest_fit(
     ingot_scheme scheme, ingot_float storage, unsigned bits, float low, float high) {
   affine_fit fit = {0, 0, 0};
@@ -109,8 +109,8 @@ enum { SEARCH_CANDIDATES = 20, SEARCH_REFITS = 3 };
 /// `search_symmetric` alone, once with either sign.
 extern const float search_low[SEARCH_CANDIDATES], search_high[SEARCH_CANDIDATES];
 extern const float search_symmetric[SEARCH_CANDIDATES / 2];
-/// By bits: the fewer the codes, the more of a group's tails are worth clipping.
-extern const float search_unit[9];
+/// By scheme and bits: the fewer the codes, the more of a group's tails are worth clipping.
+extern const float search_unit[3][9];
 
 /// A search result replaces round to nearest only if it is better by more than the sums' own rounding.
 #define SEARCH_MARGIN 0x1.FFF8p-1f

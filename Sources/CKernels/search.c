@@ -17,7 +17,10 @@
 const float search_low[SEARCH_CANDIDATES] = {0, 1, 2, 3, 4, 5, 6, 8, 10, 13, -1, 0, 2, 0, 4, 1, 3, 2, 6, 0};
 const float search_high[SEARCH_CANDIDATES] = {0, 1, 2, 3, 4, 5, 6, 8, 10, 13, 0, -1, 0, 2, 1, 4, 6, 3, 0, 6};
 const float search_symmetric[SEARCH_CANDIDATES / 2] = {-1, 0, 1, 2, 3, 4, 5, 7, 9, 12};
-const float search_unit[9] = {0, 0.06f, 0.05f, 0.04f, 0.03f, 0.02f, 0.012f, 0.008f, 0.005f};
+const float search_unit[3][9] = {
+    {0, 0, 0.05f, 0.04f, 0.03f, 0.02f, 0.012f, 0.008f, 0.005f},
+    {0, 0, 0.07f, 0.06f, 0.045f, 0.03f, 0.018f, 0.012f, 0.008f},
+    {0, 0, 0.04f, 0.028f, 0.02f, 0.014f, 0.009f, 0.006f, 0.004f}};
 
 typedef struct {
   quantize_group group;
@@ -76,7 +79,8 @@ static sums measure(const view *v, const candidate *c, float most) {
 static float explained(const view *v, sums s) {
   if (!v->bias) return s.hqq > 0 ? s.hvq * s.hvq / s.hqq : 0;
   float determinant = v->h * s.hqq - s.hq * s.hq, covariance = v->h * s.hvq - s.hq * v->hv;
-  return determinant > 0x1p-18f * (v->h * s.hqq) && covariance > 0 ? covariance * covariance / determinant : 0;
+  bool usable = determinant > 0x1p-18f * (v->h * s.hqq) && covariance > 0;
+  return usable ? covariance * covariance / determinant : 0;
 }
 
 /// The best step and bias for codes with these sums, rounded as stored; `zero` as it was. A step of 0 means
@@ -111,10 +115,11 @@ static candidate improve(
 
 static candidate grid(
     const ingot_quantize_job *job, int i, float low, float high, float most, float half) {
-  float unit = search_unit[job->bits];
+  float unit = search_unit[job->scheme][job->bits];
   candidate c = {0, 0, 0, false};
   if (job->scheme == INGOT_SYMMETRIC) {
-    // The extreme lands on the full negative code with one sign, half a step above the positive one with the other.
+    // The extreme lands on the full negative code with one sign, half a step above the positive one with
+    // the other.
     float extreme = -low > high ? -low : high, keep = 1 - unit * search_symmetric[i / 2];
     bool negative = (i % 2 == 0) == (-low > high);
     c.step = extreme * keep / (i % 2 == 0 ? half : half - 0.5f);

@@ -3,6 +3,13 @@
 
 #include "isa.h"
 
+#if defined(INGOT_X86)
+#include <cpuid.h>
+#include <immintrin.h>
+#elif defined(INGOT_ARM64)
+#include <arm_neon.h>
+#endif
+
 static const uint32_t first_words[8] = {0x6A09E667, 0xBB67AE85, 0x3C6EF372, 0xA54FF53A,
                                         0x510E527F, 0x9B05688C, 0x1F83D9AB, 0x5BE0CD19};
 
@@ -47,9 +54,85 @@ static void compress_scalar(uint32_t words[8], const uint8_t *bytes, size_t bloc
   }
 }
 
-static void compress(uint32_t words[8], const uint8_t *bytes, size_t blocks, bool accelerated) {
-  (void)accelerated;
+#if defined(INGOT_X86)
+
+/// The instructions work on the words as (a, b, e, f) and (c, d, g, h), highest first.
+__attribute__((target("sha,sse4.1"))) static void compress_accelerated(
+    uint32_t words[8], const uint8_t *bytes, size_t blocks) {
+  const __m128i big_endian = _mm_set_epi64x(0x0C0D0E0F08090A0B, 0x0405060700010203);
+  __m128i badc = _mm_shuffle_epi32(_mm_loadu_si128((const __m128i *)words), 0xB1);
+  __m128i efgh = _mm_shuffle_epi32(_mm_loadu_si128((const __m128i *)(words + 4)), 0x1B);
+  __m128i abef = _mm_alignr_epi8(badc, efgh, 8), cdgh = _mm_blend_epi16(efgh, badc, 0xF0);
+  for (; blocks > 0; blocks--, bytes += 64) {
+    __m128i abef_before = abef, cdgh_before = cdgh, w[4];
+    for (int i = 0; i < 4; i++)
+      w[i] = _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)(bytes + 16 * i)), big_endian);
+#pragma clang loop unroll(full)
+    for (int t = 0; t < 16; t++) {
+      __m128i last = w[(t + 3) % 4];
+      if (t >= 4) {
+        __m128i nine_to_twelve = _mm_alignr_epi8(last, w[(t + 2) % 4], 4);
+        __m128i sum = _mm_add_epi32(_mm_sha256msg1_epu32(w[t % 4], w[(t + 1) % 4]), nine_to_twelve);
+        w[t % 4] = _mm_sha256msg2_epu32(sum, last);
+      }
+      __m128i k = _mm_add_epi32(w[t % 4], _mm_load_si128((const __m128i *)(round_words + 4 * t)));
+      cdgh = _mm_sha256rnds2_epu32(cdgh, abef, k);
+      abef = _mm_sha256rnds2_epu32(abef, cdgh, _mm_shuffle_epi32(k, 0x0E));
+    }
+    abef = _mm_add_epi32(abef, abef_before);
+    cdgh = _mm_add_epi32(cdgh, cdgh_before);
+  }
+  __m128i feba = _mm_shuffle_epi32(abef, 0x1B), dchg = _mm_shuffle_epi32(cdgh, 0xB1);
+  _mm_storeu_si128((__m128i *)words, _mm_blend_epi16(feba, dchg, 0xF0));
+  _mm_storeu_si128((__m128i *)(words + 4), _mm_alignr_epi8(dchg, feba, 8));
+}
+
+bool ingot_sha256_accelerated(void) {
+  // Leaf 7, EBX bit 29; what the vector parts need besides comes with every processor that has it.
+  unsigned a, b, c, d;
+  return __get_cpuid_count(7, 0, &a, &b, &c, &d) && b >> 29 & 1 && __builtin_cpu_supports("sse4.1");
+}
+
+#elif defined(INGOT_ARM64) && defined(__ARM_FEATURE_SHA2)
+
+static void compress_accelerated(uint32_t words[8], const uint8_t *bytes, size_t blocks) {
+  uint32x4_t abcd = vld1q_u32(words), efgh = vld1q_u32(words + 4);
+  for (; blocks > 0; blocks--, bytes += 64) {
+    uint32x4_t abcd_before = abcd, efgh_before = efgh, w[4];
+    for (int i = 0; i < 4; i++) w[i] = vreinterpretq_u32_u8(vrev32q_u8(vld1q_u8(bytes + 16 * i)));
+#pragma clang loop unroll(full)
+    for (int t = 0; t < 16; t++) {
+      if (t >= 4)
+        w[t % 4] = vsha256su1q_u32(vsha256su0q_u32(w[t % 4], w[(t + 1) % 4]), w[(t + 2) % 4], w[(t + 3) % 4]);
+      uint32x4_t k = vaddq_u32(w[t % 4], vld1q_u32(round_words + 4 * t)), abcd_now = abcd;
+      abcd = vsha256hq_u32(abcd, efgh, k);
+      efgh = vsha256h2q_u32(efgh, abcd_now, k);
+    }
+    abcd = vaddq_u32(abcd, abcd_before);
+    efgh = vaddq_u32(efgh, efgh_before);
+  }
+  vst1q_u32(words, abcd);
+  vst1q_u32(words + 4, efgh);
+}
+
+bool ingot_sha256_accelerated(void) { return true; }
+
+#else
+
+static void compress_accelerated(uint32_t words[8], const uint8_t *bytes, size_t blocks) {
   compress_scalar(words, bytes, blocks);
+}
+
+bool ingot_sha256_accelerated(void) { return false; }
+
+#endif
+
+static void compress(uint32_t words[8], const uint8_t *bytes, size_t blocks, bool accelerated) {
+  if (accelerated) {
+    compress_accelerated(words, bytes, blocks);
+  } else {
+    compress_scalar(words, bytes, blocks);
+  }
 }
 
 void ingot_sha256_init(ingot_sha256 *state) {

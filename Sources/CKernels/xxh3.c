@@ -87,7 +87,7 @@ static void start(uint64_t lanes[8]) {
   memcpy(lanes, first, sizeof first);
 }
 
-/// What follows the last whole block: `tail` bytes (1…1024) left in it, `last` the final 64 bytes of the input.
+/// What follows the last whole block: `tail` holds the 1…1024 bytes left, `last` the input's final 64.
 static uint64_t finish(
     const uint64_t lanes[8], const uint8_t *tail, size_t tail_count, const uint8_t *last, uint64_t total) {
   uint64_t own[8];

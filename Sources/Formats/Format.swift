@@ -10,6 +10,9 @@ public struct Format: Sendable {
   /// Whether a path, which exists or names a cached model, looks like this format.
   let recognizes: @Sendable (_ path: String) -> Bool
   let read: @Sendable (_ path: String, _ options: ReadOptions) throws(FormatError) -> Model
+  /// The model with encodings and roles as the format stores them, where that changes no number (a BF16 norm as F32, codes
+  /// repacked). What cannot be adapted stays and is refused.
+  let adapt: @Sendable (Model) throws(FormatError) -> Model
   /// Why the format cannot hold an encoding; nil when it can.
   let refusal: @Sendable (Encoding) -> String?
   /// Bytes that `write` would take, to the byte, without reading a weight.
@@ -69,19 +72,20 @@ extension Model {
 
   /// Exact size of this model's files in a format, side files included.
   public func plannedBytes(as format: Format, _ options: WriteOptions) throws(FormatError) -> Int {
-    try requireHeld(by: format, path)
-    return try format.measure(self, path, options)
+    try format.measure(try adapted(to: format, path), path, options)
   }
 
-  /// Refuses a model with an encoding that the format has no place for.
-  private func requireHeld(by format: Format, _ path: String) throws(FormatError) {
-    for tensor in tensors {
+  /// The model as the format stores it; refuses an encoding that the format has no place for.
+  private func adapted(to format: Format, _ path: String) throws(FormatError) -> Model {
+    let model = try format.adapt(self)
+    for tensor in model.tensors {
       if let reason = format.refusal(tensor.encoding) {
         throw FormatError(
           path: path, tensor: tensor.name, expected: "an encoding that \(format.name) holds",
           found: "\(tensor.encoding): \(reason)")
       }
     }
+    return model
   }
 
   /// Writes the model to `path` in a format that can hold every one of its encodings.
@@ -91,7 +95,7 @@ extension Model {
   public func write(_ path: String, as format: Format, _ options: WriteOptions) async throws(FormatError)
     -> Written
   {
-    try requireHeld(by: format, path)
+    let model = try adapted(to: format, path)
     if Folder.kind(path) != .nothing && !options.force {
       throw FormatError(
         path: path, expected: "a new path (--force replaces)", found: "something there already")
@@ -100,6 +104,6 @@ extension Model {
     guard Folder.kind(parent) == .folder else {
       throw FormatError(path: parent, expected: "a folder to write into", found: "none")
     }
-    return try await format.write(self, path, options)
+    return try await format.write(model, path, options)
   }
 }

@@ -185,28 +185,23 @@ struct ForwardPass: Sendable {
     return outputs
   }
 
-  /// Rows of a context's state by the final norm: (positions, hidden), what the head gets.
-  func headInputs(context: Int, positions: Range<Int>, norm: [Float]) -> [Float] {
-    let hidden = numbers.hiddenSize
-    let rows = Array(states[context][positions.lowerBound * hidden..<positions.upperBound * hidden])
-    return normalizedRows(rows, weight: norm)
-  }
-
   /// RMSNorm of each row of (tokens, hidden).
-  private func normalizedRows(_ x: [Float], weight: [Float]) -> [Float] {
+  func normalizedRows(_ x: [Float], weight: [Float]) -> [Float] {
     var out = x
     normalizeRows(&out, tokens: x.count / numbers.hiddenSize, weight: weight, eps: numbers.normEpsilon)
     return out
   }
 
   /// Refuses NaN and infinities among values of a context's tokens: (tokens, columns), hidden size by default.
-  private func check(_ values: Span<Float>, columns: Int? = nil, context: Int, _ expected: String)
+  ///
+  /// - Parameter first: position of the first of these tokens.
+  func check(_ values: Span<Float>, columns: Int? = nil, context: Int, first: Int = 0, _ expected: String)
     throws(FormatError)
   {
     guard let index = firstNonFinite(values) else { return }
+    let token = first + index / (columns ?? numbers.hiddenSize)
     throw FormatError(
       path: model.path, expected: expected,
-      found:
-        "\(values[index]) at token \(index / (columns ?? numbers.hiddenSize)) of \(contexts.name(context))")
+      found: "\(values[index]) at token \(token) of \(contexts.name(context))")
   }
 }

@@ -53,12 +53,16 @@ extension ForwardPass {
     }
   }
 
-  /// contexts × (positions, hidden)
+  /// States at the positions by the final norm: contexts × (positions, hidden).
   private func headInputs(_ positions: [Range<Int>]) throws(FormatError) -> [[Float]] {
     let norm = try model.values(.finalNorm)
+    let hidden = numbers.hiddenSize
     var inputs: [[Float]] = []
-    for (context, positions) in positions.enumerated() {
-      inputs.append(headInputs(context: context, positions: positions, norm: norm))
+    for (context, range) in positions.enumerated() {
+      let rows = states[context][range.lowerBound * hidden..<range.upperBound * hidden]
+      let normalized = normalizedRows(Array(rows), weight: norm)
+      try check(normalized.span, context: context, first: range.lowerBound, "finite inputs to the head")
+      inputs.append(normalized)
     }
     return inputs
   }

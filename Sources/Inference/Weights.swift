@@ -1,3 +1,4 @@
+import Kernels
 import Models
 import Tensors
 
@@ -75,7 +76,13 @@ struct LayerWeights: Sendable {
     feedForwardNorm = try model.values(.feedForwardNorm, layer: layer)
     router = try model.values(.router, layer: layer)
     if model.hyperparameters.experts.correctionBias {
-      routerBias = try model.values(.routerBias, layer: layer)
+      let bias = try model.values(.routerBias, layer: layer)
+      // It is in no value that is looked at later: an expert that NaN or infinity ranks would just be chosen or not.
+      if let index = firstNonFinite(bias.span) {
+        throw try model.required(.routerBias, layer: layer).error(
+          "finite values", found: "\(bias[index]) for expert \(index) of layer \(layer)")
+      }
+      routerBias = bias
     }
   }
 }

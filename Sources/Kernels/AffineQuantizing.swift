@@ -66,6 +66,8 @@ public func quantizeAffineZeroPoint(
 ///
 /// Round to nearest takes `scale = (max - min) / (2^bits - 1)`, `bias = min`.
 ///
+/// The range `max - min` of a group has to be finite in F32, or what is decoded overflows.
+///
 /// - Parameters:
 ///   - biases: (rows, groups) of `storage`, little endian.
 /// - Precondition: as `quantizeAffineSymmetric`, whose other parameters these are.

@@ -4,10 +4,11 @@ import CKernels
 public struct SHA256: Sendable {
   private var state = ingot_sha256()
   private let accelerated: Bool
+  private static let hasInstructions = ingot_sha256_accelerated()
 
   /// The hash of nothing so far. With `.scalar`, plain loops are used.
   public init(using isa: InstructionSet = .best) {
-    accelerated = isa.checked != INGOT_SCALAR
+    accelerated = isa.checked != INGOT_SCALAR && Self.hasInstructions
     unsafe ingot_sha256_init(&state)
   }
 

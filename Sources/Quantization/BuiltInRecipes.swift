@@ -31,9 +31,9 @@ extension Recipe {
   private static let texts = [
     """
     name: int8
-    summary: 8 bits everywhere, groups of 64
+    summary: 8 bits everywhere, groups of 32 with a zero point
     rules:
-      - encoding: int8 g64 sym f16
+      - encoding: int8 g32 zero f16
         quantizer: search
     """,
     """
@@ -55,7 +55,7 @@ extension Recipe {
     summary: experts at 4 bits; attention, embedding and head at 8
     rules:
       - parts: [attention, embedding, head]
-        encoding: int8 g64 sym f16
+        encoding: int8 g32 zero f16
         quantizer: search
       - parts: experts
         encoding: int4 g64 zero f16

@@ -6,6 +6,8 @@ import Tensors
 public struct Recipe: Sendable {
   public var name: String
   public var summary: String
+  /// Name of the format it is made for; nil when any format that holds its encodings will do.
+  public var format: String?
   public var rules: [Rule]
   /// The YAML it was read from, for provenance.
   public var source: String

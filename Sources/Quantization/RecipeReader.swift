@@ -25,9 +25,10 @@ extension Recipe {
       throw FormatError(path: path, expected: "a mapping with 'rules'", found: "none")
     }
     let reader = RecipeReader(path: path)
-    try reader.requireKeys(mapping, ["name", "summary", "rules"], root)
+    try reader.requireKeys(mapping, ["name", "summary", "format", "rules"], root)
     name = try reader.text(mapping["name"], root, "name") ?? path
     summary = try reader.text(mapping["summary"], root, "summary") ?? ""
+    format = try reader.text(mapping["format"], root, "format")
     guard let list = mapping["rules"]?.sequence, !list.isEmpty, list.count <= Recipe.ruleLimit else {
       throw reader.wrong(
         mapping["rules"] ?? root, "1 to \(Recipe.ruleLimit) rules under 'rules'",

@@ -8,7 +8,7 @@ import Testing
     let outcome = try Command.run(name, "--help", environment: ["COLUMNS": "100"])
     #expect(outcome.status == 0)
     // The default number of workers is the machine's.
-    let text = outcome.output.replacing(/\(default: \d+\)/, with: "(default: N)")
+    let text = outcome.output.replacing(/at once. \(default: \d+\)/, with: "at once. (default: N)")
     #expect(text.split(separator: "\n").allSatisfy { $0.count <= 100 }, "lines of at most 100 columns")
     try expectSnapshot(text, "help-\(name)")
   }

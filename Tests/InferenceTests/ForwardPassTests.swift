@@ -1,5 +1,6 @@
 import Inference
 import Models
+import Tensors
 import Testing
 
 @Suite struct ForwardPassTests {
@@ -27,6 +28,37 @@ import Testing
     #expect((difference / norm).squareRoot() <= 1e-5)
     #expect(largestDifference / largest <= 1e-5)
     #expect(tops == contexts.reduce(0) { $0 + $1.tokens.count })
+  }
+
+  /// Encodings that can only be decoded many rows at a time give the same logits as those that need not.
+  @Test(arguments: [1, 100, 128, 513, 4096])
+  func rowsAreTakenInTheirSteps(_ step: Int) async throws {
+    let model = try Nano.model()
+    let stepped = try model.mapTensors { tensor in
+      guard [Role.Part.embedding, .head].contains(tensor.role.part) else { return tensor }
+      return Tensor(
+        name: tensor.name, role: tensor.role, shape: tensor.shape, encoding: tensor.encoding,
+        path: tensor.path, rowStep: step
+      ) { rows throws(FormatError) in
+        #expect(rows.lowerBound % step == 0)
+        return try tensor.planes(rows: rows)
+      }
+    }
+    let contexts = [Context([0, 5, 99, 100, 127, 128, 2047]), Context([512, 513, 1023, 2000])]
+    let report = try await verify(stepped, against: model, contexts)
+    #expect(report.divergence.maximum == 0)
+    #expect(report.layers.allSatisfy { $0.hiddenError == 0 })
+  }
+
+  /// Tensors that hold no numbers are refused, not read.
+  @Test func encodingsWithoutValuesAreRefused() async throws {
+    let model = try Nano.model().mapTensors { tensor in
+      guard tensor.role == Role(.up, layer: 1, expert: 0) else { return tensor }
+      return Tensor(
+        name: tensor.name, role: tensor.role, shape: tensor.shape, encoding: .dense(.i8), path: "file",
+        planes: [Bytes([UInt8](repeating: 1, count: tensor.count))])
+    }
+    await #expect(throws: FormatError.self) { try await logits(of: model, Nano.contexts(1, of: 64)) }
   }
 
   private func top(_ values: ArraySlice<Float>) -> Int {

@@ -36,7 +36,7 @@ import Testing
     (Role(.value, layer: 1), "a finite hidden state after the attention of layer 1"),
     (Role(.router, layer: 3), "finite router scores in layer 3"),
     (Role(.feedForwardNorm, layer: 3), "finite inputs to the experts of layer 3"),
-    (Role(.finalNorm), "finite logits"),
+    (Role(.finalNorm), "finite inputs to the head"),
     (Role(.head), "finite logits"),
   ])
   func nanAndInfinityAreNamed(_ role: Role, _ expected: String) async throws {
@@ -56,6 +56,16 @@ import Testing
         let reversed = await Self.refusal { _ = try await verify(original, against: broken, contexts) }
         #expect(reversed == error)
       }
+    }
+  }
+
+  /// No activation shows it: the expert would be chosen always, or never.
+  @Test func nanInTheRouterBiasIsNamed() async throws {
+    for value in [Float.nan, .infinity, -.infinity] {
+      let broken = try Self.model(value, in: [Role(.routerBias, layer: 2)])
+      let error = await Self.refusal { _ = try await perplexity(of: broken, Nano.contexts(1, of: 16)) }
+      #expect(error?.tensor == "model.layers.2.block_sparse_moe.e_score_correction_bias")
+      #expect(error?.found == "\(value) for expert 4 of layer 2")
     }
   }
 

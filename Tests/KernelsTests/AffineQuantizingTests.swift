@@ -75,7 +75,7 @@ struct QuantizedRows: Equatable {
       case 2: return 5 + x
       case 3: return (x * 16).rounded() / 1024
       case 4: return x * 1e-38
-      case 5: return x * 5e37
+      case 5: return x * 2.5e37
       case 6: return random.next() % 8 == 0 ? x : 0
       case 7: return abs(x) * 1e-6
       case 8: return j % 48 < 24 ? 0 : -0.375
@@ -255,6 +255,24 @@ struct QuantizedRows: Equatable {
           let values = zero.values(scheme: scheme, bits: bits, group: 32, storage: storage)
           #expect(values.allSatisfy { $0 == 0 }, "\(scheme) \(bits) \(storage) \(method) \(isa)")
           #expect(zero.scales.allSatisfy { $0 == 0 }, "\(scheme) \(bits) \(storage) \(method) \(isa)")
+        }
+      }
+    }
+  }
+
+  /// Weights should be finite; others give meaningless codes, but codes.
+  @Test(arguments: Scheme.allCases, InstructionSet.supported)
+  func nonFiniteWeightsGiveCodesInRange(scheme: Scheme, isa: InstructionSet) {
+    for seed in 0..<60 {
+      for bad in [Float.nan, -.nan, .infinity, -.infinity] {
+        var test = Case(seed: seed, scheme: scheme)
+        var random = SeededGenerator(seed)
+        for j in test.weights.indices where random.next() % 4 < UInt64(seed % 5) { test.weights[j] = bad }
+        for method in AffineMethod.allCases {
+          let result = test.quantized(method, using: isa)
+          let most = UInt8(1 << test.bits - 1)
+          #expect(result.codes.allSatisfy { $0 <= most }, "\(test) \(method) \(isa) \(bad)")
+          #expect(result.zeros.allSatisfy { $0 <= most }, "\(test) \(method) \(isa) \(bad)")
         }
       }
     }

@@ -76,8 +76,8 @@ import Testing
       #expect(names.insert(name).inserted, "\(name) twice")
       #expect(family.role(of: name, numbers) == role, "\(name)")
     }
-    // 3 of the model, 9 a layer, 3 an expert.
-    #expect(names.count == 3 + 3 * (9 + 16 * 3))
+    // 3 of the model, 10 a layer, 3 an expert.
+    #expect(names.count == 3 + 3 * (10 + 16 * 3))
     #expect(names.contains("model.layers.2.block_sparse_moe.experts.15.w2.weight"))
   }
 

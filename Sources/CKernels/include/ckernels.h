@@ -105,7 +105,9 @@ typedef struct {
 } ingot_sha256;
 
 void ingot_sha256_init(ingot_sha256 *state);
-/// `accelerated`: use the processor's SHA instructions where it has them.
+/// Whether the processor has instructions for SHA-256. Asking takes a microsecond under a hypervisor.
+bool ingot_sha256_accelerated(void);
+/// `accelerated`: use them.
 void ingot_sha256_update(ingot_sha256 *state, const void *bytes, size_t count, bool accelerated);
 void ingot_sha256_digest(const ingot_sha256 *state, uint8_t digest[32]);
 

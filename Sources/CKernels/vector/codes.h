@@ -1,5 +1,5 @@
-// Packing, unpacking and decoding codes. Eight codes share a 64-bit word: neighbours are joined to pairs, fours
-// and the whole, or parted the same way.
+// Packing, unpacking and decoding codes. Eight codes share a 64-bit word: neighbours are joined to pairs,
+// fours and the whole, or parted the same way.
 #ifndef INGOT_VECTOR_CODES_H
 #define INGOT_VECTOR_CODES_H
 
@@ -8,13 +8,21 @@
 #if defined(INGOT_VBMI)
 #include <immintrin.h>
 
-/// Byte order that gathers the low `bits` bytes of each of eight words (pack), or hands each its bytes (unpack).
-INGOT_INLINE __m512i byte_order(unsigned bits, bool packing) {
-  uint8_t order[64];
-  for (unsigned k = 0; k < 64; k++)
-    order[k] = (uint8_t)(packing ? k / bits * 8 + k % bits : k / 8 * bits + k % 8);
-  return _mm512_loadu_si512(order);
-}
+#define EIGHT(place, bits, k) \
+  place(bits, (k)), place(bits, (k) + 1), place(bits, (k) + 2), place(bits, (k) + 3), \
+      place(bits, (k) + 4), place(bits, (k) + 5), place(bits, (k) + 6), place(bits, (k) + 7)
+#define ORDER(place, bits) \
+  {EIGHT(place, bits, 0),  EIGHT(place, bits, 8),  EIGHT(place, bits, 16), EIGHT(place, bits, 24), \
+   EIGHT(place, bits, 32), EIGHT(place, bits, 40), EIGHT(place, bits, 48), EIGHT(place, bits, 56)}
+#define ORDERS(place) \
+  {ORDER(place, 1), ORDER(place, 2), ORDER(place, 3), ORDER(place, 4), \
+   ORDER(place, 5), ORDER(place, 6), ORDER(place, 7)}
+#define PLACE_IN_WORDS(bits, k) ((k) / (bits) * 8 + (k) % (bits)) & 63
+#define PLACE_IN_STREAM(bits, k) (k) / 8 * (bits) + (k) % 8
+
+/// By bits - 1: which byte of eight words each byte of the stream is, and the other way round.
+static const uint8_t words_to_stream[7][64] = ORDERS(PLACE_IN_WORDS);
+static const uint8_t stream_to_words[7][64] = ORDERS(PLACE_IN_STREAM);
 #endif
 
 INGOT_INLINE words_u64 join_codes(words_u64 x, unsigned bits) {
@@ -39,7 +47,7 @@ void BODY(ingot_pack)(unsigned bits, const uint8_t *codes, void *packed, size_t 
   }
   uint64_t kept = 0x0101010101010101 * ((1u << bits) - 1);
 #if defined(INGOT_VBMI)
-  __m512i order = byte_order(bits, true);
+  __m512i order = _mm512_loadu_si512(words_to_stream[bits - 1]);
   __mmask64 written = (1ull << 8 * bits) - 1;
   for (; count >= 64; count -= 64, codes += 64, out += 8 * bits) {
     words_u64 words;
@@ -70,7 +78,7 @@ void BODY(ingot_unpack)(unsigned bits, const void *packed, uint8_t *codes, size_
     return;
   }
 #if defined(INGOT_VBMI)
-  __m512i order = byte_order(bits, false);
+  __m512i order = _mm512_loadu_si512(stream_to_words[bits - 1]);
   __mmask64 read = (1ull << 8 * bits) - 1;
   uint64_t places = 0;
   for (unsigned i = 0; i < 8; i++) places |= (uint64_t)(i * bits) << 8 * i;

@@ -54,11 +54,39 @@ INGOT_INLINE lanes_f32 clamp_lanes(lanes_f32 value, lanes_f32 low, lanes_f32 hig
   return lower(higher(value, low), high);
 }
 
-INGOT_INLINE lanes_f32 round_even_lanes(lanes_f32 value) { return value + 0x1.8p23f - 0x1.8p23f; }
+/// Where the scalar sum of two constants gives 0 this may give -0, which changes no sum and no code.
+INGOT_INLINE lanes_f32 round_even_lanes(lanes_f32 value) { return __builtin_elementwise_roundeven(value); }
 
 INGOT_INLINE void store_codes(uint8_t *out, lanes_f32 codes) {
   lanes_u8 bytes = __builtin_convertvector(__builtin_convertvector(codes, lanes_i32), lanes_u8);
   memcpy(out, &bytes, sizeof bytes);
+}
+
+#define SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#define UNWRAPPED(...) __VA_ARGS__
+/// Exchanges the off-diagonal blocks of size `by` in every pair of rows `by` apart.
+#define SWAP_BLOCKS(by, low, high) \
+  _Pragma("clang loop unroll(full)") for (int i = 0; i < 16; i++) { \
+    if (i & (by)) continue; \
+    lanes_f32 a = rows[i], b = rows[i + (by)]; \
+    rows[i] = SHUFFLE(a, b, UNWRAPPED low); \
+    rows[i + (by)] = SHUFFLE(a, b, UNWRAPPED high); \
+  }
+
+/// Rows become columns.
+INGOT_INLINE void transpose_lanes(lanes_f32 rows[16]) {
+  SWAP_BLOCKS(
+      8, (0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23),
+      (8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31))
+  SWAP_BLOCKS(
+      4, (0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27),
+      (4, 5, 6, 7, 20, 21, 22, 23, 12, 13, 14, 15, 28, 29, 30, 31))
+  SWAP_BLOCKS(
+      2, (0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29),
+      (2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31))
+  SWAP_BLOCKS(
+      1, (0, 16, 2, 18, 4, 20, 6, 22, 8, 24, 10, 26, 12, 28, 14, 30),
+      (1, 17, 3, 19, 5, 21, 7, 23, 9, 25, 11, 27, 13, 29, 15, 31))
 }
 
 /// Sum of the lanes in every lane, as a tree: 8 apart, then 4, 2, 1.

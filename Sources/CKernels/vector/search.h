@@ -80,7 +80,8 @@ typedef struct {
   lanes_f32 error;
 } lane_best;
 
-/// Measures `c` where its step is not 0, keeps it where it is the best so far, and gives the refit of its codes.
+/// Measures `c` where its step is not 0, keeps it where it is the best so far, and gives the refit of its
+/// codes.
 INGOT_INLINE lane_candidates improve_lanes(const lane_view *v, lane_candidates c, lane_best *best) {
   lanes_f32 none = splat(0);
   lane_sums s = measure_lanes(v, c, true, false);
@@ -97,7 +98,7 @@ INGOT_INLINE lane_candidates improve_lanes(const lane_view *v, lane_candidates c
 
 INGOT_INLINE lane_candidates grid_lanes(
     const ingot_quantize_job *job, int i, lanes_f32 low, lanes_f32 high, lanes_f32 most, float half) {
-  float unit = search_unit[job->bits];
+  float unit = search_unit[job->scheme][job->bits];
   lanes_f32 none = splat(0);
   lane_candidates c = {none, none, none};
   if (job->scheme == INGOT_SYMMETRIC) {

@@ -18,8 +18,8 @@ INGOT_INLINE lanes_f32 powers_of_two(lanes_i32 exponents) {
   return as_f32((lanes_u32)(exponents + 127) << 23);
 }
 
-/// What a search works on: `steps` vectors each, and how many columns of each lane are real (the others repeat
-/// the first weight and have no importance).
+/// What a search works on: `steps` vectors each, and how many columns of each lane are real (the others
+/// repeat the first weight and have no importance).
 typedef struct {
   lanes_f32 *w, *h, *hv;
   size_t steps;
@@ -36,8 +36,8 @@ INGOT_INLINE lanes_f32 code_lanes(
   return choose(constant, zero, q + best.fit.zero);
 }
 
-/// Searches the loaded groups. `codes` (steps, 16) get each lane's codes; the result is as stored.
-static lane_fits search_loaded(const ingot_quantize_job *job, lane_data *data, uint8_t *codes) {
+/// Searches the loaded groups and leaves their codes in `w`, as floats; the result is as stored.
+static lane_fits search_loaded(const ingot_quantize_job *job, lane_data *data) {
   lanes_f32 one = splat(1), none = splat(0);
   lane_fits rtn = round_to_nearest_fits(job->scheme, job->storage, job->bits, data->low, data->high);
   lanes_i32 exponents = clamped_exponents(choose(-data->low > data->high, -data->low, data->high));
@@ -69,7 +69,7 @@ static lane_fits search_loaded(const ingot_quantize_job *job, lane_data *data, u
   lanes_i32 constant = rtn.step == 0;
   lanes_f32 inverse = 1 / best.fit.step;
   for (size_t k = 0; k < data->steps; k++)
-    store_codes(codes + 16 * k, code_lanes(&v, best, inverse, constant, rtn.zero, data->w[k]));
+    data->w[k] = code_lanes(&v, best, inverse, constant, rtn.zero, data->w[k]);
   lane_fits fits = {
       choose(constant, rtn.step, best.fit.step * v.real), choose(constant, rtn.zero, best.fit.zero),
       choose(constant, rtn.bias, best.fit.bias * v.real)};
@@ -79,22 +79,31 @@ static lane_fits search_loaded(const ingot_quantize_job *job, lane_data *data, u
 /// Groups first ..< first + count, one a lane; the lanes left over repeat the last.
 static void search_sixteen(const ingot_quantize_job *job, size_t first, size_t count) {
   lanes_f32 w[SEARCH_LANE_GROUP], h[SEARCH_LANE_GROUP], hv[SEARCH_LANE_GROUP];
-  uint8_t codes[SEARCH_LANE_GROUP * 16];
   float *flat_w = (float *)w, *flat_h = (float *)h;
   quantize_group groups[16];
+  size_t shortest = SEARCH_LANE_GROUP;
   lane_data data = {w, h, hv, 0, {0}, false, false, splat(0), splat(0), splat(0)};
   for (size_t lane = 0; lane < 16; lane++) {
     groups[lane] = group_at(job, first + (lane < count ? lane : count - 1));
     data.columns[lane] = (int32_t)groups[lane].count;
     if (groups[lane].count > data.steps) data.steps = groups[lane].count;
+    if (groups[lane].count < shortest) shortest = groups[lane].count;
+  }
+  size_t whole = shortest / 16 * 16;
+  for (size_t k = 0; k < whole; k += 16) {
+    for (size_t lane = 0; lane < 16; lane++) w[k + lane] = load_lanes(groups[lane].weights + k);
+    transpose_lanes(w + k);
+    if (!job->importance) continue;
+    for (size_t lane = 0; lane < 16; lane++) h[k + lane] = load_lanes(groups[lane].importance + k);
+    transpose_lanes(h + k);
   }
   for (size_t lane = 0; lane < 16; lane++) {
     quantize_group group = groups[lane];
-    for (size_t k = 0; k < group.count; k++) flat_w[16 * k + lane] = group.weights[k];
+    for (size_t k = whole; k < group.count; k++) flat_w[16 * k + lane] = group.weights[k];
     for (size_t k = group.count; k < data.steps; k++) flat_w[16 * k + lane] = group.weights[0];
     if (group.count < data.steps) data.ragged = true;
     if (!group.importance) continue;
-    for (size_t k = 0; k < group.count; k++) flat_h[16 * k + lane] = group.importance[k];
+    for (size_t k = whole; k < group.count; k++) flat_h[16 * k + lane] = group.importance[k];
     for (size_t k = group.count; k < data.steps; k++) flat_h[16 * k + lane] = 0;
   }
   data.low = data.high = w[0];
@@ -103,18 +112,22 @@ static void search_sixteen(const ingot_quantize_job *job, size_t first, size_t c
     data.high = higher(w[k], data.high);
     if (job->importance) data.peak = higher(h[k], data.peak);
   }
-  write_fits(job, first, count, search_loaded(job, &data, codes));
+  write_fits(job, first, count, search_loaded(job, &data));
+  for (size_t k = 0; k < whole; k += 16) {
+    transpose_lanes(w + k);
+    for (size_t lane = 0; lane < count; lane++) store_codes(job->codes + groups[lane].codes + k, w[k + lane]);
+  }
   for (size_t lane = 0; lane < count; lane++)
-    for (size_t k = 0; k < groups[lane].count; k++) job->codes[groups[lane].codes + k] = codes[16 * k + lane];
+    for (size_t k = whole; k < groups[lane].count; k++)
+      job->codes[groups[lane].codes + k] = (uint8_t)(int)flat_w[16 * k + lane];
 }
 
 /// One long group.
 static void search_across(const ingot_quantize_job *job, size_t index) {
   quantize_group group = group_at(job, index);
   size_t steps = (group.count + 15) / 16;
-  lanes_f32 *memory = aligned_alloc(64, steps * (3 * sizeof(lanes_f32) + 64));
+  lanes_f32 *memory = aligned_alloc(64, steps * 3 * sizeof(lanes_f32));
   if (!memory) abort();
-  uint8_t *codes = (uint8_t *)(memory + 3 * steps);
   lane_data data = {
       memory, memory + steps, memory + 2 * steps, steps, {0}, true, true, splat(0), splat(0), splat(0)};
   data.low = data.high = splat(group.weights[0]);
@@ -133,8 +146,13 @@ static void search_across(const ingot_quantize_job *job, size_t index) {
   data.low = splat(lowest(data.low));
   data.high = splat(-lowest(-data.high));
   data.peak = splat(-lowest(-data.peak));
-  write_fits(job, index, 1, search_loaded(job, &data, codes));
-  memcpy(job->codes + group.codes, codes, group.count);
+  write_fits(job, index, 1, search_loaded(job, &data));
+  for (size_t k = 0; k < steps; k++) {
+    uint8_t codes[16];
+    size_t left = group.count - 16 * k;
+    store_codes(codes, data.w[k]);
+    memcpy(job->codes + group.codes + 16 * k, codes, left < 16 ? left : 16);
+  }
   free(memory);
 }
 

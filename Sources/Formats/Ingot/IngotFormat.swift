@@ -10,6 +10,7 @@ extension Format {
     read: { path, options throws(FormatError) in
       try IngotFile(path).model(path: path, keepUnknown: options.keepUnknown)
     },
+    adapt: { model throws(FormatError) in model },
     refusal: { _ in nil },
     measure: { model, path, options throws(FormatError) in
       try IngotWriter(model: model, path: path, options: options).plannedBytes()

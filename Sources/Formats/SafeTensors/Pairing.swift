@@ -5,14 +5,13 @@ import Tensors
 struct Pairing {
   static let scaleSuffix = "_scale_inv"
 
-  private let config: Config
-  private let stored: [String: SafeTensorsHeader.Entry]
+  private let files: SafeTensorsFiles
   /// Rows and columns of a block, when the config says that weights are FP8 in blocks.
   private let block: (rows: Int, columns: Int)?
 
-  init(_ config: Config, _ stored: [String: SafeTensorsHeader.Entry]) throws(FormatError) {
-    self.config = config
-    self.stored = stored
+  init(_ files: SafeTensorsFiles) throws(FormatError) {
+    self.files = files
+    let config = files.config
     guard let quantization = config["quantization_config"] else {
       block = nil
       return
@@ -33,85 +32,88 @@ struct Pairing {
 
   /// The logical tensors.
   ///
-  /// - Parameters:
-  ///   - role: the role of a name; nil for a name that nobody knows, which is an error.
-  ///   - bytes: path and bytes of a stored tensor.
-  func tensors(role: (String) -> Role?, bytes: (String) -> (path: String, bytes: Bytes)) throws(FormatError)
-    -> [Tensor]
-  {
+  /// - Parameter role: the role of a name; nil for a name that nobody knows, which is an error.
+  func tensors(role: (String) -> Role?) throws(FormatError) -> [Tensor] {
     var tensors: [Tensor] = []
-    tensors.reserveCapacity(stored.count)
-    for (name, entry) in stored.sorted(by: { $0.value.headerOffset < $1.value.headerOffset }) {
-      let (path, values) = bytes(name)
-      func wrong(_ expected: String, _ found: String) -> FormatError {
-        FormatError(
-          path: path, tensor: name, offset: entry.headerOffset, expected: expected, found: found)
-      }
+    tensors.reserveCapacity(files.stored.count)
+    for (name, stored) in files.ordered {
       if name.hasSuffix(Pairing.scaleSuffix) {
-        guard block != nil else {
-          throw wrong("quantization_config with weight_block_size in \(config.path) beside scales", "none")
-        }
-        let weight = String(name.dropLast(Pairing.scaleSuffix.count))
-        guard stored[weight] != nil else {
-          throw wrong("scales beside a tensor '\(weight)'", "no such tensor")
-        }
+        try requireWeight(ofScales: name)
         continue
       }
       guard let role = role(name) else {
-        throw wrong(
-          "a tensor of \(config["model_type"]?.string ?? "this family")",
-          "a name it does not know (--keep-unknown copies it)")
+        throw files.error(
+          name, "a tensor of \(files.config["model_type"]?.string ?? "this family")",
+          found: "a name it does not know (--keep-unknown copies it)")
       }
-      let place = UInt64(entry.range.lowerBound)
-      let fp8 = entry.dtype == .f8e4m3 || entry.dtype == .f8e5m2
-      let scales = stored[name + Pairing.scaleSuffix]
-      if fp8, let block {
-        guard let scales else {
-          throw wrong(
-            "scales '\(name)\(Pairing.scaleSuffix)' for \(entry.dtype.rawValue) values", "none of this name")
-        }
-        let rows = Matrix(entry.shape)!.rows
-        let columns = entry.shape.last ?? 1
-        let grid = [Matrix.steps(rows, block.rows), Matrix.steps(columns, block.columns)]
-        guard
-          let scheme = BlockScaled(
-            code: entry.dtype, scale: scales.dtype, blockRows: block.rows, blockColumns: block.columns)
-        else {
-          throw FormatError(
-            path: path, tensor: scales.name, offset: scales.headerOffset,
-            expected: "scales of F32, BF16 or F16",
-            found: scales.dtype.rawValue)
-        }
-        guard entry.shape.count == 2, scales.shape == grid else {
-          throw FormatError(
-            path: path, tensor: scales.name, offset: scales.headerOffset,
-            expected: "shape \(grid) for \(entry.shape) in blocks of \(block.rows)x\(block.columns)",
-            found: "shape \(scales.shape)")
-        }
-        tensors.append(
-          Tensor(
-            name: name, role: role, shape: entry.shape, encoding: .blockScaled(scheme), path: path,
-            offset: place,
-            planes: [values, bytes(scales.name).bytes]))
+      let fp8 = stored.dtype == .f8e4m3 || stored.dtype == .f8e5m2
+      if let block, fp8 {
+        tensors.append(try blockScaled(name, stored, role, block))
         continue
       }
-      if scales != nil, block != nil {
-        throw wrong("FP8 values beside scales '\(name)\(Pairing.scaleSuffix)'", entry.dtype.rawValue)
+      guard files.stored[name + Pairing.scaleSuffix] == nil else {
+        throw files.error(
+          name, "FP8 values beside scales '\(name)\(Pairing.scaleSuffix)'", found: stored.dtype.rawValue)
       }
-      guard entry.dtype.isDecodable && !fp8 || role.part == .unknown || role.part == .auxiliary else {
-        throw wrong(
-          fp8 ? "quantization_config with weight_block_size for FP8 values" : "a floating-point type",
-          entry.dtype.rawValue)
+      guard stored.dtype.isDecodable && !fp8 || role.part == .unknown || role.part == .auxiliary else {
+        throw files.error(
+          name, fp8 ? "quantization_config with weight_block_size for FP8 values" : "a floating-point type",
+          found: stored.dtype.rawValue)
       }
-      guard Encoding.dense(entry.dtype).planes(entry.shape) != nil else {
-        throw wrong("rows that end on a byte", "\(entry.dtype.rawValue) \(entry.shape)")
-      }
-      tensors.append(
-        Tensor(
-          name: name, role: role, shape: entry.shape, encoding: .dense(entry.dtype), path: path,
-          offset: place,
-          planes: [values]))
+      tensors.append(try files.dense(name, stored, role))
     }
     return tensors
+  }
+
+  /// Scales stand beside a weight, and the config says what they are.
+  private func requireWeight(ofScales name: String) throws(FormatError) {
+    guard block != nil else {
+      throw files.error(
+        name, "quantization_config with weight_block_size in \(files.config.path) beside scales",
+        found: "none")
+    }
+    let weight = String(name.dropLast(Pairing.scaleSuffix.count))
+    guard files.stored[weight] != nil else {
+      throw files.error(name, "scales beside a tensor '\(weight)'", found: "no such tensor")
+    }
+  }
+
+  /// The logical tensor of FP8 codes and their scales.
+  private func blockScaled(
+    _ name: String, _ codes: SafeTensorsFiles.Stored, _ role: Role, _ block: (rows: Int, columns: Int)
+  ) throws(FormatError) -> Tensor {
+    let scaleName = name + Pairing.scaleSuffix
+    guard let scales = files.stored[scaleName] else {
+      throw files.error(
+        name, "scales '\(scaleName)' for \(codes.dtype.rawValue) values", found: "none of this name")
+    }
+    guard
+      let scheme = BlockScaled(
+        code: codes.dtype, scale: scales.dtype, blockRows: block.rows, blockColumns: block.columns)
+    else {
+      throw files.error(scaleName, "scales of F32, BF16 or F16", found: scales.dtype.rawValue)
+    }
+    let matrix = Matrix(codes.shape)!
+    let grid = [Matrix.steps(matrix.rows, block.rows), Matrix.steps(matrix.columns, block.columns)]
+    guard codes.shape.count == 2, scales.shape == grid else {
+      throw files.error(
+        scaleName, "shape \(grid) for \(codes.shape) in blocks of \(block.rows)x\(block.columns)",
+        found: "shape \(scales.shape)")
+    }
+    return Tensor(
+      name: name, role: role, shape: codes.shape, encoding: .blockScaled(scheme), path: codes.path,
+      offset: codes.offset, planes: [codes.bytes, scales.bytes])
+  }
+}
+
+extension SafeTensorsFiles {
+  /// A stored tensor as it is.
+  func dense(_ name: String, _ stored: Stored, _ role: Role) throws(FormatError) -> Tensor {
+    guard Encoding.dense(stored.dtype).planes(stored.shape) != nil else {
+      throw error(name, "rows that end on a byte", found: "\(stored.dtype.rawValue) \(stored.shape)")
+    }
+    return Tensor(
+      name: name, role: role, shape: stored.shape, encoding: .dense(stored.dtype), path: stored.path,
+      offset: stored.offset, planes: [stored.bytes])
   }
 }
