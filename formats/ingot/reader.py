@@ -211,7 +211,7 @@ class Artifact:
         rows, columns = int(np.prod(shape[:-1], dtype=object)), shape[-1] if rank else 1
         try:
             planes = scheme.planes(rows, columns)
-            assert rows * columns < 1 << 63
+            assert rows * columns < 1 << 63 and sum(width * height for width, height in planes) < (1 << 63) - 192
         except AssertionError:
             check(False, 32, f"a shape that fits {scheme.name}", list(shape))
         places, end = [], 0

@@ -144,7 +144,11 @@ extension IngotDirectory {
       let offset = try size(name)
       let length = try size(name)
       let encoding = encodings[index]
-      guard let planes = encoding.planes(shape), planes.count <= IngotLayout.planeLimit else {
+      // Each plane may fit where all of them, and the space between, do not.
+      let most = Int.max - IngotLayout.planeLimit * IngotLayout.planeAlignment
+      guard let planes = encoding.planes(shape), planes.count <= IngotLayout.planeLimit,
+        let total = encoding.bytes(shape), total <= most
+      else {
         throw wrong(name, "a shape that fits \(encoding)", "\(shape)", back: 48)
       }
       let needed = IngotLayout.planeOffsets(planes).length
