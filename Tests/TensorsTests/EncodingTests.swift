@@ -24,6 +24,16 @@ import Testing
         }
       }
     }
+    for code in [DType.f4, .f8e4m3] {
+      for scale in [DType.f8e8m0, .f8e4m3] {
+        for group in [16, 32] {
+          for hasGlobal in [false, true] where !hasGlobal || scale == .f8e4m3 {
+            all.append(
+              .microScaled(MicroScaled(code: code, group: group, scale: scale, hasGlobal: hasGlobal)!))
+          }
+        }
+      }
+    }
     return all
   }()
 
@@ -118,7 +128,7 @@ import Testing
       let tensor = Samples.tensor(encoding, [2, 9, 72])
       let whole = try tensor.floats()
       #expect(whole.count == 18 * 72)
-      let step = encoding.rowStep
+      let step = encoding.rowStep(rows: 18)
       for start in stride(from: 0, to: 18, by: step) {
         for end in [start, min(start + step, 18), 18] {
           let rows = start..<end
@@ -170,6 +180,36 @@ import Testing
     // Biases 2 and -0.25.
     let biases: [UInt8] = [0x00, 0x40, 0x00, 0xB4]
     #expect(try value(.bias, biases) == (0..<36).map { scale($0) * Float(u[$0]) + ($0 < 32 ? 2 : -0.25) })
+  }
+
+  /// Micro-scaled values by the formulas, with every scale byte that is one.
+  @Test func microScaledValuesAreTheFormulas() throws {
+    let values: [Float] = [0, 0.5, 1, 1.5, 2, 3, 4, 6]
+    let codes: [UInt8] = (0..<16).map { $0 | (15 - $0) << 4 } + [0x2F]  // 34 codes
+    let u = codes.flatMap { [Int($0 & 15), Int($0 >> 4)] }
+    func decode(_ scheme: MicroScaled, _ scales: [UInt8], _ global: [UInt8] = []) throws -> [Float] {
+      try Tensor(
+        name: "t", role: Role(.head), shape: [1, 34], encoding: .microScaled(scheme), path: "memory",
+        planes: [Bytes(codes), Bytes(scales)] + (global.isEmpty ? [] : [Bytes(global)])
+      ).floats()
+    }
+    func code(_ column: Int) -> Float { (u[column] < 8 ? 1 : -1) * values[u[column] & 7] }
+    #expect(try decode(.mxfp4, [130, 0]) == (0..<34).map { code($0) * ($0 < 32 ? 8 : 0x1p-127) })
+    #expect(try decode(.mxfp4, [1, 254]) == (0..<34).map { code($0) * ($0 < 32 ? 0x1p-126 : 0x1p127) })
+    #expect(try decode(.mxfp4, [127, 255])[33].isNaN)
+    // E4M3: 1.125, 0.015625, 448.
+    let scales: [UInt8] = [0x39, 0x08, 0x7E]
+    func scale(_ column: Int) -> Float { [1.125, 0.015625, 448][column / 16] }
+    #expect(try decode(.nvfp4, scales) == (0..<34).map { code($0) * scale($0) })
+    // Divided by 3: 0x40400000.
+    #expect(
+      try decode(.nvfp4Global, scales, [0, 0, 0x40, 0x40]) == (0..<34).map { code($0) * (scale($0) / 3) })
+    #expect(MicroScaled(code: .f4, group: 32, scale: .f8e8m0, hasGlobal: true) == nil)
+    #expect(MicroScaled(code: .f8e5m2, group: 32, scale: .f8e8m0) == nil)
+    #expect(MicroScaled(code: .f4, group: 64, scale: .f8e8m0) == nil)
+    let names = ["mx-fp4", "mx-fp8", "nv-fp4", "nv-fp4 global", "mx-fp4 g16", "nv-fp8 g32 global"]
+    #expect(names.map { MicroScaled(name: $0)?.description } == names)
+    #expect(MicroScaled(name: "mx-fp4 g32") == nil && MicroScaled(name: "mx-fp4 global") == nil)
   }
 
   @Test func tensorsThatAreNoNumbersAreNotDecoded() throws {

@@ -104,7 +104,7 @@ class Encoding:
 
     def __init__(self, record):
         kind, first, second, self.bits, offset, _, group, rows, columns, _ = struct.unpack("<5B3s3I12s", record)
-        self.kind = ("dense", "block scaled", "affine")[kind]
+        self.kind = {0: "dense", 1: "block scaled", 2: "affine", 4: "micro-scaled"}[kind]
         self.group, self.block = group, (rows, columns)
         if kind == 0:
             self.type = TYPES[first]
@@ -116,6 +116,12 @@ class Encoding:
             assert 1 <= rows <= 1 << 20 and 1 <= columns <= 1 << 20
             used = struct.pack("<3B9x2I", 1, first, second, rows, columns)
             self.name = f"{self.type} {rows}x{columns} {self.scale}"
+        elif kind == 4:
+            self.type, self.scale, self.divided = TYPES[first], TYPES[second], offset == 1
+            assert self.type in ("F4", "F8_E4M3") and self.scale in ("F8_E8M0", "F8_E4M3") and group in (16, 32)
+            assert offset <= 1 and not (self.divided and self.scale == "F8_E8M0")
+            used = struct.pack("<5B3xI", 4, first, second, 0, offset, group)
+            self.name = f"{self.type} g{group} {self.scale}{' global' if self.divided else ''}"
         else:
             self.scale, self.offset = TYPES[second], ("sym", "zero", "bias")[offset]
             assert self.scale in SCALES and self.bits in (2, 3, 4, 5, 6, 8)
@@ -134,6 +140,9 @@ class Encoding:
             r, c = self.block
             return [(columns, rows), (-(-columns // c) * BITS[self.scale] // 8, -(-rows // r))]
         groups = -(-columns // (self.group or max(columns, 1)))
+        if self.kind == "micro-scaled":
+            planes = [(-(-columns * BITS[self.type] // 8), rows), (groups, rows)]
+            return planes + ([(4, min(rows, 1))] if self.divided else [])
         codes, scales = (-(-columns * self.bits // 8), rows), (groups * BITS[self.scale] // 8, rows)
         return [codes, scales] + {
             "sym": [], "zero": [(-(-groups * self.bits // 8), rows)], "bias": [scales]}[self.offset]
@@ -280,6 +289,12 @@ class Artifact:
             scales = floats(scheme.scale, planes[1])
             scales = scales.repeat(scheme.block[0], 0)[:rows] if rows else scales
             values = floats(scheme.type, planes[0]) * spread(scales, scheme.block[1], columns)
+        elif scheme.kind == "micro-scaled":
+            scales = floats(scheme.scale, planes[1])
+            if scheme.divided:
+                scales = scales / planes[2].copy().view("<f4").reshape(-1, 1)[:rows]
+            codes = floats("F8_E4M3", planes[0]) if scheme.type == "F8_E4M3" else E2M1[unpack(planes[0], 4, columns)]
+            values = codes * spread(scales, scheme.group, columns)
         else:
             group = scheme.group or max(columns, 1)
             scales = floats(scheme.scale, planes[1])
@@ -323,12 +338,15 @@ def float8(mantissa, bias, infinities):
     return np.concatenate([values, -values]).astype(np.float32)
 
 
+E2M1 = np.array([0, 0.5, 1, 1.5, 2, 3, 4, 6, -0.0, -0.5, -1, -1.5, -2, -3, -4, -6], np.float32)
 FLOAT8 = {"F8_E4M3": float8(3, 7, False), "F8_E5M2": float8(2, 15, True)}
 
 
 def floats(kind, plane):
     """Dense values of a plane in F32, (rows, columns); None for other types."""
     plane = np.ascontiguousarray(plane)
+    if kind == "F8_E8M0":
+        return np.where(plane == 255, np.nan, np.ldexp(1.0, plane.astype(np.int32) - 127)).astype(np.float32)
     if kind in FLOAT8:
         return FLOAT8[kind][plane]
     if kind == "BF16":
