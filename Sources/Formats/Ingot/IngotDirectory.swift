@@ -85,6 +85,8 @@ struct IngotDirectory {
       out.put([2, 0, IngotLayout.number(of: scheme.scale), UInt8(scheme.bits), offset])
       out.pad(to: 8)
       out.put(UInt32(scheme.group ?? 0))
+    case .columnPacked(let scheme):
+      preconditionFailure("\(scheme) has no record: it is stored with rows apart")
     }
     out.pad(to: IngotLayout.encodingSize)
     return out.bytes

@@ -1,7 +1,7 @@
 /// How the values of a tensor stand in bytes. Part of a format's specification; how codes were chosen
 /// (the quantizer) is another matter.
 ///
-/// Every encoding has a fixed rate, so the bytes of a tensor follow from its shape, and keeps rows
+/// Every encoding has a fixed rate, so the bytes of a tensor follow from its shape. All but `columnPacked` keep rows
 /// apart, so a range of rows can be read, decoded or written alone. A tensor is seen as a matrix: the last
 /// extent is the columns, the product of the others the rows.
 public enum Encoding: Hashable, Sendable {
@@ -11,6 +11,8 @@ public enum Encoding: Hashable, Sendable {
   case blockScaled(BlockScaled)
   /// Integer codes in groups along the columns, each with a scale and perhaps an offset.
   case affine(Affine)
+  /// Integer codes packed across the rows: GPTQ and AWQ.
+  case columnPacked(ColumnPacked)
 
   /// The runs of bytes that a tensor of this encoding and `shape` consists of, in their order.
   ///
@@ -22,6 +24,7 @@ public enum Encoding: Hashable, Sendable {
       return Plane("values", type, rows: matrix.rows, columns: matrix.columns).map { [$0] }
     case .blockScaled(let scheme): return scheme.planes(matrix)
     case .affine(let scheme): return scheme.planes(matrix)
+    case .columnPacked(let scheme): return scheme.planes(matrix)
     }
   }
 
@@ -34,14 +37,15 @@ public enum Encoding: Hashable, Sendable {
     }
   }
 
-  /// A range of rows to be read alone must begin at a multiple of this.
-  public var rowStep: Int { if case .blockScaled(let scheme) = self { scheme.blockRows } else { 1 } }
+  /// A range of rows of a tensor of `shape` to be read alone must begin at a multiple of this: the most rows that
+  /// one row of a plane stands for.
+  public func rowStep(_ shape: [Int]) -> Int { planes(shape)?.map(\.step).max() ?? 1 }
 
   /// Whether values can be decoded to F32.
   public var isDecodable: Bool {
     switch self {
     case .dense(let type): type.isDecodable
-    case .blockScaled, .affine: true
+    case .blockScaled, .affine, .columnPacked: true
     }
   }
 
@@ -60,6 +64,7 @@ public enum Encoding: Hashable, Sendable {
       decodeDense(type, values.span, into: &out)
     case .blockScaled(let scheme): scheme.decode(planes, rows: rows, columns: columns, into: &out)
     case .affine(let scheme): scheme.decode(planes, rows: rows, columns: columns, into: &out)
+    case .columnPacked(let scheme): scheme.decode(planes, rows: rows, columns: columns, into: &out)
     }
   }
 }
@@ -71,6 +76,7 @@ extension Encoding: CustomStringConvertible {
     case .dense(let type): type.rawValue.lowercased()
     case .blockScaled(let scheme): scheme.description
     case .affine(let scheme): scheme.description
+    case .columnPacked(let scheme): scheme.description
     }
   }
 }
