@@ -11,6 +11,10 @@ extension Recipe {
     packed(
       "w8a16", "compressed-tensors", "int8 g128 sym bf16",
       "8 bits, symmetric, groups of 128: compressed-tensors W8A16"),
+    packed("mxfp4", "compressed-tensors", "mx-fp4", "MXFP4: floats of 4 bits, a power of two every 32"),
+    packed(
+      "nvfp4", "compressed-tensors", "nv-fp4 global",
+      "NVFP4: floats of 4 bits, an E4M3 scale every 16 and one F32 a tensor"),
     packed(
       "gptq-4bit", "gptq", "int4 g128 sym f16", "4 bits, symmetric, groups of 128, as a GPTQ checkpoint"),
     packed(

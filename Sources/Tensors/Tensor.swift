@@ -29,7 +29,7 @@ public struct Tensor: Sendable {
     self.encoding = encoding
     self.path = path
     self.offset = offset
-    self.rowStep = rowStep ?? encoding.rowStep(shape)
+    self.rowStep = rowStep ?? encoding.rowStep(rows: Matrix(shape)!.rows)
     self.load = load
   }
 

@@ -123,9 +123,10 @@ func fixed(_ value: Double, _ decimals: Int) -> String {
     + fraction
 }
 
-/// A span of time: `7 s`, `3 min 20 s`, `2 h 5 min`.
+/// A span of time: `0.4 s`, `7 s`, `3 min 20 s`, `2 h 5 min`.
 func duration(_ seconds: Double) -> String {
   guard seconds.isFinite, seconds < 1e7 else { return "long" }
+  if seconds < 9.95 { return "\(fixed(seconds, 1)) s" }
   let whole = Int(seconds.rounded())
   if whole < 60 { return "\(whole) s" }
   if whole < 3600 { return "\(whole / 60) min \(whole % 60) s" }

@@ -87,6 +87,26 @@ void ingot_quantize(ingot_isa isa, const ingot_quantize_job *job);
 /// Sum of h (a - b)², each term and sum in F64, in 16 interleaved lanes and then a tree.
 double ingot_squared_error(ingot_isa isa, const float *a, const float *b, const float *h, size_t count);
 
+// ---- micro-scaled codes ------------------------------------------------------------------------------
+
+/// One row of E2M1 codes, two a byte, the first in the low nibble: out[j] = value(code[j]) * scales[j / group].
+void ingot_decode_e2m1(
+    ingot_isa isa, const uint8_t *packed, const float *scales, size_t group, float *out, size_t count);
+
+typedef struct {
+  const float *weights;     // (rows, columns)
+  const float *importance;  // (columns) or null
+  size_t rows, columns, group;
+  bool wide;     // codes are E4M3, else E2M1
+  bool powers;   // scales are E8M0, else E4M3
+  bool search;
+  float global;     // what E4M3 scales are divided by; 1 for nothing
+  uint8_t *codes;   // (rows, columns), one per byte
+  uint8_t *scales;  // (rows, groups)
+} ingot_micro_job;
+
+void ingot_quantize_micro(ingot_isa isa, const ingot_micro_job *job);
+
 // ---- hashes ------------------------------------------------------------------------------------------
 
 typedef struct {

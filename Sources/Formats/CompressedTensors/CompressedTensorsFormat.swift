@@ -6,7 +6,7 @@ extension Format {
   /// one scheme for all experts, everything described in config.json.
   public static let compressedTensors = Format(
     name: "compressed-tensors",
-    summary: "folder for vLLM, SGLang and transformers: symmetric int3, int4, int8 in groups",
+    summary: "folder for vLLM, SGLang and transformers: symmetric int3, int4, int8, MXFP4, NVFP4",
     recognizes: { path in CheckpointLocation.quantizationMethod(path) == "compressed-tensors" },
     read: { path, options throws(FormatError) in
       try CompressedTensorsReader(path).read(keepUnknown: options.keepUnknown)

@@ -26,10 +26,12 @@ struct CompressedTensorsReader {
     let modules = PackedModules(files: files, main: "weight_packed", beside: Set(beside))
     return try modules.model(Format.compressedTensors.name, keepUnknown: keepUnknown) {
       module throws(FormatError) in
-      guard module.main.dtype == .i32 else {
-        throw module.error("weight_packed", "I32 codes", found: "\(module.main.dtype.rawValue)")
+      switch module.main.dtype {
+      case .i32: return try affine(module)
+      case .u8: return try microScaled(module)
+      default:
+        throw module.error("weight_packed", "I32 or U8 codes", found: module.main.dtype.rawValue)
       }
-      return try affine(module)
     }
   }
 
@@ -83,6 +85,38 @@ struct CompressedTensorsReader {
         packed.bytes, bits: bits, words: zeroWords, groups: groups, range)
       return [main.bytes[layout[0].range(rows: range)], scales.bytes[layout[1].range(rows: range)], zeros]
     }
+  }
+
+  /// E2M1 codes: MXFP4, or NVFP4 when a global scale stands beside them.
+  private func microScaled(_ module: PackedModules.Module) throws(FormatError) -> Tensor {
+    let main = module.main
+    guard main.shape.count == 2, main.shape.allSatisfy({ (1...1 << 24).contains($0) }) else {
+      throw module.error("weight_packed", "U8 of two extents", found: "shape \(main.shape)")
+    }
+    let shape = [main.shape[0], 2 * main.shape[1]]
+    let global = module["weight_global_scale"] != nil
+    let scheme = global ? MicroScaled.nvfp4Global : .mxfp4
+    guard shape[1] % scheme.group == 0 else {
+      throw module.error("weight_packed", "groups of \(scheme.group) columns", found: "\(shape[1]) columns")
+    }
+    let strategy: JSON = global ? "tensor_group" : "group"
+    guard
+      schemes.contains(where: {
+        $0["num_bits"] == 4 && $0["type"] == "float" && $0["group_size"]?.int == scheme.group
+          && ($0["strategy"] ?? strategy) == strategy
+      })
+    else {
+      throw module.error(
+        "weight_packed", "a scheme that a config group of quantization_config describes",
+        found: "float codes of 4 bits in groups of \(scheme.group)")
+    }
+    let scales = try module.part(
+      "weight_scale", global ? [.f8e4m3] : [.u8, .f8e8m0], [shape[0], shape[1] / scheme.group])
+    var planes = [main.bytes, scales.bytes]
+    if global { planes.append(try module.part("weight_global_scale", [.f32], [1]).bytes) }
+    return Tensor(
+      name: module.weight, role: module.role, shape: shape, encoding: .microScaled(scheme), path: main.path,
+      offset: main.offset, planes: planes)
   }
 
   /// The logical shape, which stands beside the codes.

@@ -16,6 +16,10 @@ struct CompressedTensorsScheme: Hashable {
     case .blockScaled: return "FP8 in blocks beside packed codes; recipe 'w4a16' quantizes such tensors too"
     case .columnPacked:
       return "its groups of columns are none that engines load here; recipe 'w4a16' writes new ones"
+    case .microScaled(let scheme):
+      return scheme == .mxfp4 || scheme == .nvfp4Global
+        ? nil
+        : "engines have kernels for mx-fp4 and for 'nv-fp4 global'; recipes 'mxfp4' and 'nvfp4' write these"
     case .affine(let scheme):
       let name = scheme.bits == 8 ? "w8a16" : "w4a16"
       if scheme.offset != .symmetric {
@@ -38,19 +42,28 @@ struct CompressedTensorsScheme: Hashable {
   var format: String? {
     switch encoding {
     case .affine: "pack-quantized"
+    case .microScaled(let scheme): scheme.hasGlobal ? "nvfp4-pack-quantized" : "mxfp4-pack-quantized"
     case .dense, .blockScaled, .columnPacked: nil
     }
   }
 
   /// The group's `weights`.
   var weights: JSON {
-    guard case .affine(let scheme) = encoding else { return .null }
-    return [
-      "num_bits": JSON(scheme.bits), "type": "int", "symmetric": true,
-      "group_size": scheme.group.map { JSON($0) } ?? .null,
-      "strategy": scheme.group == nil ? "channel" : "group",
-      "dynamic": false, "actorder": nil,
-    ]
+    switch encoding {
+    case .affine(let scheme):
+      return [
+        "num_bits": JSON(scheme.bits), "type": "int", "symmetric": true,
+        "group_size": scheme.group.map { JSON($0) } ?? .null,
+        "strategy": scheme.group == nil ? "channel" : "group", "dynamic": false, "actorder": nil,
+      ]
+    case .microScaled(let scheme):
+      return [
+        "num_bits": JSON(scheme.bits), "type": "float", "symmetric": true, "group_size": JSON(scheme.group),
+        "strategy": scheme.hasGlobal ? "tensor_group" : "group", "dynamic": false, "actorder": nil,
+        "scale_dtype": scheme.hasGlobal ? "torch.float8_e4m3fn" : "torch.uint8",
+      ]
+    case .dense, .blockScaled, .columnPacked: return .null
+    }
   }
 
   /// A group of the config.

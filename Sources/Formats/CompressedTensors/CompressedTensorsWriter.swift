@@ -42,6 +42,24 @@ struct CompressedTensorsWriter {
           parts: [(index, 1)]),
         .init(name: name + "_shape", dtype: .i64, shape: [2], parts: [], constant: extents(tensor.shape)),
       ]
+    case .microScaled(let scheme):
+      try requireModule(tensor, name)
+      guard tensor.columns % scheme.group == 0 else {
+        throw tensor.error(
+          "groups that divide \(tensor.columns) columns for compressed-tensors", found: "\(tensor.encoding)")
+      }
+      let groups = [tensor.rows, scheme.groups(tensor.columns)]
+      // Powers of two stand as U8: that is the type engines look for.
+      let scales = scheme.scale == .f8e8m0 ? DType.u8 : scheme.scale
+      var items: [SafeTensorsOutput.Item] = [
+        .init(
+          name: name + "_packed", dtype: .u8, shape: [tensor.rows, tensor.columns / 2], parts: [(index, 0)]),
+        .init(name: name + "_scale", dtype: scales, shape: groups, parts: [(index, 1)]),
+      ]
+      if scheme.hasGlobal {
+        items.append(.init(name: name + "_global_scale", dtype: .f32, shape: [1], parts: [(index, 2)]))
+      }
+      return items
     case .dense(let type):
       return [.init(name: name, dtype: type, shape: tensor.shape, parts: [(index, 0)])]
     case .blockScaled, .columnPacked: preconditionFailure("\(tensor.encoding) is refused before")

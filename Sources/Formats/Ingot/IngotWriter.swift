@@ -34,9 +34,17 @@ struct IngotWriter {
     var records: [IngotFileRecord] = []
     var files: [Bytes] = []
     for (file, kind) in content {
+      guard IngotLayout.isPlainName(file.name) else {
+        throw FormatError(
+          path: model.path, expected: "side files with plain names",
+          found: "'\(printable(file.name, limit: 300))'")
+      }
       // The provenance ends with hashes that are known last: stored plain, its length is known first.
       let frame = kind == .sideFile ? Zstd.compress(file.bytes) : []
-      let smaller = kind == .sideFile && frame.count < file.bytes.count
+      // A frame that grows by more than readers allow would be taken for a bomb.
+      let smaller =
+        kind == .sideFile && frame.count < file.bytes.count
+        && file.bytes.count <= IngotLayout.rawLimit(stored: frame.count)
       let stored = smaller ? Bytes(frame) : file.bytes
       files.append(stored)
       records.append(
