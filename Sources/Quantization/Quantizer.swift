@@ -16,7 +16,7 @@ public enum Quantizer: String, CaseIterable, Sendable {
     switch encoding {
     case .affine, .microScaled: [.search, .roundToNearest]
     case .dense(.f32), .dense(.f16), .dense(.bf16): [.cast]
-    case .dense, .blockScaled: []
+    case .dense, .blockScaled, .columnPacked: []
     }
   }
 
