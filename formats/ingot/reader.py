@@ -104,7 +104,8 @@ class Encoding:
 
     def __init__(self, record):
         kind, first, second, self.bits, offset, _, group, rows, columns, _ = struct.unpack("<5B3s3I12s", record)
-        self.kind = {0: "dense", 1: "block scaled", 2: "affine", 4: "micro-scaled"}[kind]
+        self.kind = ("dense", "block scaled", "affine", None, "micro-scaled")[kind]
+        assert self.kind
         self.group, self.block = group, (rows, columns)
         if kind == 0:
             self.type = TYPES[first]
@@ -284,7 +285,7 @@ class Artifact:
         scheme, rows, columns = tensor.encoding, tensor.rows, tensor.columns
         planes = [self.plane(tensor, index) for index in range(len(tensor.planes))]
         if scheme.kind == "dense":
-            values = floats(scheme.type, planes[0])
+            values = None if scheme.type == "F8_E8M0" else floats(scheme.type, planes[0])
         elif scheme.kind == "block scaled":
             scales = floats(scheme.scale, planes[1])
             scales = scales.repeat(scheme.block[0], 0)[:rows] if rows else scales
