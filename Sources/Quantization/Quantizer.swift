@@ -15,6 +15,7 @@ public enum Quantizer: String, CaseIterable, Sendable {
   public static func filling(_ encoding: Encoding) -> [Quantizer] {
     switch encoding {
     case .affine: [.search, .roundToNearest]
+    case .ggml(let type): Quantizer.filling(type)
     case .dense(.f32), .dense(.f16), .dense(.bf16): [.cast]
     case .dense, .blockScaled: []
     }
@@ -40,6 +41,8 @@ public enum Quantizer: String, CaseIterable, Sendable {
     case .affine(let scheme) where self != .cast:
       let method: AffineMethod = self == .search ? .search : .roundToNearest
       return affine(values, rows, columns, importance, scheme, method)
+    case .ggml(let type) where self != .cast:
+      return ggml(values, rows, importance, type)
     default: break
     }
     preconditionFailure("\(rawValue) does not fill \(encoding)")

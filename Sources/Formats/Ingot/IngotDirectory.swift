@@ -85,6 +85,7 @@ struct IngotDirectory {
       out.put([2, 0, IngotLayout.number(of: scheme.scale), UInt8(scheme.bits), offset])
       out.pad(to: 8)
       out.put(UInt32(scheme.group ?? 0))
+    case .ggml(let type): out.put([3, type.rawValue])
     }
     out.pad(to: IngotLayout.encodingSize)
     return out.bytes
@@ -110,6 +111,7 @@ struct IngotDirectory {
         bits: Int(record[3]), group: word(8) == 0 ? nil : word(8), offset: offset, scale: scale
       )
       .map { .affine($0) }
+    case 3: encoding = GGMLType(rawValue: record[1]).map { .ggml($0) }
     default: return nil
     }
     // Reserved bytes must be zero: one encoding has one record.

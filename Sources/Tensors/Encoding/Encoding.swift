@@ -11,6 +11,8 @@ public enum Encoding: Hashable, Sendable {
   case blockScaled(BlockScaled)
   /// Integer codes in groups along the columns, each with a scale and perhaps an offset.
   case affine(Affine)
+  /// Blocks as GGUF files hold them, each with its scales inside.
+  case ggml(GGMLType)
 
   /// The runs of bytes that a tensor of this encoding and `shape` consists of, in their order.
   ///
@@ -22,6 +24,7 @@ public enum Encoding: Hashable, Sendable {
       return Plane("values", type, rows: matrix.rows, columns: matrix.columns).map { [$0] }
     case .blockScaled(let scheme): return scheme.planes(matrix)
     case .affine(let scheme): return scheme.planes(matrix)
+    case .ggml(let type): return type.planes(matrix)
     }
   }
 
@@ -41,7 +44,7 @@ public enum Encoding: Hashable, Sendable {
   public var isDecodable: Bool {
     switch self {
     case .dense(let type): type.isDecodable
-    case .blockScaled, .affine: true
+    case .blockScaled, .affine, .ggml: true
     }
   }
 
@@ -60,17 +63,19 @@ public enum Encoding: Hashable, Sendable {
       decodeDense(type, values.span, into: &out)
     case .blockScaled(let scheme): scheme.decode(planes, rows: rows, columns: columns, into: &out)
     case .affine(let scheme): scheme.decode(planes, rows: rows, columns: columns, into: &out)
+    case .ggml(let type): type.decode(planes, into: &out)
     }
   }
 }
 
 extension Encoding: CustomStringConvertible {
-  /// The name that recipes, plans and reports use: `bf16`, `fp8 128×128`, `int4 g64 zero f16`.
+  /// The name that recipes, plans and reports use: `bf16`, `fp8 128×128`, `int4 g64 zero f16`, `q4_k`.
   public var description: String {
     switch self {
     case .dense(let type): type.rawValue.lowercased()
     case .blockScaled(let scheme): scheme.description
     case .affine(let scheme): scheme.description
+    case .ggml(let type): type.description
     }
   }
 }
@@ -93,7 +98,7 @@ public struct Matrix: Hashable, Sendable {
 
 /// One run of bytes of a tensor: codes, scales, … Its own rows are cut like the tensor's.
 public struct Plane: Hashable, Sendable {
-  /// `values`, `codes`, `scales`, `zeros` or `biases`.
+  /// `values`, `codes`, `scales`, `zeros`, `biases` or `blocks`.
   public var name: String
   public var dtype: DType
   /// Rows of the tensor that one row of the plane stands for.
