@@ -26,6 +26,7 @@ public struct Format: Sendable {
     .gptq,
     .awq,
     .mlx,
+    .gguf,
     .safeTensors,
   ]
 
