@@ -251,6 +251,13 @@ def bad_tensors(bad):
         bad.add(f"tensor: {title}", [name, "overlap", f"byte {place}"], [(at + 64, u64(place))], "d")
     config = struct.unpack_from("<Q", data, artifact.file_at["config.json"] + 16)[0]
     bad.add("tensor: on a side file", ["overlap"], [(at + 64, u64(config))], "d")
+    # Each plane fits 63 bits, their sum does not.
+    key = "model.layers.0.self_attn.k_proj.weight"
+    key_at = artifact.tensor_at[key]
+    for title, shape in (("rows", u64(2**60) + u64(1)), ("rows and a little", u64(1_024_819_115_206_086_200) + u64(1))):
+        bad.add(f"tensor: planes that fit, their sum does not: {title}", [key, f"byte {key_at + 32}", "shape"],
+                [(key_at + 32, shape)], "d")
+    case("codes and scales that fit, their sum does not", 32, u64(6 * 10**18) + u64(1), "shape")
     # The same bits, another type: a block of 1 × 1 takes a scale for every code.
     other = artifact.tensor_at["model.layers.0.self_attn.v_proj.weight"]
     encoding = struct.unpack_from("<H", data, other + 10)[0]

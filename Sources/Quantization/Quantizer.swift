@@ -20,7 +20,7 @@ public enum Quantizer: String, CaseIterable, Sendable {
     case .microScaled(let scheme) where !scheme.hasGlobal: [.search, .roundToNearest, .matchMLX]
     case .affine, .microScaled: [.search, .roundToNearest]
     case .dense(.f32), .dense(.f16), .dense(.bf16): [.cast]
-    case .dense, .blockScaled: []
+    case .dense, .blockScaled, .columnPacked: []
     }
   }
 

@@ -52,8 +52,15 @@ import Testing
     #expect(
       specification.text("File record, 48 bytes").contains(
         "at most 1 GiB, and at most 64 MiB + 256 × bytes stored"))
-    #expect(IngotLayout.rawLimit(stored: 1000) == 64 << 20 + 256 * 1000)
-    #expect(IngotLayout.rawLimit(stored: 1 << 40) == 1 << 30)
+    func bounded(_ frames: [(stored: Int, content: Int)]) -> Bool {
+      var sum = IngotLayout.Frames()
+      for frame in frames { sum.add(stored: frame.stored, content: frame.content) }
+      return sum.areBounded
+    }
+    let most = 64 << 20 + 256 * 1000
+    #expect(bounded([(1000, most)]) && !bounded([(1000, most + 1)]))
+    #expect(bounded([(400, most - 5), (600, 5)]) && !bounded([(400, 64 << 20), (600, 64 << 20)]))
+    #expect(bounded([(1 << 40, 1 << 30)]) && !bounded([(1 << 40, 1 << 30 + 1)]))
   }
 
   @Test func listsHaveTheNumbersOfTheCode() {

@@ -90,6 +90,8 @@ struct IngotDirectory {
       out.put(UInt8(scheme.hasGlobal ? 1 : 0))
       out.pad(to: 8)
       out.put(UInt32(scheme.group))
+    case .columnPacked(let scheme):
+      preconditionFailure("\(scheme) has no record: it is stored with rows apart")
     }
     out.pad(to: IngotLayout.encodingSize)
     return out.bytes

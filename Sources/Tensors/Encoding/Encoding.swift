@@ -1,7 +1,7 @@
 /// How the values of a tensor stand in bytes. Part of a format's specification; how codes were chosen
 /// (the quantizer) is another matter.
 ///
-/// Every encoding has a fixed rate, so the bytes of a tensor follow from its shape, and keeps rows
+/// Every encoding has a fixed rate, so the bytes of a tensor follow from its shape. All but `columnPacked` keep rows
 /// apart, so a range of rows can be read, decoded or written alone. A tensor is seen as a matrix: the last
 /// extent is the columns, the product of the others the rows.
 public enum Encoding: Hashable, Sendable {
@@ -13,6 +13,8 @@ public enum Encoding: Hashable, Sendable {
   case affine(Affine)
   /// Small floats in groups along the columns, each group with a one-byte scale.
   case microScaled(MicroScaled)
+  /// Integer codes packed across the rows: GPTQ and AWQ.
+  case columnPacked(ColumnPacked)
 
   /// The runs of bytes that a tensor of this encoding and `shape` consists of, in their order.
   ///
@@ -25,6 +27,7 @@ public enum Encoding: Hashable, Sendable {
     case .blockScaled(let scheme): return scheme.planes(matrix)
     case .affine(let scheme): return scheme.planes(matrix)
     case .microScaled(let scheme): return scheme.planes(matrix)
+    case .columnPacked(let scheme): return scheme.planes(matrix)
     }
   }
 
@@ -44,6 +47,7 @@ public enum Encoding: Hashable, Sendable {
     switch self {
     case .blockScaled(let scheme): scheme.blockRows
     case .microScaled(let scheme) where scheme.hasGlobal: max(rows, 1)
+    case .columnPacked: max(rows, 1)
     default: 1
     }
   }
@@ -52,7 +56,7 @@ public enum Encoding: Hashable, Sendable {
   public var isDecodable: Bool {
     switch self {
     case .dense(let type): type.isDecodable
-    case .blockScaled, .affine, .microScaled: true
+    case .blockScaled, .affine, .microScaled, .columnPacked: true
     }
   }
 
@@ -72,6 +76,7 @@ public enum Encoding: Hashable, Sendable {
     case .blockScaled(let scheme): scheme.decode(planes, rows: rows, columns: columns, into: &out)
     case .affine(let scheme): scheme.decode(planes, rows: rows, columns: columns, into: &out)
     case .microScaled(let scheme): scheme.decode(planes, rows: rows, columns: columns, into: &out)
+    case .columnPacked(let scheme): scheme.decode(planes, rows: rows, columns: columns, into: &out)
     }
   }
 }
@@ -84,6 +89,7 @@ extension Encoding: CustomStringConvertible {
     case .blockScaled(let scheme): scheme.description
     case .affine(let scheme): scheme.description
     case .microScaled(let scheme): scheme.description
+    case .columnPacked(let scheme): scheme.description
     }
   }
 }
