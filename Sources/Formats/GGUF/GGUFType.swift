@@ -44,14 +44,19 @@ struct GGUFType: Sendable, Equatable {
 
   /// The encoding of the same bytes; nil when we have none.
   var encoding: Encoding? {
-    GGUFType.dense.first { $0.rawValue == name }.map { .dense($0) }
+    if let type = UInt8(exactly: number).flatMap(GGMLType.init) { return .ggml(type) }
+    return GGUFType.dense.first { $0.rawValue == name }.map { .dense($0) }
   }
 
   /// The type that holds an encoding's bytes as they are; nil when ggml has none.
   init?(_ encoding: Encoding) {
-    guard case .dense(let type) = encoding, GGUFType.dense.contains(type),
-      let known = GGUFType.named(type.rawValue)
-    else { return nil }
+    var known: GGUFType?
+    switch encoding {
+    case .dense(let type) where GGUFType.dense.contains(type): known = GGUFType.named(type.rawValue)
+    case .ggml(let type): known = GGUFType.numbered(UInt32(type.rawValue))
+    default: break
+    }
+    guard let known else { return nil }
     self = known
   }
 }
