@@ -38,6 +38,19 @@ struct GGUFGeneral {
       if let name = recipe["name"]?.string { metadata["ingot.recipe.name"] = .string(name) }
       if let text = recipe["text"]?.string { metadata["ingot.recipe.text"] = .string(text) }
     }
+    // Under the names that llama-quantize gives them.
+    if let importance = options.provenance["importance"] {
+      let prefix = "quantize.imatrix"
+      if let name = importance["name"]?.string { metadata["\(prefix).file"] = .string(name) }
+      if let text = importance["datasets"]?.array?.first?.string {
+        metadata["\(prefix).dataset"] = .string(text)
+      }
+      for (key, name) in [("entries_count", "entries"), ("chunks_count", "chunks")] {
+        if let count = importance[name]?.int {
+          metadata["\(prefix).\(key)"] = .uint32(UInt32(clamping: count))
+        }
+      }
+    }
     metadata[GGUFProvenance.key] = .string(provenance.text())
   }
 
