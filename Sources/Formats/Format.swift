@@ -23,6 +23,10 @@ public struct Format: Sendable {
   public static let all: [Format] = [
     .ingot,
     .gguf,
+    .mlx,
+    .compressedTensors,
+    .gptq,
+    .awq,
     .safeTensors,
   ]
 
@@ -78,7 +82,11 @@ extension Model {
 
   /// The model as the format stores it; refuses an encoding that the format has no place for.
   private func adapted(to format: Format, _ path: String) throws(FormatError) -> Model {
-    let model = try format.adapt(self)
+    // Codes packed across rows are the same numbers with rows apart, which more formats hold.
+    let rowPacked = try mapTensors { tensor in
+      format.refusal(tensor.encoding) == nil ? tensor : tensor.rowPacked ?? tensor
+    }
+    let model = try format.adapt(rowPacked)
     for tensor in model.tensors {
       if let reason = format.refusal(tensor.encoding) {
         throw FormatError(
