@@ -24,7 +24,7 @@ import Testing
 
   @Test(arguments: ImportanceFile.Form.allCases)
   func comesBack(_ form: ImportanceFile.Form) throws {
-    let scratch = try Scratch()
+    let scratch = try GGUFScratch()
     let model = try nano()
     let written = ImportanceFile(importance(model), datasets: ["a.txt", "b.txt"], chunks: 9, chunkSize: 64)
     try written.write(scratch.path + "/imatrix", for: model, as: form)
@@ -56,7 +56,7 @@ import Testing
   }
 
   @Test func legacyByHand() throws {
-    let scratch = try Scratch()
+    let scratch = try GGUFScratch()
     let values = (0..<256).map { Float($0) * 5 }
     let path = try scratch.file("imatrix.dat", legacy("blk.2.attn_q.weight", calls: 5, values))
     let file = try ImportanceFile(path, for: nano())
@@ -84,9 +84,9 @@ import Testing
   }
 
   @Test func ggufByHand() throws {
-    let scratch = try Scratch()
+    let scratch = try GGUFScratch()
     let counts: [Float] = [4, 0, 1, 2, 8, 16, 32, 64]
-    let sums = (0..<8 * 256).map { Float($0 / 256) * 3 + Float($0 % 256) }
+    let sums = (0..<8 * 256).map { (index: Int) -> Float in 3 * Float(index / 256) + Float(index % 256) }
     let bytes = gguf("blk.3.ffn_down_exps.weight", sums: sums, rows: 8, counts: counts).bytes
     let file = try ImportanceFile(try scratch.file("imatrix.gguf", bytes), for: nano())
     #expect(file.unseen == [Role(.down, layer: 3, expert: 1)])
@@ -101,7 +101,7 @@ import Testing
   }
 
   @Test func refusesWhatIsNoImportance() throws {
-    let scratch = try Scratch()
+    let scratch = try GGUFScratch()
     let model = try nano()
     let ones = [Float](repeating: 1, count: 256)
     func refused(_ bytes: [UInt8], _ says: String, sourceLocation: SourceLocation = #_sourceLocation) throws {
