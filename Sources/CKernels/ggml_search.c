@@ -118,17 +118,17 @@ static fit refit(const view *v, const part *p, sums s) {
   return f;
 }
 
-static fit grid(const ggml_form *form, int i, float low, float high) {
+static fit grid(const ggml_form *form, int i, float low, float high, float clip) {
   fit f = {0, 0};
   if (form->minima) {
     float range = high - low;
-    f.offset = -(low + range * (form->clip * search_low[i]));
-    f.step = (high - range * (form->clip * search_high[i]) + f.offset) / form->high;
+    f.offset = -(low + range * (clip * search_low[i]));
+    f.step = (high - range * (clip * search_high[i]) + f.offset) / form->high;
     return f;
   }
   // The extreme lands on the least code with one sign, and on the greatest (half a step above) with the
   // other.
-  float extreme = -low > high ? -low : high, keep = 1 - form->clip * search_symmetric[i / 2];
+  float extreme = -low > high ? -low : high, keep = 1 - clip * search_symmetric[i / 2];
   float top = form->table ? form->high : form->high + 0.5f;
   f.step = extreme * keep / (i % 2 == 0 ? -form->low : top);
   bool negative = (i % 2 == 0) == (-low > high);
@@ -145,8 +145,9 @@ static fit free_fit(const view *v, const part *p, sums *chosen) {
   }
   if (v->form.parts > 1 && low > 0) low = 0;
   *chosen = (sums){0, 0, 0, 0};
-  for (int i = 0; i < SEARCH_CANDIDATES; i++) {
-    sums s = measure(v, p, grid(&v->form, i, low, high));
+  for (int i = 0; i < v->form.grids * SEARCH_CANDIDATES; i++) {
+    float clip = ggml_clip(&v->form, i / SEARCH_CANDIDATES);
+    sums s = measure(v, p, grid(&v->form, i % SEARCH_CANDIDATES, low, high, clip));
     float more = explained(v, p, s);
     if (more > most) {
       most = more;

@@ -18,26 +18,33 @@ typedef struct {
   float least, most;    // multiples of d; those of m go from 0 to `most`
   bool minima;          // whether there are offsets
   const int8_t *table;  // values of the codes in rising order, or null
-  float clip;           // how far apart the ranges of the grid lie
+  float clip;           // how far apart the ranges of a grid lie
+  int grids;            // each with other distances
 } ggml_form;
 
 INGOT_INLINE ggml_form ggml_form_of(ingot_ggml type) {
   switch (type) {
-    case INGOT_Q4_0: return (ggml_form){32, 1, -8, 7, 1, 1, false, NULL, 0.03f};
-    case INGOT_Q4_1: return (ggml_form){32, 1, 0, 15, 1, 1, true, NULL, 0.02f};
-    case INGOT_Q5_0: return (ggml_form){32, 1, -16, 15, 1, 1, false, NULL, 0.025f};
-    case INGOT_Q5_1: return (ggml_form){32, 1, 0, 31, 1, 1, true, NULL, 0.018f};
-    case INGOT_Q8_0: return (ggml_form){32, 1, -128, 127, 1, 1, false, NULL, 0.012f};
-    case INGOT_Q2_K: return (ggml_form){16, 16, 0, 3, 0, 15, true, NULL, 0.05f};
-    case INGOT_Q3_K: return (ggml_form){16, 16, -4, 3, -32, 31, false, NULL, 0.05f};
-    case INGOT_Q4_K: return (ggml_form){32, 8, 0, 15, 0, 63, true, NULL, 0.02f};
-    case INGOT_Q5_K: return (ggml_form){32, 8, 0, 31, 0, 63, true, NULL, 0.018f};
-    case INGOT_Q6_K: return (ggml_form){16, 16, -32, 31, -128, 127, false, NULL, 0.02f};
-    case INGOT_IQ4_NL: return (ggml_form){32, 1, -127, 113, 1, 1, false, ggml_curve, 0.04f};
-    case INGOT_IQ4_XS: return (ggml_form){32, 8, -127, 113, -32, 31, false, ggml_curve, 0.04f};
+    case INGOT_Q4_0: return (ggml_form){32, 1, -8, 7, 1, 1, false, NULL, 0.03f, 1};
+    case INGOT_Q4_1: return (ggml_form){32, 1, 0, 15, 1, 1, true, NULL, 0.02f, 3};
+    case INGOT_Q5_0: return (ggml_form){32, 1, -16, 15, 1, 1, false, NULL, 0.025f, 1};
+    case INGOT_Q5_1: return (ggml_form){32, 1, 0, 31, 1, 1, true, NULL, 0.018f, 3};
+    case INGOT_Q8_0: return (ggml_form){32, 1, -128, 127, 1, 1, false, NULL, 0.012f, 1};
+    case INGOT_Q2_K: return (ggml_form){16, 16, 0, 3, 0, 15, true, NULL, 0.05f, 1};
+    case INGOT_Q3_K: return (ggml_form){16, 16, -4, 3, -32, 31, false, NULL, 0.05f, 1};
+    case INGOT_Q4_K: return (ggml_form){32, 8, 0, 15, 0, 63, true, NULL, 0.02f, 1};
+    case INGOT_Q5_K: return (ggml_form){32, 8, 0, 31, 0, 63, true, NULL, 0.018f, 2};
+    case INGOT_Q6_K: return (ggml_form){16, 16, -32, 31, -128, 127, false, NULL, 0.02f, 1};
+    case INGOT_IQ4_NL: return (ggml_form){32, 1, -127, 113, 1, 1, false, ggml_curve, 0.04f, 1};
+    case INGOT_IQ4_XS: return (ggml_form){32, 8, -127, 113, -32, 31, false, ggml_curve, 0.04f, 1};
     case INGOT_MXFP4: break;  // its scale is an exponent: see search_exponent
   }
   __builtin_unreachable();
+}
+
+/// How far apart the ranges of a form's grids lie. With 31 steps, or an offset that is stored as it is, more
+/// ranges than 20 find something better.
+INGOT_INLINE float ggml_clip(const ggml_form *form, int grid) {
+  return form->clip * (grid == 0 ? 1.0f : grid == 1 ? 0.4f : 0.7f);
 }
 
 /// Halfway between the values of codes `i` and `i + 1`; what lies above takes the greater.

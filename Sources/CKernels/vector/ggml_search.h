@@ -155,17 +155,18 @@ INGOT_INLINE ggml_lane_fit ggml_refit(const ggml_lanes *v, ggml_lane_sums s) {
   return f;
 }
 
-INGOT_INLINE ggml_lane_fit ggml_grid(const ggml_form *form, int i, lanes_f32 low, lanes_f32 high) {
+INGOT_INLINE ggml_lane_fit ggml_grid(
+    const ggml_form *form, int i, lanes_f32 low, lanes_f32 high, float clip) {
   ggml_lane_fit f = {splat(0), splat(0)};
   if (form->minima) {
     lanes_f32 range = high - low;
-    f.offset = -(low + range * (form->clip * search_low[i]));
-    f.step = (high - range * (form->clip * search_high[i]) + f.offset) / form->high;
+    f.offset = -(low + range * (clip * search_low[i]));
+    f.step = (high - range * (clip * search_high[i]) + f.offset) / form->high;
     return f;
   }
   lanes_i32 below = -low > high;
   lanes_f32 extreme = choose(below, -low, high);
-  float keep = 1 - form->clip * search_symmetric[i / 2], top = form->table ? form->high : form->high + 0.5f;
+  float keep = 1 - clip * search_symmetric[i / 2], top = form->table ? form->high : form->high + 0.5f;
   f.step = extreme * keep / (i % 2 == 0 ? -form->low : top);
   lanes_i32 negative = i % 2 == 0 ? below : ~below;
   f.step = choose(negative, f.step, -f.step);
@@ -186,10 +187,12 @@ INGOT_INLINE ggml_lane_fit ggml_free_fit(const ggml_lanes *v, ggml_lane_sums *ch
   }
   if (v->form.parts > 1) low = choose(low > 0, splat(0), low);
   *chosen = (ggml_lane_sums){most, most, most, most};
-  for (int first = 0; first < SEARCH_CANDIDATES; first += GGML_TOGETHER) {
+  for (int first = 0; first < v->form.grids * SEARCH_CANDIDATES; first += GGML_TOGETHER) {
+    float clip = ggml_clip(&v->form, first / SEARCH_CANDIDATES);
+    int range = first % SEARCH_CANDIDATES;
     ggml_lane_fit fits[GGML_TOGETHER];
     ggml_lane_sums s[GGML_TOGETHER];
-    for (int i = 0; i < GGML_TOGETHER; i++) fits[i] = ggml_grid(&v->form, first + i, low, high);
+    for (int i = 0; i < GGML_TOGETHER; i++) fits[i] = ggml_grid(&v->form, range + i, low, high, clip);
     ggml_measure(v, fits, s, GGML_TOGETHER, false);
     for (int i = 0; i < GGML_TOGETHER; i++) {
       lanes_f32 more = ggml_explained(v, s[i]);
