@@ -8,16 +8,20 @@ public enum Quantizer: String, CaseIterable, Sendable {
   case roundToNearest = "round-to-nearest"
   /// Scales and offsets by (weighted) least squares over candidates; never worse than round to nearest.
   case search
+  /// The codes and scales that mlx_lm.convert makes of the same weights, bit for bit.
+  case matchMLX = "match-mlx"
   /// Rounding to a dense type.
   case cast
 
   /// The quantizers that can fill an encoding.
   public static func filling(_ encoding: Encoding) -> [Quantizer] {
     switch encoding {
-    case .affine: [.search, .roundToNearest]
+    case .affine(let scheme) where scheme.offset == .bias: [.search, .roundToNearest, .matchMLX]
+    case .microScaled(let scheme) where !scheme.hasGlobal: [.search, .roundToNearest, .matchMLX]
+    case .affine, .microScaled: [.search, .roundToNearest]
     case .ggml(let type): Quantizer.filling(type)
     case .dense(.f32), .dense(.f16), .dense(.bf16): [.cast]
-    case .dense, .blockScaled: []
+    case .dense, .blockScaled, .columnPacked: []
     }
   }
 
@@ -38,9 +42,12 @@ public enum Quantizer: String, CaseIterable, Sendable {
           Kernels.encode(format, values.span, into: &output)
         }
       ]
-    case .affine(let scheme) where self != .cast:
+    case .affine(let scheme) where self == .search || self == .roundToNearest:
       let method: AffineMethod = self == .search ? .search : .roundToNearest
       return affine(values, rows, columns, importance, scheme, method)
+    case .affine(let scheme) where self == .matchMLX: return matchingMLX(values, rows, columns, scheme)
+    case .microScaled(let scheme) where self != .cast:
+      return microScaled(values, rows, columns, importance, scheme)
     case .ggml(let type) where self != .cast:
       return ggml(values, rows, importance, type)
     default: break
@@ -92,7 +99,7 @@ public enum Quantizer: String, CaseIterable, Sendable {
   }
 
   /// Codes of `rows` equal rows as bit streams, each row ending on a byte.
-  private static func packed(_ codes: [UInt8], bits: Int, rows: Int) -> Bytes {
+  static func packed(_ codes: [UInt8], bits: Int, rows: Int) -> Bytes {
     let columns = rows == 0 ? 0 : codes.count / rows
     let bytesPerRow = packedByteCount(bits: bits, count: columns)
     return Bytes(count: rows * bytesPerRow) { output in

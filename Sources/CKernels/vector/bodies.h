@@ -10,6 +10,7 @@
 #include "ggml_nearest.h"
 #include "ggml_search_blocks.h"
 #include "hash.h"
+#include "micro.h"
 #include "round_to_nearest.h"
 #include "search_groups.h"
 

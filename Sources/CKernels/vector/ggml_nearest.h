@@ -43,7 +43,7 @@ INGOT_INLINE void nearest_codes(
   store_codes(out, __builtin_convertvector((above & most) | (~above & code), lanes_f32));
 }
 
-INGOT_INLINE void e2m1_codes(lanes_f32 w, float half, uint8_t *out) {
+INGOT_INLINE void mxfp4_codes(lanes_f32 w, float half, uint8_t *out) {
   lanes_f32 size = magnitudes(w);
   lanes_i32 code = -((size > half * 0.5f) + (size > half * 1.5f) + (size > half * 2.5f) +
                      (size > half * 3.5f) + (size > half * 5) + (size > half * 7) + (size > half * 10));
@@ -60,8 +60,8 @@ INGOT_INLINE void nearest_blocks(ingot_ggml type, const ingot_ggml_job *job) {
     ggml_block block;
     if (type == INGOT_MXFP4) {
       block.d = (uint16_t)e8m0_of_greatest(extreme < 0 ? -extreme : extreme);
-      e2m1_codes(a, half_of_e8m0(block.d), block.codes);
-      e2m1_codes(b, half_of_e8m0(block.d), block.codes + 16);
+      mxfp4_codes(a, half_of_e8m0(block.d), block.codes);
+      mxfp4_codes(b, half_of_e8m0(block.d), block.codes + 16);
     } else {
       float low = first_equal(a, b, lowest(lower(b, a)));
       float high = first_equal(a, b, -lowest(-higher(b, a)));

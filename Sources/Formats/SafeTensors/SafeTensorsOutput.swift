@@ -7,13 +7,16 @@ struct SafeTensorsOutput {
   /// Largest shard when the user gives no size.
   static let defaultShardSize = 5_000_000_000
 
-  /// One stored tensor: planes of one logical tensor, or of several (stacked experts) one after the other.
+  /// One stored tensor: planes of one logical tensor, or of several (stacked experts) one after the other, or bytes that
+  /// are no plane (the shape beside packed codes).
   struct Item {
     var name: String
     var dtype: DType
     var shape: [Int]
     /// Index of a tensor of the model, and of one of its planes.
     var parts: [(tensor: Int, plane: Int)]
+    /// The bytes when there are no parts.
+    var constant = Bytes.empty
   }
 
   let model: Model
@@ -23,6 +26,10 @@ struct SafeTensorsOutput {
   let items: [[Item]]
   /// Side files as they are to be written, config.json among them.
   let sideFiles: [SideFile]
+  /// `format` in each shard's metadata.
+  var label = "pt"
+  /// More keys for the index's metadata; with these, an index is written for a single shard too.
+  var indexMetadata: JSONObject?
 
   private struct Shard {
     var items: [Item] = []
@@ -55,6 +62,7 @@ struct SafeTensorsOutput {
         let file = try File(creating: output.temporary + "/" + shard.name)
         try file.preallocate(shard.header.count + shard.bytes)
         try file.write(shard.header, at: 0)
+        try writeConstants(shard, file)
         files.append(file)
       }
       _ = try await fill(placements(shards, files), options)
@@ -104,7 +112,7 @@ struct SafeTensorsOutput {
 
   /// Length field and JSON of a shard, padded so that the buffer begins at a multiple of 8.
   private func header(_ items: [Item]) -> [UInt8] {
-    var entries: JSONObject = ["__metadata__": ["format": "pt"]]
+    var entries: JSONObject = ["__metadata__": ["format": .string(label)]]
     var position = 0
     for item in items {
       entries[item.name] = [
@@ -121,6 +129,18 @@ struct SafeTensorsOutput {
     return out.bytes
   }
 
+  /// Writes what is no plane of a tensor.
+  private func writeConstants(_ shard: Shard, _ file: File) throws(FormatError) {
+    var position = shard.header.count
+    for item in shard.items {
+      if item.parts.isEmpty {
+        precondition(item.constant.count == bytes(item), "\(item.name): its bytes do not fill it")
+        try file.write(item.constant.span, at: position)
+      }
+      position += bytes(item)
+    }
+  }
+
   private func placements(_ shards: [Shard], _ files: [File]) -> [Placement] {
     let layouts = model.tensors.map { $0.encoding.planes($0.shape)! }
     var places = layouts.map { [(file: File, offset: Int)?](repeating: nil, count: $0.count) }
@@ -132,19 +152,22 @@ struct SafeTensorsOutput {
           places[part.tensor][part.plane] = (file, position)
           position += layouts[part.tensor][part.plane].bytes
         }
-        precondition(position == end, "\(item.name): its parts do not fill it")
+        precondition(position == end || item.parts.isEmpty, "\(item.name): its parts do not fill it")
+        position = end
       }
     }
     return zip(model.tensors, places).map { Placement(tensor: $0, planes: $1.map { $0! }) }
   }
 
-  /// The index, when there is more than one shard.
+  /// The index, when there is more than one shard or it has something to say.
   private func index(_ shards: [Shard]) -> [SideFile] {
-    guard shards.count > 1 else { return [] }
+    guard shards.count > 1 || indexMetadata != nil else { return [] }
     var map: JSONObject = [:]
     for shard in shards { for item in shard.items { map[item.name] = .string(shard.name) } }
     let total = shards.reduce(0) { $0 + $1.bytes }
-    let index: JSON = ["metadata": ["total_size": JSON(total)], "weight_map": .object(map)]
+    var metadata: JSONObject = ["total_size": JSON(total)]
+    for (key, value) in indexMetadata ?? [:] { metadata[key] = value }
+    let index: JSON = ["metadata": .object(metadata), "weight_map": .object(map)]
     return [
       SideFile(name: CheckpointLocation.indexName, bytes: Bytes(Array(index.text(indented: true).utf8)))
     ]
