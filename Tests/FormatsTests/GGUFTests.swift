@@ -186,10 +186,10 @@ import Testing
     var bytes = try contents(small.files[1])
     // The same part once more under the next one's name.
     Folder.remove(small.files[2])
-    _ = try scratch.file(Folder.name(of: small.files[2]), bytes)
+    _ = try scratch.write(Folder.name(of: small.files[2]), bytes)
     #expect(throws: FormatError.self) { try Model.read(small.files[0]) }
     bytes[0] = 0
-    _ = try scratch.file(Folder.name(of: small.files[2]), bytes)
+    _ = try scratch.write(Folder.name(of: small.files[2]), bytes)
     #expect(throws: FormatError.self) { try Model.read(small.files[0]) }
   }
 
@@ -222,7 +222,7 @@ import Testing
 
   @Test func anOlderFileIsReplacedOnlyByForce() async throws {
     let scratch = try Scratch()
-    let path = try scratch.file("x.gguf", [1, 2, 3])
+    let path = try scratch.write("x.gguf", [1, 2, 3])
     await #expect(throws: FormatError.self) { try await write(try nano(.bf16), path) }
     #expect(try contents(path) == [1, 2, 3])
     _ = try await write(try nano(.bf16), path) { $0.force = true }
