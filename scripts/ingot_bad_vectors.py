@@ -169,7 +169,7 @@ def bad_encodings(bad):
         places.setdefault(data[at], (index, at))
     kinds = {0: "dense", 1: "block scaled", 2: "affine"}
     edits = {
-        0: {"kind 3": (0, b"\3"), "kind 255": (0, b"\xff"), "value type 20": (1, b"\x14"), "a second type": (2, b"\1"),
+        0: {"kind 5": (0, b"\5"), "kind 255": (0, b"\xff"), "value type 20": (1, b"\x14"), "a second type": (2, b"\1"),
             "bits": (3, b"\4"), "Reserved byte 5": (5, b"\1"), "Reserved byte 31": (31, b"\1"), "a group": (8, u32(16))},
         1: {"codes of BF16": (1, b"\3"), "codes of U8": (1, b"\x11"), "scales of F64": (2, b"\0"), "scales of type 77": (2, b"\x4d"),
             "no rows a block": (12, u32(0)), "2^20 + 1 rows a block": (12, u32(2**20 + 1)), "no columns a block": (16, u32(0)),
@@ -251,6 +251,13 @@ def bad_tensors(bad):
         bad.add(f"tensor: {title}", [name, "overlap", f"byte {place}"], [(at + 64, u64(place))], "d")
     config = struct.unpack_from("<Q", data, artifact.file_at["config.json"] + 16)[0]
     bad.add("tensor: on a side file", ["overlap"], [(at + 64, u64(config))], "d")
+    # Each plane fits 63 bits, their sum does not.
+    key = "model.layers.0.self_attn.k_proj.weight"
+    key_at = artifact.tensor_at[key]
+    for title, shape in (("rows", u64(2**60) + u64(1)), ("rows and a little", u64(1_024_819_115_206_086_200) + u64(1))):
+        bad.add(f"tensor: planes that fit, their sum does not: {title}", [key, f"byte {key_at + 32}", "shape"],
+                [(key_at + 32, shape)], "d")
+    case("codes and scales that fit, their sum does not", 32, u64(6 * 10**18) + u64(1), "shape")
     # The same bits, another type: a block of 1 × 1 takes a scale for every code.
     other = artifact.tensor_at["model.layers.0.self_attn.v_proj.weight"]
     encoding = struct.unpack_from("<H", data, other + 10)[0]

@@ -52,8 +52,15 @@ import Testing
     #expect(
       specification.text("File record, 48 bytes").contains(
         "at most 1 GiB, and at most 64 MiB + 256 × bytes stored"))
-    #expect(IngotLayout.rawLimit(stored: 1000) == 64 << 20 + 256 * 1000)
-    #expect(IngotLayout.rawLimit(stored: 1 << 40) == 1 << 30)
+    func bounded(_ frames: [(stored: Int, content: Int)]) -> Bool {
+      var sum = IngotLayout.Frames()
+      for frame in frames { sum.add(stored: frame.stored, content: frame.content) }
+      return sum.areBounded
+    }
+    let most = 64 << 20 + 256 * 1000
+    #expect(bounded([(1000, most)]) && !bounded([(1000, most + 1)]))
+    #expect(bounded([(400, most - 5), (600, 5)]) && !bounded([(400, 64 << 20), (600, 64 << 20)]))
+    #expect(bounded([(1 << 40, 1 << 30)]) && !bounded([(1 << 40, 1 << 30 + 1)]))
   }
 
   @Test func listsHaveTheNumbersOfTheCode() {
@@ -170,6 +177,8 @@ import Testing
     var record = [UInt8](repeating: 0, count: 32)
     func number(_ type: DType) -> UInt8 { IngotLayout.types.first { $0.type == type }!.number }
     switch encoding {
+    case .columnPacked: Issue.record("column-packed codes have no record")
+    case .ggml(let type): record[0...1] = [3, type.rawValue]
     case .dense(let type): record[1] = number(type)
     case .blockScaled(let scheme):
       record[0...2] = [1, number(scheme.code), number(scheme.scale)]

@@ -38,10 +38,8 @@ import Testing
       scheme.offset == .symmetric ? UInt8(limit / 2) : max(lowestZero, UInt8(next() % limit))
     }
     // F16 with exponents in the middle.
-    var scales: [UInt8] = []
-    for _ in 0..<rows * groups {
-      scales.append(UInt8(next() & 255))
-      scales.append(UInt8(0x20 + next() % 16))
+    let scales = (0..<rows * groups).flatMap { _ in
+      [UInt8(next() & 255), UInt8(0x20 + next() % 16 | next() & 1 << 7)]
     }
     func packed(_ values: [UInt8], _ width: Int) -> Bytes {
       let bytes = packedByteCount(bits: scheme.bits, count: width)
@@ -55,8 +53,7 @@ import Testing
     var planes = [packed(codes, columns), Bytes(scales)]
     if scheme.offset == .zeroPoint { planes.append(packed(zeros, groups)) }
     let tensor = Tensor(
-      name: "x", role: Role(.query, layer: 0), shape: [rows, columns], encoding: .affine(scheme),
-      path: "test",
+      name: "x", role: Role(.query, layer: 0), shape: [rows, columns], encoding: .affine(scheme), path: "test",
       planes: planes)
     return Sample(codes: codes, zeros: zeros, tensor: tensor)
   }
@@ -75,12 +72,7 @@ import Testing
 
     /// The value of `bits` bits at a bit position of a stream.
     func value(_ bytes: [UInt8], _ position: Int) -> Int {
-      var value = 0
-      for bit in 0..<bits {
-        let place = position + bit
-        value |= Int(bytes[place / 8] >> UInt8(place % 8) & 1) << bit
-      }
-      return value
+      (0..<bits).reduce(0) { $0 | Int(bytes[(position + $1) / 8] >> UInt8((position + $1) % 8) & 1) << $1 }
     }
     let order = [0, 2, 4, 6, 1, 3, 5, 7]
     /// A code of a line of words along the rows.
@@ -92,42 +84,36 @@ import Testing
     let stored = scheme.layout == .gptq ? 1 : 0
     for row in 0..<rows {
       // Column o of qweight, word after word.
-      var stream: [UInt8] = []
-      if scheme.layout != .awq {
-        for word in 0..<columns * bits / 32 {
-          let place = (word * rows + row) * 4
-          stream += qweight[place..<place + 4]
-        }
+      let stream = (0..<columns * bits / 32).flatMap { word -> ArraySlice<UInt8> in
+        let start = (word * rows + row) * 4
+        return scheme.layout == .awq ? [] : qweight[start..<start + 4]
       }
       for column in 0..<columns {
         let found =
-          scheme.layout == .awq ? across(qweight, column, row) : value(stream, column * bits)
+          scheme.layout == .awq ? across(qweight, column, row) : value(Array(stream), column * bits)
         #expect(found == Int(sample.codes[row * columns + column]), "\(scheme) [\(row), \(column)]")
       }
       for group in 0..<groups {
         #expect(
-          across(qzeros, group, row) == Int(sample.zeros[row * groups + group]) - stored,
-          "\(scheme) zero \(row)")
+          across(qzeros, group, row) == Int(sample.zeros[row * groups + group]) - stored, "\(scheme) zero \(row)")
       }
     }
     if scheme.layout != .awq {
-      let order = planes[3].array
-      let indices = (0..<columns).map { Int(order[4 * $0]) + Int(order[4 * $0 + 1]) << 8 }
+      let plane = planes[3]
+      let indices = (0..<columns).map { Int(plane.span.littleEndian(Int32.self, at: 4 * $0)) }
       #expect(indices == (0..<columns).map { $0 / width })
     }
     #expect(try packed.floats() == sample.tensor.floats(), "\(scheme): the same values")
     let back = try #require(packed.rowPacked)
     #expect(back.encoding == sample.tensor.encoding)
-    #expect(
-      try back.planes().map(\.array) == sample.tensor.planes().map(\.array), "\(scheme): the same bytes")
+    #expect(try back.planes().map(\.array) == sample.tensor.planes().map(\.array), "\(scheme): the same bytes")
   }
 
   @Test func aZeroOfZeroIsNoneOfTheFirstLayout() throws {
     let affine = Affine(bits: 4, group: 32, offset: .zeroPoint, scale: .f16)!
     let tensor = Self.sample(affine, lowestZero: 0).tensor
     let error = #expect(throws: FormatError.self) { try tensor.columnPacked(.gptq)!.planes() }
-    #expect(
-      error?.tensor == "x" && error?.description.contains("found 0") ?? false, "\(String(describing: error))")
+    #expect(error?.tensor == "x" && error?.description.contains("found 0") ?? false, "\(String(describing: error))")
     let second = try #require(tensor.columnPacked(.gptqV2))
     #expect(try second.rowPacked!.planes().map(\.array) == tensor.planes().map(\.array))
   }
@@ -140,8 +126,7 @@ import Testing
     // Columns take turns in the groups.
     planes[3] = Bytes((0..<Self.columns).flatMap { [UInt8($0 % 3), 0, 0, 0] })
     let tensor = Tensor(
-      name: "x", role: Role(.query, layer: 0), shape: [Self.rows, Self.columns],
-      encoding: .columnPacked(scheme),
+      name: "x", role: Role(.query, layer: 0), shape: [Self.rows, Self.columns], encoding: .columnPacked(scheme),
       path: "test", planes: planes)
     let scales = try sample.tensor.planes()[1].array
     let values = try tensor.floats()

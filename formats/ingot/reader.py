@@ -174,6 +174,7 @@ class Artifact:
             except (AssertionError, IndexError):
                 self.require(False, at, "an encoding of this version", f"record {len(self.encodings)}, which is none")
         self.seen, at = set(), 24 + 32 * encodings
+        self.frames, self.unfolded = 0, 0  # bytes of zstd frames so far, stored and unfolded
         self.tensors = dict(self.tensor(at + 104 * i) for i in range(tensors))
         self.files = dict(self.file(at + 104 * tensors + 48 * i) for i in range(files))
         self.check_overlaps(main.at + main.bytes)
@@ -221,7 +222,7 @@ class Artifact:
         rows, columns = int(np.prod(shape[:-1], dtype=object)), shape[-1] if rank else 1
         try:
             planes = scheme.planes(rows, columns)
-            assert rows * columns < 1 << 63
+            assert rows * columns < 1 << 63 and sum(width * height for width, height in planes) < (1 << 63) - 192
         except AssertionError:
             check(False, 32, f"a shape that fits {scheme.name}", list(shape))
         places, end = [], 0
@@ -248,8 +249,10 @@ class Artifact:
         check(not re.search(r"[/\\\0]|^\.", name) and len(name.encode()) <= 255, 0, "the plain name of a file", "another")
         size = self.parts[0].size
         check(start + stored <= size, 16, "a place within part 1", f"byte {start}, length {stored}")
-        limit = min(1 << 30, (64 << 20) + 256 * stored)
-        check(raw <= limit if codec else raw == stored, 32, f"content that {stored} stored bytes may hold", f"{raw} bytes")
+        if codec:
+            self.frames, self.unfolded = self.frames + stored, self.unfolded + raw
+        limit = min(1 << 30, (64 << 20) + 256 * self.frames)
+        check(self.unfolded <= limit if codec else raw == stored, 32, f"content that {stored} stored bytes may hold", f"{raw} bytes")
         return name, argparse.Namespace(
             name=name, kind=kind, codec=codec, start=start, length=stored, raw=raw, sum=checksum, part=0)
 
@@ -282,7 +285,7 @@ class Artifact:
         scheme, rows, columns = tensor.encoding, tensor.rows, tensor.columns
         planes = [self.plane(tensor, index) for index in range(len(tensor.planes))]
         if scheme.kind == "dense":
-            values = floats(scheme.type, planes[0])
+            values = None if scheme.type == "F8_E8M0" else floats(scheme.type, planes[0])
         elif scheme.kind == "block scaled":
             scales = floats(scheme.scale, planes[1])
             scales = scales.repeat(scheme.block[0], 0)[:rows] if rows else scales

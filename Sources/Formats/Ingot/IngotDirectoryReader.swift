@@ -30,6 +30,7 @@ extension IngotDirectory {
     var at = 0
     var namesStart = 0
     var names = Set<String>()
+    var frames = IngotLayout.Frames()
 
     init(bytes: Bytes, path: String, base: Int, partSizes: [Int]) {
       self.bytes = bytes
@@ -144,7 +145,11 @@ extension IngotDirectory {
       let offset = try size(name)
       let length = try size(name)
       let encoding = encodings[index]
-      guard let planes = encoding.planes(shape), planes.count <= IngotLayout.planeLimit else {
+      // Each plane may fit where all of them, and the space between, do not.
+      let most = Int.max - IngotLayout.planeLimit * IngotLayout.planeAlignment
+      guard let planes = encoding.planes(shape), planes.count <= IngotLayout.planeLimit,
+        let total = encoding.bytes(shape), total <= most
+      else {
         throw wrong(name, "a shape that fits \(encoding)", "\(shape)", back: 48)
       }
       let needed = IngotLayout.planeOffsets(planes).length
@@ -189,7 +194,8 @@ extension IngotDirectory {
       guard offset <= partSizes[0], stored <= partSizes[0] - offset else {
         throw wrong(name, "a place within part 1", "byte \(offset), length \(stored)", back: 24)
       }
-      guard codec == 1 ? raw <= IngotLayout.rawLimit(stored: stored) : raw == stored else {
+      if codec == 1 { frames.add(stored: stored, content: raw) }
+      guard codec == 1 ? frames.areBounded : raw == stored else {
         throw wrong(name, "content that \(stored) stored bytes may hold", "\(raw) bytes", back: 8)
       }
       return IngotFileRecord(

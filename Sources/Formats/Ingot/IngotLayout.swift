@@ -22,8 +22,22 @@ package enum IngotLayout {
   package static let encodingLimit = 65_536
   package static let partLimit = 99_999
 
-  /// Side files: most bytes by far, and by how much a frame may grow.
-  package static func rawLimit(stored: Int) -> Int { min(SideFile.sizeLimit, (64 << 20) + 256 * stored) }
+  /// zstd frames of side files, added up in the directory's order: what they unfold to is bounded by what is stored,
+  /// so that a small file cannot ask for much memory.
+  package struct Frames {
+    private var stored = 0
+    private var content = 0
+
+    package init() {}
+
+    package mutating func add(stored: Int, content: Int) {
+      self.stored += stored
+      let (sum, overflow) = self.content.addingReportingOverflow(content)
+      self.content = overflow ? .max : sum
+    }
+
+    package var areBounded: Bool { content <= min(SideFile.sizeLimit, (64 << 20) + 256 * stored) }
+  }
 
   /// Whether a side file may have this name. Looked at byte by byte: a combining mark after '/' makes another
   /// character of it, not another path.
