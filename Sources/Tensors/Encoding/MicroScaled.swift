@@ -53,6 +53,7 @@ public struct MicroScaled: Hashable, Sendable, CustomStringConvertible {
       let scales = Plane("scales", scale, rows: matrix.rows, columns: groups)
     else { return nil }
     guard hasGlobal else { return [codes, scales] }
+    // Rows without columns take no bytes at all.
     return Plane("global", .f32, rows: matrix.rows, step: max(matrix.rows, 1), columns: min(groups, 1))
       .map { [codes, scales, $0] }
   }
