@@ -20,7 +20,7 @@ extension Quantizer {
         method: self == .search ? .search : .roundToNearest, codes: &codeSpan, scales: &scaleSpan)
     }
     let planes = [Quantizer.packed(codes, bits: scheme.bits, rows: rows), Bytes(scales)]
-    guard scheme.hasGlobal else { return planes }
+    guard scheme.hasGlobal, !values.isEmpty else { return scheme.hasGlobal ? planes + [.empty] : planes }
     return planes + [Bytes(Quantizer.littleEndianBytes(global))]
   }
 

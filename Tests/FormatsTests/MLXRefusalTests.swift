@@ -144,11 +144,11 @@ import Testing
 
   /// Renames and retypings of stored tensors, of the same length so that nothing else moves.
   static let headers: [(from: String, to: String, says: String)] = [
-    ("lm_head.biases", "lm_head.biasez", "biasez"),
-    ("lm_head.scales", "lm_heat.scales", "lm_heat"),
-    ("switch_mlp.up_proj.scales", "switch_mlp.ub_proj.scales", "ub_proj"),
+    ("lm_head.biases", "lm_head.biasez", "biases 'lm_head.biases' in mode affine"),
+    ("lm_head.scales", "lm_heat.scales", "'lm_head.scales' beside packed codes"),
+    ("switch_mlp.up_proj.scales", "switch_mlp.ub_proj.scales", "up_proj.scales' beside packed codes"),
     ("switch_mlp.up_proj.weight", "switch_mlp.ub_proj.weight", "ub_proj"),
-    (#""shape":[8,256,32]"#, #""shape":[4,512,32]"#, "[8, rows, columns]"),
+    (#""shape":[8,256,32]"#, #""shape":[4,512,32]"#, "shape [4, 512, 4]"),
     (#""shape":[8,256,32]"#, #""shape":[8,128,64]"#, "shape"),
     (#""lm_head.biases":{"dtype":"BF16","#, #""lm_head.biases":{"dtype":"I16" ,"#, "BF16"),
     (

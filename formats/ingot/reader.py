@@ -143,7 +143,7 @@ class Encoding:
         groups = -(-columns // (self.group or max(columns, 1)))
         if self.kind == "micro-scaled":
             planes = [(-(-columns * BITS[self.type] // 8), rows), (groups, rows)]
-            return planes + ([(4, min(rows, 1))] if self.divided else [])
+            return planes + ([(4 * min(groups, 1), min(rows, 1))] if self.divided else [])
         codes, scales = (-(-columns * self.bits // 8), rows), (groups * BITS[self.scale] // 8, rows)
         return [codes, scales] + {
             "sym": [], "zero": [(-(-groups * self.bits // 8), rows)], "bias": [scales]}[self.offset]

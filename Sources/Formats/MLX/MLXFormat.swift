@@ -11,7 +11,9 @@ extension Format {
       try MLXReader(path, keepUnknown: options.keepUnknown).read()
     },
     adapt: { model throws(FormatError) in
-      try model.mapTensors { tensor throws(FormatError) in tensor.symmetricWithBias ?? tensor }
+      try model.mapTensors { tensor throws(FormatError) in
+        tensor.symmetricWithBias ?? tensor
+      }
     },
     refusal: { mlxRefusal($0) },
     measure: { model, path, options throws(FormatError) in
@@ -38,8 +40,8 @@ extension Format {
     case .microScaled where MLXScheme(encoding) == nil:
       return
         "MLX has mx-fp4, mx-fp8 and nv-fp4 without a global scale; 'ingot quantize --recipe mlx-mxfp4' makes one"
+    case .columnPacked, .ggml: return "MLX has no such codes; \(recipes)"
     case .affine, .microScaled: return nil
-    default: return "MLX has no such codes; \(recipes)"
     }
   }
 }

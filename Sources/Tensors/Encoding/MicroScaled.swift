@@ -5,7 +5,7 @@ import Kernels
 /// and product are each rounded to F32.
 ///
 /// Planes: `codes`, E2M1 two a byte, the first in the low nibble, rows ending on a byte, or E4M3; `scales`
-/// (rows, groups), E8M0 for 2^(byte − 127), 255 being NaN, or E4M3; `global` (1), when there is one.
+/// (rows, groups), E8M0 for 2^(byte − 127), 255 being NaN, or E4M3; `global` (1), when there is one and any value.
 /// A tensor with a global scale is read and written whole, since no row can do without it.
 public struct MicroScaled: Hashable, Sendable, CustomStringConvertible {
   /// F4 (E2M1) or F8_E4M3.
@@ -54,8 +54,7 @@ public struct MicroScaled: Hashable, Sendable, CustomStringConvertible {
     else { return nil }
     guard hasGlobal else { return [codes, scales] }
     // Rows without columns take no bytes at all.
-    let rows = matrix.columns == 0 ? 0 : matrix.rows
-    return Plane("global", .f32, rows: rows, step: max(rows, 1), columns: 1)
+    return Plane("global", .f32, rows: matrix.rows, step: max(matrix.rows, 1), columns: min(groups, 1))
       .map { [codes, scales, $0] }
   }
 
