@@ -97,8 +97,8 @@ INGOT_INLINE void search_exponents(const ingot_ggml_job *job) {
       uint8_t codes[32];
       unsigned exponent = e8m0_tried(greatest, k);
       float half = half_of_e8m0(exponent);
-      e2m1_codes(a, half, codes);
-      e2m1_codes(b, half, codes + 16);
+      mxfp4_codes(a, half, codes);
+      mxfp4_codes(b, half, codes + 16);
       lanes_f32 va = __builtin_convertvector(look_up_lanes(ggml_e2m1, codes), lanes_f32);
       lanes_f32 vb = __builtin_convertvector(look_up_lanes(ggml_e2m1, codes + 16), lanes_f32);
       lanes_f32 ra = (a - half * va) * factor, rb = (b - half * vb) * factor;
