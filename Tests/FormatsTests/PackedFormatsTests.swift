@@ -143,6 +143,21 @@ import Testing
     }
   }
 
+  /// Engines fuse layers and take one global scale for them.
+  @Test func globalScalesOfNVFP4AreTheSame() async throws {
+    let scratch = try Scratch()
+    let quantized = try await Self.write(.named("nvfp4"), "compressed-tensors", scratch("out"))
+    let read = try Model.read(scratch("out"))
+    for role in [
+      Role(.query, layer: 0), Role(.key, layer: 0), Role(.gate, layer: 2, expert: 1),
+      Role(.up, layer: 2, expert: 1),
+    ] {
+      let planes = try read[role]!.planes()
+      #expect(planes[2].array == [0, 0, 0x80, 0x42], "64 as F32 for \(role)")
+      #expect(try planes.map(\.array) == quantized[role]!.planes().map(\.array))
+    }
+  }
+
   @Test func awqConfig() async throws {
     let scratch = try Scratch()
     _ = try await Self.write(.named("awq-4bit"), "awq", scratch("out"))
