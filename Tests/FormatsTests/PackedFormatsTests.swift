@@ -245,4 +245,24 @@ import Testing
     _ = try await read.write(scratch("again"), as: .gptq, .with())
     #expect(try content(scratch("again/model.safetensors")) == content(scratch("out/model.safetensors")))
   }
+
+  @Test(arguments: [
+    ("gptq-4bit", "gptq", "auto_round:auto_gptq", "gptq"), ("awq-4bit", "awq", "auto_round:auto_awq", "awq"),
+    ("gptq-4bit", "gptq", "auto_round:fake", "safetensors"),
+  ])
+  func autoRoundNamesItsLayouts(_ name: String, _ method: String, _ packing: String, _ format: String)
+    async throws
+  {
+    let scratch = try Scratch()
+    let quantized = try await Self.write(.named(name), method, scratch("out"))
+    var text = String(decoding: try content(scratch("out/config.json")), as: UTF8.self)
+    text = text.replacingOccurrences(
+      of: "\"quant_method\": \"\(method)\"",
+      with: "\"quant_method\": \"auto-round\", \"packing_format\": \"\(packing)\"")
+    try scratch.write("out/config.json", Array(text.utf8))
+    #expect(Format.of(scratch("out")).name == format)
+    guard format != "safetensors" else { return }
+    let role = Role(.up, layer: 3, expert: 2)
+    #expect(try Model.read(scratch("out"))[role]!.floats() == quantized[role]!.floats())
+  }
 }

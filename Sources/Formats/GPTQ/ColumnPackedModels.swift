@@ -103,12 +103,18 @@ struct ColumnPackedReader {
         "qweight", "codes of 2, 3, 4 or 8 bits that fill their words, with scales of F16, BF16 or F32",
         found: "\(bits) bits, shape [\(rows), \(columns)], \(scales.dtype.rawValue) scales")
     }
-    var parts: [SafeTensorsFiles.Stored] = []
-    for part in stored { parts.append(try module.part(part.name, [part.dtype], part.shape)) }
-    let planes = parts.map(\.bytes)
+    var planes: [Bytes] = []
+    for part in stored {
+      // AutoRound leaves groups out that follow one another.
+      if part.name == "g_idx", module["g_idx"] == nil, !activationOrder {
+        planes.append(scheme.groupIndices(columns))
+      } else {
+        planes.append(try module.part(part.name, [part.dtype], part.shape).bytes)
+      }
+    }
     let groups = scales.shape[0]
     // Groups of columns are data: they are looked at when the tensor is asked for.
-    let loader: Tensor.Load = { _ throws(FormatError) in
+    let loader: Tensor.Load = { [planes] _ throws(FormatError) in
       if let order = planes.count > 3 ? planes[3] : nil {
         for column in 0..<columns {
           let index = order.span.littleEndian(Int32.self, at: 4 * column)

@@ -42,6 +42,11 @@ enum GPTQConfig {
   static let advice =
     "GPTQ holds 2, 3, 4 or 8 bits in groups that divide the columns, with F16 scales; recipe 'gptq-4bit' writes these"
 
+  /// AutoRound's `packing_format` for GPTQ's layouts.
+  static let autoRoundLayouts: [String: ColumnPacked.Layout] = [
+    "auto_round:auto_gptq": .gptq, "auto_round:gptqmodel": .gptqV2, "auto_round": .gptqV2,
+  ]
+
   /// The layout for a model: the first one where zero points are the middle, or stand in it already.
   static func layout(_ model: Model) -> ColumnPacked.Layout {
     for tensor in model.tensors {
@@ -73,8 +78,10 @@ enum GPTQConfig {
     let files = try SafeTensorsFiles(path)
     let config = files.config
     let quantization = config["quantization_config"] ?? .null
-    let name = quantization["checkpoint_format"] ?? quantization["format"] ?? "gptq"
-    guard let layout: ColumnPacked.Layout = name == "gptq" ? .gptq : name == "gptq_v2" ? .gptqV2 : nil else {
+    let name =
+      quantization["packing_format"] ?? quantization["checkpoint_format"] ?? quantization["format"] ?? "gptq"
+    let layouts = autoRoundLayouts.merging(["gptq": .gptq, "gptq_v2": .gptqV2]) { $1 }
+    guard let layout = name.string.flatMap({ layouts[$0] }) else {
       throw config.error("quantization_config", "checkpoint_format \"gptq\" or \"gptq_v2\"", found: name.kind)
     }
     guard let bits = quantization["bits"]?.int, [2, 3, 4, 8].contains(bits) else {

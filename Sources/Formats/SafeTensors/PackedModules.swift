@@ -84,6 +84,7 @@ struct PackedModules {
 
 extension CheckpointLocation {
   /// `quant_method` in the config of the checkpoint that `path` means; nil when there is none or no such checkpoint.
+  /// AutoRound's own is named by the layout that it packs into: `gptq` or `awq`.
   static func quantizationMethod(_ path: String) -> String? {
     let folder: String? =
       switch Folder.kind(path) {
@@ -95,6 +96,10 @@ extension CheckpointLocation {
     guard let file = folder.map({ $0 + "/config.json" }), Folder.kind(file) == .file,
       let bytes = try? Bytes.mapping(file), let config = try? Config(bytes.array, path: file)
     else { return nil }
-    return config["quantization_config"]?["quant_method"]?.string
+    let quantization = config["quantization_config"]
+    let method = quantization?["quant_method"]?.string
+    guard method == "auto-round", let packing = quantization?["packing_format"]?.string else { return method }
+    if packing == "auto_round:auto_awq" { return "awq" }
+    return GPTQConfig.autoRoundLayouts[packing] == nil ? method : "gptq"
   }
 }

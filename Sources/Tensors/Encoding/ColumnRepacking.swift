@@ -69,7 +69,7 @@ extension ColumnPacked {
   }
 
   /// `g_idx` of groups that follow one another.
-  private func groupIndices(_ columns: Int) -> Bytes {
+  public func groupIndices(_ columns: Int) -> Bytes {
     var indices = [UInt8]()
     indices.reserveCapacity(4 * columns)
     for column in 0..<columns {
