@@ -76,7 +76,8 @@ public struct Recipe: Sendable {
               found: "\(tensor.encoding) \(tensor.shape)")
           }
           guard let quantizer = rule.quantizer ?? Quantizer.filling(encoding).first else {
-            throw tensor.error("an encoding that can be quantized to", found: "\(encoding), line \(rule.line)")
+            throw tensor.error(
+              "an encoding that can be quantized to", found: "\(encoding), line \(rule.line)")
           }
           chosen = Plan.Assignment(encoding: encoding, quantizer: quantizer.rawValue)
         }

@@ -53,7 +53,8 @@ import Testing
     var planes = [packed(codes, columns), Bytes(scales)]
     if scheme.offset == .zeroPoint { planes.append(packed(zeros, groups)) }
     let tensor = Tensor(
-      name: "x", role: Role(.query, layer: 0), shape: [rows, columns], encoding: .affine(scheme), path: "test",
+      name: "x", role: Role(.query, layer: 0), shape: [rows, columns], encoding: .affine(scheme),
+      path: "test",
       planes: planes)
     return Sample(codes: codes, zeros: zeros, tensor: tensor)
   }
@@ -95,7 +96,8 @@ import Testing
       }
       for group in 0..<groups {
         #expect(
-          across(qzeros, group, row) == Int(sample.zeros[row * groups + group]) - stored, "\(scheme) zero \(row)")
+          across(qzeros, group, row) == Int(sample.zeros[row * groups + group]) - stored,
+          "\(scheme) zero \(row)")
       }
     }
     if scheme.layout != .awq {
@@ -106,14 +108,16 @@ import Testing
     #expect(try packed.floats() == sample.tensor.floats(), "\(scheme): the same values")
     let back = try #require(packed.rowPacked)
     #expect(back.encoding == sample.tensor.encoding)
-    #expect(try back.planes().map(\.array) == sample.tensor.planes().map(\.array), "\(scheme): the same bytes")
+    #expect(
+      try back.planes().map(\.array) == sample.tensor.planes().map(\.array), "\(scheme): the same bytes")
   }
 
   @Test func aZeroOfZeroIsNoneOfTheFirstLayout() throws {
     let affine = Affine(bits: 4, group: 32, offset: .zeroPoint, scale: .f16)!
     let tensor = Self.sample(affine, lowestZero: 0).tensor
     let error = #expect(throws: FormatError.self) { try tensor.columnPacked(.gptq)!.planes() }
-    #expect(error?.tensor == "x" && error?.description.contains("found 0") ?? false, "\(String(describing: error))")
+    #expect(
+      error?.tensor == "x" && error?.description.contains("found 0") ?? false, "\(String(describing: error))")
     let second = try #require(tensor.columnPacked(.gptqV2))
     #expect(try second.rowPacked!.planes().map(\.array) == tensor.planes().map(\.array))
   }
@@ -126,7 +130,8 @@ import Testing
     // Columns take turns in the groups.
     planes[3] = Bytes((0..<Self.columns).flatMap { [UInt8($0 % 3), 0, 0, 0] })
     let tensor = Tensor(
-      name: "x", role: Role(.query, layer: 0), shape: [Self.rows, Self.columns], encoding: .columnPacked(scheme),
+      name: "x", role: Role(.query, layer: 0), shape: [Self.rows, Self.columns],
+      encoding: .columnPacked(scheme),
       path: "test", planes: planes)
     let scales = try sample.tensor.planes()[1].array
     let values = try tensor.floats()
