@@ -180,6 +180,8 @@ extension Bytes {
   /// Index of the first byte that is not zero.
   fileprivate var firstNonZero: Int? {
     let span = span
-    return (0..<count).first { span.littleEndian(UInt8.self, at: $0) != 0 }
+    var at = 0
+    while at + 8 <= count, span.littleEndian(UInt64.self, at: at) == 0 { at += 8 }
+    return (at..<count).first { span.littleEndian(UInt8.self, at: $0) != 0 }
   }
 }

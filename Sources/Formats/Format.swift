@@ -22,6 +22,9 @@ public struct Format: Sendable {
   /// Every format, one line each; the last one takes what the others do not recognize.
   public static let all: [Format] = [
     .ingot,
+    .compressedTensors,
+    .gptq,
+    .awq,
     .safeTensors,
   ]
 
@@ -77,7 +80,11 @@ extension Model {
 
   /// The model as the format stores it; refuses an encoding that the format has no place for.
   private func adapted(to format: Format, _ path: String) throws(FormatError) -> Model {
-    let model = try format.adapt(self)
+    // Codes packed across rows are the same numbers with rows apart, which more formats hold.
+    let rowPacked = try mapTensors { tensor in
+      format.refusal(tensor.encoding) == nil ? tensor : tensor.rowPacked ?? tensor
+    }
+    let model = try format.adapt(rowPacked)
     for tensor in model.tensors {
       if let reason = format.refusal(tensor.encoding) {
         throw FormatError(

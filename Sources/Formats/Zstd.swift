@@ -2,9 +2,9 @@ import CZstd
 import Tensors
 
 /// Zstandard frames of whole files. The one place of this target that passes pointers to C.
-enum Zstd {
+package enum Zstd {
   /// One frame of `bytes` at level 12, its content size stated.
-  static func compress(_ bytes: Bytes) -> [UInt8] {
+  package static func compress(_ bytes: Bytes) -> [UInt8] {
     var out = [UInt8](repeating: 0, count: ZSTD_compressBound(bytes.count))
     let size = unsafe bytes.span.withUnsafeBytes { source in
       unsafe out.withUnsafeMutableBytes { target in
@@ -20,7 +20,7 @@ enum Zstd {
   ///
   /// - Parameter size: bytes of the content, as stated and bounded by the caller.
   /// - Returns: nil when the frame is broken or its content has another size.
-  static func decompress(_ frame: Bytes, size: Int) -> Bytes? {
+  package static func decompress(_ frame: Bytes, size: Int) -> Bytes? {
     var good = false
     let bytes = Bytes(count: size) { output in
       let got = unsafe frame.span.withUnsafeBytes { source in

@@ -55,6 +55,9 @@ public struct Model: Sendable {
       ordered.append(tensors[index])
     }
     for index in found.values.sorted(by: { tensors[$0].name < tensors[$1].name }) {
+      guard tensors[index].role.part == .auxiliary || tensors[index].role.part == .unknown else {
+        throw tensors[index].error("a role that config.json has", found: "\(tensors[index].role)")
+      }
       roles[tensors[index].role] = ordered.count
       ordered.append(tensors[index])
     }

@@ -46,7 +46,7 @@ extension Model {
     let importance = options.importance.columns[source.role]
     return Tensor(
       name: source.name, role: source.role, shape: source.shape, encoding: encoding, path: source.path,
-      offset: source.offset, rowStep: max(source.rowStep, encoding.rowStep)
+      offset: source.offset, rowStep: max(source.rowStep, encoding.rowStep(rows: source.rows))
     ) { rows throws(FormatError) in
       let values = try source.finiteFloats(rows, options)
       return quantizer.planes(

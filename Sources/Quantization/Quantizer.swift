@@ -14,9 +14,9 @@ public enum Quantizer: String, CaseIterable, Sendable {
   /// The quantizers that can fill an encoding.
   public static func filling(_ encoding: Encoding) -> [Quantizer] {
     switch encoding {
-    case .affine: [.search, .roundToNearest]
+    case .affine, .microScaled: [.search, .roundToNearest]
     case .dense(.f32), .dense(.f16), .dense(.bf16): [.cast]
-    case .dense, .blockScaled: []
+    case .dense, .blockScaled, .columnPacked: []
     }
   }
 
@@ -40,6 +40,8 @@ public enum Quantizer: String, CaseIterable, Sendable {
     case .affine(let scheme) where self != .cast:
       let method: AffineMethod = self == .search ? .search : .roundToNearest
       return affine(values, rows, columns, importance, scheme, method)
+    case .microScaled(let scheme) where self != .cast:
+      return microScaled(values, rows, columns, importance, scheme)
     default: break
     }
     preconditionFailure("\(rawValue) does not fill \(encoding)")
@@ -89,7 +91,7 @@ public enum Quantizer: String, CaseIterable, Sendable {
   }
 
   /// Codes of `rows` equal rows as bit streams, each row ending on a byte.
-  private static func packed(_ codes: [UInt8], bits: Int, rows: Int) -> Bytes {
+  static func packed(_ codes: [UInt8], bits: Int, rows: Int) -> Bytes {
     let columns = rows == 0 ? 0 : codes.count / rows
     let bytesPerRow = packedByteCount(bits: bits, count: columns)
     return Bytes(count: rows * bytesPerRow) { output in

@@ -29,7 +29,7 @@ public struct Tensor: Sendable {
     self.encoding = encoding
     self.path = path
     self.offset = offset
-    self.rowStep = rowStep ?? encoding.rowStep
+    self.rowStep = rowStep ?? encoding.rowStep(rows: Matrix(shape)!.rows)
     self.load = load
   }
 
@@ -66,6 +66,7 @@ public struct Tensor: Sendable {
       throw error("values that can be decoded to F32", found: "\(encoding)")
     }
     let range = range ?? 0..<rows
+    guard columns > 0, !range.isEmpty else { return }
     encoding.decode(try planes(rows: range), rows: range.count, columns: columns, into: &out)
   }
 
@@ -81,6 +82,8 @@ public struct Tensor: Sendable {
   /// Ranges of rows that cover the tensor, each of at most `values` values where `rowStep`
   /// allows it. They depend on shape and encoding only, never on the machine.
   public func rowChunks(values: Int = 1 << 22) -> [Range<Int>] {
+    // A file may claim any number of rows without columns: they hold nothing.
+    guard count > 0 else { return [] }
     let step = rowStep
     let fitting = max(values / max(columns, 1) / step * step, step)
     return stride(from: 0, to: rows, by: fitting).map { $0..<min($0 + fitting, rows) }

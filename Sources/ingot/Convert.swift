@@ -24,22 +24,17 @@ struct Convert: AsyncParsableCommand {
 
   @Option(
     name: .long,
-    help: ArgumentHelp(
-      "Format of the output: \(Format.all.map(\.name).joined(separator: ", ")).", valueName: "format"))
-  var format: String?
-
-  @Option(
-    name: .long,
     help: ArgumentHelp("Turn quantized tensors into dense values: bf16, f16 or f32.", valueName: "type"))
   var decode: Dense?
 
+  @OptionGroup var format: FormatOption
   @OptionGroup var output: OutputOptions
   @OptionGroup var reading: ReadingOptions
   @OptionGroup var work: WorkerOptions
   @OptionGroup var json: JSONOption
 
   func run() async throws {
-    let format = try Format.forOutput(output.output, named: format)
+    let format = try format.format(forOutput: output.output)
     let source = try Model.read(model, reading.options)
     let result = try decode.map { try source.decoded(to: $0.type) } ?? source
     var options = output.options(work.workers)

@@ -34,14 +34,36 @@ struct WorkerOptions: ParsableArguments {
   }
 }
 
-/// Where and how an output is written.
-struct OutputOptions: ParsableArguments {
-  @Option(name: [.short, .long], help: ArgumentHelp("Path to write.", valueName: "path"))
-  var output: String
+/// What becomes of each tensor.
+struct RecipeOption: ParsableArguments {
+  @Option(
+    name: .long,
+    help: ArgumentHelp("Name of a recipe (see 'ingot recipes') or path of a YAML file.", valueName: "recipe"))
+  var recipe: String = "int4"
 
-  @Flag(name: .long, help: "Replace what stands at the output path, and discard an unfinished output there.")
-  var force = false
+  func read() throws(FormatError) -> Recipe { try Recipe.named(recipe) }
+}
 
+/// The format of an output.
+struct FormatOption: ParsableArguments {
+  @Option(
+    name: .long,
+    help: ArgumentHelp(
+      "Format of the output: \(Format.all.map(\.name).joined(separator: ", ")).", valueName: "format"))
+  var format: String?
+
+  /// The format that was named, else the recipe's, else the one that the output's name suggests.
+  func format(forOutput path: String, _ recipe: Recipe? = nil) throws -> Format {
+    guard let name = format ?? recipe?.format else { return Format.of(path) }
+    guard let format = Format.named(name) else {
+      throw ValidationError("--format must be one of \(Format.all.map(\.name).joined(separator: ", ")).")
+    }
+    return format
+  }
+}
+
+/// What decides how large an output is, beside the recipe.
+struct LayoutOptions: ParsableArguments {
   @Option(
     name: .long,
     help: ArgumentHelp(
@@ -51,13 +73,29 @@ struct OutputOptions: ParsableArguments {
   @Flag(name: .long, help: "Leave SHA-256 of the source's weight files out of the artifact.")
   var noSourceHash = false
 
-  func options(_ workers: Int) -> WriteOptions {
+  var options: WriteOptions {
     var options = WriteOptions()
-    options.force = force
     options.splitSize = splitSize?.bytes
-    options.workers = workers
     options.hashSource = !noSourceHash
     options.provenance = ["tool": .string("ingot \(Ingot.version)")]
+    return options
+  }
+}
+
+/// Where and how an output is written.
+struct OutputOptions: ParsableArguments {
+  @Option(name: [.short, .long], help: ArgumentHelp("Path to write.", valueName: "path"))
+  var output: String
+
+  @Flag(name: .long, help: "Replace what stands at the output path, and discard an unfinished output there.")
+  var force = false
+
+  @OptionGroup var layout: LayoutOptions
+
+  func options(_ workers: Int) -> WriteOptions {
+    var options = layout.options
+    options.force = force
+    options.workers = workers
     return options
   }
 }
@@ -83,17 +121,4 @@ struct ByteSize: ExpressibleByArgument {
 extension Recipe {
   /// What an artifact says of the recipe that made it.
   var provenance: JSON { ["name": .string(name), "text": .string(source)] }
-}
-
-extension Format {
-  /// The format a user named, or the one that the output's name suggests.
-  static func forOutput(_ path: String, named name: String?) throws -> Format {
-    if let name {
-      guard let format = named(name) else {
-        throw ValidationError("--format must be one of \(all.map(\.name).joined(separator: ", ")).")
-      }
-      return format
-    }
-    return of(path)
-  }
 }

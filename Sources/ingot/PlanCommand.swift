@@ -13,37 +13,20 @@ struct PlanCommand: ParsableCommand {
   @Argument(help: "Folder, .safetensors or .ingot file, or name in the Hugging Face cache.")
   var model: String
 
-  @Option(
-    name: .long,
-    help: ArgumentHelp("Name of a recipe (see 'ingot recipes') or path of a YAML file.", valueName: "recipe"))
-  var recipe: String = "int4"
-
-  @Option(
-    name: .long,
-    help: ArgumentHelp(
-      "Format of the output: \(Format.all.map(\.name).joined(separator: ", ")).", valueName: "format"))
-  var format: String?
-
-  @Option(
-    name: .long, help: ArgumentHelp("Largest file of the output; see 'ingot quantize'.", valueName: "size"))
-  var splitSize: ByteSize?
-
-  @Flag(name: .long, help: "Plan for an output without hashes of the source; see 'ingot quantize'.")
-  var noSourceHash = false
-
+  @OptionGroup var recipe: RecipeOption
+  @OptionGroup var format: FormatOption
+  @OptionGroup var layout: LayoutOptions
   @OptionGroup var reading: ReadingOptions
   @OptionGroup var json: JSONOption
 
   func run() throws {
-    let recipe = try Recipe.named(recipe)
+    let recipe = try recipe.read()
     let model = try Model.read(model, reading.options)
     let plan = try recipe.plan(for: model)
     let quantized = try model.quantized(by: plan)
-    var options = WriteOptions()
-    options.splitSize = splitSize?.bytes
-    options.hashSource = !noSourceHash
-    options.provenance = ["tool": .string("ingot \(Ingot.version)"), "recipe": recipe.provenance]
-    let format = try Format.forOutput("plan.ingot", named: format ?? recipe.format)
+    var options = layout.options
+    options.provenance["recipe"] = recipe.provenance
+    let format = try format.format(forOutput: "plan.ingot", recipe)
     let bytes = try quantized.plannedBytes(as: format, options)
     let rows = plan.rows(model)
     let bits = 8 * Double(quantized.bytes) / Double(quantized.parameters)

@@ -17,28 +17,19 @@ struct Quantize: AsyncParsableCommand {
   @Argument(help: "Folder, .safetensors or .ingot file, or name in the Hugging Face cache.")
   var model: String
 
-  @Option(
-    name: .long,
-    help: ArgumentHelp("Name of a recipe (see 'ingot recipes') or path of a YAML file.", valueName: "recipe"))
-  var recipe: String = "int4"
-
-  @Option(
-    name: .long,
-    help: ArgumentHelp(
-      "Format of the output: \(Format.all.map(\.name).joined(separator: ", ")).", valueName: "format"))
-  var format: String?
-
   @Flag(name: .long, help: "Replace NaN and infinities of the source by 0 instead of stopping at the first.")
   var allowNonfinite = false
 
+  @OptionGroup var recipe: RecipeOption
+  @OptionGroup var format: FormatOption
   @OptionGroup var output: OutputOptions
   @OptionGroup var reading: ReadingOptions
   @OptionGroup var work: WorkerOptions
   @OptionGroup var json: JSONOption
 
   func run() async throws {
-    let recipe = try Recipe.named(recipe)
-    let format = try Format.forOutput(output.output, named: format ?? recipe.format)
+    let recipe = try recipe.read()
+    let format = try format.format(forOutput: output.output, recipe)
     let source = try Model.read(model, reading.options)
     let plan = try recipe.plan(for: source)
     var quantization = QuantizationOptions()

@@ -22,71 +22,71 @@ enum Terminal {
 
 /// Shows how far a run is, at what rate, and how long it will take: one line on a terminal, nothing elsewhere.
 final class Progress: Sendable {
-  private let what: String
-  private let total: Atomic<Int>
-  private let unit: Unit
-  private let done = Atomic<Int>(0)
-  private let begin = ContinuousClock.now
+  private let state: State
   private let ticker: Task<Void, Never>?
 
-  enum Unit: Sendable {
-    case bytes
-    case steps(String)
-  }
-
-  init(_ what: String, total: Int, unit: Unit = .bytes) {
-    self.what = what
-    self.total = Atomic(total)
-    self.unit = unit
+  init(_ what: String, total: Int) {
+    let state = State(what, total)
+    self.state = state
     guard Terminal.isWatched else {
       ticker = nil
       return
     }
-    let box = Box()
     ticker = Task.detached {
       while !Task.isCancelled {
-        box.progress?.show()
+        Terminal.replaceLine(state.line)
         try? await Task.sleep(for: .milliseconds(250))
       }
     }
-    box.progress = self
   }
 
-  /// Lets the ticker see a progress that is still being made.
-  private final class Box: @unchecked Sendable { weak var progress: Progress? }
+  deinit { ticker?.cancel() }
 
-  var seconds: Double {
-    let parts = (ContinuousClock.now - begin).components
-    return Double(parts.seconds) + Double(parts.attoseconds) / 1e18
+  var seconds: Double { state.seconds }
+
+  func add(_ bytes: Int) { state.done.add(bytes, ordering: .relaxed) }
+
+  func set(_ bytes: Int, of total: Int) {
+    state.total.store(total, ordering: .relaxed)
+    state.done.store(bytes, ordering: .relaxed)
   }
 
-  func add(_ amount: Int) { done.add(amount, ordering: .relaxed) }
-
-  func set(_ amount: Int, of total: Int) {
-    self.total.store(total, ordering: .relaxed)
-    done.store(amount, ordering: .relaxed)
-  }
-
-  private func show() {
-    let done = done.load(ordering: .relaxed)
-    let total = total.load(ordering: .relaxed)
-    let seconds = seconds
-    let percent = total > 0 ? min(100, done * 100 / total) : 100
-    var line = "\(what)  \(percent) %"
-    if done > 0 && seconds > 0.5 {
-      let rate = Double(done) / seconds
-      switch unit {
-      case .bytes: line += "  \(decimal(Int(rate)))/s"
-      case .steps(let name): line += "  \(fixed(rate, 1)) \(name)/s"
-      }
-      line += "  \(duration(Double(max(total - done, 0)) / rate)) left"
-    }
-    Terminal.replaceLine(line)
-  }
-
+  /// Takes the line away.
   func finish() {
-    ticker?.cancel()
-    if ticker != nil { Terminal.replaceLine("") }
+    guard let ticker, !ticker.isCancelled else { return }
+    ticker.cancel()
+    Terminal.replaceLine("")
+  }
+
+  /// What the ticker shows; apart from Progress, so that a forgotten one can end.
+  private final class State: Sendable {
+    let what: String
+    let total: Atomic<Int>
+    let done = Atomic<Int>(0)
+    let begin = ContinuousClock.now
+
+    init(_ what: String, _ total: Int) {
+      self.what = what
+      self.total = Atomic(total)
+    }
+
+    var seconds: Double {
+      let parts = (ContinuousClock.now - begin).components
+      return Double(parts.seconds) + Double(parts.attoseconds) / 1e18
+    }
+
+    var line: String {
+      let done = done.load(ordering: .relaxed)
+      let total = total.load(ordering: .relaxed)
+      let seconds = seconds
+      guard total > 0 else { return what }
+      var line = "\(what)  \(min(100, Int(100 * Double(done) / Double(total)))) %"
+      if done > 0 && seconds > 0.5 {
+        let rate = Double(done) / seconds
+        line += "  \(decimal(Int(rate)))/s  \(duration(Double(max(total - done, 0)) / rate)) left"
+      }
+      return line
+    }
   }
 }
 
@@ -123,9 +123,10 @@ func fixed(_ value: Double, _ decimals: Int) -> String {
     + fraction
 }
 
-/// A span of time: `7 s`, `3 min 20 s`, `2 h 5 min`.
+/// A span of time: `0.4 s`, `7 s`, `3 min 20 s`, `2 h 5 min`.
 func duration(_ seconds: Double) -> String {
   guard seconds.isFinite, seconds < 1e7 else { return "long" }
+  if seconds < 9.95 { return "\(fixed(seconds, 1)) s" }
   let whole = Int(seconds.rounded())
   if whole < 60 { return "\(whole) s" }
   if whole < 3600 { return "\(whole / 60) min \(whole % 60) s" }

@@ -41,6 +41,9 @@ void ingot_encode(ingot_isa isa, ingot_float format, const float *source, void *
 /// Index of the first NaN or infinity, or `count`.
 size_t ingot_first_non_finite(ingot_isa isa, const float *values, size_t count);
 
+/// target (columns, rows) = source (rows, columns) transposed; elements of `width` bytes: 1, 2 or 4.
+void ingot_transpose(uint32_t width, const void *source, void *target, size_t rows, size_t columns);
+
 // ---- codes -------------------------------------------------------------------------------------------
 
 /// One LSB-first bit stream of `count` codes of `bits` (1…8) bits: (count * bits + 7) / 8 bytes.
@@ -83,6 +86,26 @@ void ingot_quantize(ingot_isa isa, const ingot_quantize_job *job);
 
 /// Sum of h (a - b)², each term and sum in F64, in 16 interleaved lanes and then a tree.
 double ingot_squared_error(ingot_isa isa, const float *a, const float *b, const float *h, size_t count);
+
+// ---- micro-scaled codes ------------------------------------------------------------------------------
+
+/// One row of E2M1 codes, two a byte, the first in the low nibble: out[j] = value(code[j]) * scales[j / group].
+void ingot_decode_e2m1(
+    ingot_isa isa, const uint8_t *packed, const float *scales, size_t group, float *out, size_t count);
+
+typedef struct {
+  const float *weights;     // (rows, columns)
+  const float *importance;  // (columns) or null
+  size_t rows, columns, group;
+  bool wide;     // codes are E4M3, else E2M1
+  bool powers;   // scales are E8M0, else E4M3
+  bool search;
+  float global;     // what E4M3 scales are divided by; 1 for nothing
+  uint8_t *codes;   // (rows, columns), one per byte
+  uint8_t *scales;  // (rows, groups)
+} ingot_micro_job;
+
+void ingot_quantize_micro(ingot_isa isa, const ingot_micro_job *job);
 
 // ---- hashes ------------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@
 #include "codes.h"
 #include "floats.h"
 #include "hash.h"
+#include "micro.h"
 #include "round_to_nearest.h"
 #include "search_groups.h"
 

@@ -85,6 +85,13 @@ struct IngotDirectory {
       out.put([2, 0, IngotLayout.number(of: scheme.scale), UInt8(scheme.bits), offset])
       out.pad(to: 8)
       out.put(UInt32(scheme.group ?? 0))
+    case .microScaled(let scheme):
+      out.put([4, IngotLayout.number(of: scheme.code), IngotLayout.number(of: scheme.scale), 0])
+      out.put(UInt8(scheme.hasGlobal ? 1 : 0))
+      out.pad(to: 8)
+      out.put(UInt32(scheme.group))
+    case .columnPacked(let scheme):
+      preconditionFailure("\(scheme) has no record: it is stored with rows apart")
     }
     out.pad(to: IngotLayout.encodingSize)
     return out.bytes
@@ -110,6 +117,10 @@ struct IngotDirectory {
         bits: Int(record[3]), group: word(8) == 0 ? nil : word(8), offset: offset, scale: scale
       )
       .map { .affine($0) }
+    case 4:
+      guard let code = type(record[1]), let scale = type(record[2]), record[4] <= 1 else { return nil }
+      encoding = MicroScaled(code: code, group: word(8), scale: scale, hasGlobal: record[4] == 1)
+        .map { .microScaled($0) }
     default: return nil
     }
     // Reserved bytes must be zero: one encoding has one record.

@@ -30,6 +30,7 @@ extension IngotDirectory {
     var at = 0
     var namesStart = 0
     var names = Set<String>()
+    var frames = IngotLayout.Frames()
 
     init(bytes: Bytes, path: String, base: Int, partSizes: [Int]) {
       self.bytes = bytes
@@ -48,9 +49,9 @@ extension IngotDirectory {
       return bytes.span.littleEndian(type, at: at)
     }
 
-    mutating func size() throws(FormatError) -> Int {
+    mutating func size(_ name: String? = nil) throws(FormatError) -> Int {
       let value = read(UInt64.self)
-      guard value <= UInt64(Int.max) else { throw wrong(nil, "a size below 2^63", "\(value)", back: 8) }
+      guard value <= UInt64(Int.max) else { throw wrong(name, "a size below 2^63", "\(value)", back: 8) }
       return Int(value)
     }
 
@@ -126,22 +127,29 @@ extension IngotDirectory {
         throw wrong(name, "one of \(partSizes.count) parts", "\(filePart)", back: 4)
       }
       let rank = Int(read(UInt32.self))
-      guard rank <= IngotLayout.rankLimit, read(UInt32.self) == 0 else {
-        throw wrong(name, "at most \(IngotLayout.rankLimit) extents", "\(rank)", back: 8)
+      guard rank <= IngotLayout.rankLimit else {
+        throw wrong(name, "at most \(IngotLayout.rankLimit) extents", "\(rank)", back: 4)
+      }
+      guard read(UInt32.self) == 0 else {
+        throw wrong(name, "zero in the reserved bytes", "another", back: 4)
       }
       var shape: [Int] = []
       for index in 0..<IngotLayout.rankLimit {
-        let extent = try size()
+        let extent = try size(name)
         if index < rank {
           shape.append(extent)
         } else if extent != 0 {
           throw wrong(name, "zero for extents past the last", "\(extent)", back: 8)
         }
       }
-      let offset = try size()
-      let length = try size()
+      let offset = try size(name)
+      let length = try size(name)
       let encoding = encodings[index]
-      guard let planes = encoding.planes(shape), planes.count <= IngotLayout.planeLimit else {
+      // Each plane may fit where all of them, and the space between, do not.
+      let most = Int.max - IngotLayout.planeLimit * IngotLayout.planeAlignment
+      guard let planes = encoding.planes(shape), planes.count <= IngotLayout.planeLimit,
+        let total = encoding.bytes(shape), total <= most
+      else {
         throw wrong(name, "a shape that fits \(encoding)", "\(shape)", back: 48)
       }
       let needed = IngotLayout.planeOffsets(planes).length
@@ -177,18 +185,17 @@ extension IngotDirectory {
       guard let kind = IngotLayout.FileKind(rawValue: kindNumber), codec <= 1, read(UInt32.self) == 0 else {
         throw wrong(name, "a kind and codec of this version", "\(kindNumber) and \(codec)", back: 4)
       }
-      guard !name.contains("/"), !name.contains("\\"), !name.hasPrefix("."), !name.contains("\0"),
-        name.utf8.count <= 255
-      else {
-        throw wrong(name, "the plain name of a file", "another")
+      guard IngotLayout.isPlainName(name) else {
+        throw wrong(name, "the plain name of a file", "another", back: 16)
       }
-      let offset = try size()
-      let stored = try size()
-      let raw = try size()
+      let offset = try size(name)
+      let stored = try size(name)
+      let raw = try size(name)
       guard offset <= partSizes[0], stored <= partSizes[0] - offset else {
         throw wrong(name, "a place within part 1", "byte \(offset), length \(stored)", back: 24)
       }
-      guard codec == 1 ? raw <= IngotLayout.rawLimit(stored: stored) : raw == stored else {
+      if codec == 1 { frames.add(stored: stored, content: raw) }
+      guard codec == 1 ? frames.areBounded : raw == stored else {
         throw wrong(name, "content that \(stored) stored bytes may hold", "\(raw) bytes", back: 8)
       }
       return IngotFileRecord(

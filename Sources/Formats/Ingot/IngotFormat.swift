@@ -11,7 +11,11 @@ extension Format {
       try IngotFile(path).model(path: path, keepUnknown: options.keepUnknown)
     },
     adapt: { model throws(FormatError) in model },
-    refusal: { _ in nil },
+    refusal: { encoding in
+      guard case .columnPacked = encoding else { return nil }
+      return
+        "its groups of columns are none of an artifact's encodings; --decode bf16 writes rounded values instead"
+    },
     measure: { model, path, options throws(FormatError) in
       try IngotWriter(model: model, path: path, options: options).plannedBytes()
     },

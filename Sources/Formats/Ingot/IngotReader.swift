@@ -93,6 +93,11 @@ struct IngotFile {
     guard header.fileLength == bytes.count else {
       throw wrong(24, "a file of \(header.fileLength) bytes", "\(bytes.count) bytes")
     }
+    guard header.part == 0 || header.directoryOffset == 0 && header.directoryLength == 0 else {
+      throw wrong(
+        32, "no directory in this part",
+        "byte \(header.directoryOffset), \(header.directoryLength) bytes")
+    }
     return header
   }
 

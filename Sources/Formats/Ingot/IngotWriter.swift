@@ -33,10 +33,20 @@ struct IngotWriter {
       + model.sideFiles.filter { $0.name != "ingot-provenance.json" }.map { ($0, .sideFile) }
     var records: [IngotFileRecord] = []
     var files: [Bytes] = []
+    var frames = IngotLayout.Frames()
     for (file, kind) in content {
+      guard IngotLayout.isPlainName(file.name) else {
+        throw FormatError(
+          path: model.path, expected: "side files with plain names",
+          found: "'\(printable(file.name, limit: 300))'")
+      }
       // The provenance ends with hashes that are known last: stored plain, its length is known first.
       let frame = kind == .sideFile ? Zstd.compress(file.bytes) : []
-      let smaller = kind == .sideFile && frame.count < file.bytes.count
+      // Frames that grow by more than readers allow would be taken for bombs.
+      var withThis = frames
+      withThis.add(stored: frame.count, content: file.bytes.count)
+      let smaller = kind == .sideFile && frame.count < file.bytes.count && withThis.areBounded
+      if smaller { frames = withThis }
       let stored = smaller ? Bytes(frame) : file.bytes
       files.append(stored)
       records.append(

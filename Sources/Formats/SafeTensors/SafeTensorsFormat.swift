@@ -14,7 +14,8 @@ extension Format {
     refusal: { encoding in
       switch encoding {
       case .dense, .blockScaled: nil
-      case .affine: "a plain checkpoint has no such codes; --decode bf16 writes rounded values instead"
+      case .affine, .columnPacked, .microScaled:
+        "a plain checkpoint has no such codes; --decode bf16 writes rounded values instead"
       }
     },
     measure: { model, path, options throws(FormatError) in

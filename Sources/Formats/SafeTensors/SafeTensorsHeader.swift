@@ -5,30 +5,30 @@ import Tensors
 /// Layout: u64 little-endian header length N, N bytes of JSON, then the buffer. Every entry gives `dtype`,
 /// `shape` and `data_offsets` [begin, end) in the buffer; the entries tile the buffer.
 /// Source: the SafeTensors format description. Stricter here: no duplicate keys, no unknown keys.
-struct SafeTensorsHeader: Sendable {
+package struct SafeTensorsHeader: Sendable {
   /// Longest header that is read, in bytes, as in the reference implementation.
   static let lengthLimit = 100_000_000
   /// Most extents a shape may have.
   static let rankLimit = 8
 
-  struct Entry: Sendable {
-    var name: String
-    var dtype: DType
-    var shape: [Int]
+  package struct Entry: Sendable {
+    package var name: String
+    package var dtype: DType
+    package var shape: [Int]
     /// Bytes of the file that the tensor takes.
-    var range: Range<Int>
+    package var range: Range<Int>
     /// Where the entry stands in the header, from the start of the file.
-    var headerOffset: UInt64
+    package var headerOffset: UInt64
   }
 
   let path: String
-  let entries: [Entry]
+  package let entries: [Entry]
   let metadata: [String: String]
   /// Bytes of length field and JSON.
   let length: Int
 
   /// Reads and checks the header of the file at `path`; the buffer is not read.
-  init(path: String) throws(FormatError) {
+  package init(path: String) throws(FormatError) {
     self.path = path
     let file = try File(reading: path)
     file.expectPieces()

@@ -7,13 +7,16 @@ struct SafeTensorsOutput {
   /// Largest shard when the user gives no size.
   static let defaultShardSize = 5_000_000_000
 
-  /// One stored tensor: planes of one logical tensor, or of several (stacked experts) one after the other.
+  /// One stored tensor: planes of one logical tensor, or of several (stacked experts) one after the other, or bytes that
+  /// are no plane (the shape beside packed codes).
   struct Item {
     var name: String
     var dtype: DType
     var shape: [Int]
     /// Index of a tensor of the model, and of one of its planes.
     var parts: [(tensor: Int, plane: Int)]
+    /// The bytes when there are no parts.
+    var constant = Bytes.empty
   }
 
   let model: Model
@@ -55,6 +58,7 @@ struct SafeTensorsOutput {
         let file = try File(creating: output.temporary + "/" + shard.name)
         try file.preallocate(shard.header.count + shard.bytes)
         try file.write(shard.header, at: 0)
+        try writeConstants(shard, file)
         files.append(file)
       }
       _ = try await fill(placements(shards, files), options)
@@ -121,6 +125,18 @@ struct SafeTensorsOutput {
     return out.bytes
   }
 
+  /// Writes what is no plane of a tensor.
+  private func writeConstants(_ shard: Shard, _ file: File) throws(FormatError) {
+    var position = shard.header.count
+    for item in shard.items {
+      if item.parts.isEmpty {
+        precondition(item.constant.count == bytes(item), "\(item.name): its bytes do not fill it")
+        try file.write(item.constant.span, at: position)
+      }
+      position += bytes(item)
+    }
+  }
+
   private func placements(_ shards: [Shard], _ files: [File]) -> [Placement] {
     let layouts = model.tensors.map { $0.encoding.planes($0.shape)! }
     var places = layouts.map { [(file: File, offset: Int)?](repeating: nil, count: $0.count) }
@@ -132,7 +148,8 @@ struct SafeTensorsOutput {
           places[part.tensor][part.plane] = (file, position)
           position += layouts[part.tensor][part.plane].bytes
         }
-        precondition(position == end, "\(item.name): its parts do not fill it")
+        precondition(position == end || item.parts.isEmpty, "\(item.name): its parts do not fill it")
+        position = end
       }
     }
     return zip(model.tensors, places).map { Placement(tensor: $0, planes: $1.map { $0! }) }

@@ -5,8 +5,9 @@ extension PreTokenizer {
   init(_ place: JSONPlace) throws(FormatError) {
     var parts = [place]
     if place["type"].json.string == "Sequence" { parts = try place["pretokenizers"].elements() }
-    guard let last = parts.popLast(), last["type"].json.string == "ByteLevel" else {
-      throw place.error("ByteLevel, or a Sequence that ends in it")
+    guard let last = parts.popLast() else { throw place.error("ByteLevel, or a Sequence that ends in it") }
+    guard last["type"].json.string == "ByteLevel" else {
+      throw last["type"].error("ByteLevel, or a Sequence that ends in it")
     }
     for part in parts { steps.append(try Self.step(part)) }
     addsSpace = try last["add_prefix_space"].bool()

@@ -1,7 +1,7 @@
 /// How the values of a tensor stand in bytes. Part of a format's specification; how codes were chosen
 /// (the quantizer) is another matter.
 ///
-/// Every encoding has a fixed rate, so the bytes of a tensor follow from its shape, and keeps rows
+/// Every encoding has a fixed rate, so the bytes of a tensor follow from its shape. All but `columnPacked` keep rows
 /// apart, so a range of rows can be read, decoded or written alone. A tensor is seen as a matrix: the last
 /// extent is the columns, the product of the others the rows.
 public enum Encoding: Hashable, Sendable {
@@ -11,6 +11,10 @@ public enum Encoding: Hashable, Sendable {
   case blockScaled(BlockScaled)
   /// Integer codes in groups along the columns, each with a scale and perhaps an offset.
   case affine(Affine)
+  /// Small floats in groups along the columns, each group with a one-byte scale.
+  case microScaled(MicroScaled)
+  /// Integer codes packed across the rows: GPTQ and AWQ.
+  case columnPacked(ColumnPacked)
 
   /// The runs of bytes that a tensor of this encoding and `shape` consists of, in their order.
   ///
@@ -22,6 +26,8 @@ public enum Encoding: Hashable, Sendable {
       return Plane("values", type, rows: matrix.rows, columns: matrix.columns).map { [$0] }
     case .blockScaled(let scheme): return scheme.planes(matrix)
     case .affine(let scheme): return scheme.planes(matrix)
+    case .microScaled(let scheme): return scheme.planes(matrix)
+    case .columnPacked(let scheme): return scheme.planes(matrix)
     }
   }
 
@@ -35,13 +41,22 @@ public enum Encoding: Hashable, Sendable {
   }
 
   /// A range of rows to be read alone must begin at a multiple of this.
-  public var rowStep: Int { if case .blockScaled(let scheme) = self { scheme.blockRows } else { 1 } }
+  ///
+  /// - Parameter rows: all rows of the tensor: one whose planes serve every row is read whole.
+  public func rowStep(rows: Int) -> Int {
+    switch self {
+    case .blockScaled(let scheme): scheme.blockRows
+    case .microScaled(let scheme) where scheme.hasGlobal: max(rows, 1)
+    case .columnPacked: max(rows, 1)
+    default: 1
+    }
+  }
 
   /// Whether values can be decoded to F32.
   public var isDecodable: Bool {
     switch self {
     case .dense(let type): type.isDecodable
-    case .blockScaled, .affine: true
+    case .blockScaled, .affine, .microScaled, .columnPacked: true
     }
   }
 
@@ -60,6 +75,8 @@ public enum Encoding: Hashable, Sendable {
       decodeDense(type, values.span, into: &out)
     case .blockScaled(let scheme): scheme.decode(planes, rows: rows, columns: columns, into: &out)
     case .affine(let scheme): scheme.decode(planes, rows: rows, columns: columns, into: &out)
+    case .microScaled(let scheme): scheme.decode(planes, rows: rows, columns: columns, into: &out)
+    case .columnPacked(let scheme): scheme.decode(planes, rows: rows, columns: columns, into: &out)
     }
   }
 }
@@ -71,6 +88,8 @@ extension Encoding: CustomStringConvertible {
     case .dense(let type): type.rawValue.lowercased()
     case .blockScaled(let scheme): scheme.description
     case .affine(let scheme): scheme.description
+    case .microScaled(let scheme): scheme.description
+    case .columnPacked(let scheme): scheme.description
     }
   }
 }
@@ -93,7 +112,7 @@ public struct Matrix: Hashable, Sendable {
 
 /// One run of bytes of a tensor: codes, scales, … Its own rows are cut like the tensor's.
 public struct Plane: Hashable, Sendable {
-  /// `values`, `codes`, `scales`, `zeros` or `biases`.
+  /// `values`, `codes`, `scales`, `zeros`, `biases` or `global`.
   public var name: String
   public var dtype: DType
   /// Rows of the tensor that one row of the plane stands for.

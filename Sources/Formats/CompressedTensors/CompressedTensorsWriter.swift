@@ -1,0 +1,124 @@
+import Models
+import Tensors
+
+/// Lays a model out as compressed-tensors: each quantized module's codes, scales and shape, and the config that
+/// describes them.
+struct CompressedTensorsWriter {
+  let model: Model
+  private let experts: Encoding
+
+  /// - Throws: FormatError naming a tensor that engines would not load.
+  init(_ model: Model) throws(FormatError) {
+    self.model = model
+    experts = try model.requireFusible(Format.compressedTensors.name, recipe: "w4a16")
+  }
+
+  func output(_ path: String, _ options: WriteOptions) throws(FormatError) -> SafeTensorsOutput {
+    var items: [[SafeTensorsOutput.Item]] = []
+    items.reserveCapacity(model.tensors.count)
+    for (index, tensor) in model.tensors.enumerated() { items.append(try self.items(index, tensor)) }
+    let config = quantizationConfig
+    return SafeTensorsOutput(
+      model: model, path: path, options: options, items: items,
+      sideFiles: try model.sideFiles { $0["quantization_config"] = config })
+  }
+
+  /// The stored tensors of one logical tensor.
+  private func items(_ index: Int, _ tensor: Tensor) throws(FormatError) -> [SafeTensorsOutput.Item] {
+    let name = model.architecture.name(of: tensor.role)
+    switch tensor.encoding {
+    case .affine(let scheme):
+      try requireModule(tensor, name)
+      guard tensor.columns % (scheme.group ?? 32) == 0 else {
+        throw tensor.error(
+          "groups that divide \(tensor.columns) columns for compressed-tensors", found: "\(tensor.encoding)")
+      }
+      return [
+        .init(
+          name: name + "_packed", dtype: .i32, shape: [tensor.rows, tensor.columns * scheme.bits / 32],
+          parts: [(index, 0)]),
+        .init(
+          name: name + "_scale", dtype: scheme.scale, shape: [tensor.rows, scheme.groups(tensor.columns)],
+          parts: [(index, 1)]),
+        .init(name: name + "_shape", dtype: .i64, shape: [2], parts: [], constant: extents(tensor.shape)),
+      ]
+    case .microScaled(let scheme):
+      try requireModule(tensor, name)
+      guard tensor.columns % scheme.group == 0 else {
+        throw tensor.error(
+          "groups that divide \(tensor.columns) columns for compressed-tensors", found: "\(tensor.encoding)")
+      }
+      let groups = [tensor.rows, scheme.groups(tensor.columns)]
+      // Powers of two stand as U8: that is the type engines look for.
+      let scales = scheme.scale == .f8e8m0 ? DType.u8 : scheme.scale
+      var items: [SafeTensorsOutput.Item] = [
+        .init(
+          name: name + "_packed", dtype: .u8, shape: [tensor.rows, tensor.columns / 2], parts: [(index, 0)]),
+        .init(name: name + "_scale", dtype: scales, shape: groups, parts: [(index, 1)]),
+      ]
+      if scheme.hasGlobal {
+        items.append(.init(name: name + "_global_scale", dtype: .f32, shape: [1], parts: [(index, 2)]))
+      }
+      return items
+    case .dense(let type):
+      return [.init(name: name, dtype: type, shape: tensor.shape, parts: [(index, 0)])]
+    case .blockScaled, .columnPacked: preconditionFailure("\(tensor.encoding) is refused before")
+    }
+  }
+
+  private func requireModule(_ tensor: Tensor, _ name: String) throws(FormatError) {
+    guard name.hasSuffix(".weight"), tensor.shape.count == 2 else {
+      throw tensor.error(
+        "a module's weight of two extents for compressed-tensors", found: "shape \(tensor.shape)")
+    }
+  }
+
+  /// Extents as I64.
+  private func extents(_ shape: [Int]) -> Bytes {
+    var out = ByteWriter()
+    for extent in shape { out.put(UInt64(extent)) }
+    return Bytes(out.bytes)
+  }
+
+  /// `quantization_config` of config.json. The experts' scheme is that of every `Linear`; attention of another scheme
+  /// has a group of its own by module names, which engines prefer to classes.
+  var quantizationConfig: JSON {
+    let main = CompressedTensorsScheme(encoding: experts)
+    var groups: JSONObject = ["group_0": main.configGroup(targets: ["Linear"])]
+    var formats: Set<String?> = [main.format]
+    for (number, (encoding, targets)) in attentionTargets.enumerated() {
+      let scheme = CompressedTensorsScheme(encoding: encoding)
+      groups["group_\(number + 1)"] = scheme.configGroup(targets: targets)
+      formats.insert(scheme.format)
+    }
+    return [
+      "quant_method": "compressed-tensors",
+      "format": formats.count == 1 ? JSON(main.format) : "mixed-precision",
+      "quantization_status": "compressed", "config_groups": .object(groups),
+      "ignore": .array(model.denseModules.map { .string($0) }), "kv_cache_scheme": nil,
+    ]
+  }
+
+  /// Encodings of attention that are not the experts', each with expressions over the modules that have it, as vLLM
+  /// (which fuses query, key and value under `qkv_proj`) and transformers name them.
+  private var attentionTargets: [(Encoding, [String])] {
+    var order: [Encoding] = []
+    var layers: [Encoding: [Role.Part: [Int]]] = [:]
+    for tensor in model.tensors where tensor.role.part == .query || tensor.role.part == .attentionOutput {
+      if case .dense = tensor.encoding { continue }
+      if tensor.encoding == experts { continue }
+      if layers[tensor.encoding] == nil { order.append(tensor.encoding) }
+      layers[tensor.encoding, default: [:]][tensor.role.part, default: []].append(tensor.role.layer ?? 0)
+    }
+    return order.map { encoding in
+      let targets = [Role.Part.query, .attentionOutput].compactMap { part -> String? in
+        guard let found = layers[encoding]?[part] else { return nil }
+        let modules = part == .query ? "(q|k|v|qkv)_proj" : "o_proj"
+        let all = found.count == model.hyperparameters.layers
+        let numbers = all ? "\\d+" : "(\(found.map(String.init).joined(separator: "|")))"
+        return "re:.*layers\\.\(numbers)\\.self_attn\\.\(modules)$"
+      }
+      return (encoding, targets)
+    }
+  }
+}

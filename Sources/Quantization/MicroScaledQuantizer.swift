@@ -1,0 +1,37 @@
+import Kernels
+import Tensors
+
+extension Quantizer {
+  /// Planes of rows as micro-scaled codes. With a global scale the rows are the whole tensor.
+  func microScaled(
+    _ values: [Float], _ rows: Int, _ columns: Int, _ importance: [Float]?, _ scheme: MicroScaled
+  ) -> [Bytes] {
+    var codes = [UInt8](repeating: 0, count: values.count)
+    var scales = [UInt8](repeating: 0, count: rows * scheme.groups(columns))
+    let global = scheme.hasGlobal ? Quantizer.globalScale(values, greatest: scheme.greatest) : 1
+    if !values.isEmpty {
+      let weights = importance?.span
+      var codeSpan = codes.mutableSpan
+      var scaleSpan = scales.mutableSpan
+      quantizeMicroScaled(
+        values.span, importance: weights, rows: rows, code: scheme.code == .f4 ? .e2m1 : .e4m3,
+        group: scheme.group, scale: scheme.scale == .f8e8m0 ? .e8m0 : .e4m3, global: global,
+        method: self == .search ? .search : .roundToNearest, codes: &codeSpan, scales: &scaleSpan)
+    }
+    let planes = [Quantizer.packed(codes, bits: scheme.bits, rows: rows), Bytes(scales)]
+    guard scheme.hasGlobal else { return planes }
+    return planes + [Bytes(Quantizer.littleEndianBytes(global))]
+  }
+
+  /// What E4M3 scales are divided by: with it the largest magnitude of a tensor gets the largest scale, 448.
+  private static func globalScale(_ values: [Float], greatest: Float) -> Float {
+    let extreme = values.reduce(0) { max($0, abs($1)) }
+    guard extreme > 0 else { return 1 }
+    return min(448 * greatest / extreme, .greatestFiniteMagnitude)
+  }
+
+  /// The bytes of a value.
+  private static func littleEndianBytes(_ value: Float) -> [UInt8] {
+    (0..<4).map { UInt8(truncatingIfNeeded: value.bitPattern >> (8 * UInt32($0))) }
+  }
+}
