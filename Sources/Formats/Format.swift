@@ -25,6 +25,7 @@ public struct Format: Sendable {
     .compressedTensors,
     .gptq,
     .awq,
+    .mlx,
     .safeTensors,
   ]
 

@@ -85,6 +85,25 @@ public func quantizeAffineBias(
   }
 }
 
+/// Quantizes to `scale * u + bias` with exactly the codes, scales and biases that MLX's affine mode gives.
+///
+/// The edge of larger magnitude is met exactly and 0 by a code where the range holds it; codes are chosen before
+/// scale and bias are rounded to `storage`.
+///
+/// - Precondition: as `quantizeAffineBias`, whose parameters these are.
+public func quantizeAffineLikeMLX(
+  _ weights: Span<Float>, rows: Int = 1, bits: Int, group: Int, storage: FloatFormat,
+  codes: inout MutableSpan<UInt8>, scales: inout MutableRawSpan, biases: inout MutableRawSpan
+) {
+  var job = unsafe makeJob(INGOT_BIAS, bits: bits, group: group, storage: storage, method: .roundToNearest)
+  precondition(biases.byteCount == scales.byteCount, "one bias per group")
+  unsafe biases.withUnsafeMutableBytes { biases in
+    unsafe run(
+      &job, weights, nil, rows: rows, codes: &codes, scales: &scales, zeros: nil, biases: biases.baseAddress,
+      likeMLX: true, using: .scalar)
+  }
+}
+
 /// Weighted squared error `Σ h[j] * (a[j] - b[j])²`, in F64 and in a fixed order.
 ///
 /// - Precondition: all spans have the same count.
@@ -125,7 +144,7 @@ private func makeJob(
 private func run(
   _ job: inout ingot_quantize_job, _ weights: Span<Float>, _ importance: Span<Float>?, rows: Int,
   codes: inout MutableSpan<UInt8>, scales: inout MutableRawSpan, zeros: UnsafeMutablePointer<UInt8>?,
-  biases: UnsafeMutableRawPointer?, using isa: InstructionSet
+  biases: UnsafeMutableRawPointer?, likeMLX: Bool = false, using isa: InstructionSet
 ) {
   precondition(rows > 0 && weights.count % rows == 0, "rows of equal length")
   let columns = weights.count / rows
@@ -146,6 +165,7 @@ private func run(
       unsafe job.codes = codes.baseAddress
       unsafe scales.withUnsafeMutableBytes { scales in
         unsafe job.scales = scales.baseAddress?.assumingMemoryBound(to: UInt8.self)
+        if likeMLX { return unsafe ingot_quantize_mlx(&job) }
         guard let importance else { return unsafe ingot_quantize(isa, &job) }
         unsafe importance.withUnsafeBufferPointer {
           unsafe job.importance = $0.baseAddress

@@ -6,6 +6,7 @@ extension Quantizer {
   func microScaled(
     _ values: [Float], _ rows: Int, _ columns: Int, _ importance: [Float]?, _ scheme: MicroScaled
   ) -> [Bytes] {
+    let values = self == .matchMLX ? Quantizer.asMLXSees(values) : values
     var codes = [UInt8](repeating: 0, count: values.count)
     var scales = [UInt8](repeating: 0, count: rows * scheme.groups(columns))
     let global = scheme.hasGlobal ? Quantizer.globalScale(values, greatest: scheme.greatest) : 1

@@ -8,12 +8,16 @@ public enum Quantizer: String, CaseIterable, Sendable {
   case roundToNearest = "round-to-nearest"
   /// Scales and offsets by (weighted) least squares over candidates; never worse than round to nearest.
   case search
+  /// The codes and scales that mlx_lm.convert makes of the same weights, bit for bit.
+  case matchMLX = "match-mlx"
   /// Rounding to a dense type.
   case cast
 
   /// The quantizers that can fill an encoding.
   public static func filling(_ encoding: Encoding) -> [Quantizer] {
     switch encoding {
+    case .affine(let scheme) where scheme.offset == .bias: [.search, .roundToNearest, .matchMLX]
+    case .microScaled(let scheme) where !scheme.hasGlobal: [.search, .roundToNearest, .matchMLX]
     case .affine, .microScaled: [.search, .roundToNearest]
     case .dense(.f32), .dense(.f16), .dense(.bf16): [.cast]
     case .dense, .blockScaled, .columnPacked: []
@@ -37,9 +41,10 @@ public enum Quantizer: String, CaseIterable, Sendable {
           Kernels.encode(format, values.span, into: &output)
         }
       ]
-    case .affine(let scheme) where self != .cast:
+    case .affine(let scheme) where self == .search || self == .roundToNearest:
       let method: AffineMethod = self == .search ? .search : .roundToNearest
       return affine(values, rows, columns, importance, scheme, method)
+    case .affine(let scheme) where self == .matchMLX: return matchingMLX(values, rows, columns, scheme)
     case .microScaled(let scheme) where self != .cast:
       return microScaled(values, rows, columns, importance, scheme)
     default: break

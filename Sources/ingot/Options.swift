@@ -41,7 +41,14 @@ struct RecipeOption: ParsableArguments {
     help: ArgumentHelp("Name of a recipe (see 'ingot recipes') or path of a YAML file.", valueName: "recipe"))
   var recipe: String = "int4"
 
-  func read() throws(FormatError) -> Recipe { try Recipe.named(recipe) }
+  @Flag(
+    name: .long, help: "Choose the codes that mlx_lm.convert would, bit for bit, instead of closer ones.")
+  var matchMlx = false
+
+  func read() throws(FormatError) -> Recipe {
+    let recipe = try Recipe.named(recipe)
+    return matchMlx ? try recipe.matchingMLX() : recipe
+  }
 }
 
 /// The format of an output.

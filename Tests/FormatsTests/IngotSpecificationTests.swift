@@ -186,6 +186,9 @@ import Testing
       let offset = IngotLayout.offsets.first { $0.offset == scheme.offset }!.number
       record[0...4] = [2, 0, number(scheme.scale), UInt8(scheme.bits), offset]
       record[8] = UInt8(scheme.group ?? 0)
+    case .microScaled(let scheme):
+      record[0...4] = [4, number(scheme.code), number(scheme.scale), 0, scheme.hasGlobal ? 1 : 0]
+      record[8] = UInt8(scheme.group)
     }
     return record
   }

@@ -104,7 +104,8 @@ class Encoding:
 
     def __init__(self, record):
         kind, first, second, self.bits, offset, _, group, rows, columns, _ = struct.unpack("<5B3s3I12s", record)
-        self.kind = {0: "dense", 1: "block scaled", 2: "affine", 4: "micro-scaled"}[kind]
+        self.kind = {0: "dense", 1: "block scaled", 2: "affine", 4: "micro-scaled"}.get(kind)
+        assert self.kind
         self.group, self.block = group, (rows, columns)
         if kind == 0:
             self.type = TYPES[first]
@@ -284,13 +285,13 @@ class Artifact:
         scheme, rows, columns = tensor.encoding, tensor.rows, tensor.columns
         planes = [self.plane(tensor, index) for index in range(len(tensor.planes))]
         if scheme.kind == "dense":
-            values = floats(scheme.type, planes[0])
+            values = None if scheme.type == "F8_E8M0" else floats(scheme.type, planes[0])
         elif scheme.kind == "block scaled":
             scales = floats(scheme.scale, planes[1])
             scales = scales.repeat(scheme.block[0], 0)[:rows] if rows else scales
             values = floats(scheme.type, planes[0]) * spread(scales, scheme.block[1], columns)
         elif scheme.kind == "micro-scaled":
-            scales = floats(scheme.scale, planes[1])
+            scales = POWERS[planes[1]] if scheme.scale == "F8_E8M0" else floats(scheme.scale, planes[1])
             if scheme.divided:
                 scales = scales / planes[2].copy().view("<f4").reshape(-1, 1)[:rows]
             codes = floats("F8_E4M3", planes[0]) if scheme.type == "F8_E4M3" else E2M1[unpack(planes[0], 4, columns)]
@@ -338,6 +339,7 @@ def float8(mantissa, bias, infinities):
     return np.concatenate([values, -values]).astype(np.float32)
 
 
+POWERS = np.append(np.ldexp(1.0, np.arange(-127, 128)), np.nan).astype(np.float32)
 E2M1 = np.array([0, 0.5, 1, 1.5, 2, 3, 4, 6, -0.0, -0.5, -1, -1.5, -2, -3, -4, -6], np.float32)
 FLOAT8 = {"F8_E4M3": float8(3, 7, False), "F8_E5M2": float8(2, 15, True)}
 
@@ -345,8 +347,6 @@ FLOAT8 = {"F8_E4M3": float8(3, 7, False), "F8_E5M2": float8(2, 15, True)}
 def floats(kind, plane):
     """Dense values of a plane in F32, (rows, columns); None for other types."""
     plane = np.ascontiguousarray(plane)
-    if kind == "F8_E8M0":
-        return np.where(plane == 255, np.nan, np.ldexp(1.0, plane.astype(np.int32) - 127)).astype(np.float32)
     if kind in FLOAT8:
         return FLOAT8[kind][plane]
     if kind == "BF16":

@@ -83,6 +83,9 @@ typedef struct {
 } ingot_quantize_job;
 
 void ingot_quantize(ingot_isa isa, const ingot_quantize_job *job);
+/// The bias scheme as MLX fills it: the edge of larger magnitude is met exactly, 0 by a code. Codes are
+/// chosen with scale and bias before these are rounded to storage.
+void ingot_quantize_mlx(const ingot_quantize_job *job);
 
 /// Sum of h (a - b)², each term and sum in F64, in 16 interleaved lanes and then a tree.
 double ingot_squared_error(ingot_isa isa, const float *a, const float *b, const float *h, size_t count);

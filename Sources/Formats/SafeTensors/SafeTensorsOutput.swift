@@ -26,6 +26,10 @@ struct SafeTensorsOutput {
   let items: [[Item]]
   /// Side files as they are to be written, config.json among them.
   let sideFiles: [SideFile]
+  /// `format` in each shard's metadata.
+  var label = "pt"
+  /// More keys for the index's metadata; with these, an index is written for a single shard too.
+  var indexMetadata: JSONObject?
 
   private struct Shard {
     var items: [Item] = []
@@ -108,7 +112,7 @@ struct SafeTensorsOutput {
 
   /// Length field and JSON of a shard, padded so that the buffer begins at a multiple of 8.
   private func header(_ items: [Item]) -> [UInt8] {
-    var entries: JSONObject = ["__metadata__": ["format": "pt"]]
+    var entries: JSONObject = ["__metadata__": ["format": .string(label)]]
     var position = 0
     for item in items {
       entries[item.name] = [
@@ -155,13 +159,15 @@ struct SafeTensorsOutput {
     return zip(model.tensors, places).map { Placement(tensor: $0, planes: $1.map { $0! }) }
   }
 
-  /// The index, when there is more than one shard.
+  /// The index, when there is more than one shard or it has something to say.
   private func index(_ shards: [Shard]) -> [SideFile] {
-    guard shards.count > 1 else { return [] }
+    guard shards.count > 1 || indexMetadata != nil else { return [] }
     var map: JSONObject = [:]
     for shard in shards { for item in shard.items { map[item.name] = .string(shard.name) } }
     let total = shards.reduce(0) { $0 + $1.bytes }
-    let index: JSON = ["metadata": ["total_size": JSON(total)], "weight_map": .object(map)]
+    var metadata: JSONObject = ["total_size": JSON(total)]
+    for (key, value) in indexMetadata ?? [:] { metadata[key] = value }
+    let index: JSON = ["metadata": .object(metadata), "weight_map": .object(map)]
     return [
       SideFile(name: CheckpointLocation.indexName, bytes: Bytes(Array(index.text(indented: true).utf8)))
     ]
