@@ -27,6 +27,8 @@
   void ingot_decode_e2m1_columns_##suffix( \
       const uint8_t *, const float *, size_t, float *, size_t, size_t); \
   void ingot_quantize_micro_##suffix(const ingot_micro_job *); \
+  void ingot_decode_ggml_##suffix(ingot_ggml, const uint8_t *, float *, size_t); \
+  void ingot_ggml_nearest_##suffix(const ingot_ggml_job *); \
   double ingot_squared_error_##suffix(const float *, const float *, const float *, size_t); \
   void ingot_xxh3_blocks_##suffix(uint64_t *, const uint8_t *, size_t);
 

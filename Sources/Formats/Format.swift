@@ -22,10 +22,11 @@ public struct Format: Sendable {
   /// Every format, one line each; the last one takes what the others do not recognize.
   public static let all: [Format] = [
     .ingot,
+    .gguf,
+    .mlx,
     .compressedTensors,
     .gptq,
     .awq,
-    .mlx,
     .safeTensors,
   ]
 

@@ -1,7 +1,7 @@
 import Tensors
 
 extension Encoding {
-  /// The encoding of a name as `description` writes it: `bf16`, `int4 g64 zero f16`, `int8 row sym f32`, `mx-fp4`.
+  /// The encoding of a name as `description` writes it: `bf16`, `int4 g64 zero f16`, `int8 row sym f32`, `q4_k`, `mx-fp4`.
   /// Offset and scale may be left out: `int4 g64` means `int4 g64 zero f16`.
   ///
   /// - Returns: nil when the text names no encoding that a recipe can ask for.
@@ -16,6 +16,10 @@ extension Encoding {
     }
     if let scheme = MicroScaled(name: words.joined(separator: " ")) {
       self = .microScaled(scheme)
+      return
+    }
+    if words.count == 1, let type = GGMLType(name: first) {
+      self = .ggml(type)
       return
     }
     guard first.hasPrefix("int"), let bits = Int(first.dropFirst(3)), words.count >= 2 else { return nil }

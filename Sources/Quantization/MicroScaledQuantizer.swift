@@ -24,11 +24,16 @@ extension Quantizer {
     return planes + [Bytes(Quantizer.littleEndianBytes(global))]
   }
 
-  /// What E4M3 scales are divided by: with it the largest magnitude of a tensor gets the largest scale, 448.
+  /// What E4M3 scales are divided by: the largest power of two, at most 1024, under which the tensor's largest magnitude
+  /// has a scale of at most 448.
+  ///
+  /// Engines fuse query, key and value, and gate and up, and use one of their global scales for all: tensors whose
+  /// values stay below 2.6 have the same one. A power of two costs nothing, since scales are floats themselves.
   private static func globalScale(_ values: [Float], greatest: Float) -> Float {
     let extreme = values.reduce(0) { max($0, abs($1)) }
-    guard extreme > 0 else { return 1 }
-    return min(448 * greatest / extreme, .greatestFiniteMagnitude)
+    let largest = 448 * greatest / extreme
+    guard largest < 1024 else { return 1024 }
+    return Float(sign: .plus, exponent: largest.exponent, significand: 1)
   }
 
   /// The bytes of a value.

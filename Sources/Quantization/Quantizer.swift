@@ -19,6 +19,7 @@ public enum Quantizer: String, CaseIterable, Sendable {
     case .affine(let scheme) where scheme.offset == .bias: [.search, .roundToNearest, .matchMLX]
     case .microScaled(let scheme) where !scheme.hasGlobal: [.search, .roundToNearest, .matchMLX]
     case .affine, .microScaled: [.search, .roundToNearest]
+    case .ggml(let type): Quantizer.filling(type)
     case .dense(.f32), .dense(.f16), .dense(.bf16): [.cast]
     case .dense, .blockScaled, .columnPacked: []
     }
@@ -47,6 +48,8 @@ public enum Quantizer: String, CaseIterable, Sendable {
     case .affine(let scheme) where self == .matchMLX: return matchingMLX(values, rows, columns, scheme)
     case .microScaled(let scheme) where self != .cast:
       return microScaled(values, rows, columns, importance, scheme)
+    case .ggml(let type) where self != .cast:
+      return ggml(values, rows, importance, type)
     default: break
     }
     preconditionFailure("\(rawValue) does not fill \(encoding)")

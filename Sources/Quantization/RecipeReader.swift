@@ -87,7 +87,7 @@ private struct RecipeReader {
         throw wrong(
           encodingNode,
           "an encoding: 'keep', 'f32', 'f16', 'bf16', or int2|3|4|5|6|8 with g16…g128 (multiples of 16) "
-            + "or row, then sym|zero|bias and f16|bf16|f32, or mx-fp4, mx-fp8, nv-fp4, 'nv-fp4 global'",
+            + "or row, then sym|zero|bias and f16|bf16|f32, or mx-fp4, mx-fp8, nv-fp4, 'nv-fp4 global', or a GGUF type such as q4_k",
           "'\(name)'")
       }
       encoding = known

@@ -48,7 +48,7 @@ struct Verify: AsyncParsableCommand {
     let candidate = try Model.read(candidate, reading.options)
     let tokenizer = try Tokenizer(of: original)
     if let mine = candidate.sideFile("tokenizer.json"), let other = original.sideFile("tokenizer.json"),
-      mine.bytes.array != other.bytes.array
+      mine.bytes.array != other.bytes.array, try !Tokenizer(of: candidate).isEquivalent(to: tokenizer)
     {
       Terminal.error(
         "warning: the candidate's tokenizer.json is another one; the original's is used for both")

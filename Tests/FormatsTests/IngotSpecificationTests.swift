@@ -177,6 +177,8 @@ import Testing
     var record = [UInt8](repeating: 0, count: 32)
     func number(_ type: DType) -> UInt8 { IngotLayout.types.first { $0.type == type }!.number }
     switch encoding {
+    case .columnPacked: Issue.record("column-packed codes have no record")
+    case .ggml(let type): record[0...1] = [3, type.rawValue]
     case .dense(let type): record[1] = number(type)
     case .blockScaled(let scheme):
       record[0...2] = [1, number(scheme.code), number(scheme.scale)]

@@ -109,6 +109,38 @@ typedef struct {
 } ingot_micro_job;
 
 void ingot_quantize_micro(ingot_isa isa, const ingot_micro_job *job);
+// ---- GGML block types --------------------------------------------------------------------------------
+
+/// Numbers as GGUF files have them.
+typedef enum {
+  INGOT_Q4_0 = 2,
+  INGOT_Q4_1 = 3,
+  INGOT_Q5_0 = 6,
+  INGOT_Q5_1 = 7,
+  INGOT_Q8_0 = 8,
+  INGOT_Q2_K = 10,
+  INGOT_Q3_K = 11,
+  INGOT_Q4_K = 12,
+  INGOT_Q5_K = 13,
+  INGOT_Q6_K = 14,
+  INGOT_IQ4_NL = 20,
+  INGOT_IQ4_XS = 23,
+  INGOT_MXFP4 = 39,
+} ingot_ggml;
+
+/// Weights and bytes of a block; false when the number is none of the types.
+bool ingot_ggml_shape(int type, size_t *weights, size_t *bytes);
+void ingot_decode_ggml(ingot_isa isa, ingot_ggml type, const void *blocks, float *out, size_t count);
+
+typedef struct {
+  ingot_ggml type;
+  const float *weights;     // (rows, columns)
+  const float *importance;  // (columns) or null
+  size_t rows, columns;     // columns divide by the weights of a block
+  uint8_t *blocks;
+} ingot_ggml_job;
+
+void ingot_quantize_ggml(ingot_isa isa, const ingot_ggml_job *job);
 
 // ---- hashes ------------------------------------------------------------------------------------------
 

@@ -6,6 +6,8 @@
 
 #include "codes.h"
 #include "floats.h"
+#include "ggml_decode.h"
+#include "ggml_nearest.h"
 #include "hash.h"
 #include "micro.h"
 #include "round_to_nearest.h"

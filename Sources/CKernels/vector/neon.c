@@ -5,6 +5,7 @@
 #include "../xxh3.h"
 
 #if defined(INGOT_ARM64)
+#include <arm_neon.h>
 #define INGOT_SUFFIX neon
 #include "bodies.h"
 #endif

@@ -41,7 +41,8 @@ enum AWQConfig {
       "quant_method": "awq", "version": "gemm", "bits": 4, "group_size": JSON(writer.scheme.group ?? -1),
       "zero_point": true, "modules_to_not_convert": .array(model.denseModules.map { .string($0) }),
     ]
-    return try writer.output(path, options, config: config)
+    return try writer.output(
+      path, options, use: "A AWQ (GEMM) checkpoint, for vLLM and SGLang.", config: config)
   }
 
   static func reader(_ path: String) throws(FormatError) -> ColumnPackedReader {

@@ -14,8 +14,8 @@ struct CompressedTensorsScheme: Hashable {
     case .dense(.f8e4m3), .dense(.f8e5m2): return "FP8 values without scales"
     case .dense: return nil
     case .blockScaled: return "FP8 in blocks beside packed codes; recipe 'w4a16' quantizes such tensors too"
-    case .columnPacked:
-      return "its groups of columns are none that engines load here; recipe 'w4a16' writes new ones"
+    case .columnPacked, .ggml:
+      return "engines have no such codes here; recipe 'w4a16' writes new ones"
     case .microScaled(let scheme):
       return scheme == .mxfp4 || scheme == .nvfp4Global
         ? nil
@@ -43,7 +43,7 @@ struct CompressedTensorsScheme: Hashable {
     switch encoding {
     case .affine: "pack-quantized"
     case .microScaled(let scheme): scheme.hasGlobal ? "nvfp4-pack-quantized" : "mxfp4-pack-quantized"
-    case .dense, .blockScaled, .columnPacked: nil
+    case .dense, .blockScaled, .columnPacked, .ggml: nil
     }
   }
 
@@ -62,7 +62,7 @@ struct CompressedTensorsScheme: Hashable {
         "strategy": scheme.hasGlobal ? "tensor_group" : "group", "dynamic": false, "actorder": nil,
         "scale_dtype": scheme.hasGlobal ? "torch.float8_e4m3fn" : "torch.uint8",
       ]
-    case .dense, .blockScaled, .columnPacked: return .null
+    case .dense, .blockScaled, .columnPacked, .ggml: return .null
     }
   }
 

@@ -18,9 +18,12 @@ struct CompressedTensorsWriter {
     items.reserveCapacity(model.tensors.count)
     for (index, tensor) in model.tensors.enumerated() { items.append(try self.items(index, tensor)) }
     let config = quantizationConfig
+    let card = ModelCard(
+      model: model, options: options, library: "transformers",
+      use: "Loads in vLLM, SGLang and transformers through the compressed-tensors library.")
     return SafeTensorsOutput(
       model: model, path: path, options: options, items: items,
-      sideFiles: try model.sideFiles { $0["quantization_config"] = config })
+      sideFiles: card.added(to: try model.sideFiles { $0["quantization_config"] = config }))
   }
 
   /// The stored tensors of one logical tensor.
@@ -62,7 +65,7 @@ struct CompressedTensorsWriter {
       return items
     case .dense(let type):
       return [.init(name: name, dtype: type, shape: tensor.shape, parts: [(index, 0)])]
-    case .blockScaled, .columnPacked: preconditionFailure("\(tensor.encoding) is refused before")
+    case .blockScaled, .columnPacked, .ggml: preconditionFailure("\(tensor.encoding) is refused before")
     }
   }
 

@@ -25,8 +25,11 @@ struct ColumnPackedWriter {
     }
   }
 
-  /// - Parameter config: `quantization_config` of config.json.
-  func output(_ path: String, _ options: WriteOptions, config: JSON) throws(FormatError) -> SafeTensorsOutput
+  /// - Parameters:
+  ///   - use: one line for the model card on what loads it.
+  ///   - config: `quantization_config` of config.json.
+  func output(_ path: String, _ options: WriteOptions, use: String, config: JSON) throws(FormatError)
+    -> SafeTensorsOutput
   {
     var items: [[SafeTensorsOutput.Item]] = []
     items.reserveCapacity(model.tensors.count)
@@ -47,9 +50,10 @@ struct ColumnPackedWriter {
           .init(name: module + part.name, dtype: part.dtype, shape: part.shape, parts: [(index, plane)])
         })
     }
+    let card = ModelCard(model: model, options: options, library: "transformers", use: use)
     return SafeTensorsOutput(
       model: model, path: path, options: options, items: items,
-      sideFiles: try model.sideFiles { $0["quantization_config"] = config })
+      sideFiles: card.added(to: try model.sideFiles { $0["quantization_config"] = config }))
   }
 }
 

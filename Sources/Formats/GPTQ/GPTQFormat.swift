@@ -65,7 +65,8 @@ enum GPTQConfig {
       "checkpoint_format": scheme.layout == .gptq ? "gptq" : "gptq_v2", "pack_dtype": "int32",
       "modules_to_not_convert": .array(model.denseModules.map { .string($0) }),
     ]
-    return try writer.output(path, options, config: config)
+    return try writer.output(
+      path, options, use: "A GPTQ checkpoint, for vLLM and SGLang.", config: config)
   }
 
   static func reader(_ path: String) throws(FormatError) -> ColumnPackedReader {

@@ -92,6 +92,7 @@ struct IngotDirectory {
       out.put(UInt32(scheme.group))
     case .columnPacked(let scheme):
       preconditionFailure("\(scheme) has no record: it is stored with rows apart")
+    case .ggml(let type): out.put([3, type.rawValue])
     }
     out.pad(to: IngotLayout.encodingSize)
     return out.bytes
@@ -121,6 +122,7 @@ struct IngotDirectory {
       guard let code = type(record[1]), let scale = type(record[2]), record[4] <= 1 else { return nil }
       encoding = MicroScaled(code: code, group: word(8), scale: scale, hasGlobal: record[4] == 1)
         .map { .microScaled($0) }
+    case 3: encoding = GGMLType(rawValue: record[1]).map { .ggml($0) }
     default: return nil
     }
     // Reserved bytes must be zero: one encoding has one record.

@@ -14,7 +14,7 @@ extension Format {
     refusal: { encoding in
       switch encoding {
       case .dense, .blockScaled: nil
-      case .affine, .columnPacked, .microScaled:
+      case .affine, .columnPacked, .ggml, .microScaled:
         "a plain checkpoint has no such codes; --decode bf16 writes rounded values instead"
       }
     },

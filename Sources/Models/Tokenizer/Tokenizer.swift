@@ -80,6 +80,13 @@ public struct Tokenizer: Sendable {
   /// The piece of a token: its string in the vocabulary, or an added token's content.
   public func piece(_ id: Int) -> String? { tokens.indices.contains(id) ? tokens[id] : nil }
 
+  /// Whether both give the same tokens for every text: files may say the same in other words.
+  public func isEquivalent(to other: Tokenizer) -> Bool {
+    tokens == other.tokens && merges == other.merges && patterns == other.patterns
+      && addedTokens == other.addedTokens && ignoresMerges == other.ignoresMerges && prefix == other.prefix
+      && suffix == other.suffix
+  }
+
   /// The tokens of `text`.
   /// - Parameter addingSpecialTokens: whether `prefix` and `suffix` go around them. Special tokens that
   ///   stand in the text are tokens either way.

@@ -15,6 +15,8 @@ public enum Encoding: Hashable, Sendable {
   case microScaled(MicroScaled)
   /// Integer codes packed across the rows: GPTQ and AWQ.
   case columnPacked(ColumnPacked)
+  /// Blocks as GGUF files hold them, each with its scales inside.
+  case ggml(GGMLType)
 
   /// The runs of bytes that a tensor of this encoding and `shape` consists of, in their order.
   ///
@@ -28,6 +30,7 @@ public enum Encoding: Hashable, Sendable {
     case .affine(let scheme): return scheme.planes(matrix)
     case .microScaled(let scheme): return scheme.planes(matrix)
     case .columnPacked(let scheme): return scheme.planes(matrix)
+    case .ggml(let type): return type.planes(matrix)
     }
   }
 
@@ -56,7 +59,7 @@ public enum Encoding: Hashable, Sendable {
   public var isDecodable: Bool {
     switch self {
     case .dense(let type): type.isDecodable
-    case .blockScaled, .affine, .microScaled, .columnPacked: true
+    case .blockScaled, .affine, .microScaled, .columnPacked, .ggml: true
     }
   }
 
@@ -77,12 +80,13 @@ public enum Encoding: Hashable, Sendable {
     case .affine(let scheme): scheme.decode(planes, rows: rows, columns: columns, into: &out)
     case .microScaled(let scheme): scheme.decode(planes, rows: rows, columns: columns, into: &out)
     case .columnPacked(let scheme): scheme.decode(planes, rows: rows, columns: columns, into: &out)
+    case .ggml(let type): type.decode(planes, into: &out)
     }
   }
 }
 
 extension Encoding: CustomStringConvertible {
-  /// The name that recipes, plans and reports use: `bf16`, `fp8 128×128`, `int4 g64 zero f16`.
+  /// The name that recipes, plans and reports use: `bf16`, `fp8 128×128`, `int4 g64 zero f16`, `q4_k`.
   public var description: String {
     switch self {
     case .dense(let type): type.rawValue.lowercased()
@@ -90,6 +94,7 @@ extension Encoding: CustomStringConvertible {
     case .affine(let scheme): scheme.description
     case .microScaled(let scheme): scheme.description
     case .columnPacked(let scheme): scheme.description
+    case .ggml(let type): type.description
     }
   }
 }
@@ -112,7 +117,7 @@ public struct Matrix: Hashable, Sendable {
 
 /// One run of bytes of a tensor: codes, scales, … Its own rows are cut like the tensor's.
 public struct Plane: Hashable, Sendable {
-  /// `values`, `codes`, `scales`, `zeros`, `biases` or `global`.
+  /// `values`, `codes`, `scales`, `zeros`, `biases`, `global` or `blocks`.
   public var name: String
   public var dtype: DType
   /// Rows of the tensor that one row of the plane stands for.

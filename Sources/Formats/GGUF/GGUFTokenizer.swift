@@ -1,0 +1,52 @@
+import Models
+import Tensors
+
+/// What GGUF calls the tokenizer of a family.
+enum GGUFTokenizer {
+  static let modelKey = "tokenizer.ggml.model"
+  static let preKey = "tokenizer.ggml.pre"
+  static let tokensKey = "tokenizer.ggml.tokens"
+  static let typesKey = "tokenizer.ggml.token_type"
+  static let mergesKey = "tokenizer.ggml.merges"
+  static let addBeginKey = "tokenizer.ggml.add_bos_token"
+  static let templateKey = "tokenizer.chat_template"
+
+  /// Byte-level BPE.
+  static let byteLevel = "gpt2"
+  /// No tokenizer at all.
+  static let none = "none"
+  /// The cut into words that llama.cpp knows by this name.
+  static let pre = "minimax-m2"
+
+  /// The expression that `pre` stands for: that of MiniMax-M2's tokenizer.json.
+  static let pattern =
+    #"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?"#
+    + #"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?"#
+    + #"|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"#
+
+  /// Kinds of tokens by their number in `tokenizer.ggml.token_type`.
+  enum Kind: Int32 {
+    case normal = 1
+    case unknown = 2
+    /// Special: an added token that decoding may leave out.
+    case control = 3
+    /// An added token that is plain text.
+    case userDefined = 4
+    case unused = 5
+    case byte = 6
+  }
+
+  /// Tokens that stand in for others, by what both sides call them.
+  static let named = [
+    (config: "bos_token", key: "tokenizer.ggml.bos_token_id"),
+    (config: "eos_token", key: "tokenizer.ggml.eos_token_id"),
+    (config: "unk_token", key: "tokenizer.ggml.unknown_token_id"),
+    (config: "pad_token", key: "tokenizer.ggml.padding_token_id"),
+  ]
+
+  /// Sampling advice of generation_config.json, as llama.cpp's keys carry it.
+  static let sampling = [
+    (config: "temperature", key: "general.sampling.temp"), (config: "top_p", key: "general.sampling.top_p"),
+    (config: "min_p", key: "general.sampling.min_p"), (config: "top_k", key: "general.sampling.top_k"),
+  ]
+}

@@ -1,0 +1,136 @@
+import Models
+import Tensors
+
+/// Lays a model out as GGUF and writes it.
+struct GGUFWriter {
+  let model: Model
+  let path: String
+  let options: WriteOptions
+  private let family: GGUFFamily
+
+  init(_ model: Model, path: String, options: WriteOptions) throws(FormatError) {
+    self.model = model
+    self.path = path
+    self.options = options
+    family = try GGUFFamily.of(model.architecture, path: path)
+  }
+
+  /// Bytes of all files.
+  func plannedBytes() throws(FormatError) -> Int { try layout().layout.sizes.reduce(0, +) }
+
+  func write() async throws(FormatError) -> Written {
+    let (layout, metadata) = try layout()
+    let paths = GGUFWriter.paths(path, parts: layout.sizes.count)
+    for other in paths where other != path && Folder.kind(other) != .nothing && !options.force {
+      throw FormatError(
+        path: other, expected: "a new path (--force replaces)", found: "something there already")
+    }
+    try Output.requireRoom(layout.sizes.reduce(0, +), path)
+    var outputs: [Output] = []
+    do throws(FormatError) {
+      var files: [File] = []
+      for (path, size) in zip(paths, layout.sizes) {
+        let output = try Output(path, force: options.force)
+        files.append(try output.file(size: size))
+        outputs.append(output)
+      }
+      async let hashes = Provenance.sourceHashes(model, options)
+      _ = try await fill(placements(layout, files), options)
+      var known = metadata
+      known[GGUFProvenance.key] = .string(
+        Provenance.of(model, options, hashes: try await hashes.get()).text())
+      // Headers last: an interrupted file never looks like a model.
+      for (number, file) in files.enumerated() {
+        let header = layout.header(number, metadata: known)
+        precondition(header.count == layout.dataStarts[number], "hashes keep the header's length")
+        try file.write(header, at: 0)
+      }
+      for (output, file) in zip(outputs, files) { try output.commit(file) }
+    } catch {
+      for output in outputs { output.discard() }
+      throw error
+    }
+    return Written(files: paths, bytes: layout.sizes.reduce(0, +))
+  }
+
+  /// Names of the files: `path` itself, or numbered ones beside it.
+  static func paths(_ path: String, parts: Int) -> [String] {
+    guard parts > 1 else { return [path] }
+    let stem = path.hasSuffix(".gguf") ? String(path.dropLast(5)) : path
+    return (0..<parts).map { stem + GGUFFiles.partSuffix($0, of: parts) }
+  }
+
+  /// The layout, and the metadata with zeros for hashes that are known last.
+  private func layout() throws(FormatError) -> (layout: GGUFLayout, metadata: GGUFMetadata) {
+    let stored = try stacks()
+    let matrices = stored.filter { $0.shape.count > 1 && $0.part != .router }
+    var metadata = GGUFMetadata(path: path)
+    GGUFGeneral(model: model, family: family, options: options).add(
+      fileType: GGUFFileType.number(matrices.map { ($0.type, $0.part, $0.bytes) }),
+      provenance: Provenance.of(model, options, hashes: nil), to: &metadata)
+    try GGUFConfig.add(model, family, to: &metadata)
+    let tokenizer = GGUFTokenizerKeys(model: model)
+    try tokenizer.addSampling(to: &metadata)
+    try tokenizer.add(to: &metadata)
+    return (
+      try GGUFLayout(stored, metadata: metadata, splitSize: options.splitSize, path: path), metadata
+    )
+  }
+
+  /// The model's tensors under GGUF's names, experts stacked.
+  private func stacks() throws(FormatError) -> [GGUFLayout.Stored] {
+    var stored: [GGUFLayout.Stored] = []
+    var places: [String: Int] = [:]
+    for (index, tensor) in model.tensors.enumerated() {
+      guard let name = family.name(of: tensor.role), let type = GGUFType(tensor.encoding) else {
+        throw tensor.error(
+          "a tensor that llama.cpp's \(family.name) has a place for", found: "\(tensor.role)")
+      }
+      guard tensor.shape.count > 1 && tensor.role.part != .router || type.name == "F32" else {
+        throw tensor.error(
+          "F32, which llama.cpp computes \(tensor.role.part.rawValue) with", found: type.name)
+      }
+      if let place = places[name] {
+        let first = model.tensors[stored[place].tensors[0]]
+        guard first.encoding == tensor.encoding else {
+          throw tensor.error(
+            "one type for the \(tensor.role.part.rawValue) projections of all experts of layer "
+              + "\(tensor.role.layer ?? 0), which are one tensor in GGUF (\(first.encoding) by expert "
+              + "\(first.role.expert ?? 0)); use a recipe without rules for single experts",
+            found: "\(tensor.encoding) for expert \(tensor.role.expert ?? 0)")
+        }
+        stored[place].tensors.append(index)
+        stored[place].shape[0] += 1
+      } else {
+        places[name] = stored.count
+        let stacked = GGUFFamily.stacked.contains(tensor.role.part)
+        stored.append(
+          .init(
+            name: name, shape: (stacked ? [1] : []) + tensor.shape, type: type, part: tensor.role.part,
+            tensors: [index], slice: tensor.bytes))
+      }
+    }
+    for index in stored.indices {
+      stored[index].tensors.sort {
+        (model.tensors[$0].role.expert ?? 0) < (model.tensors[$1].role.expert ?? 0)
+      }
+    }
+    return stored
+  }
+
+  /// Expert E of a stack stands E slices behind its beginning.
+  private func placements(_ layout: GGUFLayout, _ files: [File]) -> [Placement] {
+    var placements: [Placement] = []
+    placements.reserveCapacity(model.tensors.count)
+    for stored in layout.stored {
+      let start = layout.dataStarts[stored.file] + stored.offset
+      for (number, index) in stored.tensors.enumerated() {
+        placements.append(
+          Placement(
+            tensor: model.tensors[index],
+            planes: [(file: files[stored.file], offset: start + number * stored.slice)]))
+      }
+    }
+    return placements
+  }
+}
