@@ -31,7 +31,7 @@ struct ModelCard {
   }
 
   var text: String {
-    let source = sourceName
+    let source = model.sourceName
     var lines = [
       "---", "base_model: \(JSON.string(source).text())", "base_model_relation: quantized",
       "library_name: \(library)", "pipeline_tag: text-generation", "tags:", "- \(library)", "- ingot",
@@ -100,24 +100,6 @@ struct ModelCard {
       rows[place].bytes += tensor.bytes
     }
     return rows
-  }
-
-  /// Name of the model that all began with: the innermost source of an artifact, the repository of a snapshot in the
-  /// Hugging Face cache, or the folder.
-  private var sourceName: String {
-    if var record = model.provenance {
-      while let earlier = record["source"]?["provenance"] { record = earlier }
-      if let name = record["source"]?["name"]?.string { return name }
-    }
-    let path = Folder.resolved(model.path) ?? model.path
-    let parts = path.split(separator: "/")
-    if parts.count >= 3, parts[parts.count - 2] == "snapshots", parts[parts.count - 3].hasPrefix("models--") {
-      let name = parts[parts.count - 3].dropFirst(8)
-      if let cut = name.firstRange(of: "--") {
-        return name[..<cut.lowerBound] + "/" + name[cut.upperBound...]
-      }
-    }
-    return parts.last.map(String.init) ?? path
   }
 
   /// Licence and language out of the source's card: what stays true of the quantized model.

@@ -52,3 +52,23 @@ enum Provenance {
     return hash.hexDigest()
   }
 }
+
+extension Model {
+  /// Name of the model that all began with: the innermost source of an artifact, the repository of a snapshot in the
+  /// Hugging Face cache, or the folder.
+  var sourceName: String {
+    if var record = provenance {
+      while let earlier = record["source"]?["provenance"] { record = earlier }
+      if let name = record["source"]?["name"]?.string { return name }
+    }
+    let path = Folder.resolved(self.path) ?? self.path
+    let parts = path.split(separator: "/")
+    if parts.count >= 3, parts[parts.count - 2] == "snapshots", parts[parts.count - 3].hasPrefix("models--") {
+      let name = parts[parts.count - 3].dropFirst(8)
+      if let cut = name.firstRange(of: "--") {
+        return name[..<cut.lowerBound] + "/" + name[cut.upperBound...]
+      }
+    }
+    return parts.last.map(String.init) ?? path
+  }
+}

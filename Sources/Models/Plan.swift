@@ -62,6 +62,11 @@ public struct Plan: Sendable {
 /// How much each input column of a linear layer matters: mean squared activation, by role, from calibration.
 public struct Importance: Sendable {
   public var columns: [Role: [Float]]
+  /// Tokens that each mean was taken over, where that is known.
+  public var tokens: [Role: Int]
 
-  public init(columns: [Role: [Float]] = [:]) { self.columns = columns }
+  public init(columns: [Role: [Float]] = [:], tokens: [Role: Int] = [:]) {
+    self.columns = columns
+    self.tokens = tokens
+  }
 }

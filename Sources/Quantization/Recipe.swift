@@ -17,7 +17,7 @@ public struct Recipe: Sendable {
     /// Parts it is for; nil for every part that may be quantized.
     public var parts: Set<Role.Part>?
     /// Layers it is for; nil for all, and for tensors of the whole model.
-    public var layers: [ClosedRange<Int>]?
+    public var layers: [LayerSet]?
     /// Experts it is for; nil for all, and for tensors that no expert owns.
     public var experts: [ClosedRange<Int>]?
     /// The encoding; nil to carry the tensor through bit for bit.
@@ -26,13 +26,16 @@ public struct Recipe: Sendable {
     /// Line in the recipe, for messages.
     public var line: Int
 
-    func matches(_ role: Role) -> Bool {
-      func holds(_ ranges: [ClosedRange<Int>]?, _ index: Int?) -> Bool {
-        guard let ranges else { return true }
-        guard let index else { return false }
-        return ranges.contains { $0.contains(index) }
+    /// - Parameter layerCount: layers of the model.
+    func matches(_ role: Role, layerCount: Int) -> Bool {
+      guard parts?.contains(role.part) ?? true else { return false }
+      if let layers {
+        guard let layer = role.layer, layers.contains(where: { $0.contains(layer, of: layerCount) }) else {
+          return false
+        }
       }
-      return (parts?.contains(role.part) ?? true) && holds(layers, role.layer) && holds(experts, role.expert)
+      guard let experts else { return true }
+      return role.expert.map { expert in experts.contains { $0.contains(expert) } } ?? false
     }
   }
 
@@ -48,6 +51,7 @@ public struct Recipe: Sendable {
   /// - Throws: FormatError when a rule decides over no tensor, would quantize a part that must stay exact, or asks
   ///   for an encoding that does not fit a tensor.
   public func plan(for model: Model) throws(FormatError) -> Plan {
+    let layers = model.hyperparameters.layers
     var assignments = [Role: Plan.Assignment](minimumCapacity: model.tensors.count)
     var used = [Int](repeating: 0, count: rules.count)
     var matched = used
@@ -55,7 +59,7 @@ public struct Recipe: Sendable {
       let exact = model.architecture.exactParts.contains(tensor.role.part)
       var chosen = Plan.Assignment(encoding: tensor.encoding, quantizer: nil)
       var decided = false
-      for (index, rule) in rules.enumerated() where rule.matches(tensor.role) {
+      for (index, rule) in rules.enumerated() where rule.matches(tensor.role, layerCount: layers) {
         if exact, let encoding = rule.encoding {
           // A rule for all parts passes over the exact ones; one that names them asks for what must not be.
           guard rule.parts != nil else { continue }
@@ -71,13 +75,16 @@ public struct Recipe: Sendable {
               "a tensor that \(encoding) fits (line \(rule.line) of recipe '\(name)')",
               found: "\(tensor.encoding) \(tensor.shape)")
           }
-          let quantizer = rule.quantizer ?? Quantizer.filling(encoding)[0]
+          guard let quantizer = rule.quantizer ?? Quantizer.filling(encoding).first else {
+            throw tensor.error("an encoding that can be quantized to", found: "\(encoding), line \(rule.line)")
+          }
           chosen = Plan.Assignment(encoding: encoding, quantizer: quantizer.rawValue)
         }
       }
       assignments[tensor.role] = chosen
     }
     for (index, rule) in rules.enumerated() where used[index] == 0 {
+      if let sets = rule.layers, sets.allSatisfy({ $0.mayBeEmpty(of: layers) }) { continue }
       throw FormatError(
         path: "recipe '\(name)'", expected: "rule \(index + 1) (line \(rule.line)) to decide over a tensor",
         found: matched[index] > 0

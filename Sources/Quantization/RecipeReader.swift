@@ -105,7 +105,7 @@ private struct RecipeReader {
       quantizer = known
     }
     return Recipe.Rule(
-      parts: try parts(mapping["parts"]), layers: try ranges(mapping["layers"], "layers"),
+      parts: try parts(mapping["parts"]), layers: try layers(mapping["layers"]),
       experts: try ranges(mapping["experts"], "experts"), encoding: encoding, quantizer: quantizer,
       line: node.mark?.line ?? 0)
   }
@@ -127,6 +127,23 @@ private struct RecipeReader {
     }
     guard !parts.isEmpty else { throw wrong(node, "at least one part", "none") }
     return parts
+  }
+
+  /// A layer set, or a list of such.
+  private func layers(_ node: Node?) throws(FormatError) -> [LayerSet]? {
+    guard let node else { return nil }
+    var sets: [LayerSet] = []
+    for item in node.sequence.map(Array.init) ?? [node] {
+      let text = item.scalar?.string ?? ""
+      for piece in text.split(separator: ",", omittingEmptySubsequences: false) {
+        guard let set = LayerSet(String(piece)) else {
+          throw wrong(item, "layers as N, N-M, 'first N', 'first A/B', 'last …' or 'more-bits'", "'\(text)'")
+        }
+        sets.append(set)
+      }
+    }
+    guard !sets.isEmpty else { throw wrong(node, "layers as N or N-M", "none") }
+    return sets
   }
 
   /// `3`, `0-7`, or a list of such.

@@ -17,6 +17,12 @@ struct Quantize: AsyncParsableCommand {
   @Argument(help: "Folder, .safetensors or .ingot file, or name in the Hugging Face cache.")
   var model: String
 
+  @Option(
+    name: .long,
+    help: ArgumentHelp("Importance of columns: an imatrix file of llama.cpp, either form.", valueName: "file")
+  )
+  var importance: String?
+
   @Flag(name: .long, help: "Replace NaN and infinities of the source by 0 instead of stopping at the first.")
   var allowNonfinite = false
 
@@ -41,8 +47,14 @@ struct Quantize: AsyncParsableCommand {
         "warning: tensor '\(printable(tensor.name))' (\(tensor.role)): \(count) values not finite, replaced by 0"
       )
     }
-    let quantized = try source.quantized(by: plan, quantization)
     var options = output.options(work.workers)
+    if let importance {
+      let file = try ImportanceFile(importance, for: source)
+      quantization.importance = file.importance
+      options.provenance["importance"] = file.provenance(name: Folder.name(of: importance))
+      for warning in file.warnings(plan, source) { Terminal.error("warning: \(importance): \(warning)") }
+    }
+    let quantized = try source.quantized(by: plan, quantization)
     options.provenance["recipe"] = recipe.provenance
     let progress = Progress("quantize", total: quantized.bytes)
     defer { progress.finish() }
@@ -72,4 +84,38 @@ struct Quantize: AsyncParsableCommand {
 
   /// Counts values that were replaced, from any task.
   private final class Replacements: Sendable { let count = Atomic<Int>(0) }
+}
+
+extension ImportanceFile {
+  /// What an artifact says of the importance that its codes were chosen with.
+  func provenance(name: String) -> JSON {
+    [
+      "name": .string(name), "sha256": .string(sha256), "entries": JSON(entries), "chunks": JSON(chunks),
+      "datasets": .array(datasets.map { .string($0) }),
+    ]
+  }
+
+  /// What a user should know: tensors that are quantized without importance, and entries that nothing uses.
+  func warnings(_ plan: Plan, _ model: Model) -> [String] {
+    var lines: [String] = []
+    if !unseen.isEmpty {
+      lines.append(
+        "\(grouped(unseen.count)) of the experts' tensors were reached by no token, such as \(unseen[0]); "
+          + "their columns count the same")
+    }
+    let known = Set(unseen)
+    let missing = model.tensors.filter { tensor in
+      plan.assignments[tensor.role]?.quantizer != nil && ![.embedding, .head].contains(tensor.role.part)
+        && importance.columns[tensor.role] == nil && !known.contains(tensor.role)
+    }
+    if let first = missing.first {
+      lines.append(
+        "\(grouped(missing.count)) tensors stand nowhere in it, such as \(first.role); their columns count the same"
+      )
+    }
+    if !ignored.isEmpty {
+      lines.append("\(ignored.count) entries name no tensor of the model, such as '\(printable(ignored[0]))'")
+    }
+    return lines
+  }
 }

@@ -18,13 +18,21 @@ struct Recipes: ParsableCommand {
     }
     if json.json {
       let list = Recipe.builtIn.map { recipe -> JSON in
-        ["name": .string(recipe.name), "summary": .string(recipe.summary), "text": .string(recipe.source)]
+        [
+          "name": .string(recipe.name), "summary": .string(recipe.summary), "format": JSON(recipe.format),
+          "bitsPerWeight": recipe.bitsPerWeightOfMiniMaxM2().map { JSON($0) } ?? .null,
+          "text": .string(recipe.source),
+        ]
       }
       print(JSON.array(list).text(indented: true))
       return
     }
-    var table = Table(["recipe", "what it does"], left: [0, 1])
-    for recipe in Recipe.builtIn { table.add([recipe.name, recipe.summary]) }
+    var table = Table(["recipe", "format", "bits/weight", "what it does"], left: [0, 1, 3])
+    for recipe in Recipe.builtIn {
+      let bits = recipe.bitsPerWeightOfMiniMaxM2().map { fixed($0, 2) } ?? ""
+      table.add([recipe.name, recipe.format ?? "any that holds it", bits, recipe.summary])
+    }
     print(table.text)
+    print("\nbits per weight: of MiniMax-M2; 'ingot plan' says them of a model of yours")
   }
 }

@@ -41,6 +41,13 @@ struct GGUFCursor {
     return Int(value)
   }
 
+  /// The next `count` bytes.
+  mutating func take(_ count: Int, _ what: String) throws(FormatError) -> Bytes {
+    guard count <= rest else { throw error("\(count) bytes of \(what)", "\(rest) bytes to the end") }
+    defer { position += count }
+    return bytes[position..<position + count]
+  }
+
   mutating func string(_ what: String, limit: Int = GGUFCursor.stringLimit) throws(FormatError) -> String {
     let start = position
     let length = try count("the length of \(what)", limit: limit)

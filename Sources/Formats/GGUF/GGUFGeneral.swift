@@ -38,20 +38,28 @@ struct GGUFGeneral {
       if let name = recipe["name"]?.string { metadata["ingot.recipe.name"] = .string(name) }
       if let text = recipe["text"]?.string { metadata["ingot.recipe.text"] = .string(text) }
     }
+    // Under the names that llama-quantize gives them.
+    if let importance = options.provenance["importance"] {
+      let prefix = "quantize.imatrix"
+      if let name = importance["name"]?.string { metadata["\(prefix).file"] = .string(name) }
+      if let text = importance["datasets"]?.array?.first?.string {
+        metadata["\(prefix).dataset"] = .string(text)
+      }
+      for (key, name) in [("entries_count", "entries"), ("chunks_count", "chunks")] {
+        if let count = importance[name]?.int {
+          metadata["\(prefix).\(key)"] = .uint32(UInt32(clamping: count))
+        }
+      }
+    }
     metadata[GGUFProvenance.key] = .string(provenance.text())
   }
 
-  /// Who published the original and what it is called, as far as paths say.
+  /// Who published the original, where a path in the Hugging Face cache says so, and what it is called.
   private func origin() -> (organization: String?, name: String) {
-    if let name = model.provenance?["source"]?["name"]?.string { return (nil, name) }
-    let path = Folder.resolved(model.path) ?? model.path
-    // The Hugging Face cache: models--ORGANIZATION--NAME/snapshots/REVISION.
-    let snapshots = Folder.parent(of: path)
-    let pieces = Folder.name(of: Folder.parent(of: snapshots)).split(separator: "--").map(String.init)
-    if Folder.name(of: snapshots) == "snapshots", pieces.count == 3, pieces[0] == "models" {
-      return (pieces[1], pieces[2])
+    var name = model.sourceName
+    if let slash = name.firstIndex(of: "/") {
+      return (String(name[..<slash]), String(name[name.index(after: slash)...]))
     }
-    var name = Folder.name(of: path)
     for suffix in [".gguf", ".ingot", ".safetensors"] where name.hasSuffix(suffix) {
       name.removeLast(suffix.count)
     }

@@ -114,20 +114,35 @@ struct GGUFLayout {
     if sizes.count > 1 {
       keys = GGUFLayout.splitKeys(keys, file, of: sizes.count, tensors: stored.count)
     }
+    return GGUFHeader.encoded(
+      keys, mine.map { ($0.name, $0.shape, $0.type, $0.offset) }, padding: dataStarts[file])
+  }
+}
+
+extension GGUFHeader {
+  /// A header as it stands in a file.
+  ///
+  /// - Parameters:
+  ///   - tensors: shapes in our order, offsets from where the data begins.
+  ///   - padding: the size to pad to with zeros; nil for the next multiple of the alignment.
+  static func encoded(
+    _ metadata: GGUFMetadata, _ tensors: [(name: String, shape: [Int], type: GGUFType, offset: Int)],
+    padding: Int? = nil
+  ) -> [UInt8] {
     var writer = ByteWriter()
-    writer.put(GGUFHeader.magic)
-    writer.put(GGUFHeader.version)
-    writer.put(UInt64(mine.count))
-    writer.put(UInt64(keys.entries.count))
-    keys.write(to: &writer)
-    for tensor in mine {
+    writer.put(magic)
+    writer.put(version)
+    writer.put(UInt64(tensors.count))
+    writer.put(UInt64(metadata.entries.count))
+    metadata.write(to: &writer)
+    for tensor in tensors {
       writer.put(string: tensor.name)
       writer.put(UInt32(tensor.shape.count))
       for extent in tensor.shape.reversed() { writer.put(UInt64(extent)) }
       writer.put(tensor.type.number)
       writer.put(UInt64(tensor.offset))
     }
-    writer.pad(to: dataStarts[file])
+    writer.pad(to: padding ?? align(writer.bytes.count, to: defaultAlignment))
     return writer.bytes
   }
 }

@@ -1,0 +1,135 @@
+extension Recipe {
+  /// Recipes for llama.cpp. Those under its own names give its mixes for MiniMax-M2's layers, as it chooses them without
+  /// an importance matrix; `_moe` spends bits on attention, embedding and head, which are 2 % of a mixture's weights;
+  /// `_pure` has one type for every linear layer, to compare types like with like.
+  ///
+  /// Source of the mixes: llama.cpp's choice of tensor types (src/llama-quant.cpp).
+  static let ggufTexts = [
+    """
+    name: q8_0
+    summary: llama.cpp's Q8_0, 8 bits everywhere
+    format: gguf
+    rules:
+      - encoding: q8_0
+    """,
+    """
+    name: q6_k
+    summary: llama.cpp's Q6_K, 6 bits everywhere
+    format: gguf
+    rules:
+      - encoding: q6_k
+    """,
+    """
+    name: q5_k_m
+    summary: llama.cpp's Q5_K_M, 5 bits; head, and values and down projections of half the layers, at 6
+    format: gguf
+    rules:
+      - {parts: head, encoding: q6_k}
+      - {parts: [value, down], layers: more-bits, encoding: q6_k}
+      - encoding: q5_k
+    """,
+    """
+    name: q4_k_moe
+    summary: Q4_K_M's experts; attention at 8 bits, embedding and head at 6
+    format: gguf
+    rules:
+      - {parts: attention, encoding: q8_0}
+      - {parts: [embedding, head], encoding: q6_k}
+      - {parts: down, layers: more-bits, encoding: q6_k}
+      - encoding: q4_k
+    """,
+    """
+    name: q4_k_m
+    summary: llama.cpp's Q4_K_M, 4 bits; head, and values and down projections of half the layers, at 6
+    format: gguf
+    rules:
+      - {parts: head, encoding: q6_k}
+      - {parts: [value, down], layers: more-bits, encoding: q6_k}
+      - encoding: q4_k
+    """,
+    """
+    name: q4_k_s
+    summary: llama.cpp's Q4_K_S, 4 bits; first values and down projections at 5, head at 6
+    format: gguf
+    rules:
+      - {parts: head, encoding: q6_k}
+      - {parts: value, layers: first 4, encoding: q5_k}
+      - {parts: down, layers: first 1/8, encoding: q5_k}
+      - encoding: q4_k
+    """,
+    """
+    name: mxfp4_moe
+    summary: llama.cpp's MXFP4_MOE, experts as MXFP4, the rest at 8 bits
+    format: gguf
+    rules:
+      - {parts: experts, encoding: mxfp4}
+      - encoding: q8_0
+    """,
+    """
+    name: iq4_xs
+    summary: llama.cpp's IQ4_XS, 4.25 bits; values and first down projections at 5, head at 6
+    format: gguf
+    rules:
+      - {parts: head, encoding: q6_k}
+      - {parts: value, encoding: q5_k}
+      - {parts: down, layers: first 1/8, encoding: q5_k}
+      - encoding: iq4_xs
+    """,
+    """
+    name: q3_k_moe
+    summary: Q3_K_M's experts; attention at 8 bits, embedding and head at 6
+    format: gguf
+    rules:
+      - {parts: attention, encoding: q8_0}
+      - {parts: [embedding, head], encoding: q6_k}
+      - {parts: down, layers: first 1/16, encoding: q5_k}
+      - {parts: down, encoding: q4_k}
+      - encoding: q3_k
+    """,
+    """
+    name: q3_k_m
+    summary: llama.cpp's Q3_K_M, 3 bits; values, attention's output and down projections at 4 and 5, head at 6
+    format: gguf
+    rules:
+      - {parts: head, encoding: q6_k}
+      - {parts: value, layers: first 2, encoding: q5_k}
+      - {parts: down, layers: first 1/16, encoding: q5_k}
+      - {parts: [value, attention_output, down], encoding: q4_k}
+      - encoding: q3_k
+    """,
+    """
+    name: q2_k
+    summary: llama.cpp's Q2_K, 2 bits; attention's output and down projections at 3, values at 4, head at 6
+    format: gguf
+    rules:
+      - {parts: head, encoding: q6_k}
+      - {parts: value, encoding: q4_k}
+      - {parts: [attention_output, down], encoding: q3_k}
+      - encoding: q2_k
+    """,
+    """
+    name: q4_k_pure
+    summary: Q4_K for every linear layer; embedding and head BF16
+    format: gguf
+    rules:
+      - {parts: [embedding, head], encoding: bf16}
+      - encoding: q4_k
+    """,
+    """
+    name: q4_0_pure
+    summary: Q4_0 for every linear layer; embedding and head BF16
+    format: gguf
+    rules:
+      - {parts: [embedding, head], encoding: bf16}
+      - encoding: q4_0
+    """,
+    """
+    name: q3_k_pure
+    summary: Q3_K for every linear layer; embedding and head BF16
+    format: gguf
+    rules:
+      - {parts: [embedding, head], encoding: bf16}
+      - encoding: q3_k
+    """,
+  ]
+}

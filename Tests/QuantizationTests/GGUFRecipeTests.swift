@@ -1,0 +1,67 @@
+import Formats
+import Models
+import Quantization
+import Tensors
+import Testing
+
+/// Recipes for llama.cpp: types by layer as its own tool chooses them, and the sets of layers they are written with.
+@Suite struct GGUFRecipeTests {
+  @Test(arguments: [
+    ("3", [3]), ("1-2", [1, 2]), ("first 2", [0, 1]), ("last 3", [59, 60, 61]), ("first 1/8", Array(0..<7)),
+    ("last 1/8", Array(54..<62)), ("first 1/16", [0, 1, 2]),
+    (
+      "more-bits",
+      [
+        0, 1, 2, 3, 4, 5, 6, 9, 12, 15, 18, 21, 24, 27, 30, 33, 36, 39, 42, 45, 48, 51, 54, 55, 56, 57, 58,
+        59, 60, 61,
+      ]
+    ),
+  ])
+  func layerSets(_ text: String, _ layers: [Int]) throws {
+    let set = try #require(LayerSet(text))
+    #expect((0..<62).filter { set.contains($0, of: 62) } == layers)
+  }
+
+  @Test(arguments: [
+    "", "first", "first 0", "first -1", "first 9/8", "first 1/0", "last x", "more", "more-bits 2", "1-", "-1",
+    "first 1/2/3", "first 1 2",
+  ])
+  func noLayerSets(_ text: String) { #expect(LayerSet(text) == nil) }
+
+  /// Types of embedding, head, then by layer: query, key, value, output, gate, up, down. By hand from llama.cpp's rules
+  /// for four layers.
+  @Test(arguments: [
+    ("q4_k_m", "q4_k q6_k", ["q4_k q4_k", "q4_k q4_k", "q6_k q6_k", "q6_k q6_k"]),
+    ("q4_k_s", "q4_k q6_k", ["q5_k q4_k", "q5_k q4_k", "q5_k q4_k", "q5_k q4_k"]),
+    ("q5_k_m", "q5_k q6_k", ["q5_k q5_k", "q5_k q5_k", "q6_k q6_k", "q6_k q6_k"]),
+    ("q3_k_m", "q3_k q6_k", ["q5_k q4_k", "q5_k q4_k", "q4_k q4_k", "q4_k q4_k"]),
+    ("q2_k", "q2_k q6_k", ["q4_k q3_k", "q4_k q3_k", "q4_k q3_k", "q4_k q3_k"]),
+    ("mxfp4_moe", "q8_0 q8_0", ["q8_0 mxfp4", "q8_0 mxfp4", "q8_0 mxfp4", "q8_0 mxfp4"]),
+  ])
+  func mixes(_ name: String, _ outer: String, _ layers: [String]) throws {
+    let recipe = try Recipe.named(name)
+    #expect(recipe.format == "gguf")
+    let plan = try recipe.plan(for: Model.read(nano))
+    func type(_ part: Role.Part, _ layer: Int? = nil) -> String {
+      let expert = part == .down ? 3 : nil
+      return "\(plan.assignments[Role(part, layer: layer, expert: expert)]!.encoding)"
+    }
+    #expect("\(type(.embedding)) \(type(.head))" == outer)
+    #expect((0..<4).map { "\(type(.value, $0)) \(type(.down, $0))" } == layers)
+  }
+
+  /// Bits per weight of whole M2 by llama.cpp's mixes: sizes in GB over 228.69e9 weights.
+  @Test(arguments: [
+    ("q8_0", 243.1), ("q6_k", 187.8), ("q5_k_m", 162.3), ("q4_k_m", 138.3), ("q4_k_s", 130.0),
+    ("mxfp4_moe", 123.8),
+    ("iq4_xs", 123.2), ("q3_k_m", 109.3), ("q2_k", 83.3),
+  ])
+  func sizesOnM2(_ name: String, _ gigabytes: Double) throws {
+    let bits = try #require(try Recipe.named(name).bitsPerWeightOfMiniMaxM2())
+    #expect(abs(bits * 228.689764864 / 8 - gigabytes) < 0.06, "\(name): \(bits * 228.689764864 / 8) GB")
+  }
+
+  @Test func everyBuiltInRecipeHasASize() {
+    for recipe in Recipe.builtIn { #expect(recipe.bitsPerWeightOfMiniMaxM2() != nil, "\(recipe.name)") }
+  }
+}
