@@ -10,7 +10,9 @@ extension Format {
     read: { path, options throws(FormatError) in
       try MLXReader(path, keepUnknown: options.keepUnknown).read()
     },
-    adapt: { model throws(FormatError) in model },
+    adapt: { model throws(FormatError) in
+      try model.mapTensors { tensor throws(FormatError) in tensor.symmetricWithBias ?? tensor }
+    },
     refusal: { mlxRefusal($0) },
     measure: { model, path, options throws(FormatError) in
       try MLXWriter(model, path, options).output().plannedBytes()
@@ -38,6 +40,7 @@ extension Format {
         "MLX has mx-fp4, mx-fp8 and nv-fp4 without a global scale; 'ingot quantize --recipe mlx-mxfp4' makes one"
     case .columnPacked, .ggml: return "MLX has no such codes; \(recipes)"
     case .affine, .microScaled: return nil
+    default: return "MLX has no such codes; \(recipes)"
     }
   }
 }

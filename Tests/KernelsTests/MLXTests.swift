@@ -1,0 +1,61 @@
+import Kernels
+import Testing
+
+/// MLX's affine rule against itself written out; scripts/engines holds whole models against mlx_lm.convert.
+@Suite struct MLXTests {
+  static func quantize(_ weights: [Float], rows: Int, bits: Int, group: Int, _ storage: FloatFormat) -> (
+    codes: [UInt8], scales: [Float], biases: [Float]
+  ) {
+    let groups = rows * (weights.count / rows / group)
+    var codes = [UInt8](repeating: 0xAA, count: weights.count)
+    var scales = [UInt8](repeating: 0, count: groups * storage.byteCount)
+    var biases = scales
+    var codeSpan = codes.mutableSpan
+    var scaleSpan = scales.mutableSpan
+    var biasSpan = biases.mutableSpan
+    var scaleBytes = scaleSpan.mutableRaw
+    var biasBytes = biasSpan.mutableRaw
+    quantizeAffineLikeMLX(
+      weights.span, rows: rows, bits: bits, group: group, storage: storage, codes: &codeSpan,
+      scales: &scaleBytes,
+      biases: &biasBytes)
+    return (codes, decoded(storage, scales), decoded(storage, biases))
+  }
+
+  @Test(arguments: [2, 3, 4, 5, 6, 8], [32, 64, 128])
+  func ruleIsFollowed(bits: Int, group: Int) {
+    var random = SeededGenerator(bits * group)
+    var weights = random.normals(group * 16)
+    // Groups that are constant, zero, of one sign, tiny, or far from zero.
+    for j in 0..<group {
+      weights[j] = 0
+      weights[group + j] = 1
+      weights[2 * group + j] = -1
+      weights[3 * group + j] = abs(weights[3 * group + j])
+      weights[4 * group + j] = -abs(weights[4 * group + j])
+      weights[5 * group + j] *= 1e-9
+      weights[6 * group + j] = 1 + weights[6 * group + j] * 1e-3
+    }
+    let (codes, scales, biases) = Self.quantize(weights, rows: 4, bits: bits, group: group, .f32)
+    let most = Float(1 << bits - 1)
+    for g in 0..<16 {
+      let values = Array(weights[g * group..<(g + 1) * group])
+      let (low, high) = (values.min()!, values.max()!)
+      var scale = max((high - low) / most, 1e-7)
+      let below = abs(low) > abs(high)
+      if !below { scale = -scale }
+      let edge = below ? low : high
+      let steps = (edge / scale).rounded(.toNearestOrEven)
+      let bias = steps == 0 ? 0 : edge
+      if steps != 0 { scale = edge / steps }
+      #expect(scales[g] == scale && biases[g] == bias, "group \(g)")
+      let wanted = values.map { UInt8(min(max((($0 - bias) / scale).rounded(.toNearestOrEven), 0), most)) }
+      #expect(Array(codes[g * group..<(g + 1) * group]) == wanted, "group \(g)")
+    }
+    // Narrower scales round what is stored and leave the codes.
+    let narrow = Self.quantize(weights, rows: 4, bits: bits, group: group, .bf16)
+    #expect(narrow.codes == codes)
+    #expect(narrow.scales == decoded(.bf16, encoded(.bf16, scales)))
+    #expect(narrow.biases == decoded(.bf16, encoded(.bf16, biases)))
+  }
+}
