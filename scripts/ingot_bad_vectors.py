@@ -169,7 +169,7 @@ def bad_encodings(bad):
         places.setdefault(data[at], (index, at))
     kinds = {0: "dense", 1: "block scaled", 2: "affine"}
     edits = {
-        0: {"kind 3": (0, b"\3"), "kind 255": (0, b"\xff"), "value type 20": (1, b"\x14"), "a second type": (2, b"\1"),
+        0: {"kind 5": (0, b"\5"), "kind 255": (0, b"\xff"), "value type 20": (1, b"\x14"), "a second type": (2, b"\1"),
             "bits": (3, b"\4"), "Reserved byte 5": (5, b"\1"), "Reserved byte 31": (31, b"\1"), "a group": (8, u32(16))},
         1: {"codes of BF16": (1, b"\3"), "codes of U8": (1, b"\x11"), "scales of F64": (2, b"\0"), "scales of type 77": (2, b"\x4d"),
             "no rows a block": (12, u32(0)), "2^20 + 1 rows a block": (12, u32(2**20 + 1)), "no columns a block": (16, u32(0)),

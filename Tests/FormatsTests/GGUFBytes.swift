@@ -163,7 +163,7 @@ struct GGUFContent {
 }
 
 /// A folder of its own that goes with the test.
-final class Scratch {
+final class GGUFScratch {
   let path: String
 
   init() throws {

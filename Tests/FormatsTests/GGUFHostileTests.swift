@@ -185,7 +185,7 @@ import Testing
   ]
 
   @Test func tinyFileIsGood() throws {
-    let scratch = try Scratch()
+    let scratch = try GGUFScratch()
     let model = try Model.read(try scratch.file("good.gguf", GGUFBytes.tiny().bytes))
     #expect(model.tensors.count == 19)
     #expect(model.hyperparameters.experts.count == 2)
@@ -194,7 +194,7 @@ import Testing
   }
 
   @Test(arguments: structure + meaning) func refused(_ item: Case) throws {
-    let scratch = try Scratch()
+    let scratch = try GGUFScratch()
     var file = GGUFBytes.tiny()
     item.change(&file)
     let path = try scratch.file("bad.gguf", file.bytes)
@@ -204,7 +204,7 @@ import Testing
   }
 
   @Test func refusedWhenCutAnywhere() throws {
-    let scratch = try Scratch()
+    let scratch = try GGUFScratch()
     let bytes = GGUFBytes.tiny().bytes
     // The last tensor ends on the alignment: no byte of the file can be spared.
     for length in 0..<bytes.count {
@@ -214,7 +214,7 @@ import Testing
   }
 
   @Test(arguments: [UInt8(0x01), 0xFF]) func flippedBytesNeverStopTheProcess(_ mask: UInt8) throws {
-    let scratch = try Scratch()
+    let scratch = try GGUFScratch()
     let bytes = GGUFBytes.tiny().bytes
     var refused = 0
     for index in bytes.indices {

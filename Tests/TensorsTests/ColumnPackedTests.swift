@@ -84,8 +84,9 @@ import Testing
     let stored = scheme.layout == .gptq ? 1 : 0
     for row in 0..<rows {
       // Column o of qweight, word after word.
-      let stream = (0..<columns * bits / 32).flatMap { word in
-        scheme.layout == .awq ? [] : qweight[(word * rows + row) * 4..<(word * rows + row) * 4 + 4]
+      let stream = (0..<columns * bits / 32).flatMap { word -> ArraySlice<UInt8> in
+        let start = (word * rows + row) * 4
+        return scheme.layout == .awq ? [] : qweight[start..<start + 4]
       }
       for column in 0..<columns {
         let found =
@@ -98,7 +99,8 @@ import Testing
       }
     }
     if scheme.layout != .awq {
-      let indices = (0..<columns).map { Int(planes[3].span.littleEndian(Int32.self, at: 4 * $0)) }
+      let plane = planes[3]
+      let indices = (0..<columns).map { Int(plane.span.littleEndian(Int32.self, at: 4 * $0)) }
       #expect(indices == (0..<columns).map { $0 / width })
     }
     #expect(try packed.floats() == sample.tensor.floats(), "\(scheme): the same values")

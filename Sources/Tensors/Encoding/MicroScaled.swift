@@ -53,7 +53,9 @@ public struct MicroScaled: Hashable, Sendable, CustomStringConvertible {
       let scales = Plane("scales", scale, rows: matrix.rows, columns: groups)
     else { return nil }
     guard hasGlobal else { return [codes, scales] }
-    return Plane("global", .f32, rows: matrix.rows, step: max(matrix.rows, 1), columns: 1)
+    // Rows without columns take no bytes at all.
+    let rows = matrix.columns == 0 ? 0 : matrix.rows
+    return Plane("global", .f32, rows: rows, step: max(rows, 1), columns: 1)
       .map { [codes, scales, $0] }
   }
 

@@ -485,7 +485,7 @@ def config_cases(c):
             changes={"rope_parameters": {"rope_type": "yarn", "rope_theta": 5000000}})
 
     for name, quantization, word, about in (
-            ("quantization-gptq", {"quant_method": "gptq", "bits": 4}, "quant_method",
+            ("quantization-unknown", {"quant_method": "bitsandbytes", "bits": 4}, "quant_method",
              "weights of another method"),
             ("quantization-list", ["fp8"], "quantization_config", "a list for an object"),
             ("block-one-size", {**CONFIG["quantization_config"], "weight_block_size": [16]},
