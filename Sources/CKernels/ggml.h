@@ -1,7 +1,7 @@
 // Block types of GGML: what a block's bytes hold. Layouts are those that GGUF files use.
 //
-// A block has a scale d (a binary16; an exponent for MXFP4), perhaps a second one m for the minima, and codes. Its
-// weights are cut into sub-blocks, each with an integer multiple of d, and of m. A weight is
+// A block has a scale d (a binary16; an exponent for MXFP4), perhaps a second one m for the minima, and
+// codes. Its weights are cut into sub-blocks, each with an integer multiple of d, and of m. A weight is
 //
 //     d * scales[sub-block] * value(code) - m * minima[sub-block]
 //
@@ -157,8 +157,8 @@ INGOT_INLINE void ggml_six_bit_pairs(ggml_fields f, size_t at, ggml_block *block
   }
 }
 
-/// Sixteen scales of 6 bits, 32 too high, in 12 bytes: low halves of j and j + 8 in byte j, the upper two bits of
-/// j, j + 4, j + 8 and j + 12 in byte 8 + j.
+/// Sixteen scales of 6 bits, 32 too high, in 12 bytes: low halves of j and j + 8 in byte j, the upper two
+/// bits of j, j + 4, j + 8 and j + 12 in byte 8 + j.
 INGOT_INLINE void ggml_six_bit_scales(ggml_fields f, size_t at, ggml_block *block) {
   uint8_t *in = f.bytes + at;
   if (f.writes) memset(in, 0, 12);
@@ -174,7 +174,8 @@ INGOT_INLINE void ggml_six_bit_scales(ggml_fields f, size_t at, ggml_block *bloc
   }
 }
 
-/// Eight scales of 6 bits, 32 too high: upper two bits in 16 bits at `at`, low halves in the 4 bytes after them.
+/// Eight scales of 6 bits, 32 too high: upper two bits in 16 bits at `at`, low halves in the 4 bytes after
+/// them.
 INGOT_INLINE void ggml_split_scales(ggml_fields f, size_t at, ggml_block *block) {
   uint16_t high = 0;
   if (!f.writes) ggml_u16(f, at, &high);

@@ -1,4 +1,4 @@
-// Round to nearest into GGML blocks: scalar reference.
+// Round to nearest into GGML blocks: scalar reference, and the choice between it and the search.
 #include "ggml_nearest.h"
 
 #pragma STDC FP_CONTRACT OFF
@@ -48,6 +48,39 @@ void ingot_ggml_nearest_scalar(const ingot_ggml_job *job) {
   }
 }
 
+/// Takes the rounded block wherever the search found nothing better.
+static void keep_better(ingot_isa isa, const ingot_ggml_job *job) {
+  enum { CHUNK = 64 };
+  ggml_shape shape = ggml_shape_of(job->type);
+  size_t blocks = job->rows * (job->columns / shape.weights);
+  uint8_t nearest[CHUNK * 34];
+  float rounded[CHUNK * 32], searched[CHUNK * 32];
+  for (size_t first = 0; first < blocks; first += CHUNK) {
+    size_t count = blocks - first < CHUNK ? blocks - first : CHUNK;
+    uint8_t *found = job->blocks + first * shape.bytes;
+    ingot_ggml_job part = *job;
+    part.weights = job->weights + first * shape.weights;
+    part.rows = 1;
+    part.columns = count * shape.weights;
+    part.blocks = nearest;
+    INGOT_DISPATCH(isa, ingot_ggml_nearest, &part);
+    ingot_decode_ggml(isa, job->type, nearest, rounded, count);
+    ingot_decode_ggml(isa, job->type, found, searched, count);
+    for (size_t i = 0; i < count; i++) {
+      size_t at = i * shape.weights;
+      const float *h = job->importance ? job->importance + (first + i) * shape.weights % job->columns : NULL;
+      double error = ingot_squared_error(isa, part.weights + at, searched + at, h, shape.weights);
+      if (error < ingot_squared_error(isa, part.weights + at, rounded + at, h, shape.weights)) continue;
+      memcpy(found + i * shape.bytes, nearest + i * shape.bytes, shape.bytes);
+    }
+  }
+}
+
 void ingot_quantize_ggml(ingot_isa isa, const ingot_ggml_job *job) {
-  INGOT_DISPATCH(isa, ingot_ggml_nearest, job);
+  if (!job->search) {
+    INGOT_DISPATCH(isa, ingot_ggml_nearest, job);
+    return;
+  }
+  INGOT_DISPATCH(isa, ingot_ggml_search, job);
+  if (ggml_rounds(job->type)) keep_better(isa, job);
 }

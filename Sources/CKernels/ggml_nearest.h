@@ -1,12 +1,18 @@
-// Round to nearest into GGML blocks: parameters of a block from its extremes, as llama.cpp's reference quantizers
-// take them. Where those would store an infinity or compute with one (weights above 5e5 or below 1e-38), scales
-// stay finite.
+// Round to nearest into GGML blocks: parameters of a block from its extremes, as llama.cpp's reference
+// quantizers take them. Where those would store an infinity or compute with one (weights above 5e5 or below
+// 1e-38), scales stay finite.
 #ifndef INGOT_GGML_NEAREST_H
 #define INGOT_GGML_NEAREST_H
 
 #include "ggml.h"
+#include "quantize.h"
 
 #pragma STDC FP_CONTRACT OFF
+
+INGOT_INLINE bool ggml_rounds(ingot_ggml type) {
+  return type == INGOT_Q4_0 || type == INGOT_Q4_1 || type == INGOT_Q5_0 || type == INGOT_Q5_1 ||
+         type == INGOT_Q8_0 || type == INGOT_MXFP4;
+}
 
 /// A block's code is the whole part of (weight - base) * inverse + offset, within 0…most.
 typedef struct {
@@ -50,8 +56,9 @@ INGOT_INLINE ggml_rounding ggml_rounding_for(ingot_ggml type, float extreme, flo
 
 /// The exponent that puts the greatest weight among the codes: floor(log2(greatest)) - 2, biased.
 ///
-/// The logarithm is one rounded to F32: just below a power of two it may round up to the whole number. The n-th
-/// float below 2^k is n * 2^-24 / ln 2 below k, which is nothing when it is less than half the step below k.
+/// The logarithm is one rounded to F32: just below a power of two it may round up to the whole number. The
+/// n-th float below 2^k is n * 2^-24 / ln 2 below k, which is nothing when it is less than half the step
+/// below k.
 INGOT_INLINE unsigned e8m0_of_greatest(float greatest) {
   if (!(greatest > 0)) return 0;
   uint32_t bits = float_bits(greatest);
@@ -73,6 +80,19 @@ INGOT_INLINE uint8_t e2m1_nearest(float weight, float half) {
              (magnitude > half * 3.5f) + (magnitude > half * 5) + (magnitude > half * 7) +
              (magnitude > half * 10);
   return (uint8_t)(weight < 0 && code > 0 ? code + 8 : code);
+}
+
+/// Exponents that a search tries, from that of the greatest weight: one that cuts it off, one that is
+/// coarser.
+enum { GGML_EXPONENTS = 3 };
+INGOT_INLINE unsigned e8m0_tried(unsigned greatest, int i) {
+  if (i == 1) return greatest + 1;
+  return i == 2 && greatest > 0 ? greatest - 1 : greatest;
+}
+
+/// A power of two by which residuals are scaled so that their squares stay finite.
+INGOT_INLINE float e8m0_factor(unsigned greatest) {
+  return power_of_two(-clamped_exponent(half_of_e8m0(greatest)));
 }
 
 #endif

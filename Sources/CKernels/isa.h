@@ -29,6 +29,7 @@
   void ingot_quantize_micro_##suffix(const ingot_micro_job *); \
   void ingot_decode_ggml_##suffix(ingot_ggml, const uint8_t *, float *, size_t); \
   void ingot_ggml_nearest_##suffix(const ingot_ggml_job *); \
+  void ingot_ggml_search_##suffix(const ingot_ggml_job *); \
   double ingot_squared_error_##suffix(const float *, const float *, const float *, size_t); \
   void ingot_xxh3_blocks_##suffix(uint64_t *, const uint8_t *, size_t);
 

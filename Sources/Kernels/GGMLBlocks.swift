@@ -31,33 +31,29 @@ public func decodeGGML(
   }
 }
 
-/// Rounds to the nearest code of blocks whose parameters come from their extremes: the result of llama.cpp's
-/// reference quantizers, bit for bit, save that scales beyond F16 become its greatest value instead of an infinity.
+/// Quantizes rows to blocks. The result is the same on every machine and for every instruction set; scales stay
+/// finite, and zeros decode to zeros.
 ///
-/// Only types with one scale a block: Q4_0, Q4_1, Q5_0, Q5_1, Q8_0 and MXFP4.
+/// Round to nearest takes a block's parameters from its extremes: the result of llama.cpp's reference quantizers,
+/// bit for bit, save that scales beyond F16 become its greatest value instead of an infinity. Only Q4_0, Q4_1, Q5_0,
+/// Q5_1, Q8_0 and MXFP4 have it.
+///
+/// The search minimises `Σ h (w - ŵ)²` over a block's scales, the multiples of its parts and its codes, and is
+/// never worse than round to nearest.
 ///
 /// - Parameters:
 ///   - weights: (rows, columns), finite.
+///   - importance: (columns), finite and not negative, or nil for equal importance. Used by the search only.
 ///   - blocks: (rows, columns / weights of a block).
-/// - Precondition: columns divide by the weights of a block; `blocks` has room for all of them.
-public func roundGGML(
-  type: Int, _ weights: Span<Float>, rows: Int, blocks: inout MutableRawSpan,
-  using isa: InstructionSet = .best
-) {
-  precondition([2, 3, 6, 7, 8, 39].contains(type), "type \(type) has no round to nearest")
-  quantizeGGML(type: type, weights, importance: nil, rows: rows, blocks: &blocks, using: isa)
-}
-
-private func known(_ type: Int) -> (weights: Int, bytes: Int) {
-  guard let block = ggmlBlock(type: type) else { preconditionFailure("no block type \(type)") }
-  return block
-}
-
-private func quantizeGGML(
-  type: Int, _ weights: Span<Float>, importance: Span<Float>?, rows: Int, blocks: inout MutableRawSpan,
-  using isa: InstructionSet
+/// - Precondition: `type` is known and has the method; columns divide by the weights of a block; `blocks` has room
+///   for all of them.
+public func quantizeGGML(
+  type: Int, _ weights: Span<Float>, importance: Span<Float>? = nil, rows: Int, method: AffineMethod,
+  blocks: inout MutableRawSpan, using isa: InstructionSet = .best
 ) {
   let block = known(type)
+  precondition(
+    method == .search || [2, 3, 6, 7, 8, 39].contains(type), "type \(type) has no round to nearest")
   precondition(rows > 0 && weights.count % (rows * block.weights) == 0, "rows of whole blocks")
   let columns = weights.count / rows
   precondition(blocks.byteCount == weights.count / block.weights * block.bytes, "room for the blocks")
@@ -68,7 +64,8 @@ private func quantizeGGML(
     unsafe blocks.withUnsafeMutableBytes { blocks in
       var job = unsafe ingot_ggml_job(
         type: ingot_ggml(UInt32(type)), weights: weights.baseAddress, importance: nil, rows: rows,
-        columns: columns, blocks: blocks.baseAddress?.assumingMemoryBound(to: UInt8.self))
+        columns: columns, search: method == .search,
+        blocks: blocks.baseAddress?.assumingMemoryBound(to: UInt8.self))
       guard let importance else { return unsafe ingot_quantize_ggml(isa, &job) }
       unsafe importance.withUnsafeBufferPointer {
         unsafe job.importance = $0.baseAddress
@@ -76,4 +73,9 @@ private func quantizeGGML(
       }
     }
   }
+}
+
+private func known(_ type: Int) -> (weights: Int, bytes: Int) {
+  guard let block = ggmlBlock(type: type) else { preconditionFailure("no block type \(type)") }
+  return block
 }

@@ -162,24 +162,6 @@ struct GGUFContent {
   subscript(key: String) -> String? { values.first { $0.key == key }?.text }
 }
 
-/// A folder of its own that goes with the test.
-final class GGUFScratch {
-  let path: String
-
-  init() throws {
-    path = NSTemporaryDirectory() + "ingot-test-" + UUID().uuidString
-    try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
-  }
-
-  deinit { Folder.remove(path) }
-
-  /// Writes a file and gives its path.
-  func file(_ name: String, _ bytes: [UInt8]) throws -> String {
-    try Data(bytes).write(to: URL(filePath: path + "/" + name))
-    return path + "/" + name
-  }
-}
-
 enum Fixture {
   static let nano = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
     .appending(path: "Fixtures/m2-nano").path()

@@ -185,42 +185,43 @@ import Testing
   ]
 
   @Test func tinyFileIsGood() throws {
-    let scratch = try GGUFScratch()
-    let model = try Model.read(try scratch.file("good.gguf", GGUFBytes.tiny().bytes))
+    let scratch = try Scratch()
+    let model = try Model.read(try scratch.write("good.gguf", GGUFBytes.tiny().bytes))
     #expect(model.tensors.count == 19)
     #expect(model.hyperparameters.experts.count == 2)
     let up = try #require(model[.up, layer: 0, expert: 1])
-    #expect(try up.floats() == (0..<16).map { 14 + Float(16 + $0) / 64 })
+    let values: [Float] = (16..<32).map { 14 + Float($0) / 64 }
+    #expect(try up.floats() == values)
   }
 
   @Test(arguments: structure + meaning) func refused(_ item: Case) throws {
-    let scratch = try GGUFScratch()
+    let scratch = try Scratch()
     var file = GGUFBytes.tiny()
     item.change(&file)
-    let path = try scratch.file("bad.gguf", file.bytes)
+    let path = try scratch.write("bad.gguf", file.bytes)
     let error = try #require(throws: FormatError.self) { try Model.read(path) }
     #expect(error.description.contains(item.says), "\(error)")
     #expect(error.path.hasPrefix(path))
   }
 
   @Test func refusedWhenCutAnywhere() throws {
-    let scratch = try GGUFScratch()
+    let scratch = try Scratch()
     let bytes = GGUFBytes.tiny().bytes
     // The last tensor ends on the alignment: no byte of the file can be spared.
     for length in 0..<bytes.count {
-      let path = try scratch.file("cut.gguf", Array(bytes[..<length]))
+      let path = try scratch.write("cut.gguf", Array(bytes[..<length]))
       #expect(throws: FormatError.self, "cut at \(length)") { try Model.read(path) }
     }
   }
 
   @Test(arguments: [UInt8(0x01), 0xFF]) func flippedBytesNeverStopTheProcess(_ mask: UInt8) throws {
-    let scratch = try GGUFScratch()
+    let scratch = try Scratch()
     let bytes = GGUFBytes.tiny().bytes
     var refused = 0
     for index in bytes.indices {
       var changed = bytes
       changed[index] ^= mask
-      let path = try scratch.file("flipped.gguf", changed)
+      let path = try scratch.write("flipped.gguf", changed)
       do throws(FormatError) {
         for tensor in try Model.read(path).tensors { _ = try tensor.floats() }
       } catch {

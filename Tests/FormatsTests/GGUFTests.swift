@@ -21,7 +21,7 @@ import Testing
   }
 
   @Test(arguments: [DType.f32, .bf16, .f16]) func valuesComeBack(_ type: DType) async throws {
-    let scratch = try GGUFScratch()
+    let scratch = try Scratch()
     let source = try nano(type)
     let written = try await write(source, scratch.path + "/x.gguf")
     #expect(written.bytes == (try contents(written.files[0])).count)
@@ -43,7 +43,7 @@ import Testing
   }
 
   @Test func readAndWrittenAgainIsEqual() async throws {
-    let scratch = try GGUFScratch()
+    let scratch = try Scratch()
     _ = try await write(try nano(.bf16), scratch.path + "/x.gguf")
     _ = try await write(try Model.read(scratch.path + "/x.gguf"), scratch.path + "/y.gguf")
     let (first, second) = (
@@ -56,7 +56,7 @@ import Testing
   }
 
   @Test func bytesDoNotDependOnWorkers() async throws {
-    let scratch = try GGUFScratch()
+    let scratch = try Scratch()
     let source = try nano(.bf16)
     var files: [[UInt8]] = []
     for workers in [1, 3, 8] {
@@ -68,7 +68,7 @@ import Testing
   }
 
   @Test func expertsAreStackedInOrder() async throws {
-    let scratch = try GGUFScratch()
+    let scratch = try Scratch()
     let source = try nano(.bf16)
     let written = try await write(source, scratch.path + "/x.gguf")
     let content = GGUFContent(try contents(written.files[0]))
@@ -91,7 +91,7 @@ import Testing
   }
 
   @Test func metadataIsAsLlamaExpects() async throws {
-    let scratch = try GGUFScratch()
+    let scratch = try Scratch()
     let written = try await write(try nano(.bf16), scratch.path + "/x.gguf") {
       $0.provenance = ["tool": "ingot test", "recipe": ["name": "r", "text": "rules"]]
     }
@@ -135,7 +135,7 @@ import Testing
   }
 
   @Test func tokenizerComesBack() async throws {
-    let scratch = try GGUFScratch()
+    let scratch = try Scratch()
     let source = try nano(.bf16)
     let back = try Model.read(try await write(source, scratch.path + "/x.gguf").files[0])
     func tokenizer(_ model: Model) throws -> Tokenizer {
@@ -155,7 +155,7 @@ import Testing
   }
 
   @Test func splitFilesHoldTheSame() async throws {
-    let scratch = try GGUFScratch()
+    let scratch = try Scratch()
     let source = try nano(.bf16)
     let written = try await write(source, scratch.path + "/x.gguf") { $0.splitSize = 3_000_000 }
     #expect(written.files.count > 3)
@@ -181,20 +181,20 @@ import Testing
   }
 
   @Test func partsOfTwoSplitsDoNotMix() async throws {
-    let scratch = try GGUFScratch()
+    let scratch = try Scratch()
     let small = try await write(try nano(.bf16), scratch.path + "/x.gguf") { $0.splitSize = 3_000_000 }
     var bytes = try contents(small.files[1])
     // The same part once more under the next one's name.
     Folder.remove(small.files[2])
-    _ = try scratch.file(Folder.name(of: small.files[2]), bytes)
+    _ = try scratch.write(Folder.name(of: small.files[2]), bytes)
     #expect(throws: FormatError.self) { try Model.read(small.files[0]) }
     bytes[0] = 0
-    _ = try scratch.file(Folder.name(of: small.files[2]), bytes)
+    _ = try scratch.write(Folder.name(of: small.files[2]), bytes)
     #expect(throws: FormatError.self) { try Model.read(small.files[0]) }
   }
 
   @Test func refusesWhatItCannotHold() async throws {
-    let scratch = try GGUFScratch()
+    let scratch = try Scratch()
     let source = try Model.read(Fixture.nano)
     let error = await #expect(throws: FormatError.self) { try await write(source, scratch.path + "/x.gguf") }
     #expect(error?.tensor?.contains("q_proj") == true)
@@ -208,7 +208,7 @@ import Testing
   }
 
   @Test func oneTypeForAStack() async throws {
-    let scratch = try GGUFScratch()
+    let scratch = try Scratch()
     let source = try nano(.f32)
     let mixed = try source.quantized(
       by: Recipe(
@@ -221,8 +221,8 @@ import Testing
   }
 
   @Test func anOlderFileIsReplacedOnlyByForce() async throws {
-    let scratch = try GGUFScratch()
-    let path = try scratch.file("x.gguf", [1, 2, 3])
+    let scratch = try Scratch()
+    let path = try scratch.write("x.gguf", [1, 2, 3])
     await #expect(throws: FormatError.self) { try await write(try nano(.bf16), path) }
     #expect(try contents(path) == [1, 2, 3])
     _ = try await write(try nano(.bf16), path) { $0.force = true }
@@ -233,7 +233,7 @@ import Testing
   /// Every block type that a quantizer fills today: bytes in the file are the encoding's planes.
   @Test(arguments: GGMLType.allCases.filter { !Quantizer.filling(.ggml($0)).isEmpty })
   func blocksComeBack(_ type: GGMLType) async throws {
-    let scratch = try GGUFScratch()
+    let scratch = try Scratch()
     let source = try Model.read(Fixture.nano)
     let quantized = try source.quantized(
       by: Recipe(yaml: "rules: [{encoding: \(type)}]", path: "r").plan(for: source))
@@ -254,7 +254,7 @@ import Testing
     ("int4 g32 sym f16", .q40), ("int4 g32 bias f16", .q41),
   ])
   func affineTwins(_ name: String, _ twin: GGMLType) async throws {
-    let scratch = try GGUFScratch()
+    let scratch = try Scratch()
     let source = try Model.read(Fixture.nano)
     let quantized = try source.quantized(
       by: Recipe(yaml: "rules: [{encoding: \(name)}]", path: "r").plan(for: source))
@@ -267,7 +267,7 @@ import Testing
 
   @Test(arguments: ["int4 g64 sym f16", "int4 g32 zero f16", "int4 g32 sym bf16", "int3 g32 sym f16"])
   func affineWithoutTwinIsRefused(_ name: String) async throws {
-    let scratch = try GGUFScratch()
+    let scratch = try Scratch()
     let source = try Model.read(Fixture.nano)
     let quantized = try source.quantized(
       by: Recipe(yaml: "rules: [{encoding: \(name)}]", path: "r").plan(for: source))

@@ -32,9 +32,8 @@ import Testing
     #expect(Set(read.importance.columns.keys) == Set(written.importance.columns.keys))
     #expect(read.chunks == 9 && read.datasets == (form == .gguf ? ["a.txt", "b.txt"] : ["b.txt"]))
     #expect(read.entries == 4 * 8 && read.ignored.isEmpty)
-    #expect(
-      read.unseen == [.gate, .up, .down].map { Role($0, layer: 1, expert: 3) }
-        || Set(read.unseen) == Set([.gate, .up, .down].map { Role($0, layer: 1, expert: 3) }))
+    let silent: [Role.Part] = [.gate, .up, .down]
+    #expect(Set(read.unseen) == Set(silent.map { Role($0, layer: 1, expert: 3) }))
     for (role, means) in written.importance.columns {
       let others = try #require(read.importance.columns[role])
       // A product and a quotient, each rounded once.
@@ -50,15 +49,16 @@ import Testing
   /// The bytes that llama.cpp's legacy form has, by hand.
   private func legacy(_ name: String, calls: Int32, _ values: [Float]) -> [UInt8] {
     func text(_ text: String) -> [UInt8] { GGUFBytes.little(Int32(text.utf8.count)) + Array(text.utf8) }
-    return GGUFBytes.little(Int32(1)) + text(name) + GGUFBytes.little(calls)
-      + GGUFBytes.little(Int32(values.count))
-      + values.flatMap { GGUFBytes.little($0.bitPattern) } + GGUFBytes.little(Int32(3)) + text("wiki.txt")
+    var bytes = GGUFBytes.little(Int32(1)) + text(name) + GGUFBytes.little(calls)
+    bytes += GGUFBytes.little(Int32(values.count))
+    for value in values { bytes += GGUFBytes.little(value.bitPattern) }
+    return bytes + GGUFBytes.little(Int32(3)) + text("wiki.txt")
   }
 
   @Test func legacyByHand() throws {
     let scratch = try Scratch()
     let values = (0..<256).map { Float($0) * 5 }
-    let path = try scratch.file("imatrix.dat", legacy("blk.2.attn_q.weight", calls: 5, values))
+    let path = try scratch.write("imatrix.dat", legacy("blk.2.attn_q.weight", calls: 5, values))
     let file = try ImportanceFile(path, for: nano())
     #expect(file.importance.columns == [Role(.query, layer: 2): (0..<256).map { Float($0) }])
     #expect(file.chunks == 3 && file.datasets == ["wiki.txt"])
@@ -86,16 +86,18 @@ import Testing
   @Test func ggufByHand() throws {
     let scratch = try Scratch()
     let counts: [Float] = [4, 0, 1, 2, 8, 16, 32, 64]
-    let sums = (0..<8 * 256).map { Float($0 / 256) * 3 + Float($0 % 256) }
+    let sums: [Float] = (0..<2048).map { (index: Int) -> Float in Float(index / 256 * 3 + index % 256) }
     let bytes = gguf("blk.3.ffn_down_exps.weight", sums: sums, rows: 8, counts: counts).bytes
-    let file = try ImportanceFile(try scratch.file("imatrix.gguf", bytes), for: nano())
+    let file = try ImportanceFile(try scratch.write("imatrix.gguf", bytes), for: nano())
     #expect(file.unseen == [Role(.down, layer: 3, expert: 1)])
     #expect(file.importance.columns.count == 7)
     for expert in [0, 2, 3, 4, 5, 6, 7] {
       let role = Role(.down, layer: 3, expert: expert)
       #expect(file.importance.tokens[role] == Int(counts[expert]))
-      #expect(
-        file.importance.columns[role] == (0..<256).map { (Float(expert) * 3 + Float($0)) / counts[expert] })
+      let count = counts[expert]
+      let base = Float(expert * 3)
+      let means: [Float] = (0..<256).map { (column: Int) -> Float in (base + Float(column)) / count }
+      #expect(file.importance.columns[role] == means)
     }
     #expect(file.chunks == 2 && file.chunkSize == 512 && file.datasets == ["w"])
   }
@@ -105,7 +107,7 @@ import Testing
     let model = try nano()
     let ones = [Float](repeating: 1, count: 256)
     func refused(_ bytes: [UInt8], _ says: String, sourceLocation: SourceLocation = #_sourceLocation) throws {
-      let path = try scratch.file("imatrix", bytes)
+      let path = try scratch.write("imatrix", bytes)
       let error = #expect(throws: FormatError.self, sourceLocation: sourceLocation) {
         try ImportanceFile(path, for: model)
       }

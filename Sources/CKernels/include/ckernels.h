@@ -137,6 +137,7 @@ typedef struct {
   const float *weights;     // (rows, columns)
   const float *importance;  // (columns) or null
   size_t rows, columns;     // columns divide by the weights of a block
+  bool search;
   uint8_t *blocks;
 } ingot_ggml_job;
 

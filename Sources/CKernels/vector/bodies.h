@@ -8,6 +8,7 @@
 #include "floats.h"
 #include "ggml_decode.h"
 #include "ggml_nearest.h"
+#include "ggml_search_blocks.h"
 #include "hash.h"
 #include "micro.h"
 #include "round_to_nearest.h"

@@ -1,4 +1,5 @@
-// GGML blocks to F32: the layouts of ../ggml.h compiled for each type and instruction set, sixteen products at once.
+// GGML blocks to F32: the layouts of ../ggml.h compiled for each type and instruction set, sixteen products
+// at once.
 #ifndef INGOT_VECTOR_GGML_DECODE_H
 #define INGOT_VECTOR_GGML_DECODE_H
 

@@ -26,7 +26,8 @@ INGOT_INLINE float first_equal(lanes_f32 a, lanes_f32 b, float extreme) {
   return extreme == 0 ? first_where(a == extreme, b == extreme, a, b) : extreme;
 }
 
-INGOT_INLINE void nearest_codes(ingot_ggml type, const ggml_rounding *r, int most, lanes_f32 w, uint8_t *out) {
+INGOT_INLINE void nearest_codes(
+    ingot_ggml type, const ggml_rounding *r, int most, lanes_f32 w, uint8_t *out) {
   lanes_f32 scaled = clamp_lanes((w - r->base) * r->inverse, splat(-256), splat(256));
   lanes_i32 code;
   if (type == INGOT_Q8_0) {
@@ -44,8 +45,8 @@ INGOT_INLINE void nearest_codes(ingot_ggml type, const ggml_rounding *r, int mos
 
 INGOT_INLINE void mxfp4_codes(lanes_f32 w, float half, uint8_t *out) {
   lanes_f32 size = magnitudes(w);
-  lanes_i32 code = -((size > half * 0.5f) + (size > half * 1.5f) + (size > half * 2.5f) + (size > half * 3.5f) +
-                     (size > half * 5) + (size > half * 7) + (size > half * 10));
+  lanes_i32 code = -((size > half * 0.5f) + (size > half * 1.5f) + (size > half * 2.5f) +
+                     (size > half * 3.5f) + (size > half * 5) + (size > half * 7) + (size > half * 10));
   code += (w < 0) & (code > 0) & 8;
   store_codes(out, __builtin_convertvector(code, lanes_f32));
 }
@@ -71,6 +72,45 @@ INGOT_INLINE void nearest_blocks(ingot_ggml type, const ingot_ggml_job *job) {
       nearest_codes(type, &r, shape.most, b, block.codes + 16);
     }
     ggml_write(type, &block, job->blocks + i * shape.bytes);
+  }
+}
+
+/// `search_exponent` of ../ggml_search.c.
+INGOT_INLINE void search_exponents(const ingot_ggml_job *job) {
+  size_t blocks = job->rows * (job->columns / 32);
+  for (size_t i = 0; i < blocks; i++) {
+    lanes_f32 a = load_lanes(job->weights + i * 32), b = load_lanes(job->weights + i * 32 + 16);
+    lanes_f32 ha = splat(1), hb = ha;
+    if (job->importance) {
+      const float *h = job->importance + i * 32 % job->columns;
+      ha = load_lanes(h);
+      hb = load_lanes(h + 16);
+      float peak = -lowest(-higher(higher(hb, ha), splat(0)));
+      float importance_factor = power_of_two(-clamped_exponent(peak));
+      ha *= importance_factor;
+      hb *= importance_factor;
+    }
+    unsigned greatest = e8m0_of_greatest(-lowest(-higher(magnitudes(b), magnitudes(a))));
+    float factor = e8m0_factor(greatest), least = __builtin_inff();
+    ggml_block best = {0};
+    for (int k = 0; k < GGML_EXPONENTS; k++) {
+      uint8_t codes[32];
+      unsigned exponent = e8m0_tried(greatest, k);
+      float half = half_of_e8m0(exponent);
+      e2m1_codes(a, half, codes);
+      e2m1_codes(b, half, codes + 16);
+      lanes_f32 va = __builtin_convertvector(look_up_lanes(ggml_e2m1, codes), lanes_f32);
+      lanes_f32 vb = __builtin_convertvector(look_up_lanes(ggml_e2m1, codes + 16), lanes_f32);
+      lanes_f32 ra = (a - half * va) * factor, rb = (b - half * vb) * factor;
+      lanes_f32 sum = ha * ra * ra;
+      sum += hb * rb * rb;
+      float error = sum_across(sum)[0];
+      if (!(error < least)) continue;
+      least = error;
+      best.d = (uint16_t)exponent;
+      memcpy(best.codes, codes, 32);
+    }
+    ggml_write(INGOT_MXFP4, &best, job->blocks + i * 17);
   }
 }
 

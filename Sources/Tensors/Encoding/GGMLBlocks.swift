@@ -30,9 +30,6 @@ public enum GGMLType: UInt8, CaseIterable, Hashable, Sendable, CustomStringConve
 
   public var bitsPerWeight: Double { Double(8 * blockBytes) / Double(blockWeights) }
 
-  /// Whether weights share a scale with the whole block only, so that rounding to nearest is all there is to do.
-  public var isOneLevel: Bool { blockWeights == 32 }
-
   /// The name that recipes and reports use: `q4_k`, `q8_0`, `iq4_xs`, `mxfp4`.
   public var description: String {
     switch self {
