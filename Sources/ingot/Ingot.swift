@@ -22,7 +22,8 @@ struct Ingot: AsyncParsableCommand {
       """,
     version: version,
     subcommands: [
-      Inspect.self, PlanCommand.self, Quantize.self, Convert.self, Verify.self, Check.self, Recipes.self,
+      Inspect.self, PlanCommand.self, Quantize.self, Convert.self, Verify.self, Logits.self, Check.self,
+      Recipes.self,
     ])
 
   static func main() async {

@@ -276,4 +276,26 @@ import Testing
     }
     #expect(error?.found.contains("no type with the same values") == true)
   }
+
+  /// A pre-tokenizer in other words is fine when it cuts alike, and refused when it does not.
+  @Test(arguments: [("\\p{N}{1,3}", "\\p{N}\\p{N}?\\p{N}?", true), ("\\p{N}{1,3}", "\\p{N}", false)])
+  func preTokenizerMustCutAlike(_ old: String, _ new: String, _ fine: Bool) async throws {
+    let scratch = try Scratch()
+    var source = try nano(.bf16)
+    let index = try #require(source.sideFiles.firstIndex { $0.name == "tokenizer.json" })
+    let text = String(decoding: source.sideFiles[index].bytes.array, as: UTF8.self)
+    let changed = text.replacingOccurrences(
+      of: old.replacingOccurrences(of: "\\", with: "\\\\"),
+      with: new.replacingOccurrences(of: "\\", with: "\\\\"))
+    #expect(changed != text)
+    source.sideFiles[index].bytes = Bytes(Array(changed.utf8))
+    if fine {
+      _ = try await write(source, scratch.path + "/x.gguf")
+    } else {
+      let error = await #expect(throws: FormatError.self) {
+        try await write(source, scratch.path + "/x.gguf")
+      }
+      #expect(error?.expected.contains("minimax-m2") == true)
+    }
+  }
 }

@@ -9,7 +9,7 @@
 Any part of an artifact in parts stands for the whole. Every checksum of what is read is held against the
 bytes. Needs numpy and nothing else, but for one thing: side files may be stored as zstd frames, and to get
 at their content (--dump) this takes Python 3.14, the package `zstandard` or the command `zstd`. The
-provenance is stored plain.
+provenance is stored plain. GGML blocks are listed and their checksums held, but not turned into values.
 """
 
 import argparse
@@ -99,12 +99,19 @@ ROLES = dict(enumerate(
 SCALES = ("F32", "BF16", "F16")
 
 
+# Block types by number: name, weights of a block, bytes of a block.
+GGML_BLOCKS = {
+    2: ("Q4_0", 32, 18), 3: ("Q4_1", 32, 20), 6: ("Q5_0", 32, 22), 7: ("Q5_1", 32, 24), 8: ("Q8_0", 32, 34),
+    10: ("Q2_K", 256, 84), 11: ("Q3_K", 256, 110), 12: ("Q4_K", 256, 144), 13: ("Q5_K", 256, 176),
+    14: ("Q6_K", 256, 210), 20: ("IQ4_NL", 32, 18), 23: ("IQ4_XS", 256, 136), 39: ("MXFP4", 32, 17)}
+
+
 class Encoding:
     """One record of 32 bytes."""
 
     def __init__(self, record):
         kind, first, second, self.bits, offset, _, group, rows, columns, _ = struct.unpack("<5B3s3I12s", record)
-        self.kind = {0: "dense", 1: "block scaled", 2: "affine", 4: "micro-scaled"}.get(kind)
+        self.kind = {0: "dense", 1: "block scaled", 2: "affine", 3: "GGML blocks", 4: "micro-scaled"}.get(kind)
         assert self.kind
         self.group, self.block = group, (rows, columns)
         if kind == 0:
@@ -117,6 +124,9 @@ class Encoding:
             assert 1 <= rows <= 1 << 20 and 1 <= columns <= 1 << 20
             used = struct.pack("<3B9x2I", 1, first, second, rows, columns)
             self.name = f"{self.type} {rows}x{columns} {self.scale}"
+        elif kind == 3:
+            self.name, self.weights, self.size = GGML_BLOCKS[first]
+            used = bytes([3, first])
         elif kind == 4:
             self.type, self.scale, self.divided = TYPES[first], TYPES[second], offset == 1
             assert self.type in ("F4", "F8_E4M3") and self.scale in ("F8_E8M0", "F8_E4M3") and group in (16, 32)
@@ -140,6 +150,9 @@ class Encoding:
         if self.kind == "block scaled":
             r, c = self.block
             return [(columns, rows), (-(-columns // c) * BITS[self.scale] // 8, -(-rows // r))]
+        if self.kind == "GGML blocks":
+            assert columns % self.weights == 0
+            return [(columns // self.weights * self.size, rows)]
         groups = -(-columns // (self.group or max(columns, 1)))
         if self.kind == "micro-scaled":
             planes = [(-(-columns * BITS[self.type] // 8), rows), (groups, rows)]
@@ -171,7 +184,7 @@ class Artifact:
         for at in range(24, 24 + 32 * encodings, 32):
             try:
                 self.encodings.append(Encoding(self.directory[at:at + 32]))
-            except (AssertionError, IndexError):
+            except (AssertionError, IndexError, KeyError):
                 self.require(False, at, "an encoding of this version", f"record {len(self.encodings)}, which is none")
         self.seen, at = set(), 24 + 32 * encodings
         self.frames, self.unfolded = 0, 0  # bytes of zstd frames so far, stored and unfolded
@@ -286,6 +299,8 @@ class Artifact:
         planes = [self.plane(tensor, index) for index in range(len(tensor.planes))]
         if scheme.kind == "dense":
             values = None if scheme.type == "F8_E8M0" else floats(scheme.type, planes[0])
+        elif scheme.kind == "GGML blocks":
+            values = None
         elif scheme.kind == "block scaled":
             scales = floats(scheme.scale, planes[1])
             scales = scales.repeat(scheme.block[0], 0)[:rows] if rows else scales

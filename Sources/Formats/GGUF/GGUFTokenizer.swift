@@ -24,6 +24,15 @@ enum GGUFTokenizer {
     + #"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?"#
     + #"|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"#
 
+  /// A text with every kind of word that `pattern` tells apart, and the places where others would cut otherwise.
+  static let sample = """
+    Ein Satz, don't WE'LL it'S I'd've o'clock 'tis XMLHttpRequest fooBar2Baz ÀÉîõ ǅungla nǈ x́y\u{301}z
+    1 12 123 1234 12345678 3.14 1,000 ½ Ⅷ ٣٤٥ x1y22z333 #tag @user $100 50% a-b a_b a/b //path/to/file http://a.b/c?d=e
+    \t\tif (a[i] != b) { return -1; }  // two  spaces   three
+    \r\n\r\n\n \n  \n\t\n   trailing  \u{A0}\u{3000}wide
+    中文字符，日本語のテキスト。한국어 ไทย हिन्दी العربية עברית ελληνικά Кириллица 🙂👩‍👩‍👧🏽 !!!??? ...\n/\n;;\r\n
+    """
+
   /// Kinds of tokens by their number in `tokenizer.ggml.token_type`.
   enum Kind: Int32 {
     case normal = 1

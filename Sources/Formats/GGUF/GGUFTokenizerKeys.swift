@@ -54,11 +54,6 @@ struct GGUFTokenizerKeys {
     guard tokenizer.vocabularySize <= size else {
       throw wrong("at most \(size) tokens, the rows of the embedding", "\(tokenizer.vocabularySize)")
     }
-    guard tokenizer.patterns == [GGUFTokenizer.pattern], !tokenizer.ignoresMerges else {
-      throw wrong(
-        "the pre-tokenizer that llama.cpp calls '\(GGUFTokenizer.pre)'",
-        tokenizer.ignoresMerges ? "ignore_merges" : "\(tokenizer.patterns)")
-    }
     guard tokenizer.prefix.isEmpty || tokenizer.prefix == tokenizer.beginToken.map({ [$0] }),
       tokenizer.suffix.isEmpty
     else { throw wrong("at most the begin token around a text", "\(tokenizer.prefix), \(tokenizer.suffix)") }
@@ -91,6 +86,26 @@ struct GGUFTokenizerKeys {
     }
     metadata[GGUFTokenizer.addBeginKey] = .bool(
       tokenizer.addBeginTokenFlag ?? tokenizer.addsBeginToken)
+    if tokenizer.patterns != [GGUFTokenizer.pattern] || tokenizer.ignoresMerges {
+      try requireKnownCut(tokenizer, metadata)
+    }
+  }
+
+  /// No key holds the expression that cuts texts into words; llama.cpp knows it by a name. One in other words than
+  /// MiniMax-M2's must give the same tokens for a text that has every kind of word.
+  private func requireKnownCut(_ tokenizer: Tokenizer, _ metadata: GGUFMetadata) throws(FormatError) {
+    let json = try GGUFTokenizerReader(metadata).tokenizer(try metadata.strings(GGUFTokenizer.tokensKey))
+    let known = try Tokenizer(json: Array(json.utf8), path: path("tokenizer.json, from keys"), config: nil)
+    let sample = GGUFTokenizer.sample
+    guard
+      known.encode(sample, addingSpecialTokens: false)
+        == tokenizer.encode(sample, addingSpecialTokens: false)
+    else {
+      throw FormatError(
+        path: path("tokenizer.json"),
+        expected: "the cut into words that llama.cpp calls '\(GGUFTokenizer.pre)'",
+        found: "another one: \(tokenizer.patterns)")
+    }
   }
 
   /// chat_template.jinja; else the one template of tokenizer_config.json.

@@ -57,7 +57,7 @@ struct GGUFTokenizerReader {
   }
 
   /// Written piece by piece: most of it are two long lists, and pieces are told apart by bytes rather than as text.
-  private func tokenizer(_ tokens: [String]) throws(FormatError) -> String {
+  func tokenizer(_ tokens: [String]) throws(FormatError) -> String {
     guard let kinds = metadata[GGUFTokenizer.typesKey]?.integers, kinds.count == tokens.count else {
       throw metadata.error(GGUFTokenizer.typesKey, "\(tokens.count) integers, one a token")
     }

@@ -1,0 +1,87 @@
+#!/usr/bin/env python3
+"""llama.cpp, through llama-cpp-python, on a GGUF file. See protocol.py.
+
+--decode makes llama.cpp decode every tensor to F32 first, by its own quantizer with F32 as the target, and
+runs that: then nothing but the blocks' meaning is compared. Without it llama.cpp runs as users run it: it
+rounds activations to 8 bits (BF16 for BF16 weights) before it multiplies them with quantized weights. KV cache
+in F32 and no flash attention in both.
+"""
+
+import os
+import sys
+import tempfile
+
+import protocol
+
+
+def open_model(path, context, threads):
+    import llama_cpp
+
+    return llama_cpp.Llama(
+        path, n_ctx=context, n_batch=context, n_ubatch=context, logits_all=True,
+        type_k=llama_cpp.GGML_TYPE_F32, type_v=llama_cpp.GGML_TYPE_F32, flash_attn=False,
+        n_threads=threads, n_threads_batch=threads, n_gpu_layers=0, verbose=False)
+
+
+def quantize(source, target, file_type, threads=2, pure=False):
+    """llama.cpp's own quantizer; file_type is a llama_ftype."""
+    import ctypes
+
+    import llama_cpp
+
+    options = llama_cpp.llama_model_quantize_default_params()
+    options.ftype, options.nthread, options.allow_requantize, options.pure = file_type, threads, True, pure
+    code = llama_cpp.llama_model_quantize(source.encode(), target.encode(), ctypes.byref(options))
+    if code != 0:
+        raise RuntimeError(f"llama_model_quantize: {code}")
+
+
+def first_part(path):
+    """The file itself, or the first of a split model's in a folder."""
+    if not os.path.isdir(path):
+        return path
+    return os.path.join(path, sorted(n for n in os.listdir(path) if n.endswith(".gguf"))[0])
+
+
+def logits_of(model, ids):
+    model.reset()
+    model.eval([int(i) for i in ids])
+    return model.scores[:len(ids)].copy()
+
+
+def generate(model, prompt, count):
+    model.reset()
+    model.eval([int(i) for i in prompt])
+    tokens = []
+    while True:
+        tokens.append(int(model.scores[model.n_tokens - 1].argmax()))
+        if len(tokens) == count:
+            return tokens
+        model.eval([tokens[-1]])
+
+
+def main():
+    p = protocol.parser(__doc__)
+    p.add_argument("--decode", action="store_true", help="decode to F32 by llama.cpp first")
+    a = p.parse_args()
+    import llama_cpp
+
+    path, temporary = first_part(a.artifact), None
+    if a.decode:
+        temporary = tempfile.mkdtemp()
+        decoded = os.path.join(temporary, "decoded.gguf")
+        quantize(path, decoded, llama_cpp.LLAMA_FTYPE_ALL_F32, a.threads)
+        path = decoded
+    context = protocol.read_ids(a.ids).shape[1]
+    model = open_model(path, max(context, a.prompt + a.greedy), a.threads)
+    protocol.run(
+        a, protocol.versions("llama-cpp-python"),
+        "F32 (llama.cpp's decoding)" if a.decode else "as users run it",
+        lambda ids: logits_of(model, ids), lambda prompt, count: generate(model, prompt, count))
+    if temporary:
+        os.remove(path)
+        os.rmdir(temporary)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
