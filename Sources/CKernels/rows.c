@@ -37,12 +37,12 @@ static size_t decode_tile(ingot_isa isa, const ingot_rows *source, size_t first,
 }
 
 #if defined(INGOT_X86)
-/// Whether a row of scales stays away from where products overflow or lose bits.
+/// Whether a row of scales stays away from where products lose bits, and overflow when scaled up by 2^120.
 static bool scales_are_plain(const ingot_rows *source, size_t row) {
   size_t blocks = (source->columns + source->block_columns - 1) / source->block_columns;
   const float *scales = source->scales + row / source->block_rows * blocks;
   for (size_t i = 0; i < blocks; i++)
-    if (!(scales[i] > 0x1p-60f && scales[i] < 0x1p60f)) return false;
+    if (!(scales[i] > 0x1p-60f && scales[i] < 0x1p6f)) return false;
   return true;
 }
 
@@ -72,11 +72,14 @@ size_t ingot_quantize_rows(
     if (straight && scales_are_plain(source, first) && scales_are_plain(source, first + rows - 1)) {
       for (size_t row = first; row < first + rows; row++) {
         uint8_t *row_zeros = tile_zeros + (row - first) * groups;
+        // Codes of 4 and 8 bits come as they are to be.
+        bool packed = job->bits == 4 || job->bits == 8;
+        uint8_t *row_codes = packed ? job->codes + row * code_bytes : codes;
         if (!ingot_fp8_affine_avx512(
-                source, job, row, codes, job->scales + row * scale_bytes,
+                source, job, row, row_codes, job->scales + row * scale_bytes,
                 job->biases ? job->biases + row * scale_bytes : NULL, row_zeros))
           return row * columns;
-        ingot_pack(isa, job->bits, codes, job->codes + row * code_bytes, columns);
+        if (!packed) ingot_pack(isa, job->bits, codes, job->codes + row * code_bytes, columns);
         if (job->scheme == INGOT_ZERO_POINT)
           ingot_pack(isa, job->bits, row_zeros, zeros + row * zero_bytes, groups);
       }
