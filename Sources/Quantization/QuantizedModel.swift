@@ -101,7 +101,7 @@ extension Model {
   /// The model with every quantized tensor as dense values of `type`; dense ones stay as they are.
   ///
   /// F32 holds what every encoding decodes to; BF16 and F16 round.
-  public func decoded(to type: DType) throws(FormatError) -> Model {
+  public func decoded(to type: DType, _ options: QuantizationOptions = .init()) throws(FormatError) -> Model {
     var assignments = [Role: Plan.Assignment](minimumCapacity: tensors.count)
     for tensor in tensors {
       if case .dense = tensor.encoding {
@@ -110,6 +110,11 @@ extension Model {
         assignments[tensor.role] = .init(encoding: .dense(type), quantizer: Quantizer.cast.rawValue)
       }
     }
-    return try quantized(by: Plan(name: "decode", assignments: assignments))
+    return try quantized(by: Plan(name: "decode", assignments: assignments), options)
+  }
+
+  /// The same model, which stops with the tensor's name where a value that is passed on is not finite.
+  public func checkedForFinite() throws(FormatError) -> Model {
+    try mapTensors { $0.isFloat ? checked($0, .init()) : $0 }
   }
 }
