@@ -23,16 +23,23 @@ from session import HERE, Failure, Session, remove
 TEXTS = os.path.join(HERE, "..", "..", "Tests", "Fixtures")
 
 
+def say(text):
+    """A line of the report."""
+    print(text, flush=True)
+    Table.printed.append(text)
+
+
 class Table:
-    """Rows printed as Markdown."""
+    """Rows printed as Markdown, all columns as wide as their heads say or wider."""
+    printed = []
 
     def __init__(self, *columns):
         self.widths = [width for _, width in columns]
         self.row(*[name for name, _ in columns])
-        print("|" + "|".join("-" * (w + 2) for w in self.widths) + "|", flush=True)
+        say("|" + "|".join("-" * (w + 2) for w in self.widths) + "|")
 
     def row(self, *cells):
-        print("| " + " | ".join(str(c).ljust(w) for c, w in zip(cells, self.widths)) + " |", flush=True)
+        say("| " + " | ".join(str(c).ljust(w) for c, w in zip(cells, self.widths)) + " |")
 
 
 def grouped(rows, key):
@@ -60,7 +67,7 @@ def our_artifact(session, row, number):
 def ours(session, rows):
     """The table of our artifacts; returns what failed."""
     failed = []
-    print(f"\nArtifacts that ingot makes of {os.path.basename(session.a.model)}: "
+    say(f"\nArtifacts that ingot makes of {os.path.basename(session.a.model)}: "
           f"{session.ids.shape[0]} contexts of {session.ids.shape[1]} tokens\n")
     lines = Table(("container", 18), ("encoding", 12), ("engine", 46), ("computes in", 32), ("loads", 5),
                   ("KLD", 7), ("same top", 8), ("greedy tokens", 14))
@@ -118,7 +125,7 @@ def theirs(session, rows):
     failed = []
     if not rows:
         return failed
-    print("\nArtifacts that other tools make of it, read by ingot: KLD and tokens as above; then the mean KLD from\n"
+    say("\nArtifacts that other tools make of it, read by ingot: KLD and tokens as above; then the mean KLD from\n"
           "the original by ingot verify, and the same from the engine's logits\n")
     lines = Table(("container", 18), ("made by", 18), ("encoding", 12), ("run by", 46), ("reads", 5), ("KLD", 7),
                   ("same top", 8), ("greedy tokens", 14), ("verify", 8), ("engine's", 8))
@@ -160,7 +167,7 @@ def theirs(session, rows):
 def perplexities(session):
     """Our Q4_K_M against llama.cpp's own, by llama.cpp's logits; returns what failed."""
     failed = []
-    print("\nQ4_K_M by ingot and by llama-quantize without importance, logits by llama.cpp as users run it\n")
+    say("\nQ4_K_M by ingot and by llama-quantize without importance, logits by llama.cpp as users run it\n")
     lines = Table(("model", 10), ("text", 22), ("tokens", 10), ("BF16 PPL", 12), ("by", 10), ("PPL", 12),
                   ("KLD to BF16", 12))
     models = [(session.a.model, session.a.texts)] + ([(session.a.mini, mini_texts(session.a))] if session.a.mini else [])
@@ -207,9 +214,10 @@ def main():
     p.add_argument("--skip-tables", action="append", default=[], choices=["ours", "theirs", "perplexity"])
     p.add_argument("--mini", metavar="FOLDER")
     p.add_argument("--work", metavar="FOLDER")
+    p.add_argument("--readme", action="store_true")
     p.add_argument("--greedy", type=int, default=20)
     p.add_argument("--prompt", type=int, default=64)
-    p.add_argument("--context", type=int, default=512)
+    p.add_argument("--context", type=int, default=256)
     a = p.parse_args()
     a.model = os.path.realpath(os.path.join(TEXTS, "m2-nano"))
     a.texts = [(os.path.realpath(os.path.join(TEXTS, name)), count) for name, count in (
@@ -227,13 +235,27 @@ def main():
         failed += theirs(session, wanted(table.FOREIGN, lambda row: (row[0], row[2])))
     if "perplexity" not in a.skip_tables:
         failed += perplexities(session)
-    print(f"\n{platform.system()} {platform.machine()}, Python {platform.python_version()}, "
+    say(f"\n{platform.system()} {platform.machine()}, Python {platform.python_version()}, "
           f"{time.monotonic() - session.begin:.0f} s")
     for row in failed:
         print(f"FAILED {' '.join(row[:-1])}: {row[-1]}")
     if not a.work:
         shutil.rmtree(session.work)
+    if a.readme and not failed:
+        record(os.path.join(HERE, "..", "..", "README.md"))
     return 1 if failed else 0
+
+
+def record(path):
+    """Puts what was printed between the marks of README.md."""
+    with open(path) as f:
+        text = f.read()
+    begin, end = "<!-- engines -->\n", "<!-- /engines -->"
+    before, _, rest = text.partition(begin)
+    after = rest[rest.index(end):]
+    lines = [" ".join(line.split()) if line.startswith("|") else line for line in Table.printed]
+    with open(path, "w") as f:
+        f.write(before + begin + "\n".join(lines).strip("\n") + "\n" + after)
 
 
 if __name__ == "__main__":
