@@ -8,7 +8,11 @@ public struct QuantizationOptions: Sendable {
   public var allowNonfinite = false
   /// Hears of every chunk of a tensor in which values were replaced: the tensor and how many. From any task.
   public var replaced: (@Sendable (Tensor, Int) -> Void)?
+  /// From calibration. The search goes by it where it has a tensor's columns.
   public var importance = Importance()
+  /// Whether the search goes by the gains of the norm before a layer where `importance` has nothing; otherwise all
+  /// columns count the same there.
+  public var usesNormGains = true
 
   public init() {}
 }
@@ -19,7 +23,8 @@ extension Model {
   /// - Throws: FormatError when the plan leaves a tensor out or a quantizer cannot fill an encoding.
   public func quantized(by plan: Plan, _ options: QuantizationOptions = .init()) throws(FormatError) -> Model
   {
-    try mapTensors { tensor throws(FormatError) in
+    let norms = options.usesNormGains ? inputNorms() : [:]
+    return try mapTensors { tensor throws(FormatError) in
       guard let assignment = plan.assignments[tensor.role] else {
         throw tensor.error("an assignment in plan '\(plan.name)'", found: "none")
       }
@@ -35,16 +40,21 @@ extension Model {
         throw tensor.error(
           "a quantizer from \(tensor.encoding) to \(assignment.encoding)", found: "'\(name)'")
       }
-      return quantized(tensor, assignment.encoding, quantizer, options)
+      let norm = quantizer == .search ? tensor.role.inputNorm.flatMap { norms[$0] } : nil
+      return quantized(tensor, assignment.encoding, quantizer, norm, options)
     }
   }
 
   /// A tensor whose planes are computed from `source` range by range.
+  ///
+  /// - Parameter norm: the norm before it, for the search to go by.
   private func quantized(
-    _ source: Tensor, _ encoding: Encoding, _ quantizer: Quantizer, _ options: QuantizationOptions
+    _ source: Tensor, _ encoding: Encoding, _ quantizer: Quantizer, _ norm: Tensor?,
+    _ options: QuantizationOptions
   ) -> Tensor {
-    let importance = options.importance.columns[source.role]
+    let measured = options.importance.columns[source.role]
     return source.mapped(to: encoding) { rows, planes throws(FormatError) in
+      let importance = measured == nil ? try norm?.importanceOfGains() : measured
       if let made = quantizer.planes(
         stored: planes, source.encoding, rows: rows.count, columns: source.columns, importance: importance,
         encoding: encoding)
@@ -103,7 +113,7 @@ extension Model {
   /// The model with every quantized tensor as dense values of `type`; dense ones stay as they are.
   ///
   /// F32 holds what every encoding decodes to; BF16 and F16 round.
-  public func decoded(to type: DType) throws(FormatError) -> Model {
+  public func decoded(to type: DType, _ options: QuantizationOptions = .init()) throws(FormatError) -> Model {
     var assignments = [Role: Plan.Assignment](minimumCapacity: tensors.count)
     for tensor in tensors {
       if case .dense = tensor.encoding {
@@ -112,6 +122,11 @@ extension Model {
         assignments[tensor.role] = .init(encoding: .dense(type), quantizer: Quantizer.cast.rawValue)
       }
     }
-    return try quantized(by: Plan(name: "decode", assignments: assignments))
+    return try quantized(by: Plan(name: "decode", assignments: assignments), options)
+  }
+
+  /// The same model, which stops with the tensor's name where a value that is passed on is not finite.
+  public func checkedForFinite() throws(FormatError) -> Model {
+    try mapTensors { $0.isFloat ? checked($0, .init()) : $0 }
   }
 }

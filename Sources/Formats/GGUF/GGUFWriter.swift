@@ -71,6 +71,7 @@ struct GGUFWriter {
     let tokenizer = GGUFTokenizerKeys(model: model)
     try tokenizer.addSampling(to: &metadata)
     try tokenizer.add(to: &metadata)
+    GGUFSideFiles.add(model, to: &metadata)
     return (
       try GGUFLayout(stored, metadata: metadata, splitSize: options.splitSize, path: path), metadata
     )
