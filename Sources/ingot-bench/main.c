@@ -15,6 +15,7 @@
 
 #if !defined(__APPLE__)
 #include <cblas.h>
+#include <unistd.h>
 #endif
 
 /// A projection of an expert of MiniMax-M2.
@@ -211,11 +212,19 @@ int main(int count, char **arguments) {
     fprintf(stderr, "usage: ingot-bench [ROUNDS]\n");
     return 64;
   }
+#if !defined(__APPLE__)
+  // As the command does, see Sources/ingot/BLAS.swift.
+  const char *core = getenv("OPENBLAS_CORETYPE") ? NULL : ingot_blas_core(openblas_get_corename());
+  if (core) {
+    setenv("OPENBLAS_CORETYPE", core, 1);
+    execv("/proc/self/exe", arguments);
+  }
+#endif
   make_weights();
   size_t most = (size_t)TENSORS * WEIGHTS * 5 / 2;
   target = aligned_alloc(4096, most);
   memset(target, 1, most);
-  tile = aligned_alloc(4096, ingot_tile_rows(COLUMNS) * COLUMNS * 4 + 4096);
+  tile = aligned_alloc(4096, (ingot_tile_bytes(COLUMNS) + 4095) / 4096 * 4096);
   scratch = aligned_alloc(4096, ingot_tile_rows(COLUMNS) * COLUMNS * 2 + 4096);
   const kernel kernels[] = {
       {"int8 g64 sym", AFFINE, 8, 64, INGOT_SYMMETRIC, 0, false, false, 1 + 2.0 / 64},

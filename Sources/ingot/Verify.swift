@@ -44,6 +44,7 @@ struct Verify: AsyncParsableCommand {
   }
 
   func run() async throws {
+    restartWithBetterBLAS()
     let original = try Model.read(against, reading.options)
     let candidate = try Model.read(candidate, reading.options)
     let tokenizer = try Tokenizer(of: original)

@@ -154,8 +154,10 @@ typedef struct {
   size_t rows, columns;
 } ingot_rows;
 
-/// Rows that the functions below decode at once: `tile` has room for that many rows.
+/// Rows that the functions below decode at once.
 size_t ingot_tile_rows(size_t columns);
+/// Bytes that `tile` points to, a multiple of 8; aligned to 64.
+size_t ingot_tile_bytes(size_t columns);
 void ingot_decode_rows(ingot_isa isa, const ingot_rows *source, size_t first, size_t count, float *out);
 
 // Each of these quantizes all rows and gives how many values were finite before the first that was not: all, or the
@@ -219,6 +221,8 @@ double ingot_dot(const float *a, const float *b, size_t count);
 void ingot_gemm_reference(
     size_t m, size_t n, size_t k, float alpha, const float *a, size_t lda, const float *b, size_t ldb,
     bool transposed, float beta, float *c, size_t ldc);
+/// The core type that OpenBLAS should have taken this processor for instead of `taken`; null when it did well.
+const char *ingot_blas_core(const char *taken);
 #if defined(__APPLE__)
 /// The same through Accelerate.
 void ingot_gemm_accelerate(

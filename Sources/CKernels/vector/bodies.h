@@ -14,5 +14,6 @@
 #include "micro.h"
 #include "round_to_nearest.h"
 #include "search_groups.h"
+#include "fp8_tables.h"
 
 #pragma clang diagnostic pop
