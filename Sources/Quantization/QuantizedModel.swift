@@ -9,6 +9,8 @@ public struct QuantizationOptions: Sendable {
   /// Hears of every chunk of a tensor in which values were replaced: the tensor and how many. From any task.
   public var replaced: (@Sendable (Tensor, Int) -> Void)?
   public var importance = Importance()
+  /// What GPTQ goes by.
+  public var calibration: Calibration?
 
   public init() {}
 }
@@ -19,7 +21,8 @@ extension Model {
   /// - Throws: FormatError when the plan leaves a tensor out or a quantizer cannot fill an encoding.
   public func quantized(by plan: Plan, _ options: QuantizationOptions = .init()) throws(FormatError) -> Model
   {
-    try mapTensors { tensor throws(FormatError) in
+    let units = options.calibration.map { CalibratedUnits(self, plan, $0, options) }
+    return try mapTensors { tensor throws(FormatError) in
       guard let assignment = plan.assignments[tensor.role] else {
         throw tensor.error("an assignment in plan '\(plan.name)'", found: "none")
       }
@@ -35,7 +38,24 @@ extension Model {
         throw tensor.error(
           "a quantizer from \(tensor.encoding) to \(assignment.encoding)", found: "'\(name)'")
       }
+      if quantizer == .gptq {
+        guard let units, options.calibration!.covers(tensor.role) else {
+          throw tensor.error("evidence for 'gptq' from 'ingot calibrate' (--importance)", found: "none")
+        }
+        return calibrated(tensor, assignment.encoding, units)
+      }
       return quantized(tensor, assignment.encoding, quantizer, options)
+    }
+  }
+
+  /// A tensor that is quantized as a whole, with those it shares evidence with.
+  private func calibrated(_ source: Tensor, _ encoding: Encoding, _ units: CalibratedUnits) -> Tensor {
+    Tensor(
+      name: source.name, role: source.role, shape: source.shape, encoding: encoding, path: source.path,
+      offset: source.offset, rowStep: max(source.rows, 1)
+    ) { rows throws(FormatError) in
+      precondition(rows == 0..<source.rows, "a calibrated tensor is had as a whole")
+      return try units.planes(of: source.role)
     }
   }
 
