@@ -1,4 +1,3 @@
-import Kernels
 import Models
 import Tensors
 
@@ -24,32 +23,6 @@ enum Provenance {
     var record = options.provenance
     record["source"] = .object(source)
     return .object(record)
-  }
-
-  /// SHA-256 of each weight file, read once from front to back. Runs beside the conversion, so its error is a value.
-  static func sourceHashes(_ model: Model, _ options: WriteOptions) async -> Result<[String], FormatError> {
-    guard options.hashSource else { return .success([]) }
-    var hashes: [String] = []
-    for path in model.weightFiles {
-      do throws(FormatError) {
-        hashes.append(try hash(path))
-      } catch {
-        return .failure(error)
-      }
-    }
-    return .success(hashes)
-  }
-
-  private static func hash(_ path: String) throws(FormatError) -> String {
-    let bytes = try Bytes.mapping(path)
-    var hash = SHA256()
-    let step = 1 << 24
-    for start in stride(from: 0, to: bytes.count, by: step) where !Task.isCancelled {
-      let chunk = bytes[start..<min(start + step, bytes.count)]
-      hash.update(chunk.span)
-      chunk.release()
-    }
-    return hash.hexDigest()
   }
 }
 

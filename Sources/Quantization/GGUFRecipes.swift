@@ -1,6 +1,6 @@
 extension Recipe {
   /// Recipes for llama.cpp. Those under its own names give its mixes for MiniMax-M2's layers, as it chooses them without
-  /// an importance matrix; `_moe` spends bits on attention, embedding and head, which are 2 % of a mixture's weights;
+  /// an importance matrix, with its extra care for models of exactly eight experts; `_moe` spends bits on attention, embedding and head, which are 2 % of a mixture's weights;
   /// `_pure` has one type for every linear layer, to compare types like with like.
   ///
   /// Source of the mixes: llama.cpp's choice of tensor types (src/llama-quant.cpp).
@@ -17,6 +17,7 @@ extension Recipe {
     summary: llama.cpp's Q6_K, 6 bits everywhere
     format: gguf
     rules:
+      - {parts: [key, value], expert-count: 8, encoding: q8_0}
       - encoding: q6_k
     """,
     """
@@ -24,6 +25,7 @@ extension Recipe {
     summary: llama.cpp's Q5_K_M, 5 bits; head, and values and down projections of half the layers, at 6
     format: gguf
     rules:
+      - {parts: [key, value], expert-count: 8, encoding: q8_0}
       - {parts: head, encoding: q6_k}
       - {parts: [value, down], layers: more-bits, encoding: q6_k}
       - encoding: q5_k
@@ -43,6 +45,8 @@ extension Recipe {
     summary: llama.cpp's Q4_K_M, 4 bits; head, and values and down projections of half the layers, at 6
     format: gguf
     rules:
+      - {parts: [key, value], expert-count: 8, encoding: q8_0}
+      - {parts: attention_output, expert-count: 8, encoding: q5_k}
       - {parts: head, encoding: q6_k}
       - {parts: [value, down], layers: more-bits, encoding: q6_k}
       - encoding: q4_k
@@ -52,6 +56,8 @@ extension Recipe {
     summary: llama.cpp's Q4_K_S, 4 bits; first values and down projections at 5, head at 6
     format: gguf
     rules:
+      - {parts: [key, value], expert-count: 8, encoding: q8_0}
+      - {parts: attention_output, expert-count: 8, encoding: q5_k}
       - {parts: head, encoding: q6_k}
       - {parts: value, layers: first 4, encoding: q5_k}
       - {parts: down, layers: first 1/8, encoding: q5_k}
@@ -70,6 +76,8 @@ extension Recipe {
     summary: llama.cpp's IQ4_XS, 4.25 bits; values and first down projections at 5, head at 6
     format: gguf
     rules:
+      - {parts: [key, value], expert-count: 8, encoding: q8_0}
+      - {parts: attention_output, expert-count: 8, encoding: q5_k}
       - {parts: head, encoding: q6_k}
       - {parts: value, encoding: q5_k}
       - {parts: down, layers: first 1/8, encoding: q5_k}
@@ -91,6 +99,8 @@ extension Recipe {
     summary: llama.cpp's Q3_K_M, 3 bits; values, attention's output and down projections at 4 and 5, head at 6
     format: gguf
     rules:
+      - {parts: [key, value], expert-count: 8, encoding: q8_0}
+      - {parts: attention_output, expert-count: 8, encoding: q5_k}
       - {parts: head, encoding: q6_k}
       - {parts: value, layers: first 2, encoding: q5_k}
       - {parts: down, layers: first 1/16, encoding: q5_k}
@@ -102,6 +112,8 @@ extension Recipe {
     summary: llama.cpp's Q2_K, 2 bits; attention's output and down projections at 3, values at 4, head at 6
     format: gguf
     rules:
+      - {parts: [key, value], expert-count: 8, encoding: q8_0}
+      - {parts: attention_output, expert-count: 8, encoding: q5_k}
       - {parts: head, encoding: q6_k}
       - {parts: value, encoding: q4_k}
       - {parts: [attention_output, down], encoding: q3_k}

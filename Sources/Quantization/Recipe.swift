@@ -20,12 +20,21 @@ public struct Recipe: Sendable {
     public var layers: [LayerSet]?
     /// Experts it is for; nil for all, and for tensors that no expert owns.
     public var experts: [ClosedRange<Int>]?
+    /// How many experts a layer of the model must have; nil for any number.
+    public var expertCount: Int?
     /// The encoding; nil to carry the tensor through bit for bit.
     public var encoding: Encoding?
     public var quantizer: Quantizer?
     /// Line in the recipe, for messages.
     public var line: Int
 
+    /// Whether the rule is for such models at all.
+    func applies(to numbers: Hyperparameters) -> Bool {
+      expertCount ?? numbers.experts.count == numbers.experts.count
+    }
+
+    /// Whether it is for a tensor of a model that it applies to.
+    ///
     /// - Parameter layerCount: layers of the model.
     func matches(_ role: Role, layerCount: Int) -> Bool {
       guard parts?.contains(role.part) ?? true else { return false }
@@ -51,23 +60,31 @@ public struct Recipe: Sendable {
   /// - Throws: FormatError when a rule decides over no tensor, would quantize a part that must stay exact, or asks
   ///   for an encoding that does not fit a tensor.
   public func plan(for model: Model) throws(FormatError) -> Plan {
-    let layers = model.hyperparameters.layers
+    let numbers = model.hyperparameters
+    let layers = numbers.layers
+    let applicable = rules.map { $0.applies(to: numbers) }
     var assignments = [Role: Plan.Assignment](minimumCapacity: model.tensors.count)
     var used = [Int](repeating: 0, count: rules.count)
     var matched = used
+    // Rules that lose a tensor to one for models of this number of experts: elsewhere they have it.
+    var excused = [Bool](repeating: false, count: rules.count)
     for tensor in model.tensors {
       let exact = model.architecture.exactParts.contains(tensor.role.part)
       var chosen = Plan.Assignment(encoding: tensor.encoding, quantizer: nil)
-      var decided = false
-      for (index, rule) in rules.enumerated() where rule.matches(tensor.role, layerCount: layers) {
+      var decider: Rule?
+      for (index, rule) in rules.enumerated()
+      where applicable[index] && rule.matches(tensor.role, layerCount: layers) {
         if exact, let encoding = rule.encoding {
           // A rule for all parts passes over the exact ones; one that names them asks for what must not be.
           guard rule.parts != nil else { continue }
           guard encoding == tensor.encoding else { throw refuse(rule, tensor, encoding) }
         }
         matched[index] += 1
-        if decided { continue }
-        decided = true
+        if let decider {
+          if decider.expertCount != nil { excused[index] = true }
+          continue
+        }
+        decider = rule
         used[index] += 1
         if let encoding = rule.encoding, encoding != tensor.encoding {
           guard encoding.planes(tensor.shape) != nil, tensor.encoding.isDecodable else {
@@ -84,7 +101,7 @@ public struct Recipe: Sendable {
       }
       assignments[tensor.role] = chosen
     }
-    for (index, rule) in rules.enumerated() where used[index] == 0 {
+    for (index, rule) in rules.enumerated() where applicable[index] && !excused[index] && used[index] == 0 {
       if let sets = rule.layers, sets.allSatisfy({ $0.mayBeEmpty(of: layers) }) { continue }
       throw FormatError(
         path: "recipe '\(name)'", expected: "rule \(index + 1) (line \(rule.line)) to decide over a tensor",

@@ -76,7 +76,7 @@ private struct RecipeReader {
     guard let mapping = node.mapping else {
       throw wrong(node, "a rule as a mapping", "another kind of value")
     }
-    try requireKeys(mapping, ["parts", "layers", "experts", "encoding", "quantizer"], node)
+    try requireKeys(mapping, ["parts", "layers", "experts", "expert-count", "encoding", "quantizer"], node)
     guard let encodingNode = mapping["encoding"], let name = encodingNode.scalar?.string else {
       throw wrong(
         mapping["encoding"] ?? node, "an encoding, such as 'int4 g64 zero f16', 'bf16' or 'keep'", "none")
@@ -106,8 +106,18 @@ private struct RecipeReader {
     }
     return Recipe.Rule(
       parts: try parts(mapping["parts"]), layers: try layers(mapping["layers"]),
-      experts: try ranges(mapping["experts"], "experts"), encoding: encoding, quantizer: quantizer,
+      experts: try ranges(mapping["experts"], "experts"),
+      expertCount: try count(mapping["expert-count"], "expert-count"), encoding: encoding,
+      quantizer: quantizer,
       line: node.mark?.line ?? 0)
+  }
+
+  private func count(_ node: Node?, _ key: String) throws(FormatError) -> Int? {
+    guard let node else { return nil }
+    guard let count = node.scalar.flatMap({ Int($0.string) }), count > 0 else {
+      throw wrong(node, "a number of at least 1 for '\(key)'", "'\(node.scalar?.string ?? "another value")'")
+    }
+    return count
   }
 
   private func parts(_ node: Node?) throws(FormatError) -> Set<Role.Part>? {

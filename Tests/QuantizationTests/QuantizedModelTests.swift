@@ -26,7 +26,9 @@ import Testing
               : .init(encoding: $0.encoding, quantizer: nil)
           )
         }))
-    let values = try model.quantized(by: plan)[tensor.role]!.floats()
+    var options = QuantizationOptions()
+    options.usesNormGains = false
+    let values = try model.quantized(by: plan, options)[tensor.role]!.floats()
     let exact = try tensor.floats()
     return zip(values, exact).reduce(into: (0, 0)) { sums, pair in
       let difference = Double(pair.0) - Double(pair.1)
@@ -86,6 +88,35 @@ import Testing
     let plain = try weighted(model.quantized(by: plan))
     let guided = try weighted(model.quantized(by: plan, options))
     #expect(guided < 0.8 * plain, "weighted error \(guided) with importance, \(plain) without")
+  }
+
+  /// Without importance the search goes by the gains of the norm before a layer, and rounding does not.
+  @Test(arguments: [
+    (Role(.value, layer: 1), Role(.attentionNorm, layer: 1)),
+    (Role(.up, layer: 0, expert: 1), Role(.feedForwardNorm, layer: 0)),
+    (Role(.head), Role(.finalNorm)),
+  ])
+  func gainsOfTheNormBeforeStandInForImportance(_ role: Role, _ norm: Role) throws {
+    let model = try Model.read(nano)
+    var plain = QuantizationOptions()
+    plain.usesNormGains = false
+    var measured = plain
+    let gains = try model[norm]!.floats()
+    let mean = gains.reduce(0) { $0 + $1.magnitude } / Float(gains.count)
+    measured.importance.columns[role] = gains.map { $0 * $0 + mean * mean }
+    func codes(_ options: QuantizationOptions, _ quantizer: String = "search") throws -> [UInt8] {
+      let rules =
+        "rules:\n  - {parts: [embedding], encoding: bf16}\n  - {encoding: int4 g64, quantizer: \(quantizer)}\n"
+      let plan = try Recipe(yaml: rules, path: "test").plan(for: model)
+      return try model.quantized(by: plan, options)[role]!.planes()[0].array
+    }
+    #expect(try codes(.init()) == codes(measured))
+    #expect(try codes(.init()) != codes(plain))
+    #expect(try codes(.init(), "round-to-nearest") == codes(plain, "round-to-nearest"))
+    // Calibration goes first.
+    measured.usesNormGains = true
+    measured.importance.columns[role] = measured.importance.columns[role]!.map { 1 / ($0 + 0.01) }
+    #expect(try codes(measured) != codes(.init()))
   }
 
   @Test func decodingToF32IsExact() throws {

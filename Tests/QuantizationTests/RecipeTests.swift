@@ -53,6 +53,24 @@ let nano = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingL
     #expect("\(plan.assignments[Role(.query, layer: 0)]!.encoding)" == "fp8 128x128")
   }
 
+  @Test func rulesForNumbersOfExperts() throws {
+    func encodings(_ rules: String) throws -> [String] {
+      let plan = try Self.plan(rules)
+      return [Role(.key, layer: 0), Role(.query, layer: 0)].map { "\(plan.assignments[$0]!.encoding)" }
+    }
+    let rules = """
+        - {parts: key, expert-count: 8, encoding: bf16}
+        - {parts: key, encoding: int8 g32}
+        - {encoding: int4 g64}
+
+      """
+    #expect(try encodings(rules) == ["bf16", "int4 g64 zero f16"])
+    #expect(
+      try encodings(rules.replacing("count: 8", with: "count: 7")) == [
+        "int8 g32 zero f16", "int4 g64 zero f16",
+      ])
+  }
+
   @Test(arguments: [
     ("  - {parts: experts, layers: 9, encoding: int4 g64}", "no tensor that it matches"),
     ("  - {encoding: int4 g64}\n  - {parts: experts, encoding: int8 g64}", "all decided by rules before it"),
@@ -65,6 +83,8 @@ let nano = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingL
     ("  - {encoding: bf16, quantizer: search}", "'search'"),
     ("  - {encoding: int4 g64, colour: red}", "'colour'"), ("  - {encoding: int4 g64, layers: 3-1}", "'3-1'"),
     ("  - {encoding: int4 g64, experts: -1}", "'-1'"), ("  - {encoding: int4 g64, layers: a}", "'a'"),
+    ("  - {encoding: int4 g64, expert-count: 0}", "'0'"),
+    ("  - {encoding: int4 g64, expert-count: [8]}", "expert-count"),
     ("  - {parts: [], encoding: int4 g64}", "at least one part"), ("  - int4", "a rule as a mapping"),
     ("  []", "rules"), ("  - {parts: experts, encoding: int4 g64, encoding: int8 g64}", "encoding"),
     ("  - {encoding: [int4]}", "an encoding"), ("  - {encoding: int4 g64", "YAML"),

@@ -122,7 +122,7 @@ final class CalibratedUnits: Sendable {
     let divisors = role.layer == nil ? [] : divisors(role.part, layer: layer)
     CalibratedUnits.divide(&hessian, divisors)
     let tensor = model[role]!
-    let values = try tensor.finiteFloats(0..<tensor.rows, options)
+    let values = try tensor.finiteFloats(0..<tensor.rows, tensor.planes(), options)
     return quantize(role, values, rows: tensor.rows, columns: tensor.columns, hessian, encoding(role)!)
   }
 
@@ -151,7 +151,7 @@ final class CalibratedUnits: Sendable {
     let (hidden, width) = (numbers.hiddenSize, numbers.experts.width)
     func values(_ part: Role.Part) throws(FormatError) -> [Float] {
       let tensor = model[part, layer: layer, expert: expert]!
-      return try tensor.finiteFloats(0..<tensor.rows, options)
+      return try tensor.finiteFloats(0..<tensor.rows, tensor.planes(), options)
     }
     let inputs = ExpertInputs(
       evidence, expert: expert, hidden: hidden, divisors: divisors(.gate, layer: layer))

@@ -44,14 +44,13 @@ extension Tensor {
     var type = DType.f32
     if keepingType, case .dense(let own) = encoding { type = own }
     let format = type.floatFormat!
-    return Tensor(
-      name: name, role: role, shape: shape, encoding: .dense(type), path: path, offset: offset,
-      rowStep: rowStep
-    ) { range throws(FormatError) in
-      var values = try source.floats(rows: range)
+    return mapped(to: .dense(type)) { range, planes in
+      var values = [Float](repeating: 0, count: range.count * columns)
+      var span = values.mutableSpan
+      source.encoding.decode(planes, rows: range.count, columns: columns, into: &span)
       for row in 0..<range.count {
         let own = rowFactors?[range.lowerBound + row] ?? 1
-        for column in 0..<columns { values[row * columns + column] *= own * (factors?[column] ?? 1) }
+        for column in 0..<columns { span[row * columns + column] *= own * (factors?[column] ?? 1) }
       }
       return [Bytes(count: values.count * format.byteCount) { encode(format, values.span, into: &$0) }]
     }
