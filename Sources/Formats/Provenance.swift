@@ -29,7 +29,7 @@ enum Provenance {
 extension Model {
   /// Name of the model that all began with: the innermost source of an artifact, the repository of a snapshot in the
   /// Hugging Face cache, or the folder.
-  var sourceName: String {
+  public var sourceName: String {
     if var record = provenance {
       while let earlier = record["source"]?["provenance"] { record = earlier }
       if let name = record["source"]?["name"]?.string { return name }

@@ -40,7 +40,7 @@ def dense_names(name):
 
 def compared(job):
     from gguf import GGUFReader, dequantize
-    from safetensors.numpy import load_file
+    from safetensors.torch import load_file
 
     dense = {}
     for name in sorted(os.listdir(job["dense"])):
@@ -53,7 +53,7 @@ def compared(job):
         name, stacked = dense_names(tensor.name)
         rows = [(name.format(e), values[e]) for e in range(shape[0])] if stacked else [(name, values)]
         for key, found in rows:
-            wanted = dense.pop(key).astype(np.float32)
+            wanted = dense.pop(key).float().numpy()
             count += 1
             if wanted.shape != found.shape or not np.array_equal(wanted, found.astype(np.float32)):
                 differing.append(key)

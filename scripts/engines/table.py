@@ -17,6 +17,7 @@ import sys
 import time
 
 import compare
+import exact
 import rows as table
 from session import HERE, Failure, Session, remove
 
@@ -211,7 +212,7 @@ def main():
     p = argparse.ArgumentParser(prog="scripts/test-engines", description=__doc__)
     p.add_argument("--ingot", required=True)
     p.add_argument("--only", action="append", default=[], metavar="PATTERN")
-    p.add_argument("--skip-tables", action="append", default=[], choices=["ours", "theirs", "perplexity"])
+    p.add_argument("--skip-tables", action="append", default=[], choices=["ours", "theirs", "exact", "perplexity"])
     p.add_argument("--mini", metavar="FOLDER")
     p.add_argument("--work", metavar="FOLDER")
     p.add_argument("--readme", action="store_true")
@@ -233,6 +234,11 @@ def main():
         failed += ours(session, wanted(table.ROWS, lambda row: (row.container, row.encoding)))
     if "theirs" not in a.skip_tables:
         failed += theirs(session, wanted(table.FOREIGN, lambda row: (row[0], row[2])))
+    if "exact" not in a.skip_tables:
+        say("\nTensors that are the same bytes as another tool's, made of the same BF16 weights\n")
+        lines = Table(("model", 8), ("container", 9), ("encoding", 13), ("other tool", 14), ("same bytes", 10),
+                      ("not compared", 30))
+        exact.exact(session, [a.model] + ([a.mini] if a.mini else []), lines, failed)
     if "perplexity" not in a.skip_tables:
         failed += perplexities(session)
     say(f"\n{platform.system()} {platform.machine()}, Python {platform.python_version()}, "
