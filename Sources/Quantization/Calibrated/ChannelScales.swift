@@ -29,7 +29,8 @@ public struct ChannelScales: Sendable {
   }
 
   private static let candidates: [(alpha: Double, beta: Double)] = [
-    (0, 0), (0, 0.5), (0, 1), (0.25, 0.75), (0.5, 0.5), (0.25, 0.5), (0.75, 0.25),
+    (0, 0), (0, 0.5), (0, 1), (0.125, 0.875), (0.25, 0.75), (0.375, 0.625), (0.5, 0.5), (0.25, 0.5),
+    (0.75, 0.25),
   ]
   /// Experts and rows of each tensor that a choice is made on.
   private static let sampledExperts = 8
