@@ -89,6 +89,7 @@ struct Calibrate: AsyncParsableCommand {
       try file.write(output, for: source, as: form, force: force)
     }
     progress.finish()
+    for line in ledger.overflows { Terminal.error("warning: \(line)") }
     if json.json {
       var object = ledger.json
       object["output"] = .string(output)

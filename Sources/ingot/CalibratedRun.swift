@@ -18,6 +18,11 @@ struct TechniqueOptions: ParsableArguments {
       "What to leave out of a calibrated run: gptq, refit, scaling, inputs.", valueName: "technique"))
   var without: [Technique] = []
 
+  @Flag(
+    name: .long,
+    help: "Rescale experts whose inner activations passed 65504 during calibration; their function stays.")
+  var rescueOverflow = false
+
   func has(_ technique: Technique) -> Bool { !without.contains(technique) }
 }
 
@@ -30,6 +35,7 @@ struct CalibratedRun {
   let provenance: JSON
   private let errors = Errors()
   private let choices: [[ChannelScales.Choice]]
+  private var rescued: [Role] = []
 
   /// Shares of the outputs' energy that errors are, from any task.
   private final class Errors: Sendable {
@@ -53,7 +59,9 @@ struct CalibratedRun {
     }
     var choices: [[ChannelScales.Choice]] = []
     if techniques.has(.scaling) {
-      let scales = try await ChannelScales.search(source, plan, evidence, workers: workers)
+      let scales = try await ChannelScales.search(
+        source, plan, evidence, rescuingOverflow: techniques.rescueOverflow, workers: workers)
+      rescued = scales.rescued
       model = try source.rescaled(by: scales)
       importance.rescale(by: scales)
       calibration.scales = scales
@@ -88,7 +96,8 @@ struct CalibratedRun {
         fixed(100 * row.largest, 4) + " %",
       ])
     }
-    return table.text
+    let names = rescued.map { "layer \($0.layer ?? 0), expert \($0.expert ?? 0): rescued from overflow" }
+    return ([table.text] + names).joined(separator: "\n")
   }
 
   var json: JSON {
@@ -100,6 +109,8 @@ struct CalibratedRun {
             "largest": JSON($0.largest),
           ]
         }),
+      "rescued": .array(
+        rescued.map { ["layer": JSON($0.layer ?? 0), "expert": JSON($0.expert ?? 0)] as JSON }),
       "scales": .array(
         choices.enumerated().flatMap { layer, choices in
           choices.map {

@@ -3,6 +3,14 @@ import Models
 import Tensors
 
 extension EvidenceLedger {
+  /// Experts whose inner activations passed what F16 holds, one line each.
+  var overflows: [String] {
+    entries.filter { $0.innerPeak > 65504 }.map {
+      "layer \($0.layer), expert \($0.expert): \(significant(Double($0.innerPeak))) goes into its down projection, more "
+        + "than F16 holds (quantize --rescue-overflow)"
+    }
+  }
+
   /// The ledger for programs.
   var json: JSONObject {
     let layers = Dictionary(grouping: entries, by: \.layer).sorted { $0.key < $1.key }

@@ -111,6 +111,33 @@ import Testing
     #expect(report.layers.allSatisfy { $0.router.changed < 0.01 })
   }
 
+  @Test func anOverflowIsRescued() async throws {
+    let model = try Nano.model()
+    let honest = try await Self.evidence(model, contexts: 2)
+    // Layer 1's expert 3 claims to have been as loud as no F16 is.
+    let numbers = model.hyperparameters
+    let evidence = Evidence(tokens: honest.tokens, layers: honest.layers, texts: []) { layer in
+      var found = honest.layer(layer)
+      guard layer == 1 else { return found }
+      var peaks = [UInt8](repeating: 0, count: 4 * numbers.experts.count)
+      let loud = Float(300_000).bitPattern
+      for byte in 0..<4 { peaks[12 + byte] = UInt8(truncatingIfNeeded: loud >> UInt32(8 * byte)) }
+      found.fields[.innerPeaks] = Bytes(peaks)
+      return found
+    }
+    let plan = try Recipe.named("int4").plan(for: model)
+    let scales = try await ChannelScales.search(model, plan, evidence, rescuingOverflow: true, workers: 1)
+    #expect(scales.rescued == [Role(.down, layer: 1, expert: 3)])
+    let plain = try await ChannelScales.search(model, plan, evidence, workers: 1)
+    let (one, other) = (try model.rescaled(by: plain), try model.rescaled(by: scales))
+    let up = Role(.up, layer: 1, expert: 3)
+    let ratios = zip(try one[up]!.floats(), try other[up]!.floats()).filter { $0.0 != 0 }.map { $0.0 / $0.1 }
+    #expect(ratios.allSatisfy { $0 == ratios[0] } && ratios[0] >= 2 * 300_000 / 65504 / 2, "\(ratios[0])")
+    let report = try await verify(
+      other, against: model, Nano.contexts(1, of: 128), VerifyTests.options(workers: 2))
+    #expect(report.divergence.mean.value < 1e-6)
+  }
+
   @Test(arguments: [
     "int4 g64 zero f16", "int3 g64 bias bf16", "int4 g128 sym f16", "int4 row sym f32", "q4_0", "q4_k",
     "q3_k", "q6_k",

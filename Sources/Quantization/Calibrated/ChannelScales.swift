@@ -21,6 +21,9 @@ public struct ChannelScales: Sendable {
   /// What was chosen, by layer: α and β for each place, and the share of the error that is left.
   public private(set) var choices: [[Choice]] = []
 
+  /// Down projections of the experts that were rescued from an overflow.
+  public private(set) var rescued: [Role] = []
+
   public struct Choice: Sendable {
     public var place: String
     public var alpha: Double
@@ -38,7 +41,7 @@ public struct ChannelScales: Sendable {
 
   /// Searches every layer, some at a time.
   public static func search(
-    _ model: Model, _ plan: Plan, _ evidence: Evidence, workers: Int
+    _ model: Model, _ plan: Plan, _ evidence: Evidence, rescuingOverflow: Bool = false, workers: Int
   ) async throws(FormatError) -> ChannelScales {
     let layers = model.hyperparameters.layers
     var found = [LayerScales](repeating: LayerScales(), count: layers)
@@ -65,6 +68,7 @@ public struct ChannelScales: Sendable {
     var scales = ChannelScales(
       attention: found.map(\.attention), experts: found.map(\.experts), inner: found.map(\.inner))
     scales.choices = found.map(\.choices)
+    if rescuingOverflow { scales.rescueOverflow(model, plan, evidence) }
     return scales
   }
 
@@ -72,6 +76,34 @@ public struct ChannelScales: Sendable {
     self.attention = attention
     self.experts = experts
     self.inner = inner
+  }
+
+  /// The greatest value of F16: what passes it is infinite in an engine that computes with this type.
+  public static let overflow: Float = 65504
+
+  /// Divides what goes into the down projection of experts by a power of two where its magnitude passed `overflow` during
+  /// calibration, so that it stays below half of that; the function stays as it is.
+  private mutating func rescueOverflow(_ model: Model, _ plan: Plan, _ evidence: Evidence) {
+    let width = model.hyperparameters.experts.width
+    for layer in inner.indices {
+      for (expert, peak) in evidence.layer(layer).floats(.innerPeaks).enumerated()
+      where peak > ChannelScales.overflow {
+        let isFree = [Role.Part.up, .down].allSatisfy { part in
+          plan.assignments[Role(part, layer: layer, expert: expert)]?.quantizer != nil
+        }
+        guard isFree else { continue }
+        let ones = [Float](repeating: 1, count: width)
+        if inner[layer].isEmpty {
+          inner[layer] = [[Float]](repeating: ones, count: model.hyperparameters.experts.count)
+        }
+        // A channel's own factor may have made it louder.
+        let loudest = peak / (inner[layer][expert].min() ?? 1)
+        let factor = Float(
+          sign: .plus, exponent: (loudest / ChannelScales.overflow).exponent + 2, significand: 1)
+        inner[layer][expert] = inner[layer][expert].map { $0 * factor }
+        rescued.append(Role(.down, layer: layer, expert: expert))
+      }
+    }
   }
 
   /// Scales of one layer.
