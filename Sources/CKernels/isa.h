@@ -35,6 +35,14 @@
 
 INGOT_VECTOR_BODIES(scalar)
 
+#if defined(INGOT_X86)
+/// Rows straight from FP8 to affine codes by AVX-512, see rows.c: one a byte, but two when they have 4
+/// bits. False when a value is NaN.
+bool ingot_fp8_affine_avx512(
+    const ingot_rows *, const ingot_quantize_job *, size_t row, uint8_t *codes, uint8_t *scales, uint8_t *biases,
+    uint8_t *zeros);
+#endif
+
 /// Calls name_scalar, name_avx2, … as `isa` says; the Swift face has checked that the processor has it.
 #if defined(INGOT_X86)
 INGOT_VECTOR_BODIES(avx2)

@@ -9,29 +9,26 @@ struct Placement: Sendable {
   var planes: [(file: File, offset: Int)]
 }
 
-/// Computes the planes of every placed tensor and writes them to their places, some at a time.
+/// What `fill` found out on the way.
+struct Filled: Sendable {
+  /// XXH3-64 of each plane of each placement, in their order.
+  var checksums: [[UInt64]]
+  /// SHA-256 of the source's weight files in hexadecimal; empty when not wanted.
+  var sourceHashes: [String]
+}
+
+/// Computes the planes of every placed tensor and writes them to their places.
 ///
-/// Places are fixed beforehand, so the bytes are the same for any number of workers.
-/// - Returns: XXH3-64 of each plane of each placement, in their order.
+/// Reading, computing and writing overlap: some tensors are under way at once, in the order of the source's files,
+/// each on the threads of the disk while it is read and written, on those for computing in between. Places are fixed
+/// beforehand, so the bytes are the same for any number of threads.
 /// - Throws: FormatError of the first task that fails; the others are cancelled.
-func fill(_ placements: [Placement], _ options: WriteOptions) async throws(FormatError) -> [[UInt64]] {
+func fill(_ placements: [Placement], of model: Model, _ options: WriteOptions) async throws(FormatError)
+  -> Filled
+{
   do {
-    return try await withThrowingTaskGroup(of: (Int, [UInt64]).self) { group in
-      var sums = [[UInt64]](repeating: [], count: placements.count)
-      var next = 0
-      func start() {
-        guard next < placements.count else { return }
-        let index = next
-        next += 1
-        group.addTask { (index, try place(placements[index], options.progress)) }
-      }
-      for _ in 0..<max(options.workers, 1) { start() }
-      while let (index, sum) = try await group.next() {
-        sums[index] = sum
-        start()
-      }
-      return sums
-    }
+    let filling = try Filling(placements, model, options)
+    return try await filling.run(placements)
   } catch let error as FormatError {
     throw error
   } catch {
@@ -39,24 +36,117 @@ func fill(_ placements: [Placement], _ options: WriteOptions) async throws(Forma
   }
 }
 
-/// Writes one tensor, chunk by chunk.
-private func place(_ placement: Placement, _ progress: (@Sendable (Int) -> Void)?) throws -> [UInt64] {
-  let tensor = placement.tensor
-  let layout = tensor.encoding.planes(tensor.shape)!
-  var sums = layout.map { _ in XXH3() }
-  for rows in tensor.rowChunks() {
-    try Task.checkCancellation()
-    let chunk = try tensor.planes(rows: rows)
-    var written = 0
-    for index in layout.indices {
-      let (file, offset) = placement.planes[index]
-      let plane = chunk[index]
-      try file.write(plane.span, at: offset + layout[index].range(rows: rows).lowerBound)
-      sums[index].update(plane.span)
-      written += plane.count
-      plane.release()
+/// Values of a chunk: most tensors of a mixture are one.
+private let chunkValues = 1 << 23
+
+private struct Filling: Sendable {
+  let options: WriteOptions
+  let cores: Threads
+  let disk = Threads(4)
+  let hashes: SourceHashes?
+  /// Tensors under way at once.
+  let width: Int
+
+  init(_ placements: [Placement], _ model: Model, _ options: WriteOptions) throws(FormatError) {
+    self.options = options
+    cores = Threads(max(options.workers, 1))
+    var fetched: [(path: String, range: Range<Int>)] = []
+    var largest = 0
+    for placement in placements {
+      let tensor = placement.tensor
+      var most = 0
+      for rows in tensor.rowChunks(values: chunkValues) {
+        most = max(most, rows.count)
+        guard options.hashSource else { continue }
+        fetched += tensor.sources(rows: rows).compactMap { $0.isFetchable ? $0.place : nil }
+      }
+      // What is fetched, as much again at F32's width while it is computed, and what comes out.
+      largest = max(largest, most * tensor.columns * 8)
     }
-    progress?(written)
+    hashes = options.hashSource ? try SourceHashes(model.weightFiles, fetched: fetched) : nil
+    width = min(max(options.memory / 2 / max(largest, 1), 1), 2 * cores.count + 4)
   }
-  return sums.map { $0.digest() }
+
+  func run(_ placements: [Placement]) async throws -> Filled {
+    let order = inSourceOrder(placements)
+    return try await withThrowingTaskGroup(of: (Int, [UInt64]).self) { group in
+      var sums = [[UInt64]](repeating: [], count: placements.count)
+      var next = 0
+      func start() {
+        guard next < order.count else { return }
+        let index = order[next]
+        next += 1
+        group.addTask(executorPreference: cores) { (index, try await place(placements[index])) }
+      }
+      for _ in 0..<width { start() }
+      while let (index, sum) = try await group.next() {
+        sums[index] = sum
+        start()
+      }
+      let digests = try await withTaskExecutorPreference(cores) { try await hashes?.digests() }
+      return Filled(checksums: sums, sourceHashes: digests ?? [])
+    }
+  }
+
+  /// Placements as their sources lie in files, as many files side by side as threads: a file's hash goes through it in
+  /// order, so one file alone would keep one thread busy.
+  private func inSourceOrder(_ placements: [Placement]) -> [Int] {
+    var files: [String: [(offset: Int, index: Int)]] = [:]
+    var names: [String] = []
+    for (index, placement) in placements.enumerated() {
+      let tensor = placement.tensor
+      let rows = tensor.rowChunks(values: chunkValues).first
+      let largest = rows.map { tensor.sources(rows: $0) }?.max { $0.count < $1.count }
+      let place = largest?.place ?? (tensor.path, Int(clamping: tensor.offset)..<Int.max)
+      if files[place.path] == nil { names.append(place.path) }
+      files[place.path, default: []].append((place.range.lowerBound, index))
+    }
+    names.sort()
+    var order: [Int] = []
+    for first in stride(from: 0, to: names.count, by: cores.count) {
+      let group = names[first..<min(first + cores.count, names.count)].map { files[$0]!.sorted { $0 < $1 } }
+      for turn in 0..<(group.map(\.count).max() ?? 0) {
+        for file in group where turn < file.count { order.append(file[turn].index) }
+      }
+    }
+    return order
+  }
+
+  /// Writes one tensor, chunk by chunk.
+  private func place(_ placement: Placement) async throws -> [UInt64] {
+    let tensor = placement.tensor
+    let layout = tensor.encoding.planes(tensor.shape)!
+    var sums = layout.map { _ in XXH3() }
+    for rows in tensor.rowChunks(values: chunkValues) {
+      try Task.checkCancellation()
+      let sources = tensor.sources(rows: rows)
+      let fetched =
+        sources.contains { $0.isFetchable }
+        ? try await disk.run { try sources.map { bytes throws(FormatError) in try bytes.fetched() } }
+        : sources
+      async let hashed: Void? = hashes?.absorb(
+        zip(sources, fetched).compactMap { source, copy in
+          source.isFetchable ? source.place.map { ($0, copy) } : nil
+        })
+      let planes = try tensor.planes(rows: rows, from: fetched)
+      for index in layout.indices {
+        let plane = planes[index]
+        sums[index].update(plane.span)
+      }
+      let written = try await disk.run {
+        var written = 0
+        for index in layout.indices {
+          let (file, offset) = placement.planes[index]
+          let plane = planes[index]
+          try file.write(plane.span, at: offset + layout[index].range(rows: rows).lowerBound)
+          written += plane.count
+          plane.release()
+        }
+        return written
+      }
+      _ = try await hashed
+      options.progress?(written)
+    }
+    return sums.map { $0.digest() }
+  }
 }

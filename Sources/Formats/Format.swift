@@ -49,8 +49,10 @@ public struct WriteOptions: Sendable {
   public var force = false
   /// Largest file to write, in bytes; nil for one file.
   public var splitSize: Int?
-  /// Tensors worked on at once.
+  /// Threads that compute; the disk has its own.
   public var workers = 1
+  /// Bytes of buffers, about, beyond what the model's description takes.
+  public var memory = 1_500_000_000
   /// Called after each chunk with the bytes it took in the output; from any task.
   public var progress: (@Sendable (Int) -> Void)?
   /// Also record SHA-256 of the source's weight files.

@@ -3,7 +3,7 @@ import Tensors
 
 /// The README.md beside the weights of a directory format: what the model was made from, by which recipe, and
 /// how large each part is. Depends on model and provenance only, so its length is known before a weight is read.
-struct ModelCard {
+public struct ModelCard {
   static let name = "README.md"
   /// Name that the source's own card travels under.
   static let originalName = "README.original.md"

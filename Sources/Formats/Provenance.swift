@@ -1,4 +1,3 @@
-import Kernels
 import Models
 import Tensors
 
@@ -25,38 +24,12 @@ enum Provenance {
     record["source"] = .object(source)
     return .object(record)
   }
-
-  /// SHA-256 of each weight file, read once from front to back. Runs beside the conversion, so its error is a value.
-  static func sourceHashes(_ model: Model, _ options: WriteOptions) async -> Result<[String], FormatError> {
-    guard options.hashSource else { return .success([]) }
-    var hashes: [String] = []
-    for path in model.weightFiles {
-      do throws(FormatError) {
-        hashes.append(try hash(path))
-      } catch {
-        return .failure(error)
-      }
-    }
-    return .success(hashes)
-  }
-
-  private static func hash(_ path: String) throws(FormatError) -> String {
-    let bytes = try Bytes.mapping(path)
-    var hash = SHA256()
-    let step = 1 << 24
-    for start in stride(from: 0, to: bytes.count, by: step) where !Task.isCancelled {
-      let chunk = bytes[start..<min(start + step, bytes.count)]
-      hash.update(chunk.span)
-      chunk.release()
-    }
-    return hash.hexDigest()
-  }
 }
 
 extension Model {
   /// Name of the model that all began with: the innermost source of an artifact, the repository of a snapshot in the
   /// Hugging Face cache, or the folder.
-  var sourceName: String {
+  public var sourceName: String {
     if var record = provenance {
       while let earlier = record["source"]?["provenance"] { record = earlier }
       if let name = record["source"]?["name"]?.string { return name }

@@ -53,7 +53,7 @@ public func quantizeGGML(
 ) {
   let block = known(type)
   precondition(
-    method == .search || [2, 3, 6, 7, 8, 39].contains(type), "type \(type) has no round to nearest")
+    method == .search || ggmlRoundsToNearest(type: type), "type \(type) has no round to nearest")
   precondition(rows > 0 && weights.count % (rows * block.weights) == 0, "rows of whole blocks")
   let columns = weights.count / rows
   precondition(blocks.byteCount == weights.count / block.weights * block.bytes, "room for the blocks")
@@ -74,6 +74,9 @@ public func quantizeGGML(
     }
   }
 }
+
+/// Whether a type has round to nearest.
+func ggmlRoundsToNearest(type: Int) -> Bool { [2, 3, 6, 7, 8, 39].contains(type) }
 
 private func known(_ type: Int) -> (weights: Int, bytes: Int) {
   guard let block = ggmlBlock(type: type) else { preconditionFailure("no block type \(type)") }

@@ -53,12 +53,16 @@ extension Model {
     _ options: QuantizationOptions
   ) -> Tensor {
     let measured = options.importance.columns[source.role]
-    return Tensor(
-      name: source.name, role: source.role, shape: source.shape, encoding: encoding, path: source.path,
-      offset: source.offset, rowStep: max(source.rowStep, encoding.rowStep(rows: source.rows))
-    ) { rows throws(FormatError) in
-      let values = try source.finiteFloats(rows, options)
+    return source.mapped(to: encoding) { rows, planes throws(FormatError) in
       let importance = measured == nil ? try norm?.importanceOfGains() : measured
+      if let made = quantizer.planes(
+        stored: planes, source.encoding, rows: rows.count, columns: source.columns, importance: importance,
+        encoding: encoding)
+      {
+        for plane in planes { plane.release() }
+        return made
+      }
+      let values = try source.finiteFloats(rows, planes, options)
       return quantizer.planes(
         values, rows: rows.count, columns: source.columns, importance: importance, encoding: encoding)
     }
@@ -66,12 +70,9 @@ extension Model {
 
   /// A tensor carried through bit for bit, its values looked at on the way.
   private func checked(_ source: Tensor, _ options: QuantizationOptions) -> Tensor {
-    Tensor(
-      name: source.name, role: source.role, shape: source.shape, encoding: source.encoding, path: source.path,
-      offset: source.offset, rowStep: source.rowStep
-    ) { rows throws(FormatError) in
-      if !options.allowNonfinite { _ = try source.finiteFloats(rows, options) }
-      return try source.planes(rows: rows)
+    source.mapped(to: source.encoding) { rows, planes throws(FormatError) in
+      if !options.allowNonfinite { _ = try source.finiteFloats(rows, planes, options) }
+      return planes
     }
   }
 }
@@ -80,12 +81,13 @@ extension Tensor {
   /// Whether its values take part in the forward pass as real numbers.
   var isFloat: Bool { encoding.isDecodable }
 
-  /// Values of rows in F32, all finite.
+  /// Values of rows in F32, all finite, from the planes of these rows.
   ///
   /// - Throws: FormatError naming tensor, expert and element for NaN or an infinity, unless that is allowed: then
   ///   they become 0.
-  func finiteFloats(_ rows: Range<Int>, _ options: QuantizationOptions) throws(FormatError) -> [Float] {
-    let planes = try planes(rows: rows)
+  func finiteFloats(
+    _ rows: Range<Int>, _ planes: [Bytes], _ options: QuantizationOptions
+  ) throws(FormatError) -> [Float] {
     var values = [Float](repeating: 0, count: rows.count * columns)
     var span = values.mutableSpan
     encoding.decode(planes, rows: rows.count, columns: columns, into: &span)
@@ -111,7 +113,7 @@ extension Model {
   /// The model with every quantized tensor as dense values of `type`; dense ones stay as they are.
   ///
   /// F32 holds what every encoding decodes to; BF16 and F16 round.
-  public func decoded(to type: DType) throws(FormatError) -> Model {
+  public func decoded(to type: DType, _ options: QuantizationOptions = .init()) throws(FormatError) -> Model {
     var assignments = [Role: Plan.Assignment](minimumCapacity: tensors.count)
     for tensor in tensors {
       if case .dense = tensor.encoding {
@@ -120,6 +122,11 @@ extension Model {
         assignments[tensor.role] = .init(encoding: .dense(type), quantizer: Quantizer.cast.rawValue)
       }
     }
-    return try quantized(by: Plan(name: "decode", assignments: assignments))
+    return try quantized(by: Plan(name: "decode", assignments: assignments), options)
+  }
+
+  /// The same model, which stops with the tensor's name where a value that is passed on is not finite.
+  public func checkedForFinite() throws(FormatError) -> Model {
+    try mapTensors { $0.isFloat ? checked($0, .init()) : $0 }
   }
 }

@@ -3,6 +3,10 @@
 public struct Tensor: Sendable {
   /// Gives the planes of a range of rows. The range begins at a multiple of `rowStep`.
   public typealias Load = @Sendable (_ rows: Range<Int>) throws(FormatError) -> [Bytes]
+  /// Gives what the planes of a range of rows are made from: slices of files, in an order of the tensor's own.
+  public typealias Sources = @Sendable (_ rows: Range<Int>) -> [Bytes]
+  /// Makes the planes of a range of rows from its sources, or copies of them.
+  public typealias Make = @Sendable (_ rows: Range<Int>, _ sources: [Bytes]) throws(FormatError) -> [Bytes]
 
   /// Name in the checkpoint the model came from.
   public var name: String
@@ -15,12 +19,22 @@ public struct Tensor: Sendable {
   public var offset: UInt64
   /// A range of rows to be loaded alone must begin at a multiple of this.
   public let rowStep: Int
-  private let load: Load
+  private let sources: Sources
+  private let make: Make
 
   /// - Parameter rowStep: the encoding's, or a multiple of it when `load` needs larger steps.
   public init(
     name: String, role: Role, shape: [Int], encoding: Encoding, path: String, offset: UInt64 = 0,
     rowStep: Int? = nil, load: @escaping Load
+  ) {
+    self.init(
+      name: name, role: role, shape: shape, encoding: encoding, path: path, offset: offset, rowStep: rowStep,
+      sources: { _ in [] }, make: { rows, _ throws(FormatError) in try load(rows) })
+  }
+
+  private init(
+    name: String, role: Role, shape: [Int], encoding: Encoding, path: String, offset: UInt64, rowStep: Int?,
+    sources: @escaping Sources, make: @escaping Make
   ) {
     precondition(Matrix(shape) != nil && encoding.planes(shape) != nil, "\(name): \(encoding) does not fit")
     self.name = name
@@ -30,7 +44,8 @@ public struct Tensor: Sendable {
     self.path = path
     self.offset = offset
     self.rowStep = rowStep ?? encoding.rowStep(rows: Matrix(shape)!.rows)
-    self.load = load
+    self.sources = sources
+    self.make = make
   }
 
   /// A tensor whose planes lie in memory or in a mapping as they are.
@@ -40,9 +55,25 @@ public struct Tensor: Sendable {
   ) {
     let layout = encoding.planes(shape)!
     precondition(layout.map(\.bytes) == planes.map(\.count), "\(name): planes do not have their sizes")
-    self.init(name: name, role: role, shape: shape, encoding: encoding, path: path, offset: offset) { rows in
-      zip(layout, planes).map { plane, bytes in bytes[plane.range(rows: rows)] }
-    }
+    self.init(
+      name: name, role: role, shape: shape, encoding: encoding, path: path, offset: offset, rowStep: nil,
+      sources: { rows in zip(layout, planes).map { plane, bytes in bytes[plane.range(rows: rows)] } },
+      make: { _, sources in sources })
+  }
+
+  /// A tensor of the same name and shape whose planes are made from this one's, range by range.
+  ///
+  /// - Parameters:
+  ///   - rowStep: this tensor's or a multiple of it; by default the least that both encodings allow.
+  ///   - body: gets the planes of the rows in this tensor's encoding, gives them in the new one.
+  public func mapped(
+    to encoding: Encoding, rowStep: Int? = nil,
+    _ body: @escaping @Sendable (_ rows: Range<Int>, _ planes: [Bytes]) throws(FormatError) -> [Bytes]
+  ) -> Tensor {
+    Tensor(
+      name: name, role: role, shape: shape, encoding: encoding, path: path, offset: offset,
+      rowStep: rowStep ?? max(self.rowStep, encoding.rowStep(rows: rows)), sources: sources,
+      make: { [make] rows, sources throws(FormatError) in try body(rows, try make(rows, sources)) })
   }
 
   public var rows: Int { Matrix(shape)!.rows }
@@ -54,8 +85,20 @@ public struct Tensor: Sendable {
   /// The planes, in the encoding's order, of all rows or of a range.
   public func planes(rows range: Range<Int>? = nil) throws(FormatError) -> [Bytes] {
     let range = range ?? 0..<rows
+    return try planes(rows: range, from: sources(rows: range))
+  }
+
+  /// What `planes(rows:from:)` wants: slices of files, to be read as they are or fetched beforehand. Empty for a tensor
+  /// that reads by itself.
+  public func sources(rows range: Range<Int>) -> [Bytes] {
     precondition(range.lowerBound % rowStep == 0 && range.upperBound <= rows)
-    return try load(range)
+    return sources(range)
+  }
+
+  /// The planes of a range of rows, made from its sources or from copies of them.
+  public func planes(rows range: Range<Int>, from sources: [Bytes]) throws(FormatError) -> [Bytes] {
+    precondition(range.lowerBound % rowStep == 0 && range.upperBound <= rows)
+    return try make(range, sources)
   }
 
   /// Decodes all rows or a range of them to F32 into `out` (rows, columns).

@@ -11,7 +11,7 @@ struct Check: AsyncParsableCommand {
       For a checkpoint without checksums: structure, and finite values everywhere. Exit code 1 at a fault.
       """)
 
-  @Argument(help: "Folder, .safetensors or .ingot file, or name in the Hugging Face cache.")
+  @Argument(help: "Folder, .safetensors, .gguf or .ingot file, or name in the HF cache.")
   var model: String
 
   @OptionGroup var work: WorkerOptions

@@ -9,7 +9,7 @@ struct Convert: AsyncParsableCommand {
     abstract: "Repack a model into another format without touching a number, or refuse.",
     usage: "ingot convert <model> --output <path> [--format <format>] [--decode <type>] [options]",
     discussion: """
-      Codes and scales are copied bit for bit. With --decode, every quantized tensor is turned into dense
+      Codes and scales are copied bit for bit; the first value that is not finite stops it. With --decode, every quantized tensor is turned into dense
       values of that type, which rounds; the command then says so.
       """)
 
@@ -19,13 +19,18 @@ struct Convert: AsyncParsableCommand {
     var type: DType { DType(rawValue: rawValue.uppercased())! }
   }
 
-  @Argument(help: "Folder, .safetensors or .ingot file, or name in the Hugging Face cache.")
+  @Argument(help: "Folder, .safetensors, .gguf or .ingot file, or name in the HF cache.")
   var model: String
 
   @Option(
     name: .long,
     help: ArgumentHelp("Turn quantized tensors into dense values: bf16, f16 or f32.", valueName: "type"))
   var decode: Dense?
+
+  @Flag(
+    name: .long,
+    help: "Copy NaN and infinities of the source, or with --decode replace them by 0, instead of stopping.")
+  var allowNonfinite = false
 
   @OptionGroup var format: FormatOption
   @OptionGroup var output: OutputOptions
@@ -36,7 +41,11 @@ struct Convert: AsyncParsableCommand {
   func run() async throws {
     let format = try format.format(forOutput: output.output)
     let source = try Model.read(model, reading.options)
-    let result = try decode.map { try source.decoded(to: $0.type) } ?? source
+    var allowed = QuantizationOptions()
+    allowed.allowNonfinite = allowNonfinite
+    let result =
+      try decode.map { try source.decoded(to: $0.type, allowed) }
+      ?? (allowNonfinite ? source : try source.checkedForFinite())
     var options = output.options(work.workers)
     if let decode { options.provenance["decoded"] = .string(decode.rawValue) }
     let changed = zip(source.tensors, result.tensors).count { $0.encoding != $1.encoding }

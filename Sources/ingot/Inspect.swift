@@ -12,7 +12,7 @@ struct Inspect: ParsableCommand {
       Numbers may be rounded as authors do (230B, 9.8e9, 192k). Exit code 2 when a claim does not hold.
       """)
 
-  @Argument(help: "Folder, .safetensors or .ingot file, or name in the Hugging Face cache.")
+  @Argument(help: "Folder, .safetensors, .gguf or .ingot file, or name in the HF cache.")
   var model: String
 
   @Option(name: .long, help: ArgumentHelp("A claim to check; may be repeated.", valueName: "name=value"))

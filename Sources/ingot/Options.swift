@@ -24,13 +24,15 @@ struct ReadingOptions: ParsableArguments {
   var options: ReadOptions { ReadOptions(keepUnknown: keepUnknown) }
 }
 
-/// How many tensors are worked on at once.
+/// How many threads compute.
 struct WorkerOptions: ParsableArguments {
-  @Option(name: .long, help: ArgumentHelp("Tensors worked on at once.", valueName: "n"))
+  @Option(
+    name: [.customLong("threads"), .customLong("workers")],
+    help: ArgumentHelp("Threads that compute.", valueName: "n"))
   var workers: Int = max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))
 
   func validate() throws {
-    guard (1...1024).contains(workers) else { throw ValidationError("--workers must be 1 to 1024.") }
+    guard (1...1024).contains(workers) else { throw ValidationError("--threads must be 1 to 1024.") }
   }
 }
 
@@ -97,12 +99,17 @@ struct OutputOptions: ParsableArguments {
   @Flag(name: .long, help: "Replace what stands at the output path, and discard an unfinished output there.")
   var force = false
 
+  @Option(
+    name: .long, help: ArgumentHelp("Memory for buffers, such as 1.5GB.", valueName: "size"))
+  var memory: ByteSize = ByteSize(argument: "1.5GB")!
+
   @OptionGroup var layout: LayoutOptions
 
   func options(_ workers: Int) -> WriteOptions {
     var options = layout.options
     options.force = force
     options.workers = workers
+    options.memory = memory.bytes
     return options
   }
 }

@@ -10,7 +10,7 @@ struct PlanCommand: ParsableCommand {
     abstract: "Show what a recipe makes of a model, and the exact size, before a weight is read.",
     usage: "ingot plan <model> [--recipe <recipe>] [options]")
 
-  @Argument(help: "Folder, .safetensors or .ingot file, or name in the Hugging Face cache.")
+  @Argument(help: "Folder, .safetensors, .gguf or .ingot file, or name in the HF cache.")
   var model: String
 
   @OptionGroup var recipe: RecipeOption

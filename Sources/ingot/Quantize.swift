@@ -14,7 +14,7 @@ struct Quantize: AsyncParsableCommand {
       The bytes are the same for any number of workers.
       """)
 
-  @Argument(help: "Folder, .safetensors or .ingot file, or name in the Hugging Face cache.")
+  @Argument(help: "Folder, .safetensors, .gguf or .ingot file, or name in the HF cache.")
   var model: String
 
   @Option(

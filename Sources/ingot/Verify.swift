@@ -33,6 +33,9 @@ struct Verify: AsyncParsableCommand {
   @Option(name: .long, help: ArgumentHelp("At most so many contexts of each text.", valueName: "n"))
   var chunks: Int?
 
+  @Flag(name: .long, help: "Write the result into the candidate's model card, README.md of its folder.")
+  var card = false
+
   @OptionGroup var tolerances: Tolerances
   @OptionGroup var reading: ReadingOptions
   @OptionGroup var work: WorkerOptions
@@ -45,7 +48,11 @@ struct Verify: AsyncParsableCommand {
 
   func run() async throws {
     let original = try Model.read(against, reading.options)
-    let candidate = try Model.read(candidate, reading.options)
+    let folder = self.candidate
+    let candidate = try Model.read(folder, reading.options)
+    if card, Folder.kind(folder + "/README.md") != .file {
+      throw ValidationError("--card: \(printable(folder)) is no folder with a README.md.")
+    }
     let tokenizer = try Tokenizer(of: original)
     if let mine = candidate.sideFile("tokenizer.json"), let other = original.sideFile("tokenizer.json"),
       mine.bytes.array != other.bytes.array, try !Tokenizer(of: candidate).isEquivalent(to: tokenizer)
@@ -61,6 +68,10 @@ struct Verify: AsyncParsableCommand {
     options.progress = { progress.set($0.bytes, of: $0.totalBytes) }
     let report = try await verify(candidate, against: original, contexts, options)
     progress.finish()
+    if card {
+      try ModelCard.record(
+        "## Against \(printable(original.sourceName))\n\n```\n\(report.table)\n```", inFolder: folder)
+    }
     let violations = tolerances.violations(report)
     if json.json {
       guard case .object(var object) = report.json else { return }

@@ -33,7 +33,7 @@ import Testing
     defer { Folder.remove(folder) }
     let model = folder + "/m2"
     let made = try Command.run(
-      [model], program: Command.repository.appending(path: "scripts/make-m2-headers"))
+      [model, "--sparse"], program: Command.repository.appending(path: "scripts/make-checkpoint"))
     try #require(made.status == 0, "\(made.error)")
     let json = try Command.run("inspect", model, "--json").json()
     #expect(json["parameters"]?["total"] == 228_689_764_864)

@@ -22,6 +22,27 @@ import Testing
     #expect(try Command.run("check", folder + "/1.ingot").status == 0)
   }
 
+  @Test func verifyWritesTheModelCard() throws {
+    let folder = try Folder.temporary()
+    defer { Folder.remove(folder) }
+    let path = folder + "/mlx"
+    #expect(try Command.run("quantize", Command.nano, "--recipe", "mlx-4bit", "-o", path).status == 0)
+    let text = Command.repository.appending(path: "Tests/Fixtures/text/prose.txt").path
+    let verify = ["verify", "--against", Command.nano, "--text", text, "--context", "64", "--card"]
+    // The second measurement takes the place of the first.
+    for chunks in ["1", "2"] {
+      #expect(try Command.run(verify + ["--chunks", chunks, path]).status == 0)
+      let card = try String(contentsOfFile: path + "/README.md", encoding: .utf8)
+      #expect(card.components(separatedBy: "## Against m2-nano").count == 2)
+      #expect(card.contains("KL divergence") && card.contains("\(chunks) context"))
+      #expect(card.contains("base_model_relation: quantized"))
+    }
+    let file = folder + "/nano.ingot"
+    _ = try Command.run("quantize", Command.nano, "-o", file)
+    let refused = try Command.run(verify + [file])
+    #expect(refused.status == 64 && refused.error.contains("README.md"))
+  }
+
   @Test func checkFindsAFlippedBit() throws {
     let folder = try Folder.temporary()
     defer { Folder.remove(folder) }

@@ -125,7 +125,11 @@ import Testing
       #expect(value?.type == type && value?.text == text, "\(key)")
     }
     let others = content.values.map(\.key).filter { key in !expected.contains { $0.0 == key } }
-    #expect(others == ["ingot.provenance", "tokenizer.chat_template"])
+    #expect(
+      others == [
+        "ingot.provenance", "tokenizer.chat_template", "ingot.file.README.md", "ingot.file.manifest.json",
+        "ingot.file.tokenizer_config.json",
+      ])
   }
 
   private func lastMerge() throws -> String {
@@ -146,6 +150,9 @@ import Testing
     let (old, new) = (try tokenizer(source), try tokenizer(back))
     #expect(new.isEquivalent(to: old))
     #expect(new.beginToken == old.beginToken && new.endToken == old.endToken)
+    for name in ["tokenizer_config.json", "README.md", "manifest.json"] {
+      #expect(back.sideFile(name)?.bytes.array == source.sideFile(name)?.bytes.array, "\(name)")
+    }
     let text = "]~!b[]~b]user\nWas kostet das? 1234 €\n\n<think>\n  I'LL see…[e~["
     #expect(new.encode(text) == old.encode(text))
     #expect(new.decode(old.encode(text)) == text)

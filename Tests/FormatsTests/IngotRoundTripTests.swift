@@ -7,9 +7,10 @@ import Testing
 
 /// What is written is what is read: for every encoding, number of workers and split.
 @Suite struct IngotRoundTripTests {
-  /// Reading and writing the vectors' model of all encodings changes no bit of any plane.
-  @Test func everyEncodingKeepsItsPlanes() async throws {
-    let vector = try #require(try Vectors.all.get().good.first { $0.name == "encodings" })
+  /// Reading and writing the vectors' models of all encodings changes no bit of any plane.
+  @Test(arguments: ["encodings", "blocks"])
+  func everyEncodingKeepsItsPlanes(_ name: String) async throws {
+    let vector = try #require(try Vectors.all.get().good.first { $0.name == name })
     let scratch = try Scratch()
     let model = try Model.read(try scratch.write(vector.parts))
     let written = try await model.write(scratch("again.ingot"), as: .ingot, .with())

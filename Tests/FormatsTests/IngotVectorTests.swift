@@ -8,7 +8,7 @@ import Testing
 @Suite struct IngotVectorTests {
   @Test func goodFilesDecodeToTheExpectedValues() throws {
     let vectors = try Vectors.all.get()
-    #expect(vectors.good.count >= 4)
+    #expect(vectors.good.count >= 5)
     for vector in vectors.good {
       let scratch = try Scratch()
       let model = try Model.read(try scratch.write(vector.parts))
@@ -42,9 +42,11 @@ import Testing
   }
 
   @Test func vectorsCoverEveryEncoding() throws {
-    let vector = try #require(try Vectors.all.get().good.first { $0.name == "encodings" })
-    let scratch = try Scratch()
-    let encodings = Set(try Model.read(try scratch.write(vector.parts)).tensors.map(\.encoding))
+    var encodings = Set<Encoding>()
+    for vector in try Vectors.all.get().good {
+      let scratch = try Scratch()
+      encodings.formUnion(try Model.read(try scratch.write(vector.parts)).tensors.map(\.encoding))
+    }
     for bits in Affine.widths {
       for offset in Affine.Offset.allCases {
         for scale in [DType.f16, .bf16, .f32] {
@@ -68,11 +70,21 @@ import Testing
         #expect(found, "\(code) \(scale)")
       }
     }
+    for type in GGMLType.allCases { #expect(encodings.contains(.ggml(type)), "\(type)") }
+    for code in [DType.f4, .f8e4m3] {
+      for group in [16, 32] {
+        for (scale, hasGlobal) in [(DType.f8e8m0, false), (.f8e4m3, false), (.f8e4m3, true)] {
+          let scheme = try #require(
+            MicroScaled(code: code, group: group, scale: scale, hasGlobal: hasGlobal))
+          #expect(encodings.contains(.microScaled(scheme)), "\(scheme)")
+        }
+      }
+    }
   }
 
   @Test func badFilesAreRefusedInWords() throws {
     let bad = try Vectors.all.get().bad
-    #expect(bad.count >= 200)
+    #expect(bad.count >= 290)
     #expect(Set(bad.map(\.name)).count == bad.count)
     for vector in bad where vector.found != "check" {
       let scratch = try Scratch()
@@ -88,7 +100,7 @@ import Testing
 
   @Test func badPayloadIsFoundByCheck() async throws {
     let bad = try Vectors.all.get().bad.filter { $0.found == "check" }
-    #expect(bad.count >= 8)
+    #expect(bad.count >= 14)
     for vector in bad {
       let scratch = try Scratch()
       _ = try scratch.write(vector.parts)

@@ -58,6 +58,31 @@ import Testing
     #expect(try scratch.names == ["source"])
   }
 
+  /// Every recipe, so every format and encoding that is written; nil is what `convert` does without one.
+  private static let exporters: [String?] = Recipe.builtIn.map(\.name) + [nil]
+
+  @Test(arguments: exporters)
+  func oneNaNOfOneExpertStopsEveryExporter(_ recipe: String?) async throws {
+    let (tensor, value) = Self.poisons[0]
+    let scratch = try Scratch()
+    let source = try Model.read(try checkpoint(scratch, tensor, value))
+    let name = try recipe.map { try Recipe.named($0).format ?? "ingot" } ?? "safetensors"
+    let format = try #require(Format.named(name))
+    let model = try recipe.map { try source.quantized($0) } ?? (try source.checkedForFinite())
+    let error = try await awaitedRefusal {
+      _ = try await model.write(scratch("out"), as: format, .with())
+    }
+    let found = try #require(error, "\(recipe ?? "convert") wrote it")
+    #expect(found.tensor == tensor && found.expected.hasPrefix("finite values"), "\(found)")
+    #expect(try scratch.names == ["source"])
+    guard let recipe else { return }
+    var allowed = QuantizationOptions()
+    allowed.allowNonfinite = true
+    let written = try await source.quantized(by: try Recipe.named(recipe).plan(for: source), allowed)
+      .write(scratch("out"), as: format, .with())
+    #expect(written.bytes > 0)
+  }
+
   @Test func existingOutputIsUnharmed() async throws {
     let scratch = try Scratch()
     let model = try Model.read(nano).quantized("int3")

@@ -7,7 +7,10 @@ import Testing
 /// formats/ingot/reader.py and this package must agree on every value and every refusal.
 @Suite(.enabled(if: Python.isWanted, "INGOT_NO_PYTHON=1"))
 struct PythonReaderTests {
-  @Test(arguments: ["int8", "int4", "int3", "mixed-4-8"])
+  @Test(arguments: [
+    "int8", "int4", "int3", "mixed-4-8", "q8_0", "q4_k_m", "q3_k_m", "q2_k", "iq4_xs", "mxfp4_moe", "mxfp4",
+    "nvfp4",
+  ])
   func agreesOnQuantizedModels(_ recipe: String) async throws {
     let scratch = try Scratch()
     let path = scratch("\(recipe).ingot")

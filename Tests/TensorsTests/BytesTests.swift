@@ -36,6 +36,40 @@ import Testing
     #expect(throws: FormatError.self) { try File(creating: path) }
   }
 
+  /// Long pieces go past the page cache where there is such a way; short ones and the rests of long ones do not. What
+  /// stands in the file is the same.
+  @Test func longPiecesKeepTheirPlaces() throws {
+    let path = path("long")
+    defer { Folder.remove(path) }
+    let content = (0..<3_000_001).map { UInt8(truncatingIfNeeded: $0 &* 2_654_435_761 >> 13) }
+    let bytes = Bytes(content)
+    let aligned = Bytes(overwriting: content.count) { span in
+      for index in 0..<span.byteCount {
+        span.storeBytes(of: content[index], toByteOffset: index, as: UInt8.self)
+      }
+    }
+    let file = try File(creating: path)
+    try file.preallocate(content.count)
+    // Cuts on and off the disk's units, long and short pieces, the later ones first.
+    let cuts = [0, 1, 70_000, 73_728, 1_073_728, 1_073_729, 2_500_000, content.count]
+    for (start, end) in zip(cuts, cuts.dropFirst()).reversed() {
+      try file.write((start % 2 == 0 ? bytes : aligned)[start..<end].span, at: start)
+    }
+    try file.synchronize()
+    let mapping = try Bytes.mapping(path)
+    #expect(mapping.array == content)
+    for (start, end) in [
+      (0, content.count), (4096, 1_000_000), (5, 300_000), (2_000_001, content.count), (7, 20),
+    ] {
+      let slice = mapping[start..<end]
+      #expect(slice.isFetchable == (end - start > 262_143))
+      #expect(slice.place?.path == path && slice.place?.range == start..<end)
+      let copy = try slice.fetched()
+      #expect(copy.array == Array(content[start..<end]) && (copy.place == nil) == slice.isFetchable)
+    }
+    #expect(bytes.place == nil && !bytes.isFetchable)
+  }
+
   @Test func readingPastTheEndIsAnError() throws {
     let path = path("short")
     defer { Folder.remove(path) }

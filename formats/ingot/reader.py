@@ -7,9 +7,9 @@
     reader.py FILE --dump FOLDER         side files, and every tensor as .npy
 
 Any part of an artifact in parts stands for the whole. Every checksum of what is read is held against the
-bytes. Needs numpy and nothing else, but for one thing: side files may be stored as zstd frames, and to get
-at their content (--dump) this takes Python 3.14, the package `zstandard` or the command `zstd`. The
-provenance is stored plain. GGML blocks are listed and their checksums held, but not turned into values.
+bytes. Needs numpy and the two files beside it, xxh3.py and ggml_blocks.py, but for one thing: side files may
+be stored as zstd frames, and to get at their content (--dump) this takes Python 3.14, the package `zstandard`
+or the command `zstd`. The provenance is stored plain.
 """
 
 import argparse
@@ -22,6 +22,7 @@ import sys
 
 import numpy as np
 
+import ggml_blocks
 from xxh3 import xxh3
 
 
@@ -99,13 +100,6 @@ ROLES = dict(enumerate(
 SCALES = ("F32", "BF16", "F16")
 
 
-# Block types by number: name, weights of a block, bytes of a block.
-GGML_BLOCKS = {
-    2: ("Q4_0", 32, 18), 3: ("Q4_1", 32, 20), 6: ("Q5_0", 32, 22), 7: ("Q5_1", 32, 24), 8: ("Q8_0", 32, 34),
-    10: ("Q2_K", 256, 84), 11: ("Q3_K", 256, 110), 12: ("Q4_K", 256, 144), 13: ("Q5_K", 256, 176),
-    14: ("Q6_K", 256, 210), 20: ("IQ4_NL", 32, 18), 23: ("IQ4_XS", 256, 136), 39: ("MXFP4", 32, 17)}
-
-
 class Encoding:
     """One record of 32 bytes."""
 
@@ -125,7 +119,8 @@ class Encoding:
             used = struct.pack("<3B9x2I", 1, first, second, rows, columns)
             self.name = f"{self.type} {rows}x{columns} {self.scale}"
         elif kind == 3:
-            self.name, self.weights, self.size = GGML_BLOCKS[first]
+            self.layout = ggml_blocks.LAYOUTS[first]
+            self.name = self.layout.name
             used = bytes([3, first])
         elif kind == 4:
             self.type, self.scale, self.divided = TYPES[first], TYPES[second], offset == 1
@@ -151,8 +146,8 @@ class Encoding:
             r, c = self.block
             return [(columns, rows), (-(-columns // c) * BITS[self.scale] // 8, -(-rows // r))]
         if self.kind == "GGML blocks":
-            assert columns % self.weights == 0
-            return [(columns // self.weights * self.size, rows)]
+            assert columns % self.layout.weights == 0
+            return [(columns // self.layout.weights * self.layout.bytes, rows)]
         groups = -(-columns // (self.group or max(columns, 1)))
         if self.kind == "micro-scaled":
             planes = [(-(-columns * BITS[self.type] // 8), rows), (groups, rows)]
@@ -300,15 +295,15 @@ class Artifact:
         if scheme.kind == "dense":
             values = None if scheme.type == "F8_E8M0" else floats(scheme.type, planes[0])
         elif scheme.kind == "GGML blocks":
-            values = None
+            values = ggml_blocks.decode(scheme.layout, planes[0])
         elif scheme.kind == "block scaled":
             scales = floats(scheme.scale, planes[1])
             scales = scales.repeat(scheme.block[0], 0)[:rows] if rows else scales
             values = floats(scheme.type, planes[0]) * spread(scales, scheme.block[1], columns)
         elif scheme.kind == "micro-scaled":
             scales = POWERS[planes[1]] if scheme.scale == "F8_E8M0" else floats(scheme.scale, planes[1])
-            if scheme.divided:
-                scales = scales / planes[2].copy().view("<f4").reshape(-1, 1)[:rows]
+            if scheme.divided and scales.size:
+                scales = scales / planes[2].copy().view("<f4")
             codes = floats("F8_E4M3", planes[0]) if scheme.type == "F8_E4M3" else E2M1[unpack(planes[0], 4, columns)]
             values = codes * spread(scales, scheme.group, columns)
         else:

@@ -1,7 +1,10 @@
 #!/usr/bin/env python3
 """Artifacts of a model made by the engines' own tools, for Ingot to read.
 
-    foreign.py MAKER SETTING --dense DENSE [--gguf DENSE.gguf] -o OUT
+    foreign.py MAKER JOBS.json --dense DENSE [--gguf DENSE.gguf]
+
+JOBS.json is a list of {"setting": SETTING, "output": path}; standard output has a line of JSON for each, as
+protocol.py says.
 
 DENSE is the model as dense SafeTensors in BF16, DENSE.gguf the same as GGUF (what llama.cpp's own converter
 would have made: it refuses tokenizers that it does not know by heart). MAKER is one of
@@ -14,11 +17,12 @@ would have made: it refuses tokenizers that it does not know by heart). MAKER is
 """
 
 import argparse
-import contextlib
 import json
 import os
 import shutil
 import sys
+
+import protocol
 
 
 def llama(setting, a):
@@ -125,13 +129,18 @@ MAKERS = {"llama-quantize": llama, "mlx_lm.convert": mlx, "compressed-tensors": 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("maker", metavar="MAKER", choices=MAKERS)
-    p.add_argument("setting", metavar="SETTING")
+    p.add_argument("jobs", metavar="JOBS.json")
     p.add_argument("--dense", required=True, metavar="DENSE")
     p.add_argument("--gguf", metavar="DENSE.gguf")
-    p.add_argument("-o", "--output", required=True, metavar="OUT")
     a = p.parse_args()
-    with contextlib.redirect_stdout(sys.stderr):
-        MAKERS[a.maker](a.setting, a)
+
+    def work(job):
+        a.output = job["output"]
+        MAKERS[a.maker](job["setting"], a)
+        return {}
+
+    with open(a.jobs) as f:
+        protocol.answers(json.load(f), work)
 
 
 if __name__ == "__main__":

@@ -1,31 +1,47 @@
 """What every engine's runner is given and gives back, so that one program can hold them all against Ingot.
 
-A runner is a program of its own, in a process of its own for each artifact:
+A runner is a program of its own, in a process of its own for all artifacts of one engine:
 
-    run_X.py ARTIFACT --ids IDS.json [--greedy N] [--prompt M] [options of its own] -o OUT.npz
+    run_X.py JOBS.json [--greedy N] [--prompt M] [options of its own]
 
-IDS.json holds contexts of token ids, all of one length. OUT.npz holds logits F32 (contexts, tokens,
-vocabulary), and with --greedy also generated I64 (contexts, N): the tokens that the engine itself generates
-after the first M tokens of each context, one at a time as a user would have it. On standard output stands
-one JSON object: {"engine": name and version, "precision": in what it computed}.
+JOBS.json is a list of {"artifact": path, "ids": IDS.json, "output": OUT.npz}. IDS.json holds contexts of token
+ids, all of one length. OUT.npz holds logits F32 (contexts, tokens, vocabulary), and with --greedy also generated
+I64 (contexts, N): the tokens that the engine itself generates after the first M tokens of each context, one at a
+time as a user would have it. Standard output has one line of JSON for each job, in order:
+{"engine": name and version, "precision": in what it computed}, or {"error": why the artifact does not run}.
 """
 
 import argparse
+import contextlib
 import json
+import os
 import sys
+import traceback
+from dataclasses import dataclass
 from importlib.metadata import version
+from typing import Callable
 
 import numpy as np
 
 
+@dataclass
+class Opened:
+    """An artifact that an engine has loaded."""
+    engine: str
+    precision: str
+    # ids (tokens) → logits (tokens, vocabulary) of one context.
+    logits_of: Callable
+    # prompts (contexts, tokens), count → the tokens generated (contexts, count).
+    generate: Callable
+    close: Callable = lambda: None
+
+
 def parser(description):
     p = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("artifact", metavar="ARTIFACT")
-    p.add_argument("--ids", required=True, metavar="IDS.json")
+    p.add_argument("jobs", metavar="JOBS.json")
     p.add_argument("--greedy", type=int, default=0, metavar="N", help="tokens to generate")
     p.add_argument("--prompt", type=int, default=64, metavar="M", help="tokens before them")
     p.add_argument("--threads", type=int, default=2)
-    p.add_argument("-o", "--output", required=True, metavar="OUT.npz")
     return p
 
 
@@ -38,18 +54,36 @@ def versions(*names):
     return ", ".join(f"{name} {version(name)}" for name in names)
 
 
-def run(arguments, engine, precision, logits_of, step):
-    """Runs an engine.
-
-    logits_of: ids (tokens) → (tokens, vocabulary) of one context.
-    step: prompt (tokens), count → the tokens generated.
-    """
-    ids = read_ids(arguments.ids)
-    out = {"logits": np.stack([np.asarray(logits_of(context), np.float32) for context in ids])}
-    if arguments.greedy:
-        prompts = ids[:, :arguments.prompt]
-        out["generated"] = np.array([step(p, arguments.greedy) for p in prompts], np.int64)
-    np.savez(arguments.output, **out)
-    # Engines print much on standard output while they load: the object is its last line.
+def answers(jobs, work):
+    """Does jobs one after another; prints for each what `work` gives, or why it fails."""
+    # Engines print much on standard output: only our lines are to stand there.
     sys.stdout.flush()
-    print("\n" + json.dumps({"engine": engine, "precision": precision}))
+    out = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    for job in jobs:
+        try:
+            with contextlib.redirect_stdout(sys.stderr):
+                answer = work(job)
+        except (Exception, SystemExit) as problem:
+            traceback.print_exc()
+            answer = {"error": f"{type(problem).__name__}: {' '.join(str(problem).split())}"[:300]}
+        print(json.dumps(answer), file=out, flush=True)
+
+
+def run(arguments, open_artifact):
+    """Runs an engine. open_artifact: path, length of the longest context → Opened."""
+    def work(job):
+        ids = read_ids(job["ids"])
+        opened = open_artifact(job["artifact"], max(ids.shape[1], arguments.prompt + arguments.greedy))
+        try:
+            out = {"logits": np.stack([np.asarray(opened.logits_of(context), np.float32) for context in ids])}
+            if arguments.greedy:
+                out["generated"] = np.asarray(
+                    opened.generate(ids[:, :arguments.prompt], arguments.greedy), np.int64)
+            np.savez(job["output"], **out)
+        finally:
+            opened.close()
+        return {"engine": opened.engine, "precision": opened.precision}
+
+    with open(arguments.jobs) as f:
+        answers(json.load(f), work)

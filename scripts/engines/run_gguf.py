@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """The reader package `gguf` on a GGUF file: what it decodes, against Ingot's decoding, bit for bit.
 
-    run_gguf.py FILE.gguf --dense DENSE
+    run_gguf.py JOBS.json
 
-DENSE is a folder of SafeTensors: FILE decoded to F32 by `ingot convert --decode f32 --format safetensors`.
-Prints one JSON object: tensors compared, names of those that differ.
+JOBS.json is a list of {"artifact": FILE.gguf, "dense": DENSE}; DENSE is a folder of SafeTensors: the file decoded
+to F32 by `ingot convert --decode f32 --format safetensors`. Standard output has a line of JSON for each, as
+protocol.py says: tensors compared, names of those that differ.
 """
 
 import argparse
@@ -37,32 +38,34 @@ def dense_names(name):
     return prefix + NAMES[parts[2]] + ("" if parts[2] == "exp_probs_b" else ".weight"), False
 
 
-def main():
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("file", metavar="FILE")
-    p.add_argument("--dense", required=True, metavar="DENSE")
-    a = p.parse_args()
+def compared(job):
     from gguf import GGUFReader, dequantize
-    from safetensors.numpy import load_file
+    from safetensors.torch import load_file
 
     dense = {}
-    for name in sorted(os.listdir(a.dense)):
+    for name in sorted(os.listdir(job["dense"])):
         if name.endswith(".safetensors"):
-            dense |= load_file(os.path.join(a.dense, name))
-    compared, differing = 0, []
-    for tensor in GGUFReader(a.file).tensors:
+            dense |= load_file(os.path.join(job["dense"], name))
+    count, differing = 0, []
+    for tensor in GGUFReader(job["artifact"]).tensors:
         shape = tuple(int(n) for n in reversed(tensor.shape))
         values = dequantize(tensor.data, tensor.tensor_type).reshape(shape)
         name, stacked = dense_names(tensor.name)
         rows = [(name.format(e), values[e]) for e in range(shape[0])] if stacked else [(name, values)]
         for key, found in rows:
-            wanted = dense.pop(key).astype(np.float32)
-            compared += 1
+            wanted = dense.pop(key).float().numpy()
+            count += 1
             if wanted.shape != found.shape or not np.array_equal(wanted, found.astype(np.float32)):
                 differing.append(key)
-    print(json.dumps({
-        "engine": protocol.versions("gguf"), "compared": compared, "differing": differing[:5] and differing,
-        "notInFile": sorted(dense)}))
+    return {"engine": protocol.versions("gguf"), "compared": count, "differing": differing,
+            "notInFile": sorted(dense)}
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("jobs", metavar="JOBS.json")
+    with open(p.parse_args().jobs) as f:
+        protocol.answers(json.load(f), compared)
 
 
 if __name__ == "__main__":

@@ -5,13 +5,11 @@ GPTQModel cannot load a whole MiniMax-M2 on its own (check_gptq_awq.py says why)
 loaded into its kernel, which decodes them to F16, and transformers runs the model with these weights in F32.
 """
 
-import contextlib
 import sys
-
-import numpy as np
 
 import check_gptq_awq as packed
 import protocol
+import run_transformers
 
 
 def load(folder):
@@ -33,20 +31,20 @@ def load(folder):
     return model
 
 
+def open_artifact(path, context):
+    model = load(path)
+    return protocol.Opened(
+        protocol.versions("GPTQModel", "transformers"), "F16 weights, F32",
+        lambda ids: run_transformers.logits_of(model, ids),
+        lambda prompts, count: run_transformers.generate(model, prompts, count))
+
+
 def main():
-    p = protocol.parser(__doc__)
-    a = p.parse_args()
+    a = protocol.parser(__doc__).parse_args()
     import torch
 
-    import run_transformers
-
     torch.set_num_threads(a.threads)
-    with contextlib.redirect_stdout(sys.stderr):
-        model = load(a.artifact)
-    protocol.run(
-        a, protocol.versions("GPTQModel", "transformers"), "F16 weights, F32 arithmetic",
-        lambda ids: run_transformers.logits_of(model, ids),
-        lambda prompt, count: run_transformers.generate(model, prompt, count))
+    protocol.run(a, open_artifact)
 
 
 if __name__ == "__main__":

@@ -60,27 +60,32 @@ def generate(model, prompt, count):
         model.eval([tokens[-1]])
 
 
+def open_artifact(path, context, threads, decode):
+    import llama_cpp
+
+    path, temporary = first_part(path), None
+    if decode:
+        temporary = tempfile.TemporaryDirectory()
+        decoded = os.path.join(temporary.name, "decoded.gguf")
+        quantize(path, decoded, llama_cpp.LLAMA_FTYPE_ALL_F32, threads)
+        path = decoded
+    model = open_model(path, context, threads)
+
+    def close():
+        model.close()
+        if temporary:
+            temporary.cleanup()
+
+    return protocol.Opened(
+        protocol.versions("llama-cpp-python"), "F32 (llama.cpp's decoding)" if decode else "as users run it",
+        lambda ids: logits_of(model, ids), lambda prompts, count: [generate(model, p, count) for p in prompts], close)
+
+
 def main():
     p = protocol.parser(__doc__)
     p.add_argument("--decode", action="store_true", help="decode to F32 by llama.cpp first")
     a = p.parse_args()
-    import llama_cpp
-
-    path, temporary = first_part(a.artifact), None
-    if a.decode:
-        temporary = tempfile.mkdtemp()
-        decoded = os.path.join(temporary, "decoded.gguf")
-        quantize(path, decoded, llama_cpp.LLAMA_FTYPE_ALL_F32, a.threads)
-        path = decoded
-    context = protocol.read_ids(a.ids).shape[1]
-    model = open_model(path, max(context, a.prompt + a.greedy), a.threads)
-    protocol.run(
-        a, protocol.versions("llama-cpp-python"),
-        "F32 (llama.cpp's decoding)" if a.decode else "as users run it",
-        lambda ids: logits_of(model, ids), lambda prompt, count: generate(model, prompt, count))
-    if temporary:
-        os.remove(path)
-        os.rmdir(temporary)
+    protocol.run(a, lambda path, context: open_artifact(path, context, a.threads, a.decode))
 
 
 if __name__ == "__main__":

@@ -9,29 +9,31 @@ import check_mlx
 import protocol
 
 
-def generate(model, prompt, count):
+def generate(model, prompts, count):
     """Greedy tokens with mlx-lm's own cache."""
     import mlx.core as mx
     from mlx_lm.models.cache import make_prompt_cache
 
     cache = make_prompt_cache(model)
-    tokens, ids = [], mx.array(np.asarray(prompt)[None])
+    tokens, ids = [], mx.array(np.asarray(prompts))
     for _ in range(count):
-        row = model(ids, cache=cache)[0, -1]
-        tokens.append(int(mx.argmax(row).item()))
-        ids = mx.array([[tokens[-1]]])
-    return tokens
+        chosen = mx.argmax(model(ids, cache=cache)[:, -1], axis=-1)
+        tokens.append(np.array(chosen))
+        ids = chosen[:, None]
+    return np.stack(tokens, 1)
+
+
+def open_artifact(path, context):
+    import mlx.core as mx
+
+    model, _ = check_mlx.load(path, mx.float32)
+    return protocol.Opened(
+        protocol.versions("mlx", "mlx-lm"), "F32",
+        lambda ids: check_mlx.logits_of(model, [ids])[0], lambda prompts, count: generate(model, prompts, count))
 
 
 def main():
-    p = protocol.parser(__doc__)
-    a = p.parse_args()
-    import mlx.core as mx
-
-    model, _ = check_mlx.load(a.artifact, mx.float32)
-    protocol.run(
-        a, protocol.versions("mlx", "mlx-lm"), "F32",
-        lambda ids: check_mlx.logits_of(model, [ids])[0], lambda prompt, count: generate(model, prompt, count))
+    protocol.run(protocol.parser(__doc__).parse_args(), open_artifact)
 
 
 if __name__ == "__main__":

@@ -11,263 +11,195 @@ import argparse
 import fnmatch
 import json
 import os
-import re
+import platform
 import shutil
-import subprocess
 import sys
-import tempfile
 import time
 
-import numpy as np
-
 import compare
+import exact
 import rows as table
+from session import HERE, Failure, Session, remove
 
-HERE = os.path.dirname(os.path.abspath(__file__))
 TEXTS = os.path.join(HERE, "..", "..", "Tests", "Fixtures")
 
 
-class Failure(Exception):
-    """What stops a row, in a line."""
+def say(text):
+    """A line of the report."""
+    print(text, flush=True)
+    Table.printed.append(text)
 
 
-class Session:
-    def __init__(self, a):
-        self.a = a
-        self.work = a.work or tempfile.mkdtemp(prefix="ingot-engines-")
-        os.makedirs(self.work, exist_ok=True)
-        self.recipes = {r["name"] for r in json.loads(self.ingot("recipes", "--json"))}
-        text = self.ingot("quantize", "--help", environment={"COLUMNS": "1000"})
-        found = re.search(r"Format of the output: ([^.]*)\.", text)
-        self.formats = set(re.split(r",\s*", " ".join(found[1].split()))) if found else set()
-        self.ids = self.contexts(a.model, a.texts, a.context)
-        with open(self.path("ids.json"), "w") as f:
-            json.dump(self.ids.tolist(), f)
+class Table:
+    """Rows printed as Markdown, all columns as wide as their heads say or wider."""
+    printed = []
 
-    def path(self, name):
-        return os.path.join(self.work, name)
+    def __init__(self, *columns):
+        self.widths = [width for _, width in columns]
+        self.row(*[name for name, _ in columns])
+        say("|" + "|".join("-" * (w + 2) for w in self.widths) + "|")
 
-    def run(self, command, environment=None):
-        outcome = subprocess.run(
-            command, capture_output=True, text=True, env=os.environ | (environment or {}))
-        if outcome.returncode:
-            lines = (outcome.stderr.strip() or outcome.stdout.strip()).splitlines()
-            errors = [line for line in lines if line.startswith("error")] or lines[-1:]
-            raise Failure(f"{os.path.basename(command[0])} exits {outcome.returncode}: {' '.join(errors)[:300]}")
-        return outcome.stdout
-
-    def ingot(self, *arguments, environment=None):
-        return self.run([self.a.ingot, *arguments], environment)
-
-    def python(self, script, *arguments):
-        # Models come from folders only: nothing is to be asked of a network.
-        offline = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
-        return self.run([sys.executable, os.path.join(HERE, script), *map(str, arguments)], offline)
-
-    def contexts(self, model, texts, length):
-        """Contexts of token ids: `count` of each text."""
-        from tokenizers import Tokenizer
-
-        tokenizer = Tokenizer.from_file(os.path.join(model, "tokenizer.json"))
-        out = []
-        for text, count in texts:
-            with open(text, encoding="utf-8", newline="") as f:
-                ids = tokenizer.encode(f.read(), add_special_tokens=False).ids
-            if len(ids) < count * length:
-                raise Failure(f"{text}: {len(ids)} tokens, {count * length} are needed")
-            out += [ids[i * length:(i + 1) * length] for i in range(count)]
-        return np.array(out)
-
-    def reference(self, artifact, ids):
-        """Logits of our own forward pass."""
-        from safetensors.numpy import load_file
-
-        with open(self.path("reference.json"), "w") as f:
-            json.dump(ids.tolist(), f)
-        out = self.path("reference.safetensors")
-        self.ingot("logits", artifact, "--tokens", self.path("reference.json"), "-o", out, "--force")
-        return load_file(out)["logits"]
-
-    def engine(self, engine, artifact, ids="ids.json", greedy=True):
-        """Logits, generated tokens, and what the engine says of itself."""
-        out = self.path("engine.npz")
-        generate = ["--greedy", self.a.greedy, "--prompt", self.a.prompt] if greedy else []
-        text = self.python(
-            engine.runner, artifact, "--ids", self.path(ids), *engine.options, *generate, "-o", out)
-        data = np.load(out)
-        return data["logits"], data["generated"] if greedy else None, json.loads(text.splitlines()[-1])
-
-    def agree(self, engine, artifact, reference):
-        """A row's figures: our forward pass of an artifact against an engine's."""
-        logits, generated, about = self.engine(engine, artifact)
-        figures = compare.divergence(reference, logits)
-        whole = np.concatenate([self.ids[:, :self.a.prompt], generated], 1)
-        equal, margin = compare.greedy(generated, self.reference(artifact, whole), self.a.prompt)
-        ok = (figures["kld"] <= engine.kld and figures["sameTop"] >= engine.same_top
-              and (equal == self.a.greedy or margin <= engine.tie))
-        tokens = str(equal) if equal == self.a.greedy else f"{equal}, then margin {margin:.2g}"
-        return ok, about, [f"{figures['kld']:.1e}", f"{100 * figures['sameTop']:.2f} %", tokens]
+    def row(self, *cells):
+        say("| " + " | ".join(str(c).ljust(w) for c, w in zip(cells, self.widths)) + " |")
 
 
-def our_artifact(session, row):
-    if row.container not in session.formats:
-        raise Failure(f"missing: format {row.container}")
-    if row.recipe and row.recipe not in session.recipes:
-        raise Failure(f"missing: recipe {row.recipe}")
+def grouped(rows, key):
+    """Neighbouring rows of one key, so that an engine starts once for them all."""
+    groups = []
+    for row in rows:
+        if groups and key(groups[-1][0]) == key(row):
+            groups[-1].append(row)
+        else:
+            groups.append([row])
+    return groups
+
+
+def our_artifact(session, row, number):
+    artifact = session.fresh(f"ours-{number}" + (".gguf" if row.container == "gguf" else ""))
+    recipe = session.path("recipe.yaml")
     if row.rules:
-        with open(session.path("recipe.yaml"), "w") as f:
+        with open(recipe, "w") as f:
             f.write(f"name: trial\nsummary: {row.encoding}\nrules:\n{row.rules}")
-    artifact = session.path("artifact.gguf" if row.container == "gguf" else "artifact")
-    remove(artifact)
-    arguments = [session.path("recipe.yaml") if x == "RECIPE" else x for x in row.arguments]
+    arguments = [recipe if x == "RECIPE" else x for x in row.arguments]
     session.ingot(row.verb, session.a.model, *arguments, "-o", artifact)
     return artifact
 
 
-def remove(path):
-    shutil.rmtree(path) if os.path.isdir(path) else os.path.exists(path) and os.remove(path)
-
-
-def show(cells, widths):
-    print("| " + " | ".join(str(c).ljust(w) for c, w in zip(cells, widths)) + " |", flush=True)
-
-
-def header(names, widths):
-    show(names, widths)
-    print("|" + "|".join("-" * (w + 2) for w in widths) + "|", flush=True)
-
-
-WIDTHS = [18, 16, 40, 32, 7, 8, 8, 16]
-
-
-def ours(session, wanted):
+def ours(session, rows):
     """The table of our artifacts; returns what failed."""
     failed = []
-    print(f"\nArtifacts that ingot makes of {os.path.basename(session.a.model)}: "
+    say(f"\nArtifacts that ingot makes of {os.path.basename(session.a.model)}: "
           f"{session.ids.shape[0]} contexts of {session.ids.shape[1]} tokens\n")
-    header(["container", "encoding", "engine", "computes in", "loads", "KLD", "same top", "greedy tokens"], WIDTHS)
-    for row in wanted(table.ROWS, lambda r: (r.container, r.encoding)):
-        try:
-            artifact = our_artifact(session, row)
-            reference = session.reference(artifact, session.ids)
-        except Failure as problem:
-            failed.append((row.container, row.encoding, str(problem)))
-            show([row.container, row.encoding, "", "", "NO", "", "", str(problem)], WIDTHS)
-            continue
-        for engine in row.engines:
+    lines = Table(("container", 18), ("encoding", 12), ("engine", 46), ("computes in", 32), ("loads", 5),
+                  ("KLD", 7), ("same top", 8), ("greedy tokens", 14))
+    for group in grouped(rows, lambda row: row.container):
+        cells = {}
+        made = []
+        for number, row in enumerate(group):
             try:
-                ok, about, figures = session.agree(engine, artifact, reference)
+                made.append((row, our_artifact(session, row, number)))
+                session.say(f"made {row.container} {row.encoding}")
             except Failure as problem:
                 failed.append((row.container, row.encoding, str(problem)))
-                show([row.container, row.encoding, engine.runner, "", "NO", "", "", str(problem)], WIDTHS)
-                continue
-            if not ok:
-                failed.append((row.container, row.encoding, f"{about['engine']}: {', '.join(figures)}"))
-            show([row.container, row.encoding, about["engine"], about["precision"], "yes" if ok else "yes: NO",
-                  *figures], WIDTHS)
-        if row.container == "gguf":
-            failed += decoded(session, row, artifact)
+                cells[row.encoding, 0] = ["ingot", "", "NO", "", "", str(problem)]
+        for engine in dict.fromkeys(engine for row in group for engine in row.engines):
+            chosen = [(row, artifact) for row, artifact in made if engine in row.engines]
+            for (row, _), verdict in zip(chosen, session.judged(engine, [artifact for _, artifact in chosen])):
+                place = row.encoding, row.engines.index(engine)
+                if isinstance(verdict, Failure):
+                    failed.append((row.container, row.encoding, str(verdict)))
+                    cells[place] = [engine.runner, "", "NO", "", "", str(verdict)]
+                    continue
+                ok, name, precision, figures, _ = verdict
+                if not ok:
+                    failed.append((row.container, row.encoding, f"{name}, {precision}: {', '.join(figures)}"))
+                cells[place] = [name, precision, "yes" if ok else "BAD", *figures]
+        if group[0].container == "gguf":
+            decoded(session, made, cells, failed)
+        for row in group:
+            for (_, place), line in sorted(item for item in cells.items() if item[0][0] == row.encoding):
+                lines.row(row.container, row.encoding, *line)
+        for _, artifact in made:
+            remove(artifact)
     return failed
 
 
-def decoded(session, row, artifact):
-    """A row for the package gguf: every value that it decodes is ours."""
-    name = (row.container, row.encoding)
-    try:
-        remove(session.path("dense"))
-        session.ingot("convert", artifact, "--decode", "f32", "--format", "safetensors", "-o", session.path("dense"))
-        about = json.loads(session.python("run_gguf.py", artifact, "--dense", session.path("dense")).splitlines()[-1])
-    except Failure as problem:
-        show([*name, "run_gguf.py", "", "NO", "", "", str(problem)], WIDTHS)
-        return [(*name, str(problem))]
-    ok = about["compared"] > 0 and not about["differing"] and not about["notInFile"]
-    says = f"{about['compared']} tensors, {len(about['differing']) or 'no'} bit differs"
-    if about["differing"]:
-        says = f"{len(about['differing'])} of {about['compared']} tensors differ"
-    show([*name, about["engine"], "decodes only", "yes" if ok else "yes: NO", "", "", says], WIDTHS)
-    return [] if ok else [(*name, f"gguf: {says}, such as {(about['differing'] + about['notInFile'])[0]}")]
+def decoded(session, made, cells, failed):
+    """Cells for the package gguf: every value that it decodes is ours."""
+    jobs = []
+    for number, (_, artifact) in enumerate(made):
+        dense = session.fresh(f"dense-{number}")
+        session.ingot("convert", artifact, "--decode", "f32", "--format", "safetensors", "-o", dense)
+        jobs.append({"artifact": artifact, "dense": dense})
+    for (row, _), job, about in zip(made, jobs, session.batch("run_gguf.py", jobs)):
+        remove(job["dense"])
+        wrong = [about["error"]] if "error" in about else about["differing"] + about["notInFile"]
+        if wrong or not about["compared"]:
+            failed.append((row.container, row.encoding, f"gguf: {len(wrong)} of its tensors differ, such as {wrong[:1]}"))
+            cells[row.encoding, 9] = [about.get("engine", "gguf"), "decodes only", "BAD", "", "", f"{len(wrong)} differ"]
+        else:
+            cells[row.encoding, 9] = [about["engine"], "decodes only", "yes", "", "", "all bits equal"]
 
 
-def theirs(session, wanted):
+def theirs(session, rows):
     """The table of artifacts that other tools made; returns what failed."""
     failed = []
-    chosen = list(wanted(table.FOREIGN, lambda r: (r[0], r[2])))
-    if not chosen:
+    if not rows:
         return failed
-    widths = [18, 18, 16, 34, 6, 8, 8, 16, 10, 10]
-    print("\nArtifacts that other tools make of it, read by ingot\n")
-    header(["container", "made by", "encoding", "run by", "reads", "KLD", "same top", "greedy tokens",
-            "verify", "engine's"], widths)
-    dense, gguf = session.path("bf16"), session.path("bf16.gguf")
+    say("\nArtifacts that other tools make of it, read by ingot: KLD and tokens as above; then the mean KLD from\n"
+          "the original by ingot verify, and the same from the engine's logits\n")
+    lines = Table(("container", 18), ("made by", 18), ("encoding", 12), ("run by", 46), ("reads", 5), ("KLD", 7),
+                  ("same top", 8), ("greedy tokens", 14), ("verify", 8), ("engine's", 8))
+    dense, gguf = session.fresh("bf16"), session.fresh("bf16.gguf")
     for path, form in ((dense, "safetensors"), (gguf, "gguf")):
-        remove(path)
         session.ingot("convert", session.a.model, "--decode", "bf16", "--format", form, "-o", path)
-    original = session.reference(session.a.model, session.ids)
-    for container, maker, setting, engines in chosen:
-        name = [container, maker, setting]
-        artifact = session.path("foreign.gguf" if container == "gguf" else "foreign")
-        try:
-            remove(artifact)
-            session.python("foreign.py", maker, setting, "--dense", dense, "--gguf", gguf, "-o", artifact)
-            reference = session.reference(artifact, session.ids)
-            text, count = session.a.texts[0]
-            # The same text by verify, and by the engine's logits against our logits of the original.
-            verified = json.loads(session.ingot(
-                "verify", artifact, "--against", session.a.model, "--text", text, "--context",
-                str(session.a.context), "--chunks", str(count), "--json"))["klDivergence"]["mean"]
-            for engine in engines:
-                ok, about, figures = session.agree(engine, artifact, reference)
-                logits = session.engine(engine, artifact, greedy=False)[0]
-                direct = compare.divergence(
-                    compare.scored(original)[:count], compare.scored(logits)[:count])["kld"]
+    text, count = session.a.texts[0]
+    original = compare.scored(session.reference(session.a.model, session.ids))[:count]
+    for group in grouped(rows, lambda row: row[1]):
+        container, maker, engine = group[0][0], group[0][1], group[0][3]
+        ending = ".gguf" if container == "gguf" else ""
+        jobs = [{"setting": row[2], "output": session.fresh(f"theirs-{i}{ending}")} for i, row in enumerate(group)]
+        answers = session.batch("foreign.py", jobs, maker, "--dense", dense, "--gguf", gguf)
+        verdicts = session.judged(engine, [job["output"] for job in jobs])
+        for row, job, answer, verdict in zip(group, jobs, answers, verdicts):
+            name = row[:3]
+            try:
+                if "error" in answer:
+                    raise Failure(answer["error"])
+                if isinstance(verdict, Failure):
+                    raise verdict
+                ok, about, _, figures, logits = verdict
+                # The same text by verify, and by the engine's logits against our logits of the original.
+                verified = json.loads(session.ingot(
+                    "verify", job["output"], "--against", session.a.model, "--text", text, "--context",
+                    str(session.a.context), "--chunks", str(count), "--json"))["klDivergence"]["mean"]
+                direct = compare.divergence(original, compare.scored(logits)[:count])["kld"]
                 ok = ok and abs(verified - direct) <= max(1e-6, 0.02 * direct)
                 if not ok:
                     failed.append((*name, f"{', '.join(figures)}, verify {verified:.6g}, engine's {direct:.6g}"))
-                show([*name, about["engine"], "yes" if ok else "NO", *figures, f"{verified:.5f}", f"{direct:.5f}"],
-                     widths)
-        except Failure as problem:
-            failed.append((*name, str(problem)))
-            show([*name, "", "NO", "", "", str(problem), "", ""], widths)
-    print("\nverify: mean KL divergence from the original by ingot verify; engine's: the same from the engine's logits")
+                lines.row(*name, about, "yes" if ok else "BAD", *figures, f"{verified:.5f}", f"{direct:.5f}")
+            except Failure as problem:
+                failed.append((*name, str(problem)))
+                lines.row(*name, "", "NO", "", "", str(problem), "", "")
+            remove(job["output"])
     return failed
 
 
 def perplexities(session):
     """Our Q4_K_M against llama.cpp's own, by llama.cpp's logits; returns what failed."""
     failed = []
-    print("\nQ4_K_M by ingot and by llama-quantize without importance, logits by llama.cpp as users run it\n")
-    widths = [10, 22, 10, 12, 10, 12, 12]
-    header(["model", "text", "tokens", "BF16 PPL", "by", "PPL", "KLD to BF16"], widths)
+    say("\nQ4_K_M by ingot and by llama-quantize without importance, logits by llama.cpp as users run it\n")
+    lines = Table(("model", 10), ("text", 22), ("tokens", 10), ("BF16 PPL", 12), ("by", 10), ("PPL", 12),
+                  ("KLD to BF16", 12))
     models = [(session.a.model, session.a.texts)] + ([(session.a.mini, mini_texts(session.a))] if session.a.mini else [])
     run = table.LLAMA[1]
     for model, texts in models:
-        base, own, other = (session.path(f"{n}.gguf") for n in ("base", "own", "other"))
-        for path in (base, own, other):
-            remove(path)
+        base, own, other = (session.fresh(f"{n}.gguf") for n in ("base", "own", "other"))
         try:
             session.ingot("convert", model, "--decode", "bf16", "--format", "gguf", "-o", base)
             session.ingot("quantize", model, "--recipe", "q4_k_m", "-o", own)
-            session.python("foreign.py", "llama-quantize", "Q4_K_M", "--dense", model, "--gguf", base, "-o", other)
+            job = {"setting": "Q4_K_M", "output": other}
+            answer = session.batch("foreign.py", [job], "llama-quantize", "--dense", model, "--gguf", base)[0]
+            if "error" in answer:
+                raise Failure(answer["error"])
             for text, count in texts:
                 ids = session.contexts(model, [(text, count)], 512)
-                with open(session.path("text.json"), "w") as f:
-                    json.dump(ids.tolist(), f)
-                reference = session.engine(run, base, "text.json", greedy=False)[0]
+                reference = session.logits(run, base, ids)
                 results = {}
                 for name, path in (("ingot", own), ("llama.cpp", other)):
-                    logits = session.engine(run, path, "text.json", greedy=False)[0]
+                    logits = session.logits(run, path, ids)
                     results[name] = (
                         compare.perplexity(logits, ids),
                         compare.divergence(compare.scored(reference), compare.scored(logits))["kld"])
-                    show([os.path.basename(model), os.path.basename(text), ids.size,
-                          f"{compare.perplexity(reference, ids):.5f}", name, f"{results[name][0]:.5f}",
-                          f"{results[name][1]:.6f}"], widths)
+                    lines.row(os.path.basename(model), os.path.basename(text), ids.size,
+                              f"{compare.perplexity(reference, ids):.5f}", name, f"{results[name][0]:.5f}",
+                              f"{results[name][1]:.6f}")
                 if results["ingot"][0] > results["llama.cpp"][0] or results["ingot"][1] >= results["llama.cpp"][1]:
                     failed.append((os.path.basename(model), os.path.basename(text),
                                    f"perplexity and KLD {results['ingot']}, llama.cpp's own {results['llama.cpp']}"))
         except Failure as problem:
             failed.append((os.path.basename(model), "q4_k_m", str(problem)))
-            show([os.path.basename(model), str(problem), "", "", "", "", ""], widths)
+            lines.row(os.path.basename(model), str(problem), "", "", "", "", "")
     return failed
 
 
@@ -280,38 +212,56 @@ def main():
     p = argparse.ArgumentParser(prog="scripts/test-engines", description=__doc__)
     p.add_argument("--ingot", required=True)
     p.add_argument("--only", action="append", default=[], metavar="PATTERN")
-    p.add_argument("--skip-tables", action="append", default=[], choices=["ours", "theirs", "perplexity"])
+    p.add_argument("--skip-tables", action="append", default=[], choices=["ours", "theirs", "exact", "perplexity"])
     p.add_argument("--mini", metavar="FOLDER")
     p.add_argument("--work", metavar="FOLDER")
+    p.add_argument("--readme", action="store_true")
     p.add_argument("--greedy", type=int, default=20)
     p.add_argument("--prompt", type=int, default=64)
-    p.add_argument("--context", type=int, default=512)
+    p.add_argument("--context", type=int, default=256)
     a = p.parse_args()
     a.model = os.path.realpath(os.path.join(TEXTS, "m2-nano"))
     a.texts = [(os.path.realpath(os.path.join(TEXTS, name)), count) for name, count in (
         ("m2-nano/text/heldout-agentic.txt", 4), ("text/prose.txt", 2), ("text/code.txt", 2))]
-    begin = time.monotonic()
     session = Session(a)
 
     def wanted(rows, name):
-        for row in rows:
-            label = " ".join(name(row))
-            if not a.only or any(fnmatch.fnmatch(label, pattern) for pattern in a.only):
-                yield row
+        return [row for row in rows
+                if not a.only or any(fnmatch.fnmatch(" ".join(name(row)), pattern) for pattern in a.only)]
 
     failed = []
     if "ours" not in a.skip_tables:
-        failed += ours(session, wanted)
+        failed += ours(session, wanted(table.ROWS, lambda row: (row.container, row.encoding)))
     if "theirs" not in a.skip_tables:
-        failed += theirs(session, wanted)
+        failed += theirs(session, wanted(table.FOREIGN, lambda row: (row[0], row[2])))
+    if "exact" not in a.skip_tables:
+        say("\nTensors that are the same bytes as another tool's, made of the same BF16 weights\n")
+        lines = Table(("model", 8), ("container", 9), ("encoding", 13), ("other tool", 14), ("same bytes", 10),
+                      ("not compared", 30))
+        exact.exact(session, [a.model] + ([a.mini] if a.mini else []), lines, failed)
     if "perplexity" not in a.skip_tables:
         failed += perplexities(session)
-    print(f"\n{time.monotonic() - begin:.0f} s")
+    say(f"\n{platform.system()} {platform.machine()}, Python {platform.python_version()}, "
+          f"{time.monotonic() - session.begin:.0f} s")
     for row in failed:
         print(f"FAILED {' '.join(row[:-1])}: {row[-1]}")
     if not a.work:
         shutil.rmtree(session.work)
+    if a.readme and not failed:
+        record(os.path.join(HERE, "..", "..", "README.md"))
     return 1 if failed else 0
+
+
+def record(path):
+    """Puts what was printed between the marks of README.md."""
+    with open(path) as f:
+        text = f.read()
+    begin, end = "<!-- engines -->\n", "<!-- /engines -->"
+    before, _, rest = text.partition(begin)
+    after = rest[rest.index(end):]
+    lines = [" ".join(line.split()) if line.startswith("|") else line for line in Table.printed]
+    with open(path, "w") as f:
+        f.write(before + begin + "\n".join(lines).strip("\n") + "\n" + after)
 
 
 if __name__ == "__main__":

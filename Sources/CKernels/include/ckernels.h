@@ -143,6 +143,38 @@ typedef struct {
 
 void ingot_quantize_ggml(ingot_isa isa, const ingot_ggml_job *job);
 
+// ---- rows as they are stored -------------------------------------------------------------------------
+
+typedef struct {
+  ingot_float format;
+  const uint8_t *values;  // (rows, columns)
+  const float *scales;    // one for each block_rows × block_columns of 8-bit values, rows of blocks one after the
+                          // other; or null
+  size_t block_rows, block_columns;
+  size_t rows, columns;
+} ingot_rows;
+
+/// Rows that the functions below decode at once: `tile` has room for that many rows.
+size_t ingot_tile_rows(size_t columns);
+void ingot_decode_rows(ingot_isa isa, const ingot_rows *source, size_t first, size_t count, float *out);
+
+// Each of these quantizes all rows and gives how many values were finite before the first that was not: all, or the
+// result is to be thrown away. A job's weights, rows and columns are those of the source.
+
+/// Codes and `zeros` are bit streams, each row ending on a byte. `codes` is scratch: a byte a value of the tile, and
+/// one a group.
+size_t ingot_quantize_rows(
+    ingot_isa isa, const ingot_rows *source, const ingot_quantize_job *job, uint8_t *zeros, float *tile,
+    uint8_t *codes);
+/// Codes are a bit stream, each row ending on a byte. `codes` is scratch: a byte a value of the tile.
+size_t ingot_quantize_rows_micro(
+    ingot_isa isa, const ingot_rows *source, const ingot_micro_job *job, float *tile, uint8_t *codes);
+size_t ingot_quantize_rows_ggml(
+    ingot_isa isa, const ingot_rows *source, const ingot_ggml_job *job, float *tile);
+/// F32, F16 or BF16.
+size_t ingot_encode_rows(
+    ingot_isa isa, const ingot_rows *source, ingot_float format, void *out, float *tile);
+
 // ---- hashes ------------------------------------------------------------------------------------------
 
 typedef struct {

@@ -6,6 +6,7 @@
 
 #include "codes.h"
 #include "floats.h"
+#include "fp8_affine.h"
 #include "ggml_decode.h"
 #include "ggml_nearest.h"
 #include "ggml_search_blocks.h"

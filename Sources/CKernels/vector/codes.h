@@ -55,6 +55,12 @@ void BODY(ingot_pack)(unsigned bits, const uint8_t *codes, void *packed, size_t 
     words = join_codes(words & kept, bits);
     _mm512_mask_storeu_epi8(out, written, _mm512_permutexvar_epi8(order, (__m512i)words));
   }
+  if (count > 0) {
+    words_u64 words = (words_u64)_mm512_maskz_loadu_epi8((1ull << count) - 1, codes);
+    words = join_codes(words & kept, bits);
+    written = (1ull << (count * bits + 7) / 8) - 1;
+    _mm512_mask_storeu_epi8(out, written, _mm512_permutexvar_epi8(order, (__m512i)words));
+  }
 #else
   // Each word is written whole, the next one over its unused end: so not up to the end of the stream.
   for (; count >= 64 + 64; count -= 64, codes += 64, out += 8 * bits) {
@@ -66,8 +72,8 @@ void BODY(ingot_pack)(unsigned bits, const uint8_t *codes, void *packed, size_t 
       memcpy(out + i * bits, &word, 8);
     }
   }
-#endif
   ingot_pack_scalar(bits, codes, out, count);
+#endif
 }
 
 void BODY(ingot_unpack)(unsigned bits, const void *packed, uint8_t *codes, size_t count) {

@@ -17,11 +17,10 @@ extension Tensor {
   /// BF16 and F16 values as F32, which holds each of them exactly; other encodings as they are.
   fileprivate func widened() -> Tensor {
     guard case .dense(let type) = encoding, type == .bf16 || type == .f16 else { return self }
-    return Tensor(
-      name: name, role: role, shape: shape, encoding: .dense(.f32), path: path, offset: offset,
-      rowStep: rowStep
-    ) { rows throws(FormatError) in
-      let values = try floats(rows: rows)
+    return mapped(to: .dense(.f32)) { [encoding, columns] rows, planes in
+      var values = [Float](repeating: 0, count: rows.count * columns)
+      var span = values.mutableSpan
+      encoding.decode(planes, rows: rows.count, columns: columns, into: &span)
       return [Bytes(count: values.count * 4) { encode(.f32, values.span, into: &$0) }]
     }
   }
@@ -31,11 +30,7 @@ extension Tensor {
     guard case .affine(let scheme) = encoding, let type = scheme.twin, columns % type.blockWeights == 0 else {
       return nil
     }
-    return Tensor(
-      name: name, role: role, shape: shape, encoding: .ggml(type), path: path, offset: offset,
-      rowStep: rowStep
-    ) { rows throws(FormatError) in
-      let planes = try planes(rows: rows)
+    return mapped(to: .ggml(type)) { [columns] rows, planes in
       defer { for plane in planes { plane.release() } }
       return [scheme.blocks(planes, type, rows: rows.count, columns: columns)]
     }

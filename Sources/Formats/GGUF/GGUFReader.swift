@@ -32,7 +32,12 @@ struct GGUFReader {
     let config = try Config(text, path: "\(path) (config.json, from its keys)")
     let numbers = try family.architecture.hyperparameters(config)
     var sideFiles = [SideFile(name: "config.json", bytes: Bytes(text))]
-    sideFiles += try GGUFTokenizerReader(files.metadata).sideFiles()
+    let carried = try GGUFSideFiles.read(files.metadata)
+    // What was carried is the source's own; what is made of keys stands in for what was not.
+    sideFiles += try GGUFTokenizerReader(files.metadata).sideFiles().filter { made in
+      !carried.contains { $0.name == made.name }
+    }
+    sideFiles += carried
     var provenance: JSON?
     if let text = files.metadata[GGUFProvenance.key]?.string {
       provenance = try JSON.parse(Array(text.utf8), path: "\(path) (\(GGUFProvenance.key))")

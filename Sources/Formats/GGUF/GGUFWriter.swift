@@ -34,11 +34,10 @@ struct GGUFWriter {
         files.append(try output.file(size: size))
         outputs.append(output)
       }
-      async let hashes = Provenance.sourceHashes(model, options)
-      _ = try await fill(placements(layout, files), options)
+      let filled = try await fill(placements(layout, files), of: model, options)
       var known = metadata
       known[GGUFProvenance.key] = .string(
-        Provenance.of(model, options, hashes: try await hashes.get()).text())
+        Provenance.of(model, options, hashes: filled.sourceHashes).text())
       // Headers last: an interrupted file never looks like a model.
       for (number, file) in files.enumerated() {
         let header = layout.header(number, metadata: known)
@@ -72,6 +71,7 @@ struct GGUFWriter {
     let tokenizer = GGUFTokenizerKeys(model: model)
     try tokenizer.addSampling(to: &metadata)
     try tokenizer.add(to: &metadata)
+    GGUFSideFiles.add(model, to: &metadata)
     return (
       try GGUFLayout(stored, metadata: metadata, splitSize: options.splitSize, path: path), metadata
     )

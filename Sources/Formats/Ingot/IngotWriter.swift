@@ -144,9 +144,8 @@ struct IngotWriter {
         files.append(try output.file(size: size))
         outputs.append(output)
       }
-      async let hashes = Provenance.sourceHashes(model, options)
-      try await fillPayload(&layout, files)
-      let provenance = Bytes(Array(Provenance.of(model, options, hashes: try await hashes.get()).text().utf8))
+      let hashes = try await fillPayload(&layout, files)
+      let provenance = Bytes(Array(Provenance.of(model, options, hashes: hashes).text().utf8))
       precondition(provenance.count == layout.files[0].count, "hashes keep the provenance's length")
       layout.files[0] = provenance
       layout.directory.files[0].checksum = XXH3.hash(provenance.span)
@@ -167,14 +166,17 @@ struct IngotWriter {
   }
 
   /// Writes every tensor to its place and enters the checksums in the directory.
-  private func fillPayload(_ layout: inout Layout, _ files: [File]) async throws(FormatError) {
+  ///
+  /// - Returns: hashes of the source's files.
+  private func fillPayload(_ layout: inout Layout, _ files: [File]) async throws(FormatError) -> [String] {
     let records = layout.directory.tensors
     let placements = zip(model.tensors, records).map { tensor, record in
       let offsets = IngotLayout.planeOffsets(tensor.encoding.planes(tensor.shape)!).offsets
       return Placement(tensor: tensor, planes: offsets.map { (files[record.part], record.offset + $0) })
     }
-    let sums = try await fill(placements, options)
-    for (index, sum) in sums.enumerated() { layout.directory.tensors[index].checksums = sum }
+    let filled = try await fill(placements, of: model, options)
+    for (index, sum) in filled.checksums.enumerated() { layout.directory.tensors[index].checksums = sum }
+    return filled.sourceHashes
   }
 
   /// Writes side files, directory and headers: last, so an interrupted file never looks like an artifact.

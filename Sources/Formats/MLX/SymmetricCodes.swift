@@ -8,12 +8,8 @@ extension Tensor {
     guard case .affine(let scheme) = encoding, scheme.offset == .symmetric, scheme.scale.bits == 16,
       let same = Affine(bits: scheme.bits, group: scheme.group, offset: .bias, scale: scheme.scale)
     else { return nil }
-    return Tensor(
-      name: name, role: role, shape: shape, encoding: .affine(same), path: path, offset: offset,
-      rowStep: rowStep
-    ) { rows throws(FormatError) in
-      let planes = try planes(rows: rows)
-      return planes + [try biases(planes[1], scheme)]
+    return mapped(to: .affine(same)) { _, planes throws(FormatError) in
+      planes + [try biases(planes[1], scheme)]
     }
   }
 

@@ -65,7 +65,10 @@ struct SafeTensorsOutput {
         try writeConstants(shard, file)
         files.append(file)
       }
-      _ = try await fill(placements(shards, files), options)
+      var filling = options
+      // There is no place for hashes.
+      filling.hashSource = false
+      _ = try await fill(placements(shards, files), of: model, filling)
       for side in sideFiles {
         let file = try File(creating: output.temporary + "/" + side.name)
         try file.write(side.bytes.span, at: 0)

@@ -12,13 +12,13 @@ public struct Bytes: @unchecked Sendable {
   /// Keeps the memory alive. Immutable after its creation, hence safe to share.
   @safe private final class Storage: @unchecked Sendable {
     let pointer: UnsafeRawPointer?
-    /// Whether this is a file's mapping rather than memory of our own.
-    let mapped: Bool
+    /// The file that this is a mapping of; nil for memory of our own.
+    let file: File?
     private let release: () -> Void
 
-    init(pointer: UnsafeRawPointer?, mapped: Bool, release: @escaping () -> Void) {
+    init(pointer: UnsafeRawPointer?, file: File? = nil, release: @escaping () -> Void) {
       unsafe self.pointer = pointer
-      self.mapped = mapped
+      self.file = file
       self.release = release
     }
 
@@ -56,9 +56,25 @@ public struct Bytes: @unchecked Sendable {
       unsafe buffer.deallocate()
       throw error
     }
-    let owner = unsafe Storage(pointer: UnsafeRawPointer(buffer.baseAddress), mapped: false) {
+    let owner = unsafe Storage(pointer: UnsafeRawPointer(buffer.baseAddress)) {
       unsafe buffer.deallocate()
     }
+    self.init(storage: owner, start: 0, count: count)
+  }
+
+  /// `count` bytes in recycled memory, all of which `fill` writes: anything may stand there before.
+  public init<E: Error>(overwriting count: Int, fill: (inout MutableRawSpan) throws(E) -> Void) throws(E) {
+    precondition(count >= 0)
+    let memory = RecycledMemory.take(count)
+    var span = unsafe MutableRawSpan(
+      _unsafeBytes: UnsafeMutableRawBufferPointer(rebasing: memory.block[..<count]))
+    do {
+      try fill(&span)
+    } catch {
+      memory.giveBack()
+      throw error
+    }
+    let owner = unsafe Storage(pointer: UnsafeRawPointer(memory.block.baseAddress)) { memory.giveBack() }
     self.init(storage: owner, start: 0, count: count)
   }
 
@@ -75,7 +91,7 @@ public struct Bytes: @unchecked Sendable {
     guard let address = unsafe address, unsafe address != MAP_FAILED else {
       throw FormatError.system(path: path, "a mapping of \(size) bytes")
     }
-    let owner = unsafe Storage(pointer: address, mapped: true) { unsafe _ = munmap(address, size) }
+    let owner = unsafe Storage(pointer: address, file: file) { unsafe _ = munmap(address, size) }
     return Bytes(storage: owner, start: 0, count: size)
   }
 
@@ -108,12 +124,41 @@ public struct Bytes: @unchecked Sendable {
   /// They can still be read; bytes in memory stay as they are.
   public func release() {
     let page = Int(getpagesize())
-    guard storage.mapped, count >= page, let base = unsafe storage.pointer else { return }
+    guard storage.file != nil, count >= page, let base = unsafe storage.pointer else { return }
     let address = Int(bitPattern: base) + start
     let first = (address + page - 1) / page * page
     let last = (address + count) / page * page
     guard last > first, let pointer = unsafe UnsafeMutableRawPointer(bitPattern: first) else { return }
     unsafe _ = madvise(pointer, last - first, MADV_DONTNEED)
+  }
+}
+
+extension Bytes {
+  /// Slices of files shorter than this are left to the page cache: scales, norms.
+  private static let fetchedLength = 1 << 18
+
+  /// Where these bytes stand in the file that they are a slice of; nil for memory of our own.
+  public var place: (path: String, range: Range<Int>)? {
+    storage.file.map { ($0.path, start..<start + count) }
+  }
+
+  /// Whether `fetched` copies these bytes.
+  public var isFetchable: Bool { storage.file != nil && count >= Bytes.fetchedLength }
+
+  /// A long slice of a file as a copy in recycled memory, read in one piece and past the page cache where the file
+  /// system allows that; other bytes as they are.
+  ///
+  /// Pages of a mapping come 4 KiB or a little more at a time, which costs several times the processor time.
+  public func fetched() throws(FormatError) -> Bytes {
+    guard isFetchable, let file = storage.file else { return self }
+    let unit = RecycledMemory.alignment
+    let first = start / unit * unit
+    let last = (start + count + unit - 1) / unit * unit
+    let wanted = start + count - first
+    let copy = try Bytes(overwriting: last - first) { (span: inout MutableRawSpan) throws(FormatError) in
+      try file.read(into: &span, at: first, atLeast: wanted)
+    }
+    return copy[start - first..<wanted]
   }
 }
 

@@ -8,13 +8,19 @@
 public final class File: Sendable {
   public let path: String
   let descriptor: Int32
+  /// How large pieces are read and written.
+  let direct: DirectAccess
 
-  private init(path: String, descriptor: Int32) {
+  private init(path: String, descriptor: Int32, writing: Bool = false) {
     self.path = path
     self.descriptor = descriptor
+    direct = DirectAccess(path: path, descriptor: descriptor, writing: writing)
   }
 
-  deinit { _ = close(descriptor) }
+  deinit {
+    direct.end()
+    _ = close(descriptor)
+  }
 
   /// Opens a regular file for reading.
   public convenience init(reading path: String) throws(FormatError) {
@@ -30,7 +36,7 @@ public final class File: Sendable {
   public convenience init(creating path: String) throws(FormatError) {
     let descriptor = unsafe open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o644)
     guard descriptor >= 0 else { throw FormatError.system(path: path, "a new file") }
-    self.init(path: path, descriptor: descriptor)
+    self.init(path: path, descriptor: descriptor, writing: true)
   }
 
   private func status() throws(FormatError) -> stat {
@@ -60,8 +66,55 @@ public final class File: Sendable {
     }
   }
 
-  /// Writes all of `bytes` at `offset`, however many calls that takes.
+  /// Writes all of `bytes` at `offset`: what is long goes past the page cache where the file system allows it.
   public func write(_ bytes: RawSpan, at offset: Int) throws(FormatError) {
+    let unit = RecycledMemory.alignment
+    let first = (offset + unit - 1) / unit * unit - offset
+    let last = (offset + bytes.byteCount) / unit * unit - offset
+    guard last - first >= File.directLength, let descriptor = direct.descriptor else {
+      try write(bytes, at: offset, to: self.descriptor)
+      return
+    }
+    // Whole units directly, what is left at both ends through the cache, which holds them until their neighbours come.
+    guard try writeDirectly(bytes.extracting(first..<last), at: offset + first, to: descriptor) else {
+      try write(bytes, at: offset, to: self.descriptor)
+      return
+    }
+    try write(bytes.extracting(0..<first), at: offset, to: self.descriptor)
+    try write(bytes.extracting(last..<bytes.byteCount), at: offset + last, to: self.descriptor)
+  }
+
+  /// From this length on the page cache costs more than it gives.
+  private static let directLength = 1 << 16
+
+  /// - Returns: false when the file system does not take direct writes after all.
+  private func writeDirectly(_ bytes: RawSpan, at offset: Int, to descriptor: Int32) throws(FormatError)
+    -> Bool
+  {
+    let isAligned = unsafe bytes.withUnsafeBytes { bytes in
+      Int(bitPattern: bytes.baseAddress) % RecycledMemory.alignment == 0
+    }
+    let piece = isAligned ? bytes.byteCount : min(bytes.byteCount, 1 << 20)
+    let memory = isAligned ? nil : RecycledMemory.take(piece)
+    defer { memory?.giveBack() }
+    for start in stride(from: 0, to: bytes.byteCount, by: piece) {
+      var part = bytes.extracting(start..<min(start + piece, bytes.byteCount))
+      if let memory {
+        unsafe part.withUnsafeBytes { unsafe memory.block.copyMemory(from: $0) }
+        let count = part.byteCount
+        part = unsafe RawSpan(_unsafeBytes: UnsafeRawBufferPointer(rebasing: memory.block[..<count]))
+      }
+      do throws(FormatError) {
+        try write(part, at: offset + start, to: descriptor)
+      } catch {
+        guard direct.isRefusal(errno) else { throw error }
+        return false
+      }
+    }
+    return true
+  }
+
+  private func write(_ bytes: RawSpan, at offset: Int, to descriptor: Int32) throws(FormatError) {
     var done = 0
     while done < bytes.byteCount {
       let rest = bytes.extracting(droppingFirst: done)
@@ -87,22 +140,46 @@ public final class File: Sendable {
   /// - Throws: FormatError when the file ends before or the read fails.
   public func read(_ count: Int, at offset: Int) throws(FormatError) -> Bytes {
     try Bytes(count: count) { (span: inout MutableRawSpan) throws(FormatError) in
-      var done = 0
-      while done < count {
-        let got = unsafe span.withUnsafeMutableBytes { buffer in
-          unsafe pread(descriptor, buffer.baseAddress! + done, count - done, off_t(offset + done))
-        }
-        if got > 0 {
-          done += got
-        } else if got == 0 {
-          throw FormatError(
-            path: path, offset: UInt64(offset), expected: "\(count) bytes",
-            found: "the end of the file after \(done)")
-        } else if errno != EINTR {
-          throw FormatError.system(path: path, offset: UInt64(offset), "\(count) bytes to be read")
-        }
+      _ = try read(into: &span, at: offset, atLeast: count, from: descriptor)
+    }
+  }
+
+  /// Fills `span` from `offset` on, past the page cache where that works: then offset, memory and length have to
+  /// be multiples of `RecycledMemory.alignment`, and the file may end after `needed` bytes.
+  func read(into span: inout MutableRawSpan, at offset: Int, atLeast needed: Int) throws(FormatError) {
+    if let descriptor = direct.descriptor,
+      try read(into: &span, at: offset, atLeast: needed, from: descriptor, refusable: true)
+    {
+      return
+    }
+    _ = try read(into: &span, at: offset, atLeast: needed, from: descriptor)
+    direct.forget(offset..<offset + needed)
+  }
+
+  /// - Returns: false when the file system does not take direct reads after all.
+  private func read(
+    into span: inout MutableRawSpan, at offset: Int, atLeast needed: Int, from descriptor: Int32,
+    refusable: Bool = false
+  ) throws(FormatError) -> Bool {
+    let count = span.byteCount
+    var done = 0
+    while done < needed {
+      let got = unsafe span.withUnsafeMutableBytes { buffer in
+        unsafe pread(descriptor, buffer.baseAddress! + done, count - done, off_t(offset + done))
+      }
+      if got > 0 {
+        done += got
+      } else if got == 0 {
+        throw FormatError(
+          path: path, offset: UInt64(offset), expected: "\(needed) bytes",
+          found: "the end of the file after \(done)")
+      } else if refusable && direct.isRefusal(errno) {
+        return false
+      } else if errno != EINTR {
+        throw FormatError.system(path: path, offset: UInt64(offset), "\(needed) bytes to be read")
       }
     }
+    return true
   }
 
   /// Tells the system that only pieces will be read, so it need not read ahead of them.

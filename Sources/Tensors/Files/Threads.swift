@@ -1,0 +1,114 @@
+import Dispatch
+import Synchronization
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Darwin)
+  import Darwin
+#endif
+
+/// A fixed number of threads that tasks can be made to run on.
+///
+/// Swift's own threads are as many as processors and must not wait for a disk; these may. Whoever wants reading,
+/// computing and writing side by side takes one set for the disk and one of the size that computing shall have.
+/// The threads end with the last reference.
+public final class Threads: TaskExecutor {
+  /// Jobs that wait for a thread, first come first served.
+  private final class Queue: Sendable {
+    struct Content {
+      var jobs: [UnownedJob] = []
+      var next = 0
+    }
+    private let content = Mutex(Content())
+    private let ready = DispatchSemaphore(value: 0)
+
+    func add(_ job: UnownedJob) {
+      content.withLock { $0.jobs.append(job) }
+      ready.signal()
+    }
+
+    /// Lets so many threads find no job.
+    func end(_ threads: Int) {
+      for _ in 0..<threads { ready.signal() }
+    }
+
+    /// The next job; nil when there will be none.
+    func take() -> UnownedJob? {
+      ready.wait()
+      return content.withLock { content in
+        guard content.next < content.jobs.count else { return nil }
+        let job = content.jobs[content.next]
+        content.next += 1
+        if content.next == content.jobs.count {
+          content.jobs.removeAll(keepingCapacity: true)
+          content.next = 0
+        }
+        return job
+      }
+    }
+  }
+
+  private let queue = Queue()
+  public let count: Int
+
+  public init(_ count: Int) {
+    precondition(count > 0, "work needs a thread")
+    self.count = count
+    let executor = unsafe asUnownedTaskExecutor()
+    for _ in 0..<count {
+      Threads.start { [queue] in
+        while let job = queue.take() { unsafe job.runSynchronously(on: executor) }
+      }
+    }
+  }
+
+  deinit { queue.end(count) }
+
+  public func enqueue(_ job: consuming ExecutorJob) { queue.add(UnownedJob(job)) }
+
+  /// Runs `body` on one of these threads.
+  public func run<Output: Sendable>(_ body: @Sendable () throws -> Output) async throws -> Output {
+    try await withTaskExecutorPreference(self) { try await Threads.perform(body) }
+  }
+
+  // Only a function that is no actor's goes where the preference says.
+  private nonisolated static func perform<Output: Sendable>(_ body: @Sendable () throws -> Output)
+    async throws
+    -> Output
+  { try body() }
+
+  private final class Body {
+    let run: @Sendable () -> Void
+    init(_ run: @escaping @Sendable () -> Void) { self.run = run }
+  }
+
+  private static func start(_ run: @escaping @Sendable () -> Void) {
+    let body = unsafe Unmanaged.passRetained(Body(run)).toOpaque()
+    #if canImport(Darwin)
+      var thread: pthread_t?
+    #else
+      var thread = pthread_t()
+    #endif
+    let code = unsafe pthread_create(&thread, nil, threadBody, body)
+    precondition(code == 0, "the system refuses another thread")
+    #if canImport(Darwin)
+      if let thread { unsafe pthread_detach(thread) }
+    #else
+      pthread_detach(thread)
+    #endif
+  }
+
+  #if canImport(Darwin)
+    private static let threadBody: @convention(c) (UnsafeMutableRawPointer) -> UnsafeMutableRawPointer? = {
+      body in
+      unsafe Unmanaged<Body>.fromOpaque(body).takeRetainedValue().run()
+      return nil
+    }
+  #else
+    private static let threadBody: @convention(c) (UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? = {
+      body in
+      unsafe Unmanaged<Body>.fromOpaque(body!).takeRetainedValue().run()
+      return nil
+    }
+  #endif
+}
