@@ -57,6 +57,11 @@ let package = Package(
         .product(name: "Yams", package: "Yams"),
       ],
       swiftSettings: strict),
+    .executableTarget(
+      name: "ingot-bench",
+      dependencies: ["CKernels", .target(name: "COpenBLAS", condition: .when(platforms: others))],
+      cSettings: [.treatAllWarnings(as: .error)],
+      linkerSettings: [.linkedLibrary("m", .when(platforms: others))]),
     .testTarget(name: "KernelsTests", dependencies: ["Kernels"], swiftSettings: strict),
     .testTarget(name: "TensorsTests", dependencies: ["Tensors"], swiftSettings: strict),
     .testTarget(name: "ModelsTests", dependencies: ["Models", "Formats"], swiftSettings: strict),

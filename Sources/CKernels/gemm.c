@@ -31,4 +31,22 @@ void ingot_gemm_accelerate(
       CblasRowMajor, CblasNoTrans, transposed ? CblasTrans : CblasNoTrans, (int)m, (int)n, (int)k, alpha, a,
       (int)lda, b, (int)ldb, beta, c, (int)ldc);
 }
+
+void ingot_ssyrk_accelerate(
+    size_t n, size_t k, float alpha, const float *a, size_t lda, float beta, float *c, size_t ldc) {
+  cblas_ssyrk(
+      CblasRowMajor, CblasLower, CblasTrans, (int)n, (int)k, alpha, a, (int)lda, beta, c, (int)ldc);
+}
+
+int ingot_spotrf_accelerate(size_t n, float *a) {
+  int size = (int)n, info = 0;
+  spotrf_("U", &size, a, &size, &info);
+  return info;
+}
+
+int ingot_strtri_accelerate(size_t n, float *a) {
+  int size = (int)n, info = 0;
+  strtri_("U", "N", &size, a, &size, &info);
+  return info;
+}
 #endif

@@ -30,6 +30,9 @@
   void ingot_decode_ggml_##suffix(ingot_ggml, const uint8_t *, float *, size_t); \
   void ingot_ggml_nearest_##suffix(const ingot_ggml_job *); \
   void ingot_ggml_search_##suffix(const ingot_ggml_job *); \
+  void ingot_gptq_columns_##suffix( \
+      const ingot_grid *, const uint32_t *, size_t, float *, const float *, size_t, float *, float *); \
+  void ingot_descend_##suffix(const ingot_grid *, size_t, const float *, float *, float *, float *); \
   double ingot_squared_error_##suffix(const float *, const float *, const float *, size_t); \
   void ingot_xxh3_blocks_##suffix(uint64_t *, const uint8_t *, size_t);
 
@@ -41,6 +44,23 @@ INGOT_VECTOR_BODIES(scalar)
 bool ingot_fp8_affine_avx512(
     const ingot_rows *, const ingot_quantize_job *, size_t row, uint8_t *codes, uint8_t *scales, uint8_t *biases,
     uint8_t *zeros);
+
+/// Codes with a sign that follow from the greatest magnitude of a group, see vector/fp8_tables.h.
+typedef struct {
+  enum { INGOT_TABLE_AFFINE, INGOT_TABLE_Q8_0, INGOT_TABLE_MICRO } kind;
+  unsigned bits;         // affine
+  ingot_float storage;   // affine: F16 or BF16
+  const ingot_micro_job *micro;
+  size_t group;
+  bool fresh;  // the row's blocks are others than those of the row before
+} ingot_table_job;
+
+/// Bytes of scratch for each block of columns.
+#define INGOT_BLOCK_TABLES (64 * 130 + 8)
+
+/// A row; affine codes one a byte, but two when they have 4 bits. False when a value is NaN.
+bool ingot_fp8_tables_avx512(
+    const ingot_table_job *, const ingot_rows *, size_t row, void *tables, uint8_t *codes, uint8_t *scales);
 #endif
 
 /// Calls name_scalar, name_avx2, … as `isa` says; the Swift face has checked that the processor has it.

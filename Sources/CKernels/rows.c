@@ -16,6 +16,17 @@ size_t ingot_tile_rows(size_t columns) {
   return rows > 0 ? rows : 1;
 }
 
+size_t ingot_tile_bytes(size_t columns) {
+  size_t tile = ingot_tile_rows(columns) * columns * 4;
+#if defined(INGOT_X86)
+  // Blocks of columns have 64 or more where tables are made.
+  size_t tables = (columns / 64 + 1) * INGOT_BLOCK_TABLES;
+  return tile > tables ? tile : tables;
+#else
+  return tile;
+#endif
+}
+
 void ingot_decode_rows(ingot_isa isa, const ingot_rows *source, size_t first, size_t count, float *out) {
   size_t columns = source->columns, width = width_of(source->format) * columns;
   const uint8_t *values = source->values + first * width;
@@ -46,13 +57,20 @@ static bool scales_are_plain(const ingot_rows *source, size_t row) {
   return true;
 }
 
-/// Whether source and codes are such as ingot_fp8_affine takes, but for the values of scales.
-static bool fp8_affine_takes(ingot_isa isa, const ingot_rows *source, const ingot_quantize_job *job) {
-  size_t group = job->group;
-  return isa == INGOT_AVX512 && source->format == INGOT_F8E4M3 && source->scales && !job->search &&
-         (group == 32 || group == 64 || group == 128) && source->columns % (group > 64 ? group : 64) == 0 &&
-         source->block_columns % (group > 64 ? group : 64) == 0 && job->storage != INGOT_F32;
+/// Whether the bodies that go straight from FP8 take these rows in groups of this size, but for the values of scales.
+static bool goes_straight(ingot_isa isa, const ingot_rows *source, size_t group) {
+  size_t unit = group > 64 ? group : 64;
+  return isa == INGOT_AVX512 && source->format == INGOT_F8E4M3 && source->scales &&
+         (group == 16 || group == 32 || group == 64 || group == 128) && source->columns % unit == 0 &&
+         source->block_columns % unit == 0;
 }
+
+static bool tile_is_plain(const ingot_rows *source, size_t first, size_t rows) {
+  return rows <= source->block_rows && scales_are_plain(source, first) && scales_are_plain(source, first + rows - 1);
+}
+
+/// Whether the row's blocks are others than those of the row before.
+static bool begins_blocks(const ingot_rows *source, size_t row) { return row % source->block_rows == 0; }
 #endif
 
 size_t ingot_quantize_rows(
@@ -64,27 +82,39 @@ size_t ingot_quantize_rows(
   size_t code_bytes = (columns * job->bits + 7) / 8, zero_bytes = (groups * job->bits + 7) / 8;
   uint8_t *tile_zeros = codes + at_once * columns;
 #if defined(INGOT_X86)
-  bool straight = fp8_affine_takes(isa, source, job);
+  bool straight = goes_straight(isa, source, job->group) && job->group > 16 && !job->search &&
+                  job->storage != INGOT_F32;
+  ingot_table_job table = {INGOT_TABLE_AFFINE, job->bits, job->storage, NULL, job->group, true};
+  bool stale = true;
 #endif
   for (size_t first = 0; first < source->rows; first += at_once) {
     size_t rows = source->rows - first < at_once ? source->rows - first : at_once;
 #if defined(INGOT_X86)
-    if (straight && scales_are_plain(source, first) && scales_are_plain(source, first + rows - 1)) {
+    if (straight && tile_is_plain(source, first, rows)) {
       for (size_t row = first; row < first + rows; row++) {
         uint8_t *row_zeros = tile_zeros + (row - first) * groups;
         // Codes of 4 and 8 bits come as they are to be.
         bool packed = job->bits == 4 || job->bits == 8;
         uint8_t *row_codes = packed ? job->codes + row * code_bytes : codes;
-        if (!ingot_fp8_affine_avx512(
-                source, job, row, row_codes, job->scales + row * scale_bytes,
-                job->biases ? job->biases + row * scale_bytes : NULL, row_zeros))
-          return row * columns;
+        bool finite;
+        if (job->scheme == INGOT_SYMMETRIC) {
+          table.fresh = stale || begins_blocks(source, row);
+          stale = false;
+          finite = ingot_fp8_tables_avx512(
+              &table, source, row, tile, row_codes, job->scales + row * scale_bytes);
+        } else {
+          finite = ingot_fp8_affine_avx512(
+              source, job, row, row_codes, job->scales + row * scale_bytes,
+              job->biases ? job->biases + row * scale_bytes : NULL, row_zeros);
+        }
+        if (!finite) return row * columns;
         if (!packed) ingot_pack(isa, job->bits, codes, job->codes + row * code_bytes, columns);
         if (job->scheme == INGOT_ZERO_POINT)
           ingot_pack(isa, job->bits, row_zeros, zeros + row * zero_bytes, groups);
       }
       continue;
     }
+    stale = true;
 #endif
     size_t finite = decode_tile(isa, source, first, rows, tile);
     if (finite < rows * columns) return first * columns + finite;
@@ -112,8 +142,26 @@ size_t ingot_quantize_rows_micro(
   size_t groups = (columns + job->group - 1) / job->group;
   unsigned bits = job->wide ? 8 : 4;
   size_t code_bytes = (columns * bits + 7) / 8;
+#if defined(INGOT_X86)
+  bool straight = goes_straight(isa, source, job->group) && !job->search && !job->wide;
+  ingot_table_job table = {INGOT_TABLE_MICRO, 4, INGOT_F16, job, job->group, true};
+  bool stale = true;
+#endif
   for (size_t first = 0; first < source->rows; first += at_once) {
     size_t rows = source->rows - first < at_once ? source->rows - first : at_once;
+#if defined(INGOT_X86)
+    if (straight && tile_is_plain(source, first, rows)) {
+      for (size_t row = first; row < first + rows; row++) {
+        table.fresh = stale || begins_blocks(source, row);
+        stale = false;
+        if (!ingot_fp8_tables_avx512(
+                &table, source, row, tile, job->codes + row * code_bytes, job->scales + row * groups))
+          return row * columns;
+      }
+      continue;
+    }
+    stale = true;
+#endif
     size_t finite = decode_tile(isa, source, first, rows, tile);
     if (finite < rows * columns) return first * columns + finite;
     ingot_micro_job part = *job;
@@ -133,8 +181,25 @@ size_t ingot_quantize_rows_ggml(
     ingot_isa isa, const ingot_rows *source, const ingot_ggml_job *job, float *tile) {
   size_t columns = source->columns, at_once = ingot_tile_rows(columns), weights, bytes;
   ingot_ggml_shape(job->type, &weights, &bytes);
+#if defined(INGOT_X86)
+  bool straight = goes_straight(isa, source, 32) && !job->search && job->type == INGOT_Q8_0;
+  ingot_table_job table = {INGOT_TABLE_Q8_0, 8, INGOT_F16, NULL, 32, true};
+  bool stale = true;
+#endif
   for (size_t first = 0; first < source->rows; first += at_once) {
     size_t rows = source->rows - first < at_once ? source->rows - first : at_once;
+#if defined(INGOT_X86)
+    if (straight && tile_is_plain(source, first, rows)) {
+      for (size_t row = first; row < first + rows; row++) {
+        table.fresh = stale || begins_blocks(source, row);
+        stale = false;
+        if (!ingot_fp8_tables_avx512(&table, source, row, tile, job->blocks + row * (columns / 32) * 34, NULL))
+          return row * columns;
+      }
+      continue;
+    }
+    stale = true;
+#endif
     size_t finite = decode_tile(isa, source, first, rows, tile);
     if (finite < rows * columns) return first * columns + finite;
     ingot_ggml_job part = *job;

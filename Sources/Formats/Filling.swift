@@ -68,19 +68,23 @@ private struct Filling: Sendable {
   }
 
   func run(_ placements: [Placement]) async throws -> Filled {
-    let order = inSourceOrder(placements)
-    return try await withThrowingTaskGroup(of: (Int, [UInt64]).self) { group in
+    let units = units(inSourceOrder(placements), placements)
+    return try await withThrowingTaskGroup(of: [(Int, [UInt64])].self) { group in
       var sums = [[UInt64]](repeating: [], count: placements.count)
       var next = 0
       func start() {
-        guard next < order.count else { return }
-        let index = order[next]
+        guard next < units.count else { return }
+        let unit = units[next]
         next += 1
-        group.addTask(executorPreference: cores) { (index, try await place(placements[index])) }
+        group.addTask(executorPreference: cores) {
+          var sums: [(Int, [UInt64])] = []
+          for index in unit { sums.append((index, try await place(placements[index]))) }
+          return sums
+        }
       }
       for _ in 0..<width { start() }
-      while let (index, sum) = try await group.next() {
-        sums[index] = sum
+      while let finished = try await group.next() {
+        for (index, sum) in finished { sums[index] = sum }
         start()
       }
       let digests = try await withTaskExecutorPreference(cores) { try await hashes?.digests() }
@@ -110,6 +114,30 @@ private struct Filling: Sendable {
       }
     }
     return order
+  }
+
+  /// Indices of placements, one after the other but for an expert's tensors that read by themselves: these may be
+  /// quantized together, by the first of them that is asked for, and so are one unit.
+  private func units(_ order: [Int], _ placements: [Placement]) -> [[Int]] {
+    var units: [[Int]] = []
+    var places: [Role: Int] = [:]
+    for index in order {
+      let tensor = placements[index].tensor
+      guard let expert = tensor.role.expert, let rows = tensor.rowChunks(values: chunkValues).first,
+        tensor.sources(rows: rows).isEmpty
+      else {
+        units.append([index])
+        continue
+      }
+      let key = Role(.gate, layer: tensor.role.layer, expert: expert)
+      if let place = places[key] {
+        units[place].append(index)
+      } else {
+        places[key] = units.count
+        units.append([index])
+      }
+    }
+    return units
   }
 
   /// Writes one tensor, chunk by chunk.

@@ -49,24 +49,35 @@ struct ForwardPass: Sendable {
   /// - Parameter passed: hears of bytes of the model's tensors as they have been used.
   /// - Returns: where the layer's router sent the tokens of each context.
   mutating func run(layer: Int, passed: (Int) -> Void = { _ in }) async throws(FormatError) -> [Routing] {
-    let (normalized, routings) = try await runAttention(layer: layer, passed: passed)
-    try await runExperts(layer: layer, normalized, routings, passed: passed)
+    var nobody: LayerObserver?
+    return try await run(layer: layer, observer: &nobody, passed: passed)
+  }
+
+  /// The same, while an observer sees what goes into the layer's linear layers.
+  mutating func run(layer: Int, observer: inout LayerObserver?, passed: (Int) -> Void = { _ in })
+    async throws(FormatError) -> [Routing]
+  {
+    let (normalized, routings) = try await runAttention(layer: layer, observer: &observer, passed: passed)
+    try await runExperts(layer: layer, normalized, routings, observer: &observer, passed: passed)
     return routings
   }
 
   /// Attention with its residual, then the normalization and the router that experts begin with.
-  private mutating func runAttention(layer: Int, passed: (Int) -> Void) async throws(FormatError)
-    -> (normalized: [[Float]], routings: [Routing])
+  private mutating func runAttention(layer: Int, observer: inout LayerObserver?, passed: (Int) -> Void)
+    async throws(FormatError) -> (normalized: [[Float]], routings: [Routing])
   {
     let weights = try await LayerWeights(model, layer: layer, workers)
     let pass = self
+    let isObserved = observer != nil
     var normalized: [[Float]] = []
     var routings: [Routing] = []
     try await workers.inOrder(contexts.count) { index, buffers throws(FormatError) in
       let state = try pass.attended(context: index, layer: layer, weights, &buffers)
       let (inputs, routing) = try pass.routed(state, context: index, layer: layer, weights)
-      return (state, inputs, routing)
+      let seen = isObserved ? pass.seenByAttention(context: index, weights, buffers, inputs) : nil
+      return (state, inputs, routing, seen)
     } deliver: { index, output in
+      if let seen = output.3 { observer?.take(seen, output.1, output.2) }
       states[index] = output.0
       normalized.append(output.1)
       routings.append(output.2)
@@ -131,15 +142,21 @@ struct ForwardPass: Sendable {
   /// Adds to every state what the experts of its tokens say. Each expert is decoded once, for all tokens it gets;
   /// a token's experts are summed in ascending order, then added to its state.
   private mutating func runExperts(
-    layer: Int, _ inputs: [[Float]], _ routings: [Routing], passed: (Int) -> Void
+    layer: Int, _ inputs: [[Float]], _ routings: [Routing], observer: inout LayerObserver?,
+    passed: (Int) -> Void
   ) async throws(FormatError) {
     let pass = self
+    let isObserved = observer != nil
     let hidden = numbers.hiddenSize
     let visits = Visit.byExpert(routings, experts: numbers.experts.count)
     var sums = states.map { [Float](repeating: 0, count: $0.count) }  // contexts × (tokens, hidden)
     try await workers.inOrder(visits.count) { expert, buffers throws(FormatError) in
-      try pass.output(of: expert, layer: layer, visits[expert], inputs, &buffers)
-    } deliver: { expert, outputs throws(FormatError) in
+      var seen: SeenByExpert? = isObserved ? SeenByExpert() : nil
+      let outputs = try pass.output(of: expert, layer: layer, visits[expert], inputs, &buffers, &seen)
+      return (outputs, seen)
+    } deliver: { expert, result throws(FormatError) in
+      let outputs = result.0
+      if let seen = result.1 { observer?.take(seen, of: expert) }
       for (index, visit) in visits[expert].enumerated() {
         addRow(outputs, index, width: hidden, to: &sums[visit.context], visit.token, scale: visit.weight)
       }
@@ -157,22 +174,33 @@ struct ForwardPass: Sendable {
 
   /// down(silu(gate x) ∘ up x) of one expert for the tokens that visit it: (visits, hidden).
   private func output(
-    of expert: Int, layer: Int, _ visits: [Visit], _ inputs: [[Float]], _ buffers: inout Buffers
+    of expert: Int, layer: Int, _ visits: [Visit], _ inputs: [[Float]], _ buffers: inout Buffers,
+    _ seen: inout SeenByExpert?
   ) throws(FormatError) -> [Float] {
-    if visits.isEmpty { return [] }
+    // An expert that no token visits still has weights whose columns count.
+    if visits.isEmpty && seen == nil { return [] }
     let (count, hidden, width) = (visits.count, numbers.hiddenSize, numbers.experts.width)
     buffers.gathered.provide(count * hidden)
     for (index, visit) in visits.enumerated() {
       copyRow(inputs[visit.context], visit.token, width: hidden, to: &buffers.gathered, index)
     }
     try model.required(.gate, layer: layer, expert: expert).decode(into: &buffers.weights)
+    seen?.addColumns(buffers.weights, rows: width, columns: hidden)
     linear(
       buffers.gathered, buffers.weights, tokens: count, inputs: hidden, outputs: width, into: &buffers.gated)
     try model.required(.up, layer: layer, expert: expert).decode(into: &buffers.weights)
+    seen?.addColumns(buffers.weights, rows: width, columns: hidden)
+    if visits.isEmpty {
+      try model.required(.down, layer: layer, expert: expert).decode(into: &buffers.weights)
+      seen?.addDownColumns(buffers.weights, rows: hidden, columns: width)
+      return []
+    }
     linear(
       buffers.gathered, buffers.weights, tokens: count, inputs: hidden, outputs: width, into: &buffers.lifted)
     activate(&buffers.gated, buffers.lifted, count: count * width)
+    seen?.take(inputs: buffers.gathered, inner: buffers.gated, tokens: count, hidden, width)
     try model.required(.down, layer: layer, expert: expert).decode(into: &buffers.weights)
+    seen?.addDownColumns(buffers.weights, rows: hidden, columns: width)
     var outputs: [Float] = []  // (visits, hidden)
     linear(buffers.gated, buffers.weights, tokens: count, inputs: width, outputs: hidden, into: &outputs)
     if let index = firstNonFinite(outputs.span) {

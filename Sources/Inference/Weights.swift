@@ -32,7 +32,8 @@ extension Tensor {
     buffer.provide(range.count * columns)
     var all = buffer.mutableSpan
     var out = all._mutatingExtracting(0..<range.count * columns)
-    let planes = try planes(rows: range)
+    let fetched = try sources(rows: range).map { bytes throws(FormatError) in try bytes.fetched() }
+    let planes = try planes(rows: range, from: fetched)
     encoding.decode(planes, rows: range.count, columns: columns, into: &out)
     for plane in planes { plane.release() }
   }

@@ -98,5 +98,5 @@ private func checkMatrix(count: Int, offset: Int, rows: Int, columns: Int, leadi
 
 #if !canImport(Accelerate)
   /// Tasks run side by side; a BLAS with threads of its own would only contend with them.
-  private let oneThread: Void = openblas_set_num_threads(1)
+  let oneThread: Void = openblas_set_num_threads(1)
 #endif

@@ -46,8 +46,10 @@ public struct StoredRows: ~Escapable {
     (self.rows, self.columns) = (rows, columns)
   }
 
-  /// Values whose F32 `scratch` has to have room for, in all functions here, and as many bytes more for each value.
-  public static func scratchBytes(columns: Int) -> Int { ingot_tile_rows(columns) * columns * 6 + 64 }
+  /// Bytes that `scratch` has to have, in all functions here.
+  public static func scratchBytes(columns: Int) -> Int {
+    ingot_tile_bytes(columns) + ingot_tile_rows(columns) * columns * 2 + 64
+  }
 
   /// Affine codes as bit streams, each row ending on a byte.
   ///
@@ -181,7 +183,7 @@ public struct StoredRows: ~Escapable {
     precondition(importance == nil || importance!.count == columns, "one importance a column")
     precondition(scratch.byteCount >= StoredRows.scratchBytes(columns: columns), "room for a tile")
     if rows == 0 || columns == 0 { return true }
-    let tileValues = ingot_tile_rows(columns) * columns
+    let tileBytes = ingot_tile_bytes(columns)
     let finite = unsafe values.withUnsafeBytes { values in
       unsafe scales.withUnsafeBufferPointer { scales in
         unsafe scratch.withUnsafeMutableBytes { scratch in
@@ -189,8 +191,9 @@ public struct StoredRows: ~Escapable {
             format: format.native, values: values.baseAddress?.assumingMemoryBound(to: UInt8.self),
             scales: scales.baseAddress, block_rows: blockRows, block_columns: blockColumns, rows: rows,
             columns: columns)
-          let tile = unsafe scratch.baseAddress!.bindMemory(to: Float.self, capacity: tileValues)
-          let bytes = unsafe (scratch.baseAddress! + 4 * tileValues).assumingMemoryBound(to: UInt8.self)
+          let start = unsafe scratch.baseAddress!.alignedUp(toMultipleOf: 64)
+          let tile = unsafe start.bindMemory(to: Float.self, capacity: tileBytes / 4)
+          let bytes = unsafe (start + tileBytes).assumingMemoryBound(to: UInt8.self)
           guard let importance else { return unsafe body(&source, nil, tile, bytes) }
           return unsafe importance.withUnsafeBufferPointer {
             unsafe body(&source, $0.baseAddress, tile, bytes)

@@ -10,6 +10,8 @@ public struct QuantizationOptions: Sendable {
   public var replaced: (@Sendable (Tensor, Int) -> Void)?
   /// From calibration. The search goes by it where it has a tensor's columns.
   public var importance = Importance()
+  /// What GPTQ goes by.
+  public var calibration: Calibration?
   /// Whether the search goes by the gains of the norm before a layer where `importance` has nothing; otherwise all
   /// columns count the same there.
   public var usesNormGains = true
@@ -23,6 +25,7 @@ extension Model {
   /// - Throws: FormatError when the plan leaves a tensor out or a quantizer cannot fill an encoding.
   public func quantized(by plan: Plan, _ options: QuantizationOptions = .init()) throws(FormatError) -> Model
   {
+    let units = options.calibration.map { CalibratedUnits(self, plan, $0, options) }
     let norms = options.usesNormGains ? inputNorms() : [:]
     return try mapTensors { tensor throws(FormatError) in
       guard let assignment = plan.assignments[tensor.role] else {
@@ -40,8 +43,25 @@ extension Model {
         throw tensor.error(
           "a quantizer from \(tensor.encoding) to \(assignment.encoding)", found: "'\(name)'")
       }
+      if quantizer == .gptq {
+        guard let units, options.calibration!.covers(tensor.role) else {
+          throw tensor.error("evidence for 'gptq' from 'ingot calibrate' (--importance)", found: "none")
+        }
+        return calibrated(tensor, assignment.encoding, units)
+      }
       let norm = quantizer == .search ? tensor.role.inputNorm.flatMap { norms[$0] } : nil
       return quantized(tensor, assignment.encoding, quantizer, norm, options)
+    }
+  }
+
+  /// A tensor that is quantized as a whole, with those it shares evidence with.
+  private func calibrated(_ source: Tensor, _ encoding: Encoding, _ units: CalibratedUnits) -> Tensor {
+    Tensor(
+      name: source.name, role: source.role, shape: source.shape, encoding: encoding, path: source.path,
+      offset: source.offset, rowStep: max(source.rows, 1)
+    ) { rows throws(FormatError) in
+      precondition(rows == 0..<source.rows, "a calibrated tensor is had as a whole")
+      return try units.planes(of: source.role)
     }
   }
 

@@ -8,6 +8,8 @@ public enum Quantizer: String, CaseIterable, Sendable {
   case roundToNearest = "round-to-nearest"
   /// Scales and offsets by (weighted) least squares over candidates; never worse than round to nearest.
   case search
+  /// Codes by what they do to the layer's outputs: needs evidence from calibration.
+  case gptq
   /// The codes and scales that mlx_lm.convert makes of the same weights, bit for bit.
   case matchMLX = "match-mlx"
   /// Rounding to a dense type.
@@ -15,6 +17,11 @@ public enum Quantizer: String, CaseIterable, Sendable {
 
   /// The quantizers that can fill an encoding.
   public static func filling(_ encoding: Encoding) -> [Quantizer] {
+    fillingAlone(encoding) + (encoding.hasCodeGrid ? [.gptq] : [])
+  }
+
+  /// Those that need nothing but the weights.
+  private static func fillingAlone(_ encoding: Encoding) -> [Quantizer] {
     switch encoding {
     case .affine(let scheme) where scheme.offset == .bias: [.search, .roundToNearest, .matchMLX]
     case .microScaled(let scheme) where !scheme.hasGlobal: [.search, .roundToNearest, .matchMLX]

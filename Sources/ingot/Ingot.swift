@@ -22,7 +22,8 @@ struct Ingot: AsyncParsableCommand {
       """,
     version: version,
     subcommands: [
-      Inspect.self, PlanCommand.self, Quantize.self, Convert.self, Verify.self, Logits.self, Check.self,
+      Inspect.self, PlanCommand.self, Calibrate.self, Quantize.self, Convert.self, Verify.self, Logits.self,
+      Check.self,
       Recipes.self,
     ])
 

@@ -32,6 +32,7 @@ struct Logits: AsyncParsableCommand {
   @OptionGroup var json: JSONOption
 
   func run() async throws {
+    restartWithBetterBLAS()
     let contexts = try Context.reading(tokens)
     let partial = output + ".partial"
     for path in [output, partial] where Folder.kind(path) != .nothing {

@@ -19,9 +19,12 @@ struct Quantize: AsyncParsableCommand {
 
   @Option(
     name: .long,
-    help: ArgumentHelp("Importance of columns: an imatrix file of llama.cpp, either form.", valueName: "file")
+    help: ArgumentHelp(
+      "What 'ingot calibrate' gathered, or an imatrix file of llama.cpp, either form.", valueName: "file")
   )
   var importance: String?
+
+  @OptionGroup var techniques: TechniqueOptions
 
   @Flag(name: .long, help: "Replace NaN and infinities of the source by 0 instead of stopping at the first.")
   var allowNonfinite = false
@@ -37,7 +40,8 @@ struct Quantize: AsyncParsableCommand {
     let recipe = try recipe.read()
     let format = try format.format(forOutput: output.output, recipe)
     let source = try Model.read(model, reading.options)
-    let plan = try recipe.plan(for: source)
+    var plan = try recipe.plan(for: source)
+    var model = source
     var quantization = QuantizationOptions()
     quantization.allowNonfinite = allowNonfinite
     let replaced = Replacements()
@@ -48,13 +52,21 @@ struct Quantize: AsyncParsableCommand {
       )
     }
     var options = output.options(work.workers)
-    if let importance {
+    var calibrated: CalibratedRun?
+    if let importance, CalibrationFile.recognizes(importance) {
+      let run = try await CalibratedRun(importance, source, plan, techniques, workers: work.workers)
+      (plan, model) = (run.plan, run.model)
+      quantization.importance = run.importance
+      quantization.calibration = run.calibration
+      options.provenance["importance"] = run.provenance
+      calibrated = run
+    } else if let importance {
       let file = try ImportanceFile(importance, for: source)
       quantization.importance = file.importance
       options.provenance["importance"] = file.provenance(name: Folder.name(of: importance))
       for warning in file.warnings(plan, source) { Terminal.error("warning: \(importance): \(warning)") }
     }
-    let quantized = try source.quantized(by: plan, quantization)
+    let quantized = try model.quantized(by: plan, quantization)
     options.provenance["recipe"] = recipe.provenance
     let progress = Progress("quantize", total: quantized.bytes)
     defer { progress.finish() }
@@ -69,9 +81,11 @@ struct Quantize: AsyncParsableCommand {
         "files": .array(written.files.map { .string($0) }),
         "bytes": JSON(written.bytes), "sourceBytes": JSON(source.bytes), "bitsPerWeight": JSON(bits),
         "replacedNonfinite": JSON(replaced.count.load(ordering: .relaxed)), "seconds": JSON(seconds),
+        "calibration": calibrated?.json ?? .null,
       ]
       print(result.text(indented: true))
     } else {
+      if let calibrated { print(calibrated.table) }
       print(
         """
         \(written.files.count == 1 ? written.files[0] : "\(written.files.count) files from \(written.files[0])")

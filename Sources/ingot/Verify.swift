@@ -47,6 +47,7 @@ struct Verify: AsyncParsableCommand {
   }
 
   func run() async throws {
+    restartWithBetterBLAS()
     let original = try Model.read(against, reading.options)
     let folder = self.candidate
     let candidate = try Model.read(folder, reading.options)

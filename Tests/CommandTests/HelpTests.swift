@@ -3,7 +3,9 @@ import Tensors
 import Testing
 
 @Suite struct HelpTests {
-  @Test(arguments: ["inspect", "plan", "quantize", "convert", "verify", "logits", "check", "recipes"])
+  @Test(arguments: [
+    "inspect", "plan", "calibrate", "quantize", "convert", "verify", "logits", "check", "recipes",
+  ])
   func helpOfCommand(_ name: String) throws {
     let outcome = try Command.run(name, "--help", environment: ["COLUMNS": "100"])
     #expect(outcome.status == 0)

@@ -79,7 +79,7 @@ let nano = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingL
     ("  - {parts: expert, encoding: int4 g64}", "'expert'"), ("  - {encoding: int7 g64}", "'int7 g64'"),
     ("  - {encoding: int4 g24}", "'int4 g24'"), ("  - {encoding: int4}", "'int4'"),
     ("  - {encoding: int4 g64 zero f64}", "'int4 g64 zero f64'"), ("  - {parts: experts}", "an encoding"),
-    ("  - {encoding: int4 g64, quantizer: gptq}", "'gptq'"),
+    ("  - {encoding: int4 g64, quantizer: awq}", "'awq'"),
     ("  - {encoding: bf16, quantizer: search}", "'search'"),
     ("  - {encoding: int4 g64, colour: red}", "'colour'"), ("  - {encoding: int4 g64, layers: 3-1}", "'3-1'"),
     ("  - {encoding: int4 g64, experts: -1}", "'-1'"), ("  - {encoding: int4 g64, layers: a}", "'a'"),

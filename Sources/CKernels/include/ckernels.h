@@ -143,6 +143,60 @@ typedef struct {
 
 void ingot_quantize_ggml(ingot_isa isa, const ingot_ggml_job *job);
 
+/// What an ingot_grid has to know of a type; see there.
+typedef struct {
+  size_t part, super;
+  float low, high;
+  const int8_t *table;
+  int entries;
+  bool has_minima, fixed;
+  float least, most, minima_least;
+} ingot_ggml_grid;
+
+ingot_ggml_grid ingot_ggml_grid_of(ingot_ggml type);
+/// Scales and multiples of rows of blocks, as an ingot_grid holds them: (supers, stride) and (parts, stride). What is
+/// null is left out.
+void ingot_ggml_take_apart(
+    ingot_ggml type, const uint8_t *blocks, size_t rows, size_t columns, size_t stride, float *d, float *m,
+    float *scales, float *minima);
+/// Rows of blocks from these and values (columns, stride) of the codes.
+void ingot_ggml_put_together(
+    ingot_ggml type, size_t rows, size_t columns, size_t stride, const float *d, const float *m,
+    const float *scales, const float *minima, const float *values, uint8_t *blocks);
+
+// ---- codes by what they do to a layer's outputs ---------------------------------------------------------
+
+/// Where codes may lie: a value v of a code stands for d·scale·(v - zero) + m·minimum. Arrays are (supers, rows) or
+/// (parts, rows), one row in each lane of a vector.
+typedef struct {
+  size_t rows, columns;     // rows a multiple of 16
+  size_t part, super;       // columns that share a scale, and those that share d and m (at most 256)
+  float *d, *m;             // (supers, rows); m or null
+  float *scales, *minima;   // (parts, rows): multiples of d and m, or null for ones
+  const float *zeros;       // (parts, rows), or null
+  float low, high;          // values are the integers of this range, or
+  const int8_t *table;      // `entries` rising ones
+  int entries;
+  ingot_float storage;      // of d and m
+  bool fixed;               // d and m stay as they are
+  float least, most;        // of multiples of d; equal when there are none
+  float minima_least;       // of multiples of m, which go up to 0
+} ingot_grid;
+
+/// GPTQ for `count` columns, `order` naming them: weights (count, rows) are what is left to be expressed, and lose to
+/// later ones of these columns what a rounding cost; factor[k * stride + j] = U_jk, H⁻¹ = UᵀU. Gives values
+/// (columns, rows) and errors (count, rows), by which the columns after these are to be updated.
+void ingot_gptq_columns(
+    ingot_isa isa, const ingot_grid *grid, const uint32_t *order, size_t count, float *weights,
+    const float *factor, size_t stride, float *values, float *errors);
+
+/// One pass over the columns that share d and m: refits d and m, then multiples, then each code, each time to the
+/// least (w - ŵ)H(w - ŵ)ᵀ. `gradient` (columns, rows) is H(w - ŵ) transposed, kept up to date for these columns;
+/// `changes` (super, rows) says by how much ŵ changed, for the others.
+void ingot_descend(
+    ingot_isa isa, const ingot_grid *grid, size_t index, const float *hessian, float *gradient, float *values,
+    float *changes);
+
 // ---- rows as they are stored -------------------------------------------------------------------------
 
 typedef struct {
@@ -154,8 +208,10 @@ typedef struct {
   size_t rows, columns;
 } ingot_rows;
 
-/// Rows that the functions below decode at once: `tile` has room for that many rows.
+/// Rows that the functions below decode at once.
 size_t ingot_tile_rows(size_t columns);
+/// Bytes that `tile` points to, a multiple of 8; aligned to 64.
+size_t ingot_tile_bytes(size_t columns);
 void ingot_decode_rows(ingot_isa isa, const ingot_rows *source, size_t first, size_t count, float *out);
 
 // Each of these quantizes all rows and gives how many values were finite before the first that was not: all, or the
@@ -219,7 +275,14 @@ double ingot_dot(const float *a, const float *b, size_t count);
 void ingot_gemm_reference(
     size_t m, size_t n, size_t k, float alpha, const float *a, size_t lda, const float *b, size_t ldb,
     bool transposed, float beta, float *c, size_t ldc);
+/// The core type that OpenBLAS should have taken this processor for instead of `taken`; null when it did well.
+const char *ingot_blas_core(const char *taken);
 #if defined(__APPLE__)
+/// Accelerate's ssyrk, spotrf and strtri, as Kernels/Factor.swift calls OpenBLAS's.
+void ingot_ssyrk_accelerate(
+    size_t n, size_t k, float alpha, const float *a, size_t lda, float beta, float *c, size_t ldc);
+int ingot_spotrf_accelerate(size_t n, float *a);
+int ingot_strtri_accelerate(size_t n, float *a);
 /// The same through Accelerate.
 void ingot_gemm_accelerate(
     size_t m, size_t n, size_t k, float alpha, const float *a, size_t lda, const float *b, size_t ldb,

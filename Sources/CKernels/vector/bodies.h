@@ -10,9 +10,11 @@
 #include "ggml_decode.h"
 #include "ggml_nearest.h"
 #include "ggml_search_blocks.h"
+#include "gptq.h"
 #include "hash.h"
 #include "micro.h"
 #include "round_to_nearest.h"
 #include "search_groups.h"
+#include "fp8_tables.h"
 
 #pragma clang diagnostic pop

@@ -77,7 +77,7 @@ public struct MicroScaled: Hashable, Sendable, CustomStringConvertible {
   }
 
   /// What each group's codes are multiplied by.
-  private func scales(_ planes: [Bytes], _ count: Int) -> [Float] {
+  package func scales(_ planes: [Bytes], _ count: Int) -> [Float] {
     let plane = planes[1]
     var values = [Float](repeating: 0, count: count)
     if scale == .f8e4m3 {

@@ -1,0 +1,240 @@
+// Round to nearest from FP8 with block scales to codes with a sign: scale and codes of a group follow from its greatest
+// magnitude and the block's scale alone. So a table of the 128 magnitudes is made for each greatest one that occurs in a
+// block, and 64 codes are looked up at a time.
+#ifndef INGOT_VECTOR_FP8_TABLES_H
+#define INGOT_VECTOR_FP8_TABLES_H
+
+#include "affine_fits.h"
+#include "fp8_affine.h"
+#include "ggml_nearest.h"
+#include "micro.h"
+
+#if defined(INGOT_VBMI)
+
+/// Codes of magnitudes, without sign, when the greatest is `top`; and the scale as it is stored.
+INGOT_INLINE uint16_t make_table(const ingot_table_job *job, float block_scale, uint32_t top, uint8_t table[128]) {
+  uint8_t code = (uint8_t)top;
+  float extreme = decode_one(INGOT_F8E4M3, &code, 0) * block_scale, step = 0;
+  uint16_t stored = 0;
+  ggml_rounding rounding = {0};
+  float half = 0;
+  switch (job->kind) {
+    case INGOT_TABLE_AFFINE: {
+      affine_fit fit = round_to_nearest_fit(INGOT_SYMMETRIC, job->storage, job->bits, -extreme, extreme);
+      half = (float)(1u << (job->bits - 1));
+      step = fit.step;
+      uint8_t bytes[4];
+      encode_one(job->storage, step, bytes, 0);
+      stored = load_u16(bytes);
+      break;
+    }
+    case INGOT_TABLE_Q8_0:
+      rounding = ggml_rounding_for(INGOT_Q8_0, extreme, -extreme, extreme);
+      stored = rounding.d;
+      step = extreme;
+      break;
+    case INGOT_TABLE_MICRO:
+      stored = (uint16_t)micro_scale_byte(job->micro, extreme);
+      step = micro_scale(job->micro, stored);
+      break;
+  }
+  // What is ten binades smaller has code 0.
+  memset(table, 0, 128);
+  if (!(step > 0)) return stored;
+  for (size_t first = top > 95 ? (top - 80) & ~15u : 0; first <= top; first += 16) {
+    uint8_t codes[16];
+    for (size_t i = 0; i < 16; i++) codes[i] = (uint8_t)(first + i);
+    lanes_f32 weight = decode_lanes(INGOT_F8E4M3, codes) * block_scale;
+    switch (job->kind) {
+      case INGOT_TABLE_AFFINE: {
+        lanes_f32 steps = round_even_lanes(lower(weight / step, splat(half)));
+        store_codes(table + first, steps);
+        break;
+      }
+      case INGOT_TABLE_Q8_0: {
+        nearest_codes(INGOT_Q8_0, &rounding, 255, weight, table + first);
+        for (size_t i = 0; i < 16; i++) table[first + i] ^= 0x80;
+        break;
+      }
+      case INGOT_TABLE_MICRO: {
+        lanes_u8 bytes = __builtin_convertvector(e2m1_codes(weight / step), lanes_u8);
+        memcpy(table + first, &bytes, sizeof bytes);
+        break;
+      }
+    }
+  }
+  return stored;
+}
+
+/// Tables of one block of columns. Small tops are rare and get no place.
+typedef struct {
+  uint64_t known;
+  uint16_t scales[64];
+  uint8_t tables[64][128];
+} block_tables;
+
+_Static_assert(sizeof(block_tables) <= INGOT_BLOCK_TABLES, "scratch for the tables of a block");
+
+typedef struct {
+  const uint8_t *table;
+  uint16_t scale;
+} table_entry;
+
+/// The table for a group; `spare` holds it when it has no place.
+INGOT_INLINE table_entry table_for(
+    const ingot_table_job *job, block_tables *block, float block_scale, uint32_t top, uint8_t spare[128]) {
+  table_entry entry;
+  if (top < 64) {
+    entry.scale = make_table(job, block_scale, top, spare);
+    entry.table = spare;
+    return entry;
+  }
+  uint32_t place = top - 64;
+  if (__builtin_expect(!(block->known >> place & 1), 0)) {
+    block->scales[place] = make_table(job, block_scale, top, block->tables[place]);
+    block->known |= 1ull << place;
+  }
+  entry.table = block->tables[place];
+  entry.scale = block->scales[place];
+  return entry;
+}
+
+INGOT_INLINE __m512i magnitude_bytes(__m512i code) { return _mm512_and_si512(code, _mm512_set1_epi8(0x7F)); }
+
+/// The greatest magnitude of each of sixteen groups.
+INGOT_INLINE __m128i tops_of_groups(const uint8_t *codes, size_t group) {
+  keys_i8 greatest[16];
+  for (size_t i = 0; i < 16; i++, codes += group) {
+    __m512i code;
+    switch (group) {
+      case 16: code = _mm512_castsi128_si512(_mm_loadu_si128((const __m128i *)codes)); break;
+      case 32: code = _mm512_castsi256_si512(_mm256_loadu_si256((const __m256i *)codes)); break;
+      default: code = _mm512_loadu_si512(codes); break;
+    }
+    greatest[i] = (keys_i8)magnitude_bytes(code);
+    // What stands above a short group is not its own.
+    if (group == 16) greatest[i] = (keys_i8)_mm512_maskz_mov_epi64(0x3, (__m512i)greatest[i]);
+    if (group == 32) greatest[i] = (keys_i8)_mm512_maskz_mov_epi64(0xF, (__m512i)greatest[i]);
+    if (group == 128)
+      greatest[i] = __builtin_elementwise_max(
+          greatest[i], (keys_i8)magnitude_bytes(_mm512_loadu_si512(codes + 64)));
+  }
+  return greatest_of_16(greatest);
+}
+
+/// Codes of up to 64 weights of a group, one a byte as they will be stored.
+INGOT_INLINE __m512i codes_by_table(
+    const ingot_table_job *job, __m512i code, __m512i low, __m512i high, __m512i zero, __m512i most) {
+  __m512i steps = _mm512_permutex2var_epi8(low, magnitude_bytes(code), high);
+  __mmask64 negative = _mm512_movepi8_mask(code);
+  switch (job->kind) {
+    case INGOT_TABLE_AFFINE: {
+      __m512i above = _mm512_adds_epu8(zero, steps);
+      return _mm512_min_epu8(_mm512_mask_subs_epu8(above, negative, zero, steps), most);
+    }
+    case INGOT_TABLE_Q8_0: return _mm512_mask_sub_epi8(steps, negative, _mm512_setzero_si512(), steps);
+    case INGOT_TABLE_MICRO:
+      negative = _mm512_mask_test_epi8_mask(negative, steps, steps);
+      return _mm512_mask_add_epi8(steps, negative, steps, _mm512_set1_epi8(8));
+  }
+  __builtin_unreachable();
+}
+
+INGOT_INLINE bool rows_by_tables(
+    const ingot_table_job *job, const ingot_rows *source, size_t row, block_tables *tables, uint8_t *codes,
+    uint8_t *scales, size_t group, unsigned bits) {
+  size_t columns = source->columns, blocks = (columns + source->block_columns - 1) / source->block_columns;
+  const float *block_scales = source->scales + row / source->block_rows * blocks;
+  const uint8_t *values = source->values + row * columns;
+  __m512i zero = _mm512_set1_epi8((char)(1u << (bits - 1))), most = _mm512_set1_epi8((char)((1u << bits) - 1));
+  uint8_t padded[16 * 128], spare[128];
+  size_t groups = columns / group, block = 0, end = source->block_columns;
+  for (size_t first = 0; first < groups; first += 16) {
+    size_t count = groups - first < 16 ? groups - first : 16;
+    const uint8_t *from = values + first * group;
+    if (count < 16) {
+      memset(padded, 0, 16 * group);
+      memcpy(padded, from, count * group);
+    }
+    uint8_t tops[16];
+    __m128i top = tops_of_groups(count < 16 ? padded : from, group);
+    if (_mm_cmpeq_epi8_mask(top, _mm_set1_epi8(0x7F))) return false;
+    _mm_storeu_si128((__m128i *)tops, top);
+    for (size_t g = 0; g < count; g++) {
+      size_t at = (first + g) * group;
+      if (at >= end) {
+        block++;
+        end += source->block_columns;
+      }
+      if (at % 64 == 0) fetch_ahead(values + at, group);
+      table_entry entry = table_for(job, tables + block, block_scales[block], tops[g], spare);
+      __m512i low = _mm512_loadu_si512(entry.table), high = _mm512_loadu_si512(entry.table + 64);
+      if (job->kind == INGOT_TABLE_Q8_0) {
+        uint8_t *out = codes + (first + g) * 34;
+        __m512i code = _mm512_castsi256_si512(_mm256_loadu_si256((const __m256i *)(values + at)));
+        memcpy(out, &entry.scale, 2);
+        _mm256_storeu_si256(
+            (__m256i *)(out + 2), _mm512_castsi512_si256(codes_by_table(job, code, low, high, zero, most)));
+        continue;
+      }
+      if (job->kind == INGOT_TABLE_MICRO) {
+        scales[first + g] = (uint8_t)entry.scale;
+      } else {
+        memcpy(scales + 2 * (first + g), &entry.scale, 2);
+      }
+      if (group >= 64) {
+        for (size_t j = at; j < at + group; j += 64)
+          put_codes(
+              codes, j, codes_by_table(job, _mm512_loadu_si512(values + j), low, high, zero, most), bits == 4);
+        continue;
+      }
+      __m512i code = group == 32 ? _mm512_castsi256_si512(_mm256_loadu_si256((const __m256i *)(values + at)))
+                                 : _mm512_castsi128_si512(_mm_loadu_si128((const __m128i *)(values + at)));
+      code = codes_by_table(job, code, low, high, zero, most);
+      if (bits == 4) {
+        __m256i bytes = _mm512_cvtepi16_epi8(_mm512_maddubs_epi16(code, _mm512_set1_epi16(0x1001)));
+        memcpy(codes + at / 2, &bytes, group / 2);
+      } else {
+        memcpy(codes + at, &code, group);
+      }
+    }
+  }
+  return true;
+}
+
+bool BODY(ingot_fp8_tables)(
+    const ingot_table_job *job, const ingot_rows *source, size_t row, void *tables, uint8_t *codes, uint8_t *scales) {
+  size_t blocks = (source->columns + source->block_columns - 1) / source->block_columns;
+  if (job->fresh)
+    for (size_t i = 0; i < blocks; i++) ((block_tables *)tables)[i].known = 0;
+  // Each kind, and the common groups and widths, compiled for themselves.
+#define ROWS(k, g, b) \
+  { \
+    ingot_table_job own = *job; \
+    own.kind = k; \
+    return rows_by_tables(&own, source, row, tables, codes, scales, g, b); \
+  }
+  switch (job->kind) {
+    case INGOT_TABLE_Q8_0: ROWS(INGOT_TABLE_Q8_0, 32, 8)
+    case INGOT_TABLE_MICRO:
+      if (job->group == 16) ROWS(INGOT_TABLE_MICRO, 16, 4)
+      ROWS(INGOT_TABLE_MICRO, 32, 4)
+    case INGOT_TABLE_AFFINE: break;
+  }
+  bool nibbles = job->bits == 4;
+  switch (job->group) {
+    case 32:
+      if (nibbles) ROWS(INGOT_TABLE_AFFINE, 32, 4)
+      ROWS(INGOT_TABLE_AFFINE, 32, job->bits)
+    case 64:
+      if (nibbles) ROWS(INGOT_TABLE_AFFINE, 64, 4)
+      ROWS(INGOT_TABLE_AFFINE, 64, job->bits)
+    default:
+      if (nibbles) ROWS(INGOT_TABLE_AFFINE, 128, 4)
+      ROWS(INGOT_TABLE_AFFINE, 128, job->bits)
+  }
+#undef ROWS
+}
+
+#endif
+#endif

@@ -1,0 +1,189 @@
+import CKernels
+
+/// How codes are chosen by what they do to a layer's outputs.
+public struct GPTQOptions: Sendable {
+  /// By what share of itself the Hessian's diagonal is enlarged, at least.
+  public var damping: Float = 0.01
+  /// Passes of coordinate descent after GPTQ; each refits scales and offsets, then every code.
+  public var sweeps = 4
+
+  public init() {}
+}
+
+/// Codes and the error they leave.
+public struct GPTQResult: Sendable {
+  /// Values of the codes: (columns, stride).
+  public var values: [Float]
+  /// Σ over rows of (w − ŵ)H(w − ŵ)ᵀ, H without damping.
+  public var error: Double
+  /// The same of a row of zeros: what the layer's outputs amount to.
+  public var power: Double
+}
+
+/// Chooses codes for rows of weights on a grid so that (w − ŵ)H(w − ŵ)ᵀ is small, and moves the grid's scales and
+/// offsets to where it is smaller still.
+///
+/// GPTQ takes the columns in falling order of the Hessian's diagonal, the grid being given; each rounding is made up for
+/// by the columns that follow. Coordinate descent then takes one group of columns after the other: scale and offset by
+/// least squares against the outputs as they are, rounded as stored, then every code to its own optimum. No step of the
+/// descent makes the damped error larger.
+/// - Parameters:
+///   - weights: (rows, columns), finite.
+///   - hessian: (columns, columns), symmetric: a multiple of Σ x xᵀ over the layer's inputs.
+public func chooseCodes(
+  _ weights: Span<Float>, hessian: Span<Float>, grid: inout CodeGrid, _ options: GPTQOptions = .init(),
+  using isa: InstructionSet = .best
+) -> GPTQResult {
+  let (rows, columns, stride) = (grid.rows, grid.columns, grid.stride)
+  precondition(weights.count == rows * columns && hessian.count == columns * columns, "(rows, columns)")
+  if rows == 0 || columns == 0 { return GPTQResult(values: [], error: 0, power: 0) }
+  let isa = isa.checked
+  let order = (0..<columns).map { UInt32($0) }.sorted {
+    (hessian[Int($1) * columns + Int($1)], $0) < (hessian[Int($0) * columns + Int($0)], $1)
+  }
+  let transposed = transposedRows(weights, rows: rows, columns: columns, stride: stride)
+  var values = [Float](repeating: 0, count: columns * stride)
+  var factor: [Float] = []
+  let damping = gptqFactor(hessian, order: order, damping: options.damping, into: &factor)
+  roundInOrder(transposed, order, factor, &grid, &values, isa)
+  factor = []
+  var gradient = [Float](repeating: 0, count: columns * stride)
+  var damped = [Float](repeating: 0, count: columns * columns)
+  for index in damped.indices { damped[index] = hessian[index] }
+  for column in 0..<columns { damped[column * columns + column] *= 1 + damping }
+  var difference = differences(transposed, values, grid)
+  multiply(damped, difference, columns, stride, &gradient)
+  if grid.canDescend {
+    for _ in 0..<options.sweeps { descend(damped, &gradient, &grid, &values, isa) }
+    difference = differences(transposed, values, grid)
+  }
+  for index in damped.indices { damped[index] = hessian[index] }
+  multiply(damped, difference, columns, stride, &gradient)
+  let error = product(difference, gradient)
+  multiply(damped, transposed, columns, stride, &gradient)
+  return GPTQResult(values: values, error: error, power: product(transposed, gradient))
+}
+
+/// What codes of these values on the grid stand for, subtracted from weights; all (columns, stride).
+private func differences(_ weights: [Float], _ values: [Float], _ grid: CodeGrid) -> [Float] {
+  var out = weights
+  let stride = grid.stride
+  for column in 0..<grid.columns {
+    let (part, top) = (column / grid.part * stride, column / grid.superPart * stride)
+    for row in 0..<stride {
+      let step = grid.scales.isEmpty ? grid.d[top + row] : grid.d[top + row] * grid.scales[part + row]
+      let bias =
+        grid.m.isEmpty
+        ? 0 : grid.minima.isEmpty ? grid.m[top + row] : grid.m[top + row] * grid.minima[part + row]
+      let zero = grid.zeros.isEmpty ? 0 : grid.zeros[part + row]
+      out[column * stride + row] -= step * (values[column * stride + row] - zero) + bias
+    }
+  }
+  return out
+}
+
+/// (columns, stride) of weights (rows, columns); rows beyond the last are zeros.
+private func transposedRows(_ weights: Span<Float>, rows: Int, columns: Int, stride: Int) -> [Float] {
+  var out = [Float](repeating: 0, count: columns * stride)
+  var target = out.mutableSpan
+  let block = 32
+  for top in Swift.stride(from: 0, to: rows, by: block) {
+    for left in Swift.stride(from: 0, to: columns, by: block) {
+      for column in left..<min(left + block, columns) {
+        for row in top..<min(top + block, rows) {
+          target[column * stride + row] = weights[row * columns + column]
+        }
+      }
+    }
+  }
+  return out
+}
+
+/// out (columns, stride) = h (columns, columns) · x (columns, stride)
+private func multiply(_ h: [Float], _ x: [Float], _ columns: Int, _ stride: Int, _ out: inout [Float]) {
+  var target = out.mutableSpan
+  gemm(
+    m: columns, n: stride, k: columns, a: h.span, lda: columns, b: x.span, ldb: stride, bTransposed: false,
+    c: &target, ldc: stride)
+}
+
+private func product(_ a: [Float], _ b: [Float]) -> Double {
+  unsafe a.withUnsafeBufferPointer { a in
+    unsafe b.withUnsafeBufferPointer { b in unsafe ingot_dot(a.baseAddress!, b.baseAddress!, a.count) }
+  }
+}
+
+/// GPTQ: columns in order, in blocks whose errors the columns after them get all at once.
+private func roundInOrder(
+  _ transposed: [Float], _ order: [UInt32], _ factor: [Float], _ grid: inout CodeGrid,
+  _ values: inout [Float],
+  _ isa: ingot_isa
+) {
+  let (columns, stride) = (grid.columns, grid.stride)
+  var weights = [Float](repeating: 0, count: columns * stride)
+  for (place, column) in order.enumerated() {
+    let from = Int(column) * stride
+    for row in 0..<stride { weights[place * stride + row] = transposed[from + row] }
+  }
+  let block = 64
+  var errors = [Float](repeating: 0, count: block * stride)
+  for first in Swift.stride(from: 0, to: columns, by: block) {
+    let count = min(block, columns - first)
+    unsafe grid.withNative { native in
+      unsafe weights.withUnsafeMutableBufferPointer { weights in
+        unsafe factor.withUnsafeBufferPointer { factor in
+          unsafe values.withUnsafeMutableBufferPointer { values in
+            unsafe errors.withUnsafeMutableBufferPointer { errors in
+              unsafe order.withUnsafeBufferPointer { order in
+                unsafe ingot_gptq_columns(
+                  isa, native, order.baseAddress! + first, count, weights.baseAddress! + first * stride,
+                  factor.baseAddress! + first * columns + first, columns, values.baseAddress!,
+                  errors.baseAddress!)
+              }
+            }
+          }
+        }
+      }
+    }
+    let next = first + count
+    var rest = weights.mutableSpan
+    gemm(
+      m: columns - next, n: stride, k: count, alpha: -1, a: factor.span, aOffset: next * columns + first,
+      lda: columns,
+      b: errors.span, ldb: stride, bTransposed: false, beta: 1, c: &rest, cOffset: next * stride, ldc: stride)
+  }
+}
+
+/// One pass of the descent over all columns. `gradient` (columns, stride) is H(w − ŵ), kept up to date.
+private func descend(
+  _ hessian: [Float], _ gradient: inout [Float], _ grid: inout CodeGrid, _ values: inout [Float],
+  _ isa: ingot_isa
+) {
+  let (columns, stride) = (grid.columns, grid.stride)
+  var changes = [Float](repeating: 0, count: grid.superPart * stride)
+  for index in 0..<grid.supers {
+    unsafe grid.withNative { native in
+      unsafe hessian.withUnsafeBufferPointer { hessian in
+        unsafe gradient.withUnsafeMutableBufferPointer { gradient in
+          unsafe values.withUnsafeMutableBufferPointer { values in
+            unsafe changes.withUnsafeMutableBufferPointer { changes in
+              unsafe ingot_descend(
+                isa, native, index, hessian.baseAddress!, gradient.baseAddress!, values.baseAddress!,
+                changes.baseAddress!)
+            }
+          }
+        }
+      }
+    }
+    let first = index * grid.superPart
+    let end = min(first + grid.superPart, columns)
+    var target = gradient.mutableSpan
+    for others in [0..<first, end..<columns] where !others.isEmpty {
+      gemm(
+        m: others.count, n: stride, k: end - first, alpha: -1, a: hessian.span,
+        aOffset: others.lowerBound * columns + first,
+        lda: columns, b: changes.span, ldb: stride, bTransposed: false, beta: 1, c: &target,
+        cOffset: others.lowerBound * stride, ldc: stride)
+    }
+  }
+}

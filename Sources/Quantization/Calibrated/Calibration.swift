@@ -1,0 +1,199 @@
+import Kernels
+import Models
+import Synchronization
+import Tensors
+
+/// What GPTQ goes by, and what it reports.
+public struct Calibration: Sendable {
+  public var evidence: Evidence
+  /// Channels that the model it is used on has been scaled by; nil for none.
+  public var scales: ChannelScales?
+  var options = GPTQOptions()
+  /// Whether GPTQ is followed by refits of scales, offsets and codes.
+  public var refits = true {
+    didSet { options.sweeps = refits ? GPTQOptions().sweeps : 0 }
+  }
+  /// Whether a down projection makes up for what quantizing gate and up did to its inputs.
+  public var correctsInputs = true
+  /// Hears of each quantized tensor: the share of its outputs' energy that the error is. From any task.
+  public var report: (@Sendable (Role, Double) -> Void)?
+
+  public init(_ evidence: Evidence) { self.evidence = evidence }
+
+  /// Whether there is evidence for a role.
+  func covers(_ role: Role) -> Bool {
+    switch role.part {
+    case .query, .key, .value, .attentionOutput, .gate, .up, .down, .head: true
+    default: false
+    }
+  }
+}
+
+extension Plan {
+  /// The plan with GPTQ in place of the search, wherever evidence and encoding allow it.
+  public func calibrated(by calibration: Calibration) -> Plan {
+    var plan = self
+    for (role, assignment) in assignments
+    where assignment.quantizer == Quantizer.search.rawValue && assignment.encoding.hasCodeGrid
+      && calibration.covers(role)
+    {
+      plan.assignments[role]?.quantizer = Quantizer.gptq.rawValue
+    }
+    return plan
+  }
+}
+
+/// Quantizes linear layers by GPTQ, those of one expert together: gate and up share a Hessian, and down is calibrated on
+/// what the quantized gate and up give.
+final class CalibratedUnits: Sendable {
+  private let model: Model
+  private let plan: Plan
+  private let calibration: Calibration
+  private let options: QuantizationOptions
+
+  private struct Key: Hashable {
+    var layer: Int
+    var expert: Int
+  }
+
+  /// Planes of an expert's parts that have not been asked for yet.
+  private final class Slot: Sendable { let planes = Mutex<[Role.Part: [Bytes]]?>(nil) }
+
+  private let slots = Mutex<[Key: Slot]>([:])
+
+  init(_ model: Model, _ plan: Plan, _ calibration: Calibration, _ options: QuantizationOptions) {
+    self.model = model
+    self.plan = plan
+    self.calibration = calibration
+    self.options = options
+  }
+
+  /// All planes of a tensor. Those of the expert's other parts are kept until they are asked for.
+  func planes(of role: Role) throws(FormatError) -> [Bytes] {
+    guard let layer = role.layer, let expert = role.expert else { return try attention(role) }
+    let key = Key(layer: layer, expert: expert)
+    let slot = slots.withLock { slots in
+      let slot = slots[key] ?? Slot()
+      slots[key] = slot
+      return slot
+    }
+    let outcome: Result<([Bytes], Bool), FormatError> = slot.planes.withLock { planes in
+      do throws(FormatError) {
+        if planes?[role.part] == nil { planes = try self.expert(expert, layer: layer) }
+        let mine = planes!.removeValue(forKey: role.part)!
+        return .success((mine, planes!.isEmpty))
+      } catch {
+        return .failure(error)
+      }
+    }
+    let (planes, isEmpty) = try outcome.get()
+    if isEmpty { slots.withLock { _ = $0.removeValue(forKey: key) } }
+    return planes
+  }
+
+  private func encoding(_ role: Role) -> Encoding? {
+    guard let assignment = plan.assignments[role], assignment.quantizer == Quantizer.gptq.rawValue else {
+      return nil
+    }
+    return assignment.encoding
+  }
+
+  /// The columns' divisors of a layer's inputs.
+  private func divisors(_ part: Role.Part, layer: Int) -> [Float] {
+    guard let scales = calibration.scales else { return [] }
+    switch part {
+    case .query, .key, .value: return scales.attention[layer]
+    case .gate, .up: return scales.experts[layer]
+    default: return []
+    }
+  }
+
+  // ---- attention and head --------------------------------------------------------------------------------------------
+
+  private func attention(_ role: Role) throws(FormatError) -> [Bytes] {
+    let layer = role.layer ?? calibration.evidence.layers - 1
+    let field: LayerEvidence.Field =
+      switch role.part {
+      case .head: .headInput
+      case .attentionOutput: .attentionOutput
+      default: .attentionInput
+      }
+    var hessian = calibration.evidence.layer(layer).floats(field)
+    let divisors = role.layer == nil ? [] : divisors(role.part, layer: layer)
+    CalibratedUnits.divide(&hessian, divisors)
+    let tensor = model[role]!
+    let values = try tensor.finiteFloats(0..<tensor.rows, tensor.planes(), options)
+    return quantize(role, values, rows: tensor.rows, columns: tensor.columns, hessian, encoding(role)!)
+  }
+
+  private static func divide(_ hessian: inout [Float], _ divisors: [Float]) {
+    if divisors.isEmpty { return }
+    let n = divisors.count
+    for row in 0..<n {
+      for column in 0..<n { hessian[row * n + column] /= divisors[row] * divisors[column] }
+    }
+  }
+
+  private func quantize(
+    _ role: Role, _ values: [Float], rows: Int, columns: Int, _ hessian: [Float], _ encoding: Encoding
+  ) -> [Bytes] {
+    let (planes, result) = Quantizer.calibrated(
+      values, rows: rows, columns: columns, hessian: hessian, encoding: encoding, calibration.options)
+    calibration.report?(role, result.power > 0 ? result.error / result.power : 0)
+    return planes
+  }
+
+  // ---- experts -------------------------------------------------------------------------------------------------------
+
+  private func expert(_ expert: Int, layer: Int) throws(FormatError) -> [Role.Part: [Bytes]] {
+    let evidence = calibration.evidence.layer(layer)
+    let numbers = model.hyperparameters
+    let (hidden, width) = (numbers.hiddenSize, numbers.experts.width)
+    func values(_ part: Role.Part) throws(FormatError) -> [Float] {
+      let tensor = model[part, layer: layer, expert: expert]!
+      return try tensor.finiteFloats(0..<tensor.rows, tensor.planes(), options)
+    }
+    let inputs = ExpertInputs(
+      evidence, expert: expert, hidden: hidden, divisors: divisors(.gate, layer: layer))
+    var planes: [Role.Part: [Bytes]] = [:]
+    let gate = try values(.gate)
+    let up = try values(.up)
+    var quantized: [Role.Part: [Float]] = [.gate: gate, .up: up]
+    let parts = [Role.Part.gate, .up].filter { encoding(Role($0, layer: layer, expert: expert)) != nil }
+    if !parts.isEmpty {
+      let hessian = inputs.hessian()
+      for part in parts {
+        let role = Role(part, layer: layer, expert: expert)
+        let encoding = encoding(role)!
+        planes[part] = quantize(role, quantized[part]!, rows: width, columns: hidden, hessian, encoding)
+        var decoded = [Float](repeating: 0, count: width * hidden)
+        var span = decoded.mutableSpan
+        encoding.decode(planes[part]!, rows: width, columns: hidden, into: &span)
+        quantized[part] = decoded
+      }
+    }
+    let role = Role(.down, layer: layer, expert: expert)
+    guard let encoding = encoding(role) else { return planes }
+    var target = try values(.down)
+    let (hessian, cross) = inputs.inner(
+      gate: quantized[.gate]!, up: quantized[.up]!,
+      trueGate: calibration.correctsInputs ? gate : [], trueUp: up, width: width)
+    if let cross { ExpertInputs.correct(&target, rows: hidden, width: width, hessian, cross) }
+    planes[.down] = quantize(role, target, rows: hidden, columns: width, hessian, encoding)
+    return planes
+  }
+}
+
+extension Quantizer {
+  /// Planes by GPTQ: the search gives the grid to begin with, columns weighted by the Hessian's diagonal.
+  static func calibrated(
+    _ values: [Float], rows: Int, columns: Int, hessian: [Float], encoding: Encoding, _ options: GPTQOptions
+  ) -> ([Bytes], GPTQResult) {
+    let importance = (0..<columns).map { hessian[$0 * columns + $0] }
+    let planes = Quantizer.search.planes(
+      values, rows: rows, columns: columns, importance: importance, encoding: encoding)
+    var grid = encoding.grid(planes, rows: rows, columns: columns)
+    let result = chooseCodes(values.span, hessian: hessian.span, grid: &grid, options)
+    return (encoding.planes(grid, result.values, from: planes), result)
+  }
+}

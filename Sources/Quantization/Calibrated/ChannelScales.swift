@@ -1,0 +1,252 @@
+import Kernels
+import Models
+import Tensors
+
+/// Factors on channels that leave a model's function as it is: columns of a linear layer times s, what goes into it
+/// divided by s. A group of weights then holds columns that are alike in what a rounding of theirs costs.
+///
+/// Three places per layer: the attention's norm into query, key and value; the experts' norm into router, gate and up;
+/// and each expert's rows of up into its columns of down. Norms are divided so that their new values are exact in their
+/// own type, and s follows from these.
+///
+/// s = h^(α/2) / w^(β/2), h and w being the channel's mean squares of inputs and weights (α = 1, β = 0 is the rule of Lin
+/// et al., "AWQ" (2024)). α and β are searched for in each layer, on the weighted error of a sample of rows and experts as
+/// the plan encodes them; (0, 0), which changes nothing, is among them.
+public struct ChannelScales: Sendable {
+  /// By layer, of the hidden size; empty for none.
+  var attention: [[Float]]
+  var experts: [[Float]]
+  /// By layer and expert, of the experts' width; empty for none.
+  var inner: [[[Float]]]
+  /// What was chosen, by layer: α and β for each place, and the share of the error that is left.
+  public private(set) var choices: [[Choice]] = []
+
+  public struct Choice: Sendable {
+    public var place: String
+    public var alpha: Double
+    public var beta: Double
+    public var errorShare: Double
+  }
+
+  private static let candidates: [(alpha: Double, beta: Double)] = [
+    (0, 0), (0, 0.5), (0, 1), (0.125, 0.875), (0.25, 0.75), (0.375, 0.625), (0.5, 0.5), (0.25, 0.5),
+    (0.75, 0.25),
+  ]
+  /// Experts and rows of each tensor that a choice is made on.
+  private static let sampledExperts = 8
+  private static let sampledRows = 256
+
+  /// Searches every layer, some at a time.
+  public static func search(
+    _ model: Model, _ plan: Plan, _ evidence: Evidence, workers: Int
+  ) async throws(FormatError) -> ChannelScales {
+    let layers = model.hyperparameters.layers
+    var found = [LayerScales](repeating: LayerScales(), count: layers)
+    do {
+      try await withThrowingTaskGroup(of: (Int, LayerScales).self) { group in
+        var next = 0
+        func start() {
+          guard next < layers else { return }
+          let layer = next
+          next += 1
+          group.addTask { (layer, try LayerScales(model, plan, evidence.layer(layer))) }
+        }
+        for _ in 0..<max(workers, 1) { start() }
+        while let (layer, scales) = try await group.next() {
+          found[layer] = scales
+          start()
+        }
+      }
+    } catch let error as FormatError {
+      throw error
+    } catch {
+      throw FormatError(path: model.path, expected: "the run to go on", found: "\(error)")
+    }
+    var scales = ChannelScales(
+      attention: found.map(\.attention), experts: found.map(\.experts), inner: found.map(\.inner))
+    scales.choices = found.map(\.choices)
+    return scales
+  }
+
+  init(attention: [[Float]], experts: [[Float]], inner: [[[Float]]]) {
+    self.attention = attention
+    self.experts = experts
+    self.inner = inner
+  }
+
+  /// Scales of one layer.
+  struct LayerScales: Sendable {
+    var attention: [Float] = []
+    var experts: [Float] = []
+    var inner: [[Float]] = []
+    var choices: [Choice] = []
+
+    init() {}
+
+    init(_ model: Model, _ plan: Plan, _ evidence: LayerEvidence) throws(FormatError) {
+      let numbers = model.hyperparameters
+      let (layer, count) = (evidence.layer, numbers.experts.count)
+      func isFree(_ parts: [Role.Part], expert: Int? = nil) -> Bool {
+        parts.allSatisfy { part in
+          let quantizer = plan.assignments[Role(part, layer: layer, expert: expert)]?.quantizer
+          return quantizer == Quantizer.gptq.rawValue || quantizer == Quantizer.search.rawValue
+        }
+      }
+      func isKept(_ part: Role.Part, as types: [DType]) -> Bool {
+        let role = Role(part, layer: layer)
+        guard let tensor = model[role], case .dense(let type) = tensor.encoding, types.contains(type) else {
+          return false
+        }
+        return plan.assignments[role]?.quantizer == nil
+      }
+      if isFree([.query, .key, .value]), isKept(.attentionNorm, as: [.bf16, .f32, .f16]) {
+        let parts: [Role.Part] = [.query, .key, .value]
+        let tensors = parts.map { model[$0, layer: layer]! }
+        let h = diagonal(evidence.floats(.attentionInput))
+        var w = [Double](repeating: 0, count: numbers.hiddenSize)
+        for tensor in tensors { addSquares(try tensor.floats(), to: &w) }
+        var (s, choice) = try choose(h, w, tensors, plan, "attention")
+        attention = try exact(s, model[.attentionNorm, layer: layer]!)
+        s = []
+        choices.append(choice)
+      }
+      let sample = (0..<min(count, ChannelScales.sampledExperts)).map {
+        $0 * count / min(count, ChannelScales.sampledExperts)
+      }
+      if (0..<count).allSatisfy({ isFree([.gate, .up], expert: $0) }),
+        isKept(.feedForwardNorm, as: [.bf16, .f32, .f16]),
+        isKept(.router, as: [.f32])
+      {
+        let tensors = sample.flatMap { expert in
+          [Role.Part.gate, .up].map { model[$0, layer: layer, expert: expert]! }
+        }
+        let h = diagonal(evidence.floats(.expertInput))
+        let (s, choice) = try choose(
+          h, evidence.floats(.columnSquares).map { Double($0) }, tensors, plan, "experts")
+        experts = try exact(s, model[.feedForwardNorm, layer: layer]!)
+        choices.append(choice)
+      }
+      if (0..<count).allSatisfy({ isFree([.up, .down], expert: $0) }) {
+        let width = numbers.experts.width
+        var all: [(h: [Double], w: [Double])] = []
+        let load = evidence.load(experts: count)
+        for expert in 0..<count {
+          let range = expert * width..<(expert + 1) * width
+          all.append(
+            (
+              load[expert].tokens > 0
+                ? evidence.floats(.innerSquares, range).map { Double($0) }
+                : [Double](repeating: 1, count: width),
+              evidence.floats(.downSquares, range).map { Double($0) }
+            ))
+        }
+        var best: (error: Double, candidate: Int) = (.infinity, 0)
+        var first = 0.0
+        for index in ChannelScales.candidates.indices {
+          var error = 0.0
+          for expert in sample {
+            let s = scales(all[expert].h, all[expert].w, ChannelScales.candidates[index])
+            error += try sampledError(model[.down, layer: layer, expert: expert]!, s, all[expert].h, plan)
+          }
+          if index == 0 { first = error }
+          if error < best.error { best = (error, index) }
+        }
+        let candidate = ChannelScales.candidates[best.candidate]
+        inner = best.candidate == 0 ? [] : all.map { scales($0.h, $0.w, candidate) }
+        choices.append(
+          Choice(
+            place: "inner", alpha: candidate.alpha, beta: candidate.beta,
+            errorShare: first > 0 ? best.error / first : 1))
+      }
+    }
+
+    private func diagonal(_ matrix: [Float]) -> [Double] {
+      let n = Int(Double(matrix.count).squareRoot())
+      return (0..<n).map { Double(matrix[$0 * n + $0]) }
+    }
+
+    private func addSquares(_ values: [Float], to sums: inout [Double]) {
+      for (index, value) in values.enumerated() { sums[index % sums.count] += Double(value) * Double(value) }
+    }
+
+    /// h^(α/2) / w^(β/2) about 1, within 2^±12; (0, 0) gives ones.
+    private func scales(_ h: [Double], _ w: [Double], _ candidate: (alpha: Double, beta: Double)) -> [Float] {
+      let (meanH, meanW) = (h.reduce(0, +) / Double(h.count), w.reduce(0, +) / Double(w.count))
+      guard meanH > 0, meanW > 0, candidate != (0, 0) else { return [Float](repeating: 1, count: h.count) }
+      return zip(h, w).map { h, w in
+        let s =
+          power(h / meanH + 1e-4, candidate.alpha / 2) / power(w / meanW + 1e-6, candidate.beta / 2)
+        return Float(min(max(s, 0x1p-12), 0x1p12))
+      }
+    }
+
+    /// x^(k/8) by square roots, which round the same everywhere.
+    private func power(_ x: Double, _ exponent: Double) -> Double {
+      let root = x.squareRoot().squareRoot().squareRoot()
+      return (0..<Int(exponent * 8)).reduce(1.0) { product, _ in product * root }
+    }
+
+    private func choose(
+      _ h: [Double], _ w: [Double], _ tensors: [Tensor], _ plan: Plan, _ place: String
+    ) throws(FormatError) -> ([Float], Choice) {
+      var best: (error: Double, scales: [Float], candidate: Int) = (.infinity, [], 0)
+      var first = 0.0
+      for (index, candidate) in ChannelScales.candidates.enumerated() {
+        let s = scales(h, w, candidate)
+        var error = 0.0
+        for tensor in tensors { error += try sampledError(tensor, s, h, plan) }
+        if index == 0 { first = error }
+        if error < best.error { best = (error, s, index) }
+      }
+      let candidate = ChannelScales.candidates[best.candidate]
+      return (
+        best.candidate == 0 ? [] : best.scales,
+        Choice(
+          place: place, alpha: candidate.alpha, beta: candidate.beta,
+          errorShare: first > 0 ? best.error / first : 1)
+      )
+    }
+
+    /// Σ h (w − ŵ)² over the first rows of a tensor when its columns are quantized times s.
+    private func sampledError(_ tensor: Tensor, _ s: [Float], _ h: [Double], _ plan: Plan) throws(FormatError)
+      -> Double
+    {
+      let step = tensor.rowStep
+      let rows = min((ChannelScales.sampledRows + step - 1) / step * step, tensor.rows)
+      var values = try tensor.floats(rows: 0..<rows)
+      let columns = tensor.columns
+      for index in values.indices { values[index] *= s[index % columns] }
+      let importance = zip(h, s).map { Float($0 / (Double($1) * Double($1))) }
+      let encoding = plan.assignments[tensor.role]!.encoding
+      let planes = Quantizer.search.planes(
+        values, rows: rows, columns: columns, importance: importance, encoding: encoding)
+      var decoded = [Float](repeating: 0, count: values.count)
+      var span = decoded.mutableSpan
+      encoding.decode(planes, rows: rows, columns: columns, into: &span)
+      var error = 0.0
+      for row in 0..<rows {
+        let range = row * columns..<(row + 1) * columns
+        error += squaredError(
+          values.span.extracting(range), decoded.span.extracting(range), importance: importance.span)
+      }
+      return error
+    }
+
+    /// The scales by which the norm's values, divided and rounded to their type, were divided in truth.
+    private func exact(_ s: [Float], _ norm: Tensor) throws(FormatError) -> [Float] {
+      guard !s.isEmpty, case .dense(let type) = norm.encoding else { return [] }
+      let values = try norm.floats()
+      let divided = zip(values, s).map { $0 / $1 }
+      let rounded = Bytes(count: divided.count * type.bits / 8) {
+        encode(type.floatFormat!, divided.span, into: &$0)
+      }
+      var stored = [Float](repeating: 0, count: divided.count)
+      var span = stored.mutableSpan
+      decode(type.floatFormat!, rounded.span, into: &span)
+      return zip(values, stored).map { value, stored in
+        let s = value / stored
+        return s.isFinite && s > 0 ? s : 1
+      }
+    }
+  }
+}

@@ -1,0 +1,152 @@
+import Kernels
+import Models
+import Tensors
+
+/// What went into one expert: the tokens routed to it, each weighted by the square of its weight in the token's sum, which
+/// is how much an error of the expert there costs.
+///
+/// An expert that few tokens reached would be fitted to these alone. So evidence of the layer's tokens at large is
+/// added, as if `pseudoTokens` more had come: to its inputs by the layer's Hessian over all tokens, to its inner
+/// activations by sending it a sample of tokens that it did not get.
+struct ExpertInputs {
+  private let evidence: LayerEvidence
+  private let hidden: Int
+  private let divisors: [Float]
+  private let visits: [LayerEvidence.Visit]
+  /// Mean square of the visits' weights; 1 for none.
+  private let meanWeight: Float
+  private let pseudoTokens: Int
+
+  private static let chunk = 1024
+
+  init(_ evidence: LayerEvidence, expert: Int, hidden: Int, divisors: [Float]) {
+    self.evidence = evidence
+    self.hidden = hidden
+    self.divisors = divisors
+    visits = evidence.visits(of: expert)
+    let squares = visits.reduce(0.0) { $0 + Double($1.weight) * Double($1.weight) }
+    meanWeight = visits.isEmpty ? 1 : Float(squares / Double(visits.count))
+    pseudoTokens = max(hidden / 16, 1)
+  }
+
+  /// Inputs of tokens as the scaled layer has them: (tokens, hidden)
+  private func rows(_ tokens: [Int]) -> [Float] {
+    var out = [Float](repeating: 0, count: tokens.count * hidden)
+    let bytes = evidence.fields[.inputs]!
+    for (row, token) in tokens.enumerated() {
+      let line = bytes[2 * token * hidden..<2 * (token + 1) * hidden]
+      var all = out.mutableSpan
+      var target = all._mutatingExtracting(row * hidden..<(row + 1) * hidden)
+      decode(.bf16, line.span, into: &target)
+      if !divisors.isEmpty { for column in 0..<hidden { target[column] /= divisors[column] } }
+    }
+    return out
+  }
+
+  /// Σ g² x xᵀ over its tokens, and the layer's: (hidden, hidden)
+  func hessian() -> [Float] {
+    var sum = evidence.floats(.expertInput)
+    if !divisors.isEmpty {
+      for row in 0..<hidden {
+        for column in 0..<hidden { sum[row * hidden + column] /= divisors[row] * divisors[column] }
+      }
+    }
+    let share = meanWeight * Float(pseudoTokens)
+    for index in sum.indices { sum[index] *= share }
+    var span = sum.mutableSpan
+    for first in stride(from: 0, to: visits.count, by: ExpertInputs.chunk) {
+      let some = visits[first..<min(first + ExpertInputs.chunk, visits.count)]
+      var x = rows(some.map(\.token))
+      scaleRows(&x, hidden, some.map(\.weight))
+      addOuterProducts(x.span, tokens: some.count, columns: hidden, to: &span)
+    }
+    mirrorLowerTriangle(&span, n: hidden)
+    return sum
+  }
+
+  private func scaleRows(_ x: inout [Float], _ columns: Int, _ factors: [Float]) {
+    for (row, factor) in factors.enumerated() {
+      for column in 0..<columns { x[row * columns + column] *= factor }
+    }
+  }
+
+  /// silu(gate x) ∘ up x: (tokens, width)
+  private func inner(_ x: [Float], tokens: Int, gate: [Float], up: [Float], width: Int) -> [Float] {
+    var gated = [Float](repeating: 0, count: tokens * width)
+    var lifted = gated
+    var gatedSpan = gated.mutableSpan
+    var liftedSpan = lifted.mutableSpan
+    matmul(x.span, gate.span, tokens: tokens, inputs: hidden, outputs: width, into: &gatedSpan)
+    matmul(x.span, up.span, tokens: tokens, inputs: hidden, outputs: width, into: &liftedSpan)
+    siluMultiply(&gatedSpan, up: liftedSpan.span)
+    return gated
+  }
+
+  /// Σ g² ŷ ŷᵀ over what gate and up give, and Σ g² (y − ŷ) ŷᵀ when the true ones are given: (width, width) each.
+  func inner(gate: [Float], up: [Float], trueGate: [Float], trueUp: [Float], width: Int) -> (
+    hessian: [Float], cross: [Float]?
+  ) {
+    var sum = [Float](repeating: 0, count: width * width)
+    var cross: [Float]? = trueGate.isEmpty ? nil : sum
+    var all = visits
+    let others = evidence.tokens
+    let extra = min(pseudoTokens, others)
+    for index in 0..<extra {
+      all.append(.init(token: index * others / extra, weight: meanWeight.squareRoot()))
+    }
+    for first in stride(from: 0, to: all.count, by: ExpertInputs.chunk) {
+      let some = all[first..<min(first + ExpertInputs.chunk, all.count)]
+      let x = rows(some.map(\.token))
+      let weights = some.map(\.weight)
+      var y = inner(x, tokens: some.count, gate: gate, up: up, width: width)
+      scaleRows(&y, width, weights)
+      var span = sum.mutableSpan
+      addOuterProducts(y.span, tokens: some.count, columns: width, to: &span)
+      guard cross != nil else { continue }
+      var difference = inner(x, tokens: some.count, gate: trueGate, up: trueUp, width: width)
+      scaleRows(&difference, width, weights)
+      for index in difference.indices { difference[index] -= y[index] }
+      // (y − ŷ)ᵀ ŷ, by way of the transposed rows that a product takes on its left.
+      var turned = [Float](repeating: 0, count: difference.count)
+      for row in 0..<some.count {
+        for column in 0..<width { turned[column * some.count + row] = difference[row * width + column] }
+      }
+      var crossSpan = cross!.mutableSpan
+      gemm(
+        m: width, n: width, k: some.count, a: turned.span, lda: some.count, b: y.span, ldb: width,
+        bTransposed: false, beta: 1, c: &crossSpan, ldc: width)
+    }
+    var span = sum.mutableSpan
+    mirrorLowerTriangle(&span, n: width)
+    return (sum, cross)
+  }
+
+  /// w += w C (H + λ)⁻¹, the weights with which the inputs as they are give the outputs that were meant: rows (rows, width).
+  ///
+  /// λ is a tenth of the diagonal: the correction is small, and evidence for it should be good.
+  static func correct(_ w: inout [Float], rows: Int, width: Int, _ hessian: [Float], _ cross: [Float]) {
+    var inverse = hessian
+    let mean = (0..<width).reduce(0.0) { $0 + Double(hessian[$1 * width + $1]) } / Double(max(width, 1))
+    for index in 0..<width {
+      inverse[index * width + index] += 0.1 * inverse[index * width + index] + Float(1e-6 * mean) + 1e-30
+    }
+    var span = inverse.mutableSpan
+    guard invertCholesky(&span, n: width) else { return }
+    for row in 0..<width { for column in row + 1..<max(width, row + 1) { inverse[row * width + column] = 0 } }
+    // (H + λ)⁻¹ = L⁻ᵀ L⁻¹ and so w C L⁻ᵀ L⁻¹.
+    var moved = [Float](repeating: 0, count: rows * width)
+    var movedSpan = moved.mutableSpan
+    gemm(
+      m: rows, n: width, k: width, a: w.span, lda: width, b: cross.span, ldb: width, bTransposed: false,
+      c: &movedSpan, ldc: width)
+    var half = [Float](repeating: 0, count: rows * width)
+    var halfSpan = half.mutableSpan
+    gemm(
+      m: rows, n: width, k: width, a: moved.span, lda: width, b: inverse.span, ldb: width, bTransposed: true,
+      c: &halfSpan, ldc: width)
+    var out = w.mutableSpan
+    gemm(
+      m: rows, n: width, k: width, a: half.span, lda: width, b: inverse.span, ldb: width, bTransposed: false,
+      beta: 1, c: &out, ldc: width)
+  }
+}

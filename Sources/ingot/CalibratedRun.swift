@@ -1,0 +1,115 @@
+import ArgumentParser
+import Formats
+import Models
+import Quantization
+import Synchronization
+import Tensors
+
+/// What is done with evidence.
+struct TechniqueOptions: ParsableArguments {
+  /// One thing that calibration can do.
+  enum Technique: String, CaseIterable, ExpressibleByArgument {
+    case gptq, refit, scaling, inputs
+  }
+
+  @Option(
+    name: .long, parsing: .upToNextOption,
+    help: ArgumentHelp(
+      "What to leave out of a calibrated run: gptq, refit, scaling, inputs.", valueName: "technique"))
+  var without: [Technique] = []
+
+  func has(_ technique: Technique) -> Bool { !without.contains(technique) }
+}
+
+/// A quantization that goes by evidence: the model with channels scaled, the plan with GPTQ, and what came of it.
+struct CalibratedRun {
+  var plan: Plan
+  var model: Model
+  var importance: Importance
+  var calibration: Calibration
+  let provenance: JSON
+  private let errors = Errors()
+  private let choices: [[ChannelScales.Choice]]
+
+  /// Shares of the outputs' energy that errors are, from any task.
+  private final class Errors: Sendable {
+    let shares = Mutex<[Role: Double]>([:])
+  }
+
+  init(_ path: String, _ source: Model, _ original: Plan, _ techniques: TechniqueOptions, workers: Int)
+    async throws(FormatError)
+  {
+    let evidence = try CalibrationFile.read(path, for: source)
+    var calibration = Calibration(evidence)
+    calibration.correctsInputs = techniques.has(.inputs)
+    calibration.refits = techniques.has(.refit)
+    plan = techniques.has(.gptq) ? original.calibrated(by: calibration) : original
+    model = source
+    importance = Importance()
+    for layer in 0..<evidence.layers {
+      let found = evidence.layer(layer).importance(source.hyperparameters)
+      importance.columns.merge(found.columns) { $1 }
+      importance.tokens.merge(found.tokens) { $1 }
+    }
+    var choices: [[ChannelScales.Choice]] = []
+    if techniques.has(.scaling) {
+      let scales = try await ChannelScales.search(source, plan, evidence, workers: workers)
+      model = try source.rescaled(by: scales)
+      importance.rescale(by: scales)
+      calibration.scales = scales
+      choices = scales.choices
+    }
+    self.choices = choices
+    let errors = errors
+    calibration.report = { role, share in errors.shares.withLock { $0[role] = share } }
+    self.calibration = calibration
+    provenance = [
+      "name": .string(Folder.name(of: path)), "tokens": JSON(evidence.tokens),
+      "texts": .array(evidence.texts.map { .string($0) }),
+      "without": .array(techniques.without.map { .string($0.rawValue) }),
+    ]
+  }
+
+  /// Mean share of the outputs' energy, and the largest, by part.
+  private var rows: [(part: Role.Part, tensors: Int, mean: Double, largest: Double)] {
+    let shares = errors.shares.withLock { $0 }
+    let parts = Dictionary(grouping: shares, by: \.key.part)
+    return Role.Part.allCases.compactMap { part in
+      guard let values = parts[part]?.map(\.value), let largest = values.max() else { return nil }
+      return (part, values.count, values.reduce(0, +) / Double(values.count), largest)
+    }
+  }
+
+  var table: String {
+    var table = Table(["output error", "tensors", "mean", "largest"])
+    for row in rows {
+      table.add([
+        row.part.rawValue, grouped(row.tensors), fixed(100 * row.mean, 4) + " %",
+        fixed(100 * row.largest, 4) + " %",
+      ])
+    }
+    return table.text
+  }
+
+  var json: JSON {
+    [
+      "outputError": .array(
+        rows.map {
+          [
+            "part": .string($0.part.rawValue), "tensors": JSON($0.tensors), "mean": JSON($0.mean),
+            "largest": JSON($0.largest),
+          ]
+        }),
+      "scales": .array(
+        choices.enumerated().flatMap { layer, choices in
+          choices.map {
+            [
+              "layer": JSON(layer), "place": .string($0.place), "alpha": JSON($0.alpha),
+              "beta": JSON($0.beta),
+              "errorShare": JSON($0.errorShare),
+            ] as JSON
+          }
+        }),
+    ]
+  }
+}

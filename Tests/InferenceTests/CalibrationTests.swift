@@ -1,0 +1,206 @@
+import Formats
+import Foundation
+import Inference
+import Models
+import Quantization
+import Tensors
+import Testing
+
+@Suite struct CalibrationTests {
+  static func evidence(_ model: Model, contexts: Int = 8, workers: Int = 2) async throws -> Evidence {
+    var options = CalibrationOptions()
+    options.workers = workers
+    var layers: [LayerEvidence] = []
+    let text = Array(Context.cut(try Nano.heldOut(), length: 128).prefix(contexts))
+    try await calibrate(model, text, options) { layers.append($0) }
+    let all = layers
+    return Evidence(tokens: contexts * 128, layers: all.count, texts: ["held-out"]) { all[$0] }
+  }
+
+  @Test func evidenceIsTheSameForAnyNumberOfWorkers() async throws {
+    let model = try Nano.model()
+    let one = try await Self.evidence(model, contexts: 3, workers: 1)
+    let three = try await Self.evidence(model, contexts: 3, workers: 3)
+    for layer in 0..<one.layers {
+      let (a, b) = (one.layer(layer), three.layer(layer))
+      #expect(a.fields.count == LayerEvidence.fields(layer: layer, model.hyperparameters).count)
+      for (field, bytes) in a.fields { #expect(bytes.array == b.fields[field]!.array, "\(layer) \(field)") }
+    }
+  }
+
+  @Test func evidenceAgreesWithItself() async throws {
+    let model = try Nano.model()
+    let numbers = model.hyperparameters
+    let evidence = try await Self.evidence(model, contexts: 3)
+    let layer = evidence.layer(1)
+    let load = layer.load(experts: numbers.experts.count)
+    #expect(load.reduce(0) { $0 + $1.tokens } == evidence.tokens * numbers.experts.active)
+    #expect(abs(load.reduce(0) { $0 + $1.mass } - Double(evidence.tokens)) < 1e-2)
+    let hidden = numbers.hiddenSize
+    let inputs = layer.floats(.inputs)
+    let hessian = layer.floats(.expertInput)
+    for (i, j) in [(0, 0), (3, 17), (17, 3), (hidden - 1, 5)] {
+      let mean =
+        (0..<evidence.tokens).reduce(0.0) {
+          $0 + Double(inputs[$1 * hidden + i]) * Double(inputs[$1 * hidden + j])
+        } / Double(evidence.tokens)
+      let scale = (Double(hessian[i * hidden + i]) * Double(hessian[j * hidden + j])).squareRoot()
+      #expect(abs(mean - Double(hessian[i * hidden + j])) < 1e-2 * scale)
+    }
+    let expert = load.indices.max { load[$0].tokens < load[$1].tokens }!
+    let visits = layer.visits(of: expert)
+    #expect(visits.count == load[expert].tokens)
+    let squares = layer.floats(.inputSquares, expert * hidden..<(expert + 1) * hidden)
+    let mean = visits.reduce(0.0) {
+      $0 + Double(inputs[$1.token * hidden + 7]) * Double(inputs[$1.token * hidden + 7])
+    }
+    #expect(abs(mean / Double(visits.count) / Double(squares[7]) - 1) < 1e-2)
+  }
+
+  @Test func filesHoldWhatIsWritten() async throws {
+    let model = try Nano.model()
+    let evidence = try await Self.evidence(model, contexts: 2)
+    let path = NSTemporaryDirectory() + "\(UUID()).calib"
+    defer { try? FileManager.default.removeItem(atPath: path) }
+    let writer = try CalibrationFile.Writer(
+      path, for: model, tokens: 256, texts: ["a", "\"b\""], force: false)
+    for layer in 0..<evidence.layers { try writer.write(evidence.layer(layer)) }
+    #expect(!FileManager.default.fileExists(atPath: path), "it appears when it is complete")
+    try writer.commit()
+    #expect(CalibrationFile.recognizes(path))
+    #expect(!CalibrationFile.recognizes(Nano.folder + "/model.safetensors"))
+    let read = try CalibrationFile.read(path, for: model)
+    #expect(read.tokens == 256 && read.texts == ["a", "\"b\""])
+    for layer in 0..<evidence.layers {
+      for (field, bytes) in evidence.layer(layer).fields {
+        #expect(read.layer(layer).fields[field]!.array == bytes.array, "\(layer) \(field)")
+      }
+    }
+    #expect(throws: FormatError.self) {
+      try CalibrationFile.Writer(path, for: model, tokens: 256, texts: [], force: false)
+    }
+  }
+
+  @Test func theLedgerKnowsWhatIsMissing() async throws {
+    let model = try Nano.model()
+    let evidence = try await Self.evidence(model, contexts: 1)
+    var ledger = EvidenceLedger(model.hyperparameters)
+    for layer in 0..<evidence.layers { ledger.add(evidence.layer(layer)) }
+    #expect(ledger.entries.count == 4 * 8)
+    for entry in ledger.entries {
+      #expect(entry.effectiveRank <= Double(max(entry.tokens, 0)) + 1e-6)
+      #expect((0...1).contains(entry.unseenEnergy))
+      if entry.tokens == 0 { #expect(entry.unseenEnergy == 1 && entry.gateMass == 0) }
+      if entry.tokens > 64 { #expect(entry.unseenEnergy < 0.9) }
+    }
+  }
+
+  @Test func scalingChannelsChangesNothing() async throws {
+    let model = try Nano.model()
+    let evidence = try await Self.evidence(model, contexts: 4)
+    let plan = try Recipe.named("int3").plan(for: model)
+    let scales = try await ChannelScales.search(model, plan, evidence, workers: 2)
+    #expect(scales.choices.flatMap(\.self).contains { $0.beta > 0 }, "some place gains by it")
+    #expect(scales.choices.flatMap(\.self).allSatisfy { $0.errorShare <= 1 })
+    let rescaled = try model.rescaled(by: scales)
+    let changed = zip(model.tensors, rescaled.tensors).filter { $0.encoding != $1.encoding }
+    #expect(!changed.isEmpty)
+    let contexts = try Nano.contexts(2, of: 128)
+    let report = try await verify(rescaled, against: model, contexts, VerifyTests.options(workers: 2))
+    #expect(report.divergence.mean.value < 1e-6, "\(report.divergence.mean.value)")
+    #expect(report.layers.allSatisfy { $0.router.changed < 0.01 })
+  }
+
+  @Test(arguments: [
+    "int4 g64 zero f16", "int3 g64 bias bf16", "int4 g128 sym f16", "int4 row sym f32", "q4_0", "q4_k",
+    "q3_k", "q6_k",
+    "iq4_xs", "mxfp4", "mx-fp4", "nv-fp4 global",
+  ])
+  func gptqBeatsTheSearch(_ name: String) async throws {
+    let model = try Nano.model()
+    let evidence = try await Self.evidence(model)
+    let encoding = Encoding(name: name)!
+    let text = """
+      rules:
+        - {parts: [embedding, head], encoding: bf16}
+        - {encoding: "\(name)", quantizer: search}
+      """
+    let plan = try Recipe(yaml: text, path: "test").plan(for: model)
+    let calibration = Calibration(evidence)
+    var options = QuantizationOptions()
+    options.calibration = calibration
+    let searched = try model.quantized(by: plan)
+    let calibrated = try model.quantized(by: plan.calibrated(by: calibration), options)
+    let layer = evidence.layer(2)
+    for role in [Role(.query, layer: 2), Role(.attentionOutput, layer: 2)] {
+      let field: LayerEvidence.Field = role.part == .query ? .attentionInput : .attentionOutput
+      let hessian = layer.floats(field)
+      let exact = try model[role]!.floats()
+      let one = Self.error(exact, try searched[role]!.floats(), hessian)
+      let other = Self.error(exact, try calibrated[role]!.floats(), hessian)
+      #expect(calibrated[role]!.encoding == encoding)
+      #expect(other < one, "\(name) \(role): \(other) of \(one)")
+    }
+    for part in [Role.Part.down, .gate, .up] {
+      let role = Role(part, layer: 1, expert: 3)
+      let exact = try model[role]!.floats()
+      let found = try calibrated[role]!.floats()
+      let difference = zip(exact, found).reduce(0.0) { $0 + Double($1.0 - $1.1) * Double($1.0 - $1.1) }
+      #expect(difference < exact.reduce(0.0) { $0 + Double($1) * Double($1) }, "\(name) \(role)")
+    }
+  }
+
+  /// Σ (w − ŵ)H(w − ŵ)ᵀ
+  static func error(_ exact: [Float], _ found: [Float], _ hessian: [Float]) -> Double {
+    let n = Int(Double(hessian.count).squareRoot())
+    var sum = 0.0
+    for row in 0..<exact.count / n {
+      let d = (0..<n).map { Double(exact[row * n + $0]) - Double(found[row * n + $0]) }
+      for i in 0..<n {
+        var product = 0.0
+        for j in 0..<n { product += Double(hessian[i * n + j]) * d[j] }
+        sum += d[i] * product
+      }
+    }
+    return sum
+  }
+
+  @Test func bytesDoNotDependOnWorkersOrOrder() async throws {
+    let model = try Nano.model()
+    let evidence = try await Self.evidence(model, contexts: 2)
+    let calibration = Calibration(evidence)
+    let plan = try Recipe.named("int4").plan(for: model).calibrated(by: calibration)
+    var options = QuantizationOptions()
+    options.calibration = calibration
+    let folder = NSTemporaryDirectory() + "\(UUID())"
+    try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    var files: [Data] = []
+    for workers in [1, 3] {
+      var writing = WriteOptions()
+      writing.workers = workers
+      writing.hashSource = false
+      let path = "\(folder)/\(workers).ingot"
+      _ = try await model.quantized(by: plan, options).write(path, as: .named("ingot")!, writing)
+      files.append(try Data(contentsOf: URL(filePath: path)))
+    }
+    #expect(files[0] == files[1])
+    // Down before gate, and each part twice.
+    let again = try model.quantized(by: plan, options)
+    let fixed = try model.quantized(by: plan, options)
+    for part in [Role.Part.gate, .up, .down] {
+      let role = Role(part, layer: 0, expert: 1)
+      _ = try again[.down, layer: 0, expert: 1]!.planes()
+      let one = try again[role]!.planes().map(\.array)
+      #expect(one == (try fixed[role]!.planes().map(\.array)))
+    }
+  }
+
+  @Test func gptqWithoutEvidenceIsRefused() throws {
+    let model = try Nano.model()
+    let text = "rules: [{parts: experts, encoding: int4 g64, quantizer: gptq}]"
+    let plan = try Recipe(yaml: text, path: "test").plan(for: model)
+    let error = #expect(throws: FormatError.self) { try model.quantized(by: plan) }
+    #expect("\(error!)".contains("ingot calibrate"))
+  }
+}
