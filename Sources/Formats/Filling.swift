@@ -11,7 +11,7 @@ struct Placement: Sendable {
 
 /// What `fill` found out on the way.
 struct Filled: Sendable {
-  /// XXH3-64 of each plane of each placement, in their order.
+  /// XXH3-64 of each plane of each placement, in their order; of none when not wanted.
   var checksums: [[UInt64]]
   /// SHA-256 of the source's weight files in hexadecimal; empty when not wanted.
   var sourceHashes: [String]
@@ -23,11 +23,13 @@ struct Filled: Sendable {
 /// each on the threads of the disk while it is read and written, on those for computing in between. Places are fixed
 /// beforehand, so the bytes are the same for any number of threads.
 /// - Throws: FormatError of the first task that fails; the others are cancelled.
-func fill(_ placements: [Placement], of model: Model, _ options: WriteOptions) async throws(FormatError)
-  -> Filled
+///
+/// - Parameter checksums: whether the format stores them.
+func fill(_ placements: [Placement], of model: Model, _ options: WriteOptions, checksums: Bool = false)
+  async throws(FormatError) -> Filled
 {
   do {
-    let filling = try Filling(placements, model, options)
+    let filling = try Filling(placements, model, options, checksums)
     return try await filling.run(placements)
   } catch let error as FormatError {
     throw error
@@ -41,14 +43,18 @@ private let chunkValues = 1 << 23
 
 private struct Filling: Sendable {
   let options: WriteOptions
+  let checksums: Bool
   let cores: Threads
   let disk = Threads(4)
   let hashes: SourceHashes?
   /// Tensors under way at once.
   let width: Int
 
-  init(_ placements: [Placement], _ model: Model, _ options: WriteOptions) throws(FormatError) {
+  init(
+    _ placements: [Placement], _ model: Model, _ options: WriteOptions, _ checksums: Bool
+  ) throws(FormatError) {
     self.options = options
+    self.checksums = checksums
     cores = Threads(max(options.workers, 1))
     var fetched: [(path: String, range: Range<Int>)] = []
     var largest = 0
@@ -157,7 +163,7 @@ private struct Filling: Sendable {
           source.isFetchable ? source.place.map { ($0, copy) } : nil
         })
       let planes = try tensor.planes(rows: rows, from: fetched)
-      for index in layout.indices {
+      for index in layout.indices where checksums {
         let plane = planes[index]
         sums[index].update(plane.span)
       }
@@ -175,6 +181,6 @@ private struct Filling: Sendable {
       _ = try await hashed
       options.progress?(written)
     }
-    return sums.map { $0.digest() }
+    return checksums ? sums.map { $0.digest() } : []
   }
 }

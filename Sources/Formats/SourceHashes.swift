@@ -3,12 +3,12 @@ import Models
 import Tensors
 
 /// SHA-256 of a model's weight files, out of the bytes that a conversion reads anyway.
-struct SourceHashes: Sendable {
+package struct SourceHashes: Sendable {
   private let files: [(path: String, hash: SourceHash)]
   private let byPath: [String: SourceHash]
 
   /// - Parameter fetched: what the conversion will fetch of files, in any order.
-  init(_ paths: [String], fetched: [(path: String, range: Range<Int>)]) throws(FormatError) {
+  package init(_ paths: [String], fetched: [(path: String, range: Range<Int>)]) throws(FormatError) {
     var starts: [String: [Range<Int>]] = [:]
     for (path, range) in fetched { starts[path, default: []].append(range) }
     var files: [(path: String, hash: SourceHash)] = []
@@ -18,12 +18,14 @@ struct SourceHashes: Sendable {
   }
 
   /// Takes in what was fetched of a file.
-  func absorb(_ bytes: [(place: (path: String, range: Range<Int>), bytes: Bytes)]) async throws(FormatError) {
+  package func absorb(_ bytes: [(place: (path: String, range: Range<Int>), bytes: Bytes)])
+    async throws(FormatError)
+  {
     for (place, bytes) in bytes { try await byPath[place.path]?.absorb(bytes, at: place.range.lowerBound) }
   }
 
   /// The digests in hexadecimal, in the order of the files; what was not fetched is read now.
-  func digests() async throws(FormatError) -> [String] {
+  package func digests() async throws(FormatError) -> [String] {
     var digests: [String] = []
     for file in files { digests.append(try await file.hash.digest()) }
     return digests

@@ -174,7 +174,7 @@ struct IngotWriter {
       let offsets = IngotLayout.planeOffsets(tensor.encoding.planes(tensor.shape)!).offsets
       return Placement(tensor: tensor, planes: offsets.map { (files[record.part], record.offset + $0) })
     }
-    let filled = try await fill(placements, of: model, options)
+    let filled = try await fill(placements, of: model, options, checksums: true)
     for (index, sum) in filled.checksums.enumerated() { layout.directory.tensors[index].checksums = sum }
     return filled.sourceHashes
   }
