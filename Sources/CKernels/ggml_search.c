@@ -17,6 +17,37 @@
 
 #pragma STDC FP_CONTRACT OFF
 
+const float ggml_grid_q3_k[16] = {-0.3f, -0.491f, -0.614f, -0.69f, -0.756f, -0.82f, -0.873f, -0.925f,
+                                  -0.985f, -1.066f, -1.13f, -1.208f, -1.299f, 0.417f, 0.756f, 0.97f};
+const float ggml_grid_q6_k[12] = {-0.866f, -0.946f, -0.981f, -0.999f, -1.034f, -1.052f,
+                                  -1.07f, -1.105f, -1.141f, -1.185f, -1.229f, -1.291f};
+const float ggml_grid_q4_0[16] = {-0.477f, -0.572f, -0.683f, -0.769f, -0.829f, -0.881f, -0.915f, -0.949f,
+                                  -0.975f, -1.01f, -1.044f, -1.104f, -1.164f, -1.25f, 0.692f, 0.941f};
+const float ggml_grid_q5_0[16] = {-0.819f, -0.863f, -0.901f, -0.927f, -0.952f, -0.971f, -0.99f, -1.003f,
+                                  -1.022f, -1.041f, -1.059f, -1.078f, -1.123f, -1.154f, -1.218f, -1.3f};
+const float ggml_grid_q8_0[16] = {-0.995f, -1, -1.007f, -1.015f, -1.025f, -1.032f, -1.04f, -1.048f,
+                                  -1.058f, -1.066f, -1.075f, -1.085f, -1.093f, -1.104f, -1.113f, -1.12f};
+const float ggml_grid_curve[16] = {-0.751f, -0.842f, -0.893f, -0.934f, -0.964f, -0.994f, -1.025f, -1.065f,
+                                   -1.166f, -1.247f, 0.923f, 0.984f, 1.035f, 1.085f, 1.156f, 1.369f};
+const float ggml_grid_q2_k[40] = {0, 0, -1.5f, 1, 0, 4, 0.5f, 2, 0.5f, 3,
+                                  0.5f, 7, 1, 0.5f, 1.5f, -1, 2, 2, 2, 5,
+                                  3, 0, 3, 2, 3, 4, 4, 1.5f, 5, 0.5f,
+                                  7, 0.5f, 0, 10, 10, 0, 0, 13, 13, 0};
+const float ggml_grid_q4_k[24] = {-1.5f, 0.5f, -0.5f, 0, -0.5f, 1.5f, 0, -1.5f,
+                                  0, 1, 0, 1.5f, 0.5f, 0, 0.5f, 0.5f,
+                                  0.5f, 1, 1, -0.5f, 1.5f, 1, 2, 0.5f};
+const float ggml_grid_q5_k[24] = {-2.5f, -1.5f, -2.5f, 0.5f, -2, -2, -1.5f, 0,
+                                  -0.5f, 1, 0, -2, 0, 0, 0, 0.5f,
+                                  0, 1, 0.5f, 0, 1, -0.5f, 1, 0};
+const float ggml_grid_q4_1[40] = {-1.5f, -1.5f, -1.5f, 0, -1.5f, 0.5f, -0.5f, 0.5f, -0.5f, 1,
+                                  0, -1.5f, 0, 0, 0, 0.5f, 0, 2, 0.5f, -1.5f,
+                                  0.5f, -0.5f, 0.5f, 0, 0.5f, 1, 0.5f, 1.5f, 0.5f, 2,
+                                  1, 0.5f, 1, 1, 1.5f, -0.5f, 1.5f, 0, 1.5f, 0.5f};
+const float ggml_grid_q5_1[40] = {-2.5f, -1.5f, -2.5f, 0.5f, -2, -2.5f, -2, -2, -2, 0.5f,
+                                  -1.5f, -3, -0.5f, 0.5f, -0.5f, 1, 0, -2, 0, -0.5f,
+                                  0, 0, 0, 0.5f, 0.5f, -2.5f, 0.5f, -2, 0.5f, -0.5f,
+                                  0.5f, 0, 0.5f, 1.5f, 1, -0.5f, 1, 1, 1.5f, 0.5f};
+
 typedef struct {
   float step, offset;
 } fit;
@@ -74,8 +105,8 @@ static sums measure(const view *v, const part *p, fit f) {
   sums s = {0, 0, 0, 0};
   float inverse = inverse_of(f.step);
   for (size_t k = 0; k < v->form.part; k++) {
-    float w = p->w[k], h = p->h[k], q = value_of(&v->form, (w + f.offset) * inverse);
-    float residual = w - (f.step * q - f.offset);
+    float w = p->w[k], h = p->h[k], lifted = w + f.offset, q = value_of(&v->form, lifted * inverse);
+    float residual = lifted - f.step * q;
     s.error += h * residual * residual;
     s.v += h * q;
     s.vv += h * q * q;
@@ -118,21 +149,15 @@ static fit refit(const view *v, const part *p, sums s) {
   return f;
 }
 
-static fit grid(const ggml_form *form, int i, float low, float high, float clip) {
+static fit grid(const ggml_form *form, int i, float low, float high) {
   fit f = {0, 0};
   if (form->minima) {
     float range = high - low;
-    f.offset = -(low + range * (clip * search_low[i]));
-    f.step = (high - range * (clip * search_high[i]) + f.offset) / form->high;
-    return f;
+    f.offset = -(low + range * (form->unit * form->grid[2 * i]));
+    f.step = (high - range * (form->unit * form->grid[2 * i + 1]) + f.offset) / form->high;
+  } else {
+    f.step = (-low > high ? low : high) * (form->grid[i] / -form->low);
   }
-  // The extreme lands on the least code with one sign, and on the greatest (half a step above) with the
-  // other.
-  float extreme = -low > high ? -low : high, keep = 1 - clip * search_symmetric[i / 2];
-  float top = form->table ? form->high : form->high + 0.5f;
-  f.step = extreme * keep / (i % 2 == 0 ? -form->low : top);
-  bool negative = (i % 2 == 0) == (-low > high);
-  if (!negative) f.step = -f.step;
   return f;
 }
 
@@ -145,9 +170,8 @@ static fit free_fit(const view *v, const part *p, sums *chosen) {
   }
   if (v->form.parts > 1 && low > 0) low = 0;
   *chosen = (sums){0, 0, 0, 0};
-  for (int i = 0; i < v->form.grids * SEARCH_CANDIDATES; i++) {
-    float clip = ggml_clip(&v->form, i / SEARCH_CANDIDATES);
-    sums s = measure(v, p, grid(&v->form, i % SEARCH_CANDIDATES, low, high, clip));
+  for (int i = 0; i < v->form.tries; i++) {
+    sums s = measure(v, p, grid(&v->form, i, low, high));
     float more = explained(v, p, s);
     if (more > most) {
       most = more;

@@ -20,14 +20,25 @@ def divergence(reference, candidate):
     return {"kld": float(np.mean(kl)), "maximum": float(np.max(kl)), "sameTop": float(np.mean(same))}
 
 
-def perplexity(logits, ids):
-    """exp of the mean negative log-likelihood of the second half of each context, as llama-perplexity scores."""
-    losses = []
+def losses(logits, ids):
+    """Negative log-likelihoods (contexts, scored tokens) of the second halves, as llama-perplexity scores."""
+    out = []
     for context, tokens in zip(logits, np.asarray(ids)):
         first = len(tokens) // 2
         log_p = log_softmax(context[first:-1])
-        losses.append(-log_p[np.arange(len(log_p)), tokens[first + 1:]])
-    return float(np.exp(np.mean(losses)))
+        out.append(-log_p[np.arange(len(log_p)), tokens[first + 1:]])
+    return np.array(out)
+
+
+def perplexity(logits, ids):
+    return float(np.exp(np.mean(losses(logits, ids))))
+
+
+def ratio(ours, theirs, ids):
+    """Perplexity of ours / theirs, and its standard error from paired losses, contexts taken as independent."""
+    difference = (losses(ours, ids) - losses(theirs, ids)).mean(1)
+    value = float(np.exp(difference.mean()))
+    return value, value * float(difference.std(ddof=1)) / len(difference) ** 0.5
 
 
 def scored(logits):

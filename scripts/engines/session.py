@@ -85,7 +85,7 @@ class Session:
         return answers + [ended] * (len(jobs) - len(answers))
 
     def contexts(self, model, texts, length):
-        """Contexts of token ids: `count` of each text."""
+        """Contexts of token ids: at most `count` of each text."""
         from tokenizers import Tokenizer
 
         tokenizer = Tokenizer.from_file(os.path.join(model, "tokenizer.json"))
@@ -93,9 +93,9 @@ class Session:
         for text, count in texts:
             with open(text, encoding="utf-8", newline="") as f:
                 ids = tokenizer.encode(f.read(), add_special_tokens=False).ids
-            if len(ids) < count * length:
-                raise Failure(f"{text}: {len(ids)} tokens, {count * length} are needed")
-            out += [ids[i * length:(i + 1) * length] for i in range(count)]
+            if len(ids) < length:
+                raise Failure(f"{text}: {len(ids)} tokens, {length} are needed")
+            out += [ids[i * length:(i + 1) * length] for i in range(min(count, len(ids) // length))]
         return np.array(out)
 
     def reference(self, artifact, ids):

@@ -16,6 +16,8 @@ import shutil
 import sys
 import time
 
+import numpy as np
+
 import compare
 import exact
 import rows as table
@@ -169,11 +171,11 @@ def perplexities(session):
     """Our Q4_K_M against llama.cpp's own, by llama.cpp's logits; returns what failed."""
     failed = []
     say("\nQ4_K_M by ingot and by llama-quantize without importance, logits by llama.cpp as users run it\n")
-    lines = Table(("model", 10), ("text", 22), ("tokens", 10), ("BF16 PPL", 12), ("by", 10), ("PPL", 12),
-                  ("KLD to BF16", 12))
-    models = [(session.a.model, session.a.texts)] + ([(session.a.mini, mini_texts(session.a))] if session.a.mini else [])
+    models = [(session.a.model, [(text, 24) for text, _ in session.a.texts])] + ([(session.a.mini, mini_texts(session.a))] if session.a.mini else [])
     run = table.LLAMA[1]
     for model, texts in models:
+        lines = Table(("model", 10), ("text", 22), ("tokens", 10), ("BF16 PPL", 12), ("by", 10), ("PPL", 12),
+                      ("KLD to BF16", 12))
         base, own, other = (session.fresh(f"{n}.gguf") for n in ("base", "own", "other"))
         try:
             session.ingot("convert", model, "--decode", "bf16", "--format", "gguf", "-o", base)
@@ -182,21 +184,26 @@ def perplexities(session):
             answer = session.batch("foreign.py", [job], "llama-quantize", "--dense", model, "--gguf", base)[0]
             if "error" in answer:
                 raise Failure(answer["error"])
-            for text, count in texts:
-                ids = session.contexts(model, [(text, count)], 512)
-                reference = session.logits(run, base, ids)
+            ids = [session.contexts(model, [text], 512) for text in texts]
+            whole = np.concatenate(ids)
+            reference = session.logits(run, base, whole)
+            candidates = {"ingot": session.logits(run, own, whole), "llama.cpp": session.logits(run, other, whole)}
+            ends = np.cumsum([0, *map(len, ids)])
+            parts = [(os.path.basename(text), slice(ends[i], ends[i + 1])) for i, (text, _) in enumerate(texts)]
+            for text, part in [*parts, ("all", slice(None))]:
                 results = {}
-                for name, path in (("ingot", own), ("llama.cpp", other)):
-                    logits = session.logits(run, path, ids)
+                for name, logits in candidates.items():
                     results[name] = (
-                        compare.perplexity(logits, ids),
-                        compare.divergence(compare.scored(reference), compare.scored(logits))["kld"])
-                    lines.row(os.path.basename(model), os.path.basename(text), ids.size,
-                              f"{compare.perplexity(reference, ids):.5f}", name, f"{results[name][0]:.5f}",
-                              f"{results[name][1]:.6f}")
-                if results["ingot"][0] > results["llama.cpp"][0] or results["ingot"][1] >= results["llama.cpp"][1]:
-                    failed.append((os.path.basename(model), os.path.basename(text),
-                                   f"perplexity and KLD {results['ingot']}, llama.cpp's own {results['llama.cpp']}"))
+                        compare.perplexity(logits[part], whole[part]),
+                        compare.divergence(compare.scored(reference[part]), compare.scored(logits[part]))["kld"])
+                    lines.row(os.path.basename(model), text, whole[part].size,
+                              f"{compare.perplexity(reference[part], whole[part]):.5f}", name,
+                              f"{results[name][0]:.5f}", f"{results[name][1]:.6f}")
+            value, error = compare.ratio(*candidates.values(), whole)
+            say(f"\n{os.path.basename(model)}: perplexity ingot / llama.cpp {value:.4f} ± {error:.4f}, KLD "
+                f"{results['ingot'][1] / results['llama.cpp'][1]:.3f}\n")
+            if value > 1 or results["ingot"][1] >= results["llama.cpp"][1]:
+                failed.append((os.path.basename(model), "q4_k_m", "worse than llama.cpp's own"))
         except Failure as problem:
             failed.append((os.path.basename(model), "q4_k_m", str(problem)))
             lines.row(os.path.basename(model), str(problem), "", "", "", "", "")

@@ -20,10 +20,14 @@ typedef struct {
   lanes_f32 error, v, vv, wv;
 } ggml_lane_sums;
 
+/// What the innermost loops branch on. Passed by value and constant, so that each case is compiled for itself.
+typedef struct {
+  bool table, minima, weighted;
+} ggml_kind;
+
 /// Weights, importance and their product in the scaled domain, column after column.
 typedef struct {
   ggml_form form;
-  bool weighted;
   lanes_f32 factor, real, sum_h, sum_hw;
   lanes_f32 w[32], h[32], hw[32];
 } ggml_lanes;
@@ -49,25 +53,25 @@ INGOT_INLINE __m512i ggml_table_codes(const int8_t *table, lanes_f32 x) {
 }
 #endif
 
-INGOT_INLINE lanes_f32 ggml_values(const ggml_form *form, lanes_f32 x) {
-  if (!form->table) return round_even_lanes(clamp_lanes(x, splat(form->low), splat(form->high)));
+INGOT_INLINE lanes_f32 ggml_values(const ggml_form *form, ggml_kind kind, lanes_f32 x) {
+  if (!kind.table) return round_even_lanes(clamp_lanes(x, splat(form->low), splat(form->high)));
 #if defined(INGOT_VBMI)
   lanes_f32 values;
-  for (int i = 0; i < 16; i++) values[i] = form->table[i];
-  return _mm512_permutexvar_ps(ggml_table_codes(form->table, x), values);
+  for (int i = 0; i < 16; i++) values[i] = ggml_curve[i];
+  return _mm512_permutexvar_ps(ggml_table_codes(ggml_curve, x), values);
 #else
-  lanes_f32 value = splat(form->table[0]);
+  lanes_f32 value = splat(ggml_curve[0]);
   for (int i = 0; i < 15; i++)
-    value += choose(x > ggml_between(form->table, i), splat(form->table[i + 1] - form->table[i]), splat(0));
+    value += choose(x > ggml_between(ggml_curve, i), splat(ggml_curve[i + 1] - ggml_curve[i]), splat(0));
   return value;
 #endif
 }
 
-INGOT_INLINE lanes_f32 ggml_codes(const ggml_form *form, lanes_f32 x) {
-  if (!form->table) return ggml_values(form, x) - form->low;
+INGOT_INLINE lanes_f32 ggml_codes(const ggml_form *form, ggml_kind kind, lanes_f32 x) {
+  if (!kind.table) return ggml_values(form, kind, x) - form->low;
   lanes_i32 code = {0};
   // A comparison is -1 where it holds.
-  for (int i = 0; i < 15; i++) code -= x > ggml_between(form->table, i);
+  for (int i = 0; i < 15; i++) code -= x > ggml_between(ggml_curve, i);
   return __builtin_convertvector(code, lanes_f32);
 }
 
@@ -94,7 +98,8 @@ INGOT_INLINE lanes_f32 ggml_total(const ggml_lanes *v, lanes_f32 x) {
 
 /// Sums for `count` fits at once: one alone would wait for its additions. The error only when `measured`.
 INGOT_INLINE void ggml_measure(
-    const ggml_lanes *v, const ggml_lane_fit *fits, ggml_lane_sums *sums, size_t count, bool measured) {
+    const ggml_lanes *v, ggml_kind kind, const ggml_lane_fit *fits, ggml_lane_sums *sums, size_t count,
+    bool measured) {
   ggml_lane_sums s[GGML_TOGETHER];
   lanes_f32 inverse[GGML_TOGETHER];
   for (size_t i = 0; i < count; i++) {
@@ -104,15 +109,15 @@ INGOT_INLINE void ggml_measure(
   for (size_t k = 0; k < v->form.part; k++) {
     lanes_f32 w = v->w[k];
     _Pragma("clang loop unroll(full)") for (size_t i = 0; i < count; i++) {
-      lanes_f32 q = ggml_values(&v->form, (v->form.minima ? w + fits[i].offset : w) * inverse[i]);
-      lanes_f32 hq = v->weighted ? v->h[k] * q : q;
-      if (v->form.minima) s[i].v += hq;
+      lanes_f32 lifted = kind.minima ? w + fits[i].offset : w;
+      lanes_f32 q = ggml_values(&v->form, kind, lifted * inverse[i]);
+      lanes_f32 hq = kind.weighted ? v->h[k] * q : q;
+      if (kind.minima) s[i].v += hq;
       s[i].vv += hq * q;
-      s[i].wv += (v->weighted ? v->hw[k] : w) * q;
+      s[i].wv += (kind.weighted ? v->hw[k] : w) * q;
       if (!measured) continue;
-      lanes_f32 product = fits[i].step * q;
-      lanes_f32 residual = w - (v->form.minima ? product - fits[i].offset : product);
-      s[i].error += (v->weighted ? v->h[k] * residual : residual) * residual;
+      lanes_f32 residual = lifted - fits[i].step * q;
+      s[i].error += (kind.weighted ? v->h[k] * residual : residual) * residual;
     }
   }
   for (size_t i = 0; i < count; i++) sums[i] = s[i];
@@ -123,28 +128,28 @@ typedef struct {
   lanes_i32 usable;
 } ggml_lane_line;
 
-INGOT_INLINE ggml_lane_line ggml_line(const ggml_lanes *v, ggml_lane_sums s) {
+INGOT_INLINE ggml_lane_line ggml_line(const ggml_lanes *v, ggml_kind kind, ggml_lane_sums s) {
   ggml_lane_line l = {v->sum_h * s.vv - s.v * s.v, v->sum_h * s.wv - s.v * v->sum_hw, {0}};
-  if (!v->form.minima) return l;
+  if (!kind.minima) return l;
   l.usable = (l.determinant > 0x1p-18f * (v->sum_h * s.vv)) & (l.covariance > 0);
   if (v->form.parts > 1) l.usable &= l.covariance / l.determinant * s.v > v->sum_hw;
   return l;
 }
 
-INGOT_INLINE lanes_f32 ggml_explained(const ggml_lanes *v, ggml_lane_sums s) {
+INGOT_INLINE lanes_f32 ggml_explained(const ggml_lanes *v, ggml_kind kind, ggml_lane_sums s) {
   lanes_f32 alone = choose(s.vv > 0, s.wv * s.wv / s.vv, splat(0));
-  if (!v->form.minima) return alone;
-  ggml_lane_line l = ggml_line(v, s);
+  if (!kind.minima) return alone;
+  ggml_lane_line l = ggml_line(v, kind, s);
   lanes_f32 both =
       v->sum_hw * v->sum_hw / v->sum_h + l.covariance * l.covariance / (v->sum_h * l.determinant);
   return choose(l.usable, both, alone);
 }
 
-INGOT_INLINE ggml_lane_fit ggml_refit(const ggml_lanes *v, ggml_lane_sums s) {
+INGOT_INLINE ggml_lane_fit ggml_refit(const ggml_lanes *v, ggml_kind kind, ggml_lane_sums s) {
   ggml_lane_fit f = {choose(s.vv > 0, s.wv / s.vv, splat(0)), splat(0)};
   lanes_i32 kept = f.step > GGML_LEAST_STEP;
-  if (v->form.minima) {
-    ggml_lane_line l = ggml_line(v, s);
+  if (kind.minima) {
+    ggml_lane_line l = ggml_line(v, kind, s);
     f.step = choose(l.usable, l.covariance / l.determinant, f.step);
     f.offset = choose(l.usable, (f.step * s.v - v->sum_hw) / v->sum_h, splat(0));
     kept = f.step > GGML_LEAST_STEP;
@@ -156,20 +161,15 @@ INGOT_INLINE ggml_lane_fit ggml_refit(const ggml_lanes *v, ggml_lane_sums s) {
 }
 
 INGOT_INLINE ggml_lane_fit ggml_grid(
-    const ggml_form *form, int i, lanes_f32 low, lanes_f32 high, float clip) {
+    const ggml_form *form, ggml_kind kind, int i, lanes_f32 low, lanes_f32 high) {
   ggml_lane_fit f = {splat(0), splat(0)};
-  if (form->minima) {
+  if (kind.minima) {
     lanes_f32 range = high - low;
-    f.offset = -(low + range * (clip * search_low[i]));
-    f.step = (high - range * (clip * search_high[i]) + f.offset) / form->high;
-    return f;
+    f.offset = -(low + range * (form->unit * form->grid[2 * i]));
+    f.step = (high - range * (form->unit * form->grid[2 * i + 1]) + f.offset) / form->high;
+  } else {
+    f.step = choose(-low > high, low, high) * (form->grid[i] / -form->low);
   }
-  lanes_i32 below = -low > high;
-  lanes_f32 extreme = choose(below, -low, high);
-  float keep = 1 - clip * search_symmetric[i / 2], top = form->table ? form->high : form->high + 0.5f;
-  f.step = extreme * keep / (i % 2 == 0 ? -form->low : top);
-  lanes_i32 negative = i % 2 == 0 ? below : ~below;
-  f.step = choose(negative, f.step, -f.step);
   return f;
 }
 
@@ -179,7 +179,7 @@ INGOT_INLINE ggml_lane_sums ggml_chosen(lanes_i32 mask, ggml_lane_sums yes, ggml
   return s;
 }
 
-INGOT_INLINE ggml_lane_fit ggml_free_fit(const ggml_lanes *v, ggml_lane_sums *chosen) {
+INGOT_INLINE ggml_lane_fit ggml_free_fit(const ggml_lanes *v, ggml_kind kind, ggml_lane_sums *chosen) {
   lanes_f32 low = v->w[0], high = low, most = splat(0);
   for (size_t k = 0; k < v->form.part; k++) {
     low = lower(v->w[k], low);
@@ -187,24 +187,22 @@ INGOT_INLINE ggml_lane_fit ggml_free_fit(const ggml_lanes *v, ggml_lane_sums *ch
   }
   if (v->form.parts > 1) low = choose(low > 0, splat(0), low);
   *chosen = (ggml_lane_sums){most, most, most, most};
-  for (int first = 0; first < v->form.grids * SEARCH_CANDIDATES; first += GGML_TOGETHER) {
-    float clip = ggml_clip(&v->form, first / SEARCH_CANDIDATES);
-    int range = first % SEARCH_CANDIDATES;
+  for (int first = 0; first < v->form.tries; first += GGML_TOGETHER) {
     ggml_lane_fit fits[GGML_TOGETHER];
     ggml_lane_sums s[GGML_TOGETHER];
-    for (int i = 0; i < GGML_TOGETHER; i++) fits[i] = ggml_grid(&v->form, range + i, low, high, clip);
-    ggml_measure(v, fits, s, GGML_TOGETHER, false);
+    for (int i = 0; i < GGML_TOGETHER; i++) fits[i] = ggml_grid(&v->form, kind, first + i, low, high);
+    ggml_measure(v, kind, fits, s, GGML_TOGETHER, false);
     for (int i = 0; i < GGML_TOGETHER; i++) {
-      lanes_f32 more = ggml_explained(v, s[i]);
+      lanes_f32 more = ggml_explained(v, kind, s[i]);
       lanes_i32 better = more > most;
       most = choose(better, more, most);
       *chosen = ggml_chosen(better, s[i], *chosen);
     }
   }
-  ggml_lane_fit f = ggml_refit(v, *chosen);
+  ggml_lane_fit f = ggml_refit(v, kind, *chosen);
   for (int i = 0; i < GGML_REFITS; i++) {
-    ggml_measure(v, &f, chosen, 1, false);
-    f = ggml_refit(v, *chosen);
+    ggml_measure(v, kind, &f, chosen, 1, false);
+    f = ggml_refit(v, kind, *chosen);
   }
   return f;
 }
@@ -214,11 +212,22 @@ INGOT_INLINE lanes_f32 ggml_stored_as(const ggml_lanes *v, lanes_f32 x, size_t l
   return stored_lanes(INGOT_F16, x * v->real[lane]) * v->factor[lane];
 }
 
+/// `ggml_greatest_multiple` of sixteen tries from `first` on.
+INGOT_INLINE lanes_f32 ggml_greatest_multiples(float least, float most, int first) {
+  const lanes_f32 order = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+  const lanes_i32 even = {-1, 0, -1, 0, -1, 0, -1, 0, -1, 0, -1, 0, -1, 0, -1, 0};
+  lanes_f32 i = order + (float)first;
+  if (least < 0) return choose(even, least + 0.25f * i, most - 0.25f * (i - 1));
+  return most + 0.5f - (most > 16 ? 0.5f : 0.25f) * i;
+}
+
 /// One try a lane, block after block.
 INGOT_INLINE lanes_f32 ggml_shared(
-    const ggml_lanes *v, lanes_f32 wanted, lanes_f32 weight, float least, float most) {
+    const ggml_lanes *v, lanes_f32 wanted_lanes, lanes_f32 weight_lanes, float least, float most) {
   const lanes_i32 order = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-  lanes_f32 chosen;
+  float wanted[16], weight[16], chosen[16];
+  store_lanes(wanted, wanted_lanes);
+  store_lanes(weight, weight_lanes);
   for (size_t first = 0; first < 16; first += v->form.parts) {
     float extreme = 0, least_miss = 0, best = 0;
     for (size_t j = first; j < first + v->form.parts; j++) {
@@ -227,9 +236,8 @@ INGOT_INLINE lanes_f32 ggml_shared(
       least_miss += weight[j] * wanted[j] * wanted[j];
     }
     for (int i = 0; i < GGML_SCALES; i += 16) {
-      lanes_f32 multiple;
-      for (int lane = 0; lane < 16; lane++) multiple[lane] = ggml_greatest_multiple(least, most, i + lane);
-      lanes_f32 d = ggml_stored_as(v, extreme / multiple, first), inverse = ggml_inverses(d), sum = splat(0);
+      lanes_f32 multiples = ggml_greatest_multiples(least, most, i);
+      lanes_f32 d = ggml_stored_as(v, extreme / multiples, first), inverse = ggml_inverses(d), sum = splat(0);
       for (size_t j = first; j < first + v->form.parts; j++) {
         lanes_f32 miss = wanted[j] - d * ggml_multiples(wanted[j] * inverse, least, most);
         sum += weight[j] * miss * miss;
@@ -242,20 +250,21 @@ INGOT_INLINE lanes_f32 ggml_shared(
     }
     for (size_t j = first; j < first + v->form.parts; j++) chosen[j] = best;
   }
-  return chosen;
+  return load_lanes(chosen);
 }
 
-INGOT_INLINE ggml_lane_choice ggml_first_choice(const ggml_lanes *v, ggml_lane_fit fits, ggml_lane_sums s) {
+INGOT_INLINE ggml_lane_choice ggml_first_choice(
+    const ggml_lanes *v, ggml_kind kind, ggml_lane_fit fits, ggml_lane_sums s) {
   const ggml_form *form = &v->form;
   lanes_f32 none = splat(0), one = splat(1);
   if (form->parts == 1)
     return (ggml_lane_choice){ggml_stored(v, fits.step), ggml_stored(v, fits.offset), none, one, one, none};
   ggml_lane_choice c = {none, none, none, none, none, none};
   lanes_f32 weight = s.vv;
-  if (form->minima) weight = choose(ggml_line(v, s).usable, s.vv - s.v * s.v / v->sum_h, s.vv);
+  if (kind.minima) weight = choose(ggml_line(v, kind, s).usable, s.vv - s.v * s.v / v->sum_h, s.vv);
   c.d = ggml_shared(v, fits.step, weight, form->least, form->most);
   c.scales = ggml_multiples(fits.step * ggml_inverses(c.d), form->least, form->most);
-  if (!form->minima) return c;
+  if (!kind.minima) return c;
   lanes_f32 offsets = (c.d * c.scales * s.v - v->sum_hw) / v->sum_h;
   offsets = choose(offsets > 0, offsets, none);
   c.m = ggml_shared(v, offsets, v->sum_h, 0, form->most);
@@ -263,12 +272,13 @@ INGOT_INLINE ggml_lane_choice ggml_first_choice(const ggml_lanes *v, ggml_lane_f
   return c;
 }
 
-INGOT_INLINE ggml_lane_choice ggml_improved(const ggml_lanes *v, ggml_lane_choice now, ggml_lane_sums *kept) {
+INGOT_INLINE ggml_lane_choice ggml_improved(
+    const ggml_lanes *v, ggml_kind kind, ggml_lane_choice now, ggml_lane_sums *kept) {
   const ggml_form *form = &v->form;
   ggml_lane_choice next = now;
   next.errors = splat(__builtin_inff());
   lanes_f32 inverse_m = ggml_inverses(now.m);
-  int tries = form->parts > 1 ? 3 : 1, times = form->minima && form->parts > 1 ? 2 : 1;
+  int tries = form->parts > 1 ? 3 : 1, times = kind.minima && form->parts > 1 ? 2 : 1;
   ggml_lane_fit fits[6];
   ggml_lane_sums s[6];
   lanes_f32 scales[6], minima[6];
@@ -290,11 +300,11 @@ INGOT_INLINE ggml_lane_choice ggml_improved(const ggml_lanes *v, ggml_lane_choic
     ggml_lane_fit *these = fits + again * tries;
     ggml_lane_sums *those = s + again * tries;
     if (tries == 1) {
-      ggml_measure(v, these, those, 1, true);
+      ggml_measure(v, kind, these, those, 1, true);
     } else if (GGML_TOGETHER >= 3) {
-      ggml_measure(v, these, those, 3, true);
+      ggml_measure(v, kind, these, those, 3, true);
     } else {
-      for (int i = 0; i < 3; i++) ggml_measure(v, these + i, those + i, 1, true);
+      for (int i = 0; i < 3; i++) ggml_measure(v, kind, these + i, those + i, 1, true);
     }
   }
   for (int i = 0; i < tries; i++) {
@@ -310,10 +320,11 @@ INGOT_INLINE ggml_lane_choice ggml_improved(const ggml_lanes *v, ggml_lane_choic
   return next;
 }
 
-INGOT_INLINE void ggml_refit_shared(const ggml_lanes *v, ggml_lane_choice *c, ggml_lane_sums s) {
+INGOT_INLINE void ggml_refit_shared(
+    const ggml_lanes *v, ggml_kind kind, ggml_lane_choice *c, ggml_lane_sums s) {
   lanes_f32 a = c->scales, b = c->minima;
   lanes_f32 vv = ggml_total(v, a * a * s.vv), wv = ggml_total(v, a * s.wv), d = wv / vv, m = c->m;
-  if (v->form.minima) {
+  if (kind.minima) {
     lanes_f32 cross = ggml_total(v, a * b * s.v), hh = ggml_total(v, b * b * v->sum_h);
     lanes_f32 wh = ggml_total(v, b * v->sum_hw), determinant = vv * hh - cross * cross;
     lanes_i32 both = determinant > 0x1p-18f * (vv * hh);
@@ -331,49 +342,34 @@ INGOT_INLINE void ggml_refit_shared(const ggml_lanes *v, ggml_lane_choice *c, gg
   c->m = choose(usable, ggml_stored(v, m), c->m);
 }
 
-INGOT_INLINE ggml_lane_choice ggml_search_lanes(const ggml_lanes *v) {
+INGOT_INLINE ggml_lane_choice ggml_search_lanes(const ggml_lanes *v, ggml_kind kind) {
   lanes_f32 none = splat(0);
   ggml_lane_sums s;
-  ggml_lane_fit fits = ggml_free_fit(v, &s);
-  ggml_lane_choice best = {none, none, none, none, none, none}, now = ggml_first_choice(v, fits, s);
-  for (size_t k = 0; k < v->form.part; k++) best.errors += (v->weighted ? v->hw[k] : v->w[k]) * v->w[k];
+  ggml_lane_fit fits = ggml_free_fit(v, kind, &s);
+  ggml_lane_choice best = {none, none, none, none, none, none}, now = ggml_first_choice(v, kind, fits, s);
+  for (size_t k = 0; k < v->form.part; k++) best.errors += (kind.weighted ? v->hw[k] : v->w[k]) * v->w[k];
   best.error = ggml_total(v, best.errors);
   for (int round = 0; round < GGML_ROUNDS; round++) {
-    now = ggml_improved(v, now, &s);
+    now = ggml_improved(v, kind, now, &s);
     lanes_i32 better = now.error < best.error;
     best.error = choose(better, now.error, best.error);
     best.d = choose(better, now.d, best.d);
     best.m = choose(better, now.m, best.m);
     best.scales = choose(better, now.scales, best.scales);
     best.minima = choose(better, now.minima, best.minima);
-    ggml_refit_shared(v, &now, s);
+    ggml_refit_shared(v, kind, &now, s);
   }
   return best;
 }
 
-/// The variable parts of a view as constants, so that each case is compiled for itself.
-INGOT_INLINE ggml_lane_choice ggml_search_weighted(ggml_lanes *v) {
-  if (v->weighted) {
-    v->weighted = true;
-    return ggml_search_lanes(v);
-  }
-  v->weighted = false;
-  return ggml_search_lanes(v);
-}
-
-static ggml_lane_choice ggml_search_cases(ggml_lanes *v) {
-  if (v->form.table) {
-    v->form.table = ggml_curve;
-    v->form.minima = false;
-    return ggml_search_weighted(v);
-  }
-  v->form.table = NULL;
-  if (v->form.minima) {
-    v->form.minima = true;
-    return ggml_search_weighted(v);
-  }
-  v->form.minima = false;
-  return ggml_search_weighted(v);
+static ggml_lane_choice ggml_search_cases(const ggml_lanes *v, bool weighted) {
+#define SEARCH(table, minima) \
+  weighted ? ggml_search_lanes(v, (ggml_kind){table, minima, true}) \
+           : ggml_search_lanes(v, (ggml_kind){table, minima, false})
+  if (v->form.table) return SEARCH(true, false);
+  if (v->form.minima) return SEARCH(false, true);
+  return SEARCH(false, false);
+#undef SEARCH
 }
 
 #endif

@@ -9,16 +9,17 @@
 
 /// The greatest of the lanes of each block, in each of them.
 INGOT_INLINE lanes_f32 ggml_greatest(const ggml_form *form, lanes_f32 x) {
-  for (size_t first = 0; first < 16; first += form->parts) {
-    float most = x[first];
-    for (size_t j = first; j < first + form->parts; j++) most = x[j] > most ? x[j] : most;
-    for (size_t j = first; j < first + form->parts; j++) x[j] = most;
-  }
-  return x;
+  if (form->parts == 1) return x;
+  if (form->parts == 16)
+    x = higher(x, SHUFFLE(x, x, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7));
+  x = higher(x, SHUFFLE(x, x, 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11));
+  x = higher(x, SHUFFLE(x, x, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13));
+  return higher(x, SHUFFLE(x, x, 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14));
 }
 
-/// Loads sixteen parts that begin at `starts` and scales them as `view_of` does.
-static void ggml_load(ggml_lanes *v, const ingot_ggml_job *job, const size_t starts[16]) {
+/// Loads sixteen parts that begin at `starts`, in these columns, and scales them as `view_of` does.
+static void ggml_load(
+    ggml_lanes *v, const ingot_ggml_job *job, const size_t starts[16], const size_t columns[16]) {
   size_t part = v->form.part;
   lanes_f32 extreme = splat(0), peak = extreme;
   for (size_t k = 0; k < part; k += 16) {
@@ -26,7 +27,7 @@ static void ggml_load(ggml_lanes *v, const ingot_ggml_job *job, const size_t sta
     transpose_lanes(v->w + k);
     if (!job->importance) continue;
     for (size_t lane = 0; lane < 16; lane++)
-      v->h[k + lane] = load_lanes(job->importance + starts[lane] % job->columns + k);
+      v->h[k + lane] = load_lanes(job->importance + columns[lane] + k);
     transpose_lanes(v->h + k);
   }
   for (size_t k = 0; k < part; k++) {
@@ -62,18 +63,21 @@ static void ggml_search_some(const ingot_ggml_job *job, size_t first, size_t cou
   ggml_shape shape = ggml_shape_of(job->type);
   ggml_lanes v;
   v.form = ggml_form_of(job->type);
-  v.weighted = job->importance != NULL;
-  size_t part = v.form.part, parts = v.form.parts, starts[16];
+  size_t part = v.form.part, parts = v.form.parts, starts[16], columns[16];
   for (size_t lane = 0; lane < 16; lane++) {
-    size_t block = lane / parts < count ? lane / parts : count - 1;
-    starts[lane] = (first + block) * shape.weights + lane % parts * part;
+    size_t block = first + (lane / parts < count ? lane / parts : count - 1), within = lane % parts * part;
+    starts[lane] = block * shape.weights + within;
+    // A division takes longer than a look at the lane before.
+    size_t same = lane > 0 && starts[lane] - starts[lane - 1] == part && within > 0;
+    columns[lane] = same ? columns[lane - 1] + part : starts[lane] % job->columns;
   }
-  ggml_load(&v, job, starts);
-  ggml_lane_choice best = ggml_search_cases(&v);
+  ggml_load(&v, job, starts, columns);
+  ggml_lane_choice best = ggml_search_cases(&v, job->importance != NULL);
   ggml_form form = ggml_form_of(job->type);
+  ggml_kind kind = {form.table != NULL, form.minima, true};
   lanes_f32 inverse = ggml_inverses(best.d * best.scales), offset = best.m * best.minima;
   lanes_f32 d = best.d * v.real, m = best.m * v.real;
-  for (size_t k = 0; k < part; k++) v.w[k] = ggml_codes(&form, (v.w[k] + offset) * inverse);
+  for (size_t k = 0; k < part; k++) v.w[k] = ggml_codes(&form, kind, (v.w[k] + offset) * inverse);
   for (size_t k = 0; k < part; k += 16) transpose_lanes(v.w + k);
   for (size_t i = 0; i < count; i++) {
     ggml_block block;
