@@ -12,6 +12,7 @@ import fnmatch
 import json
 import os
 import platform
+import re
 import shutil
 import sys
 import time
@@ -266,7 +267,9 @@ def record(path):
     begin, end = "<!-- engines -->\n", "<!-- /engines -->"
     before, _, rest = text.partition(begin)
     after = rest[rest.index(end):]
-    lines = [" ".join(line.split()) if line.startswith("|") else line for line in Table.printed]
+    # Without the padding that lines columns up in a terminal.
+    lines = [re.sub("-{3,}", "---", " ".join(line.split())) if line.startswith("|") else line
+             for line in Table.printed]
     with open(path, "w") as f:
         f.write(before + begin + "\n".join(lines).strip("\n") + "\n" + after)
 
