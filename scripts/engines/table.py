@@ -228,6 +228,8 @@ def main():
     p.add_argument("--prompt", type=int, default=64)
     p.add_argument("--context", type=int, default=256)
     a = p.parse_args()
+    if a.readme and (a.only or a.skip_tables):
+        p.error("--readme takes whole tables: not with --only or --skip-tables")
     a.model = os.path.realpath(os.path.join(TEXTS, "m2-nano"))
     a.texts = [(os.path.realpath(os.path.join(TEXTS, name)), count) for name, count in (
         ("m2-nano/text/heldout-agentic.txt", 4), ("text/prose.txt", 2), ("text/code.txt", 2))]
