@@ -22,7 +22,7 @@ let package = Package(
     .executable(name: "ingot", targets: ["ingot"]),
     .library(
       name: "Ingot",
-      targets: ["Kernels", "Tensors", "Models", "Formats", "Quantization", "Inference"]),
+      targets: ["Kernels", "Tensors", "Models", "Formats", "Quantization", "Inference", "Fitting"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
@@ -50,10 +50,14 @@ let package = Package(
       name: "Quantization",
       dependencies: ["Models", .product(name: "Yams", package: "Yams")], swiftSettings: strict),
     .target(name: "Inference", dependencies: ["Models"], swiftSettings: strict),
+    .target(
+      name: "Fitting",
+      dependencies: ["Models", .product(name: "Yams", package: "Yams")],
+      resources: [.embedInCode("machines.yaml")], swiftSettings: strict),
     .executableTarget(
       name: "ingot",
       dependencies: [
-        "Formats", "Quantization", "Inference", argumentParser,
+        "Formats", "Quantization", "Inference", "Fitting", argumentParser,
         .product(name: "Yams", package: "Yams"),
       ],
       swiftSettings: strict),
@@ -72,6 +76,8 @@ let package = Package(
     .testTarget(
       name: "InferenceTests", dependencies: ["Formats", "Quantization", "Inference"],
       swiftSettings: strict),
+    .testTarget(
+      name: "FittingTests", dependencies: ["Formats", "Fitting", "Quantization"], swiftSettings: strict),
     .testTarget(
       name: "CommandTests", dependencies: ["Tensors", "ingot"], exclude: ["Snapshots"], swiftSettings: strict),
   ]

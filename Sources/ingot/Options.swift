@@ -114,22 +114,9 @@ struct OutputOptions: ParsableArguments {
   }
 }
 
-/// A number of bytes with a unit.
-struct ByteSize: ExpressibleByArgument {
-  let bytes: Int
-
-  init?(argument: String) {
-    let units: [(String, Double)] = [
-      ("KiB", 1024), ("MiB", 1_048_576), ("GiB", 1_073_741_824), ("kB", 1e3), ("KB", 1e3), ("MB", 1e6),
-      ("GB", 1e9),
-      ("k", 1e3), ("M", 1e6), ("G", 1e9), ("B", 1), ("", 1),
-    ]
-    let unit = units.first { argument.hasSuffix($0.0) }!
-    guard let value = Double(argument.dropLast(unit.0.count)), value > 0, value * unit.1 < 1e18 else {
-      return nil
-    }
-    bytes = Int(value * unit.1)
-  }
+extension ByteSize: ExpressibleByArgument {
+  public init?(argument: String) { self.init(argument) }
+  public var defaultValueDescription: String { description }
 }
 
 extension Recipe {

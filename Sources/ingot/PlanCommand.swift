@@ -1,4 +1,5 @@
 import ArgumentParser
+import Fitting
 import Formats
 import Models
 import Quantization
@@ -7,20 +8,50 @@ import Tensors
 struct PlanCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "plan",
-    abstract: "Show what a recipe makes of a model, and the exact size, before a weight is read.",
-    usage: "ingot plan <model> [--recipe <recipe>] [options]")
+    abstract: "Show what fits where, or what a recipe makes of a model, before a weight is read.",
+    usage: "ingot plan <model> [--recipe <recipe> | --machine <name> | --fit <name or size>] [options]",
+    discussion: """
+      Without --recipe: a table of built-in recipes and machines, with the longest context that fits.
+      With --machine: what every recipe takes of that machine, part by part.
+      With --fit: the recipe of most bits that fits into a machine or a size, and how to make it.
+      With --recipe: what becomes of each tensor, and the exact size.
+      """)
 
   @Argument(help: "Folder, .safetensors, .gguf or .ingot file, or name in the HF cache.")
   var model: String
 
-  @OptionGroup var recipe: RecipeOption
+  @Option(
+    name: .long,
+    help: ArgumentHelp("Name of a recipe (see 'ingot recipes') or path of a YAML file.", valueName: "recipe"))
+  var recipe: String?
+
+  @Flag(
+    name: .long, help: "Choose the codes that mlx_lm.convert would, bit for bit, instead of closer ones.")
+  var matchMlx = false
+
   @OptionGroup var format: FormatOption
+  @OptionGroup var fit: FitOptions
   @OptionGroup var layout: LayoutOptions
   @OptionGroup var reading: ReadingOptions
   @OptionGroup var json: JSONOption
 
+  func validate() throws {
+    guard [recipe, fit.machine, fit.fit].compactMap({ $0 }).count <= 1 else {
+      throw ValidationError("--recipe, --machine and --fit exclude each other.")
+    }
+  }
+
   func run() throws {
-    let recipe = try recipe.read()
+    guard let recipe else {
+      try FitTables(model: Model.read(model, reading.options), options: fit, format: format.format)
+        .show(json: json.json)
+      return
+    }
+    try show(matchMlx ? Recipe.named(recipe).matchingMLX() : Recipe.named(recipe))
+  }
+
+  /// The tensors of a recipe's plan and the size of its artifact.
+  private func show(_ recipe: Recipe) throws {
     let model = try Model.read(model, reading.options)
     let plan = try recipe.plan(for: model)
     let quantized = try model.quantized(by: plan)

@@ -46,6 +46,24 @@ import Testing
     #expect(rows.reduce(0) { $0 + ($1["tensors"]?.int ?? 0) } == 48_239)
     #expect(plan["tensorBytes"]?.int == rows.reduce(0) { $0 + ($1["bytes"]?.int ?? 0) })
 
+    let fits = try Command.run("plan", model, "--json").json()["cells"]?.array ?? []
+    func longest(_ machine: String, _ recipe: String) -> Int? {
+      fits.first { $0["machine"]?.string == machine && $0["recipe"]?.string == recipe }?["longestContext"]?
+        .int
+    }
+    #expect(longest("mac-512", "q8_0") == 196_608, "all of it")
+    #expect(longest("mac-96", "q4_k_m") == nil, "138 GB")
+    #expect((longest("mac-192", "mlx-4bit") ?? 0) > 65_536)
+    let table = try Command.run("plan", model).output
+    #expect(table.split(separator: "\n").allSatisfy { $0.count <= 100 }, "\(table)")
+    let best =
+      try Command.run("plan", model, "--fit", "128GB", "--context", "64k", "--json").json().array ?? []
+    let bits = best.compactMap { $0["bitsPerWeight"]?.double }
+    #expect(!bits.isEmpty && bits == bits.sorted(by: >))
+    #expect(best.allSatisfy { ($0["weights"]?.int ?? 0) + ($0["cache"]?.int ?? 0) <= 128_000_000_000 })
+    #expect(try Command.run("plan", model, "--fit", "20GB").status == 64)
+    #expect(try Command.run("plan", model, "--machine", "mac-97").status == 64)
+
     let claims = Command.repository.appending(path: "examples/claims-minimax-m2.yaml").path
     let sheet = try Command.run("inspect", model, "--claims", claims, "--json")
     #expect(sheet.status == 2, "a sheet in circulation does not hold")
