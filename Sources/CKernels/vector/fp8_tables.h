@@ -4,12 +4,13 @@
 #ifndef INGOT_VECTOR_FP8_TABLES_H
 #define INGOT_VECTOR_FP8_TABLES_H
 
-#include "affine_fits.h"
-#include "fp8_affine.h"
+#include "affine_rows.h"
 #include "ggml_nearest.h"
 #include "micro.h"
 
 #if defined(INGOT_VBMI)
+
+typedef int8_t keys_i8 __attribute__((vector_size(64)));
 
 /// Codes of magnitudes, without sign, when the greatest is `top`; and the scale as it is stored.
 INGOT_INLINE uint16_t make_table(const ingot_table_job *job, float block_scale, uint32_t top, uint8_t table[128]) {
@@ -99,6 +100,29 @@ INGOT_INLINE table_entry table_for(
   return entry;
 }
 
+/// The greatest byte of each of sixteen registers, in their order.
+INGOT_INLINE __m128i greatest_of_16(keys_i8 rows[16]) {
+#define HIGHER(a, b) (__m512i) __builtin_elementwise_max((keys_i8)(a), (keys_i8)(b))
+  __m512i x[16];
+  for (int i = 0; i < 16; i++) x[i] = (__m512i)rows[i];
+  // Every step folds two registers into one that holds both in halves, quarters, ...
+  for (int i = 0; i < 8; i++)
+    x[i] = HIGHER(_mm512_shuffle_i64x2(x[i], x[i + 8], 0x44), _mm512_shuffle_i64x2(x[i], x[i + 8], 0xEE));
+  for (int i = 0; i < 4; i++)
+    x[i] = HIGHER(_mm512_shuffle_i64x2(x[i], x[i + 4], 0x88), _mm512_shuffle_i64x2(x[i], x[i + 4], 0xDD));
+  for (int i = 0; i < 2; i++)
+    x[i] = HIGHER(_mm512_unpacklo_epi64(x[i], x[i + 2]), _mm512_unpackhi_epi64(x[i], x[i + 2]));
+  __m512 c = _mm512_castsi512_ps(x[0]), d = _mm512_castsi512_ps(x[1]);
+  x[0] = HIGHER(
+      _mm512_castps_si512(_mm512_shuffle_ps(c, d, 0x88)), _mm512_castps_si512(_mm512_shuffle_ps(c, d, 0xDD)));
+  x[0] = HIGHER(x[0], _mm512_srli_epi32(x[0], 16));
+  x[0] = HIGHER(x[0], _mm512_srli_epi32(x[0], 8));
+#undef HIGHER
+  // Where the folds have put each register's byte.
+  const __m128i order = _mm_setr_epi8(0, 2, 1, 3, 8, 10, 9, 11, 4, 6, 5, 7, 12, 14, 13, 15);
+  return _mm_shuffle_epi8(_mm512_cvtepi32_epi8(x[0]), order);
+}
+
 INGOT_INLINE __m512i magnitude_bytes(__m512i code) { return _mm512_and_si512(code, _mm512_set1_epi8(0x7F)); }
 
 /// The greatest magnitude of each of sixteen groups.
@@ -140,7 +164,7 @@ INGOT_INLINE __m512i codes_by_table(
   __builtin_unreachable();
 }
 
-INGOT_INLINE bool rows_by_tables(
+INGOT_INLINE ingot_straight rows_by_tables(
     const ingot_table_job *job, const ingot_rows *source, size_t row, block_tables *tables, uint8_t *codes,
     uint8_t *scales, size_t group, unsigned bits) {
   size_t columns = source->columns, blocks = (columns + source->block_columns - 1) / source->block_columns;
@@ -158,7 +182,7 @@ INGOT_INLINE bool rows_by_tables(
     }
     uint8_t tops[16];
     __m128i top = tops_of_groups(count < 16 ? padded : from, group);
-    if (_mm_cmpeq_epi8_mask(top, _mm_set1_epi8(0x7F))) return false;
+    if (_mm_cmpeq_epi8_mask(top, _mm_set1_epi8(0x7F))) return INGOT_NOT_FINITE;
     _mm_storeu_si128((__m128i *)tops, top);
     for (size_t g = 0; g < count; g++) {
       size_t at = (first + g) * group;
@@ -185,7 +209,7 @@ INGOT_INLINE bool rows_by_tables(
       if (group >= 64) {
         for (size_t j = at; j < at + group; j += 64)
           put_codes(
-              codes, j, codes_by_table(job, _mm512_loadu_si512(values + j), low, high, zero, most), bits == 4);
+              codes, j, (codes_u8)codes_by_table(job, _mm512_loadu_si512(values + j), low, high, zero, most), bits == 4);
         continue;
       }
       __m512i code = group == 32 ? _mm512_castsi256_si512(_mm256_loadu_si256((const __m256i *)(values + at)))
@@ -199,10 +223,10 @@ INGOT_INLINE bool rows_by_tables(
       }
     }
   }
-  return true;
+  return INGOT_DONE;
 }
 
-bool BODY(ingot_fp8_tables)(
+ingot_straight BODY(ingot_fp8_tables)(
     const ingot_table_job *job, const ingot_rows *source, size_t row, void *tables, uint8_t *codes, uint8_t *scales) {
   size_t blocks = (source->columns + source->block_columns - 1) / source->block_columns;
   if (job->fresh)
