@@ -55,7 +55,7 @@ INGOT_VECTOR_BODIES(scalar)
 #if defined(INGOT_X86)
 /// Codes with a sign that follow from the greatest magnitude of a group, see vector/fp8_tables.h.
 typedef struct {
-  enum { INGOT_TABLE_AFFINE, INGOT_TABLE_Q8_0, INGOT_TABLE_MICRO } kind;
+  enum { INGOT_TABLE_AFFINE, INGOT_TABLE_Q8_0, INGOT_TABLE_Q4_0, INGOT_TABLE_MICRO } kind;
   unsigned bits;         // affine
   ingot_float storage;   // affine: F16 or BF16
   const ingot_micro_job *micro;

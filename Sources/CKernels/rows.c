@@ -229,8 +229,10 @@ static ingot_straight ggml_row(row_work *work, size_t row) {
   ingot_ggml_shape(job->type, &weights, &bytes);
   uint8_t *blocks = job->blocks + row * source->columns / weights * bytes;
 #if defined(INGOT_X86)
-  if (work->isa == INGOT_AVX512 && source->format == INGOT_F8E4M3 && job->type == INGOT_Q8_0) {
-    ingot_table_job table = {INGOT_TABLE_Q8_0, 8, INGOT_F16, NULL, 32, blocks_are_fresh(work, row)};
+  bool bytes_each = job->type == INGOT_Q8_0;
+  if (work->isa == INGOT_AVX512 && source->format == INGOT_F8E4M3 && (bytes_each || job->type == INGOT_Q4_0)) {
+    ingot_table_job table = {
+        bytes_each ? INGOT_TABLE_Q8_0 : INGOT_TABLE_Q4_0, 8, INGOT_F16, NULL, 32, blocks_are_fresh(work, row)};
     return ingot_fp8_tables_avx512(&table, source, row, work->tile, blocks, NULL);
   }
 #endif
