@@ -46,7 +46,6 @@ public struct CalibrationFile: Sendable {
   /// A file being written; it appears under its name when all layers are in it.
   public final class Writer {
     private let output: Output
-    private let file: File
     private let entries: [Entry]
     private let start: Int
 
@@ -54,10 +53,6 @@ public struct CalibrationFile: Sendable {
     public init(_ path: String, for model: Model, tokens: Int, texts: [String], force: Bool)
       throws(FormatError)
     {
-      if Folder.kind(path) != .nothing && !force {
-        throw FormatError(
-          path: path, expected: "a new path (--force replaces)", found: "something there already")
-      }
       let numbers = model.hyperparameters
       entries = try CalibrationFile.layout(numbers, tokens: tokens)
       var header: JSONObject = [
@@ -79,21 +74,25 @@ public struct CalibrationFile: Sendable {
       bytes.put(UInt64(text.count))
       bytes.put(text)
       start = bytes.bytes.count
-      output = try Output(path, force: force)
-      file = try output.file(size: start + (entries.map(\.range.upperBound).max() ?? 0))
-      try file.write(bytes.bytes, at: 0)
+      var options = WriteOptions()
+      options.force = force
+      let size = start + (entries.map(\.range.upperBound).max() ?? 0)
+      output = try Output(
+        path, parts: [(path, size)], identity: ["header": .string(String(decoding: text, as: UTF8.self))],
+        options)
+      try output.files.first?.write(bytes.bytes, at: 0)
     }
 
     public func write(_ evidence: LayerEvidence) throws(FormatError) {
       for entry in entries where entry.layer == evidence.layer {
         let bytes = evidence.fields[entry.field]!
         precondition(bytes.count == entry.range.count, "\(entry.name) has its size")
-        try file.write(bytes.span, at: start + entry.range.lowerBound)
+        try output.files[0].write(bytes.span, at: start + entry.range.lowerBound)
       }
     }
 
     /// Gives the complete file its name.
-    public func commit() throws(FormatError) { try output.commit(file) }
+    public func commit() throws(FormatError) { try output.commit() }
 
     public func discard() { output.discard() }
   }
