@@ -212,6 +212,13 @@ public final class File: Sendable {
     #endif
   }
 
+  /// Gives back what was reserved behind the first `size` bytes. For files that nobody has mapped yet.
+  public func truncate(to size: Int) throws(FormatError) {
+    guard ftruncate(descriptor, off_t(size)) == 0 else {
+      throw FormatError.system(path: path, "an end at byte \(size)")
+    }
+  }
+
   /// Waits until what was written is on the disk.
   public func synchronize() throws(FormatError) {
     #if canImport(Darwin)
