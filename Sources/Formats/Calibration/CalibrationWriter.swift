@@ -30,17 +30,15 @@ extension CalibrationFile {
     public init(
       _ path: String, for model: Model, tokens: Int, texts: [String], mostForced: Int = 0, force: Bool
     ) throws(FormatError) {
-      if Folder.kind(path) != .nothing && !force {
-        throw FormatError(
-          path: path, expected: "a new path (--force replaces)", found: "something there already")
-      }
       numbers = model.hyperparameters
       self.tokens = tokens
       self.texts = texts
       headerLength = Writer.headerLength(numbers, tokens: tokens, texts: texts)
-      output = try Output(path, force: force)
-      file = try output.file(
-        size: try Writer.bound(numbers, tokens: tokens, mostForced, path) + headerLength)
+      var options = WriteOptions()
+      options.force = force
+      let size = try Writer.bound(numbers, tokens: tokens, mostForced, path) + headerLength
+      output = try Output(path, parts: [(path, size)], identity: ["begun": .string("\(ContinuousClock.now)")], options)
+      file = output.files[0]
     }
 
     /// Bytes that are enough for the evidence of all layers.
@@ -90,7 +88,7 @@ extension CalibrationFile {
       try file.write(
         Writer.header(places, tokens: tokens, texts: texts, forced: forced, length: headerLength), at: 0)
       try file.truncate(to: end)
-      try output.commit(file)
+      try output.commit()
     }
 
     public func discard() { output.discard() }
