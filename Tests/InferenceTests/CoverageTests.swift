@@ -90,8 +90,8 @@ import Testing
     )
     let path = NSTemporaryDirectory() + "\(UUID()).calib"
     defer { try? FileManager.default.removeItem(atPath: path) }
-    let writer = try CalibrationFile.Writer(
-      path, for: model, tokens: 96, texts: [], mostForced: 8 * 40, force: false)
+    let writer = try CalibrationFile.Writer(path, for: model, texts: [])
+    try writer.begin(tokens: 96, mostForced: 8 * 40)
     for layer in one { try writer.write(layer) }
     try writer.commit()
     let read = try CalibrationFile.read(path, for: model)
