@@ -203,7 +203,8 @@ extension LayerEvidence {
 
   /// What `importance` needs.
   public static let importanceFields: Set<Field> = [
-    .attentionInput, .attentionOutput, .chosen, .weights, .forced, .forcedWeights, .inputSquares, .innerSquares,
+    .attentionInput, .attentionOutput, .chosen, .weights, .forced, .forcedWeights, .inputSquares,
+    .innerSquares,
   ]
 
   /// Mean squares of the inputs of this layer's linear layers, by role; experts that no token reached have none.

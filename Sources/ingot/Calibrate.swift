@@ -107,7 +107,8 @@ struct Calibrate: AsyncParsableCommand {
       print(run.ledger.table(experts: experts))
       if let coverage { print(coverage.text) }
       print(
-        "\(grouped(run.tokens)) tokens in \(grouped(run.contexts.count)) contexts, \(duration(progress.seconds))")
+        "\(grouped(run.tokens)) tokens in \(grouped(run.contexts.count)) contexts, \(duration(progress.seconds))"
+      )
       print(output)
     }
   }
@@ -158,7 +159,9 @@ struct CoverageReport {
           + "\(most.layer): \(grouped(most.forced)) beside \(grouped(most.tokens)) of its own")
     }
     if !uncovered.isEmpty {
-      lines.append("\(grouped(uncovered.count)) experts have fewer than \(grouped(wanted)): the texts have no more tokens")
+      lines.append(
+        "\(grouped(uncovered.count)) experts have fewer than \(grouped(wanted)): the texts have no more tokens"
+      )
     } else {
       lines.append("every expert was seen with at least \(grouped(wanted)) tokens")
     }

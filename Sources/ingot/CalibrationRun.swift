@@ -70,7 +70,8 @@ struct CalibrationRun {
   private func point(_ layer: Int, _ contexts: [Context]) throws(FormatError) -> PassPoint? {
     guard layer > 0 else { return nil }
     let hidden = model.hyperparameters.hiddenSize
-    return PassPoint(layer: layer, states: try writer.states(counts: contexts.map { $0.tokens.count * hidden }))
+    return PassPoint(
+      layer: layer, states: try writer.states(counts: contexts.map { $0.tokens.count * hidden }))
   }
 
   /// The contexts to gather evidence from: the first of each text, as many as `--chunks` says, twice as many, four times as
@@ -98,7 +99,8 @@ struct CalibrationRun {
   }
 
   /// Adds the tokens that experts get of some contexts, those of layers that an earlier run has surveyed among them.
-  private func survey(_ contexts: [Context], _ chunks: Int, _ counts: inout [[Int]]) async throws(FormatError) {
+  private func survey(_ contexts: [Context], _ chunks: Int, _ counts: inout [[Int]]) async throws(FormatError)
+  {
     var next = 0
     for note in writer.notes where note["chunks"]?.int == chunks {
       guard let layer = note["survey"]?.int, layer == next, layer < counts.count else { continue }
@@ -140,11 +142,15 @@ struct CalibrationRun {
     for file in model.sideFiles { sides[file.name] = .string(sha256(file.bytes)) }
     var sources: [JSON] = []
     for path in texts.text {
-      sources.append(["name": .string(Folder.name(of: path)), "sha256": .string(sha256(try Bytes.mapping(path)))])
+      sources.append([
+        "name": .string(Folder.name(of: path)), "sha256": .string(sha256(try Bytes.mapping(path))),
+      ])
     }
     return [
-      "made by": .string("ingot \(Ingot.version)"), "model": ["files": .array(files), "other files": .object(sides)],
-      "texts": .array(sources), "context": JSON(texts.context), "chunks": texts.chunks.map { JSON($0) } ?? .null,
+      "made by": .string("ingot \(Ingot.version)"),
+      "model": ["files": .array(files), "other files": .object(sides)],
+      "texts": .array(sources), "context": JSON(texts.context),
+      "chunks": texts.chunks.map { JSON($0) } ?? .null,
       "until-covered": coverage.map { JSON($0) } ?? .null,
       // Sums of matrix products depend on it.
       "BLAS": .string(blasName()),

@@ -8,7 +8,8 @@ enum ChatLines {
     var out: [UInt8] = []
     for (index, line) in bytes.array.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
       .enumerated()
-    where !line.allSatisfy({ $0 == UInt8(ascii: " ") || $0 == UInt8(ascii: "\r") || $0 == UInt8(ascii: "\t") }) {
+    where !line.allSatisfy({ $0 == UInt8(ascii: " ") || $0 == UInt8(ascii: "\r") || $0 == UInt8(ascii: "\t") }
+    ) {
       let place = "\(path), line \(index + 1)"
       let object = try JSON.parse(Array(line), path: place)
       if let text = object["text"]?.string {

@@ -12,11 +12,15 @@ extension EvidenceLedger {
       var lines: [String] = []
       if entry.innerPeak > 65504 {
         lines.append(
-          line(entry, entry.innerPeak, "before its down projection, more than F16 holds (quantize --rescue-overflow)"))
+          line(
+            entry, entry.innerPeak,
+            "before its down projection, more than F16 holds (quantize --rescue-overflow)"))
       }
       if entry.outputPeak > 65504 {
         lines.append(
-          line(entry, entry.outputPeak, "behind its down projection, more than F16 holds; an engine must add up in F32 or BF16"))
+          line(
+            entry, entry.outputPeak,
+            "behind its down projection, more than F16 holds; an engine must add up in F32 or BF16"))
       }
       return lines
     }
@@ -52,7 +56,8 @@ extension EvidenceLedger {
       let tokens = entries.map(\.tokens).sorted()
       table.add([
         "\(layer)", grouped(tokens[0]), grouped(tokens[tokens.count / 2]), grouped(tokens[tokens.count - 1]),
-        "\(tokens.filter { $0 == 0 }.count)", grouped(entries.reduce(0) { $0 + $1.forced }), fixed(entries.map(\.effectiveRank).min()!, 1),
+        "\(tokens.filter { $0 == 0 }.count)", grouped(entries.reduce(0) { $0 + $1.forced }),
+        fixed(entries.map(\.effectiveRank).min()!, 1),
         fixed(100 * entries.map(\.unseenEnergy).max()!, 1) + " %",
         significant(Double(entries.map(\.innerPeak).max()!)),
       ])
@@ -65,8 +70,10 @@ extension EvidenceLedger.Entry {
   /// The entry for programs, without its layer.
   var json: JSON {
     [
-      "expert": JSON(expert), "tokens": JSON(tokens), "gateMass": JSON(gateMass), "forcedTokens": JSON(forced),
-      "effectiveRank": JSON(effectiveRank), "unseenEnergy": JSON(unseenEnergy), "innerPeak": JSON(Double(innerPeak)),
+      "expert": JSON(expert), "tokens": JSON(tokens), "gateMass": JSON(gateMass),
+      "forcedTokens": JSON(forced),
+      "effectiveRank": JSON(effectiveRank), "unseenEnergy": JSON(unseenEnergy),
+      "innerPeak": JSON(Double(innerPeak)),
       "outputPeak": JSON(Double(outputPeak)),
     ]
   }

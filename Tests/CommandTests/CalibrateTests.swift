@@ -118,7 +118,8 @@ import Testing
       "calibrate", Command.nano, "--text", path, "-o", folder + "/x.calib", "--context", "32", "--json")
     #expect(outcome.status == 0, "\(outcome.error)")
     #expect(try outcome.json()["contexts"]?.int ?? 0 >= 2)
-    try Data((line + "\n{\"messages\": [{\"role\": \"wizard\"}]}\n").utf8).write(to: URL(fileURLWithPath: path))
+    try Data((line + "\n{\"messages\": [{\"role\": \"wizard\"}]}\n").utf8).write(
+      to: URL(fileURLWithPath: path))
     let refused = try Command.run(
       "calibrate", Command.nano, "--text", path, "-o", folder + "/y.calib", "--context", "32")
     #expect(refused.status == 1 && refused.error.contains("line 2") && refused.error.contains("wizard"))
@@ -155,14 +156,15 @@ import Testing
     try FileManager.default.copyItem(atPath: Command.nano, toPath: model)
     let expert = "model.layers.1.block_sparse_moe.experts.3."
     let factor = Float(1 << 14)
-    try Self.scale(model, [expert + "w3.weight_scale_inv": factor, expert + "w2.weight_scale_inv": 1 / factor])
+    try Self.scale(
+      model, [expert + "w3.weight_scale_inv": factor, expert + "w2.weight_scale_inv": 1 / factor])
     let evidence = folder + "/x.calib"
     let calibrated = try Command.run(
       "calibrate", model, "--text", Self.text, Self.code, "-o", evidence, "--context", "64")
     #expect(calibrated.status == 0)
     let warnings = calibrated.error.split(separator: "\n").filter { $0.contains("--rescue-overflow") }
     #expect(warnings.count == 1 && warnings[0].contains("layer 1, expert 3: "), "\(calibrated.error)")
-    func quantized(_ name: String, _ more: String...) throws -> String {
+    func quantized(_ name: String, _ more: [String] = []) throws -> String {
       let path = folder + "/" + name
       let outcome = try Command.run(
         ["quantize", model, "-o", path, "--recipe", "int8", "--importance", evidence] + more)
@@ -176,11 +178,18 @@ import Testing
       ).json()
       return json["layers"]?.array?[1]["experts"]?.array?[3]["innerPeak"]?.double ?? 0
     }
-    let loud = try peak(quantized("loud.ingot"))
-    for more in [["--rescue-overflow"], ["--rescue-overflow", "--without", "scaling"]] {
-      let path = try quantized("rescued\(more.count).ingot", more[0], more.count > 1 ? more[1] : "--no-source-hash")
-      _ = path
+    #expect(try peak(quantized("loud.ingot")) > 65504)
+    for (name, more) in [("a.ingot", []), ("b.ingot", ["--without", "scaling"])] {
+      let path = try quantized(name, ["--rescue-overflow"] + more)
+      let peak = try peak(path)
+      #expect(peak > 0 && peak <= 65504, "\(name): \(peak)")
+      let report = try Command.run(
+        "verify", path, "--against", model, "--text", Self.text, "--context", "64", "--json"
+      ).json()
+      let divergence = report["klDivergence"]?["mean"]?.double ?? 1
+      #expect(divergence < 0.01, "\(name): the function stays: \(divergence)")
     }
-    #expect(loud > 65504)
+    let idle = try Command.run("quantize", model, "-o", folder + "/c.ingot", "--rescue-overflow")
+    #expect(idle.status == 64 && idle.error.contains("--importance"))
   }
 }

@@ -90,12 +90,14 @@ import Testing
       bytes[bytes.count - 5] ^= 16
       try bytes.write(to: url)
       // The writer above is this process, which lives: a command would have ended.
-      for owner in try FileManager.default.contentsOfDirectory(atPath: folder + "/y") where owner.contains("owner") {
+      for owner in try FileManager.default.contentsOfDirectory(atPath: folder + "/y")
+      where owner.contains("owner") {
         try FileManager.default.removeItem(atPath: folder + "/y/" + owner)
       }
     }
     let other = #expect(throws: FormatError.self) {
-      try CalibrationFile.Writer(path, for: Nano.model(), texts: [], identity: ["context": 64, "chunks": nil])
+      try CalibrationFile.Writer(
+        path, for: Nano.model(), texts: [], identity: ["context": 64, "chunks": nil])
     }
     #expect("\(other!)".contains("context 48") && "\(other!)".contains("64"), "\(other!)")
     #expect(try await Self.gather(path) == [2, 3])

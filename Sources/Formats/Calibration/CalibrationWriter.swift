@@ -52,7 +52,7 @@ extension CalibrationFile {
       self.fields = fields
       let length = Writer.headerLength(numbers, fields, texts)
       func begun() throws(FormatError) -> Output {
-        try Output(path, parts: [(path, length)], grows: true, identity: identity, options)
+        try Output(path, parts: [(path, length)], identity: identity, grows: true, options)
       }
       headerLength = length
       output = try begun()
@@ -204,14 +204,16 @@ extension CalibrationFile {
     private func removeStates(but kept: String?) {
       let folder = Folder.parent(of: output.path)
       let prefix = Folder.name(of: output.path) + Writer.statesSuffix
-      for name in (try? Folder.names(folder)) ?? [] where name.hasPrefix(prefix) && folder + "/" + name != kept {
+      for name in (try? Folder.names(folder)) ?? []
+      where name.hasPrefix(prefix) && folder + "/" + name != kept {
         if kept.map({ Folder.name(of: $0) }) != name { Folder.remove(folder + "/" + name) }
       }
     }
 
     private func damage(_ name: String, _ expected: String, _ found: String) -> FormatError {
       FormatError(
-        path: output.path + ".partial", tensor: name, expected: expected + " (--force begins anew)", found: found)
+        path: output.path + ".partial", tensor: name, expected: expected + " (--force begins anew)",
+        found: found)
     }
 
     /// Takes up what an earlier run has kept, after a look at every byte of it.
@@ -223,7 +225,8 @@ extension CalibrationFile {
         forced = record["forced"]?.array?.compactMap(\.int) ?? []
         for entry in record["places"]?.array ?? [] {
           guard let parts = entry.array, parts.count == 5,
-            let field = parts[0].string.flatMap({ LayerEvidence.Field(rawValue: $0) }), let layer = parts[1].int,
+            let field = parts[0].string.flatMap({ LayerEvidence.Field(rawValue: $0) }),
+            let layer = parts[1].int,
             let lower = parts[2].int, let upper = parts[3].int, lower == end, lower <= upper,
             let checksum = parts[4].string.flatMap({ UInt64($0, radix: 16) })
           else { throw damage("", "places of evidence in the journal", entry.text()) }
@@ -234,7 +237,8 @@ extension CalibrationFile {
       removeStates(but: statesPath)
       guard let file = output.files.first else { return }
       for place in places {
-        guard place.range.count >= CompressedField.headLength, try file.size() >= place.range.upperBound else {
+        guard place.range.count >= CompressedField.headLength, try file.size() >= place.range.upperBound
+        else {
           throw damage(place.name, "\(place.range.count) bytes", "less")
         }
         let start = place.range.lowerBound + CompressedField.headLength
@@ -257,7 +261,8 @@ extension CalibrationFile {
       let most = 1 << 52
       var places: [Place] = []
       for layer in 0..<numbers.layers {
-        for field in LayerEvidence.fields(layer: layer, numbers, isForced: true) where fields.contains(field) {
+        for field in LayerEvidence.fields(layer: layer, numbers, isForced: true) where fields.contains(field)
+        {
           places.append(Place(field: field, layer: layer, range: most..<2 * most, checksum: 0))
         }
       }

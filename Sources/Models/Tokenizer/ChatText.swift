@@ -16,10 +16,13 @@ public enum ChatText {
   ///   - tools: definitions as APIs take them: `{"type": "function", "function": {"name": …}}`, or the inner object.
   ///   - path: names the place in errors.
   /// - Throws: FormatError for anything else.
-  public static func render(_ messages: [JSON], tools: [JSON] = [], path: String) throws(FormatError) -> String {
+  public static func render(_ messages: [JSON], tools: [JSON] = [], path: String) throws(FormatError)
+    -> String
+  {
     var out = "]~!b["
     var rest = messages[...]
-    let leads = messages.first.flatMap { $0["role"]?.string }.map { ["system", "developer"].contains($0) } ?? false
+    let leads =
+      messages.first.flatMap { $0["role"]?.string }.map { ["system", "developer"].contains($0) } ?? false
     if !tools.isEmpty || leads {
       var system = "You are a helpful assistant."
       if leads { system = try content(rest.removeFirst(), path) }
@@ -60,7 +63,8 @@ public enum ChatText {
       for part in parts {
         guard let piece = part.string ?? part["text"]?.string else {
           throw FormatError(
-            path: path, expected: wrong, found: "a part of type '\(printable(part["type"]?.string ?? "none", limit: 40))'")
+            path: path, expected: wrong,
+            found: "a part of type '\(printable(part["type"]?.string ?? "none", limit: 40))'")
         }
         text += piece
       }
@@ -95,7 +99,10 @@ public enum ChatText {
     var arguments = function["arguments"] ?? [:]
     // APIs give JSON within a string.
     if let text = arguments.string {
-      arguments = text.isEmpty ? [:] : try JSON.parse(Array(text.utf8), path: "\(path), arguments of '\(printable(name, limit: 60))'")
+      arguments =
+        text.isEmpty
+        ? [:]
+        : try JSON.parse(Array(text.utf8), path: "\(path), arguments of '\(printable(name, limit: 60))'")
     }
     guard let members = arguments.object else {
       throw FormatError(path: path, expected: "arguments that are an object", found: arguments.kind)
