@@ -173,7 +173,8 @@ struct FitTables {
     print(
       """
 
-      bits a weight, GB of weights. Cells: \(asked), keys and values at \(options.cache.rawValue); '-': does not fit;
+      bits a weight, GB of weights.
+      Cells: \(asked), keys and values at \(options.cache.rawValue); '-': does not fit;
       a rate: experts that do not fit are read from the disk, at most so many tokens a second.
       Buffers are estimates by formula. --machine NAME shows one in full, --fit NAME picks for it.
       """)
