@@ -86,7 +86,7 @@ final class Scratch {
 /// Reads what a model promises: the planes of its tensors, and values of small ones.
 func touch(_ model: Model) throws(FormatError) {
   _ = ModelSummary(model)
-  var left = 1 << 16
+  var left = 1 << 14
   for tensor in model.tensors where tensor.count > 0 && tensor.bytes + 4 * tensor.count <= left {
     left -= tensor.bytes + 4 * tensor.count
     var sum: UInt8 = 0
