@@ -21,8 +21,10 @@ public struct ChannelScales: Sendable {
   /// What was chosen, by layer: α and β for each place, and the share of the error that is left.
   public private(set) var choices: [[Choice]] = []
 
-  /// Down projections of the experts that were rescued from an overflow.
+  /// Down projections of the experts that were rescued from an overflow, and of those that could not be: the plan keeps
+  /// their up or down projection as it is.
   public private(set) var rescued: [Role] = []
+  public private(set) var unrescued: [Role] = []
 
   public struct Choice: Sendable {
     public var place: String
@@ -68,7 +70,17 @@ public struct ChannelScales: Sendable {
     var scales = ChannelScales(
       attention: found.map(\.attention), experts: found.map(\.experts), inner: found.map(\.inner))
     scales.choices = found.map(\.choices)
-    if rescuingOverflow { scales.rescueOverflow(model, plan, evidence) }
+    if rescuingOverflow { try scales.rescueOverflow(model, plan, evidence) }
+    return scales
+  }
+
+  /// No scales but those that keep experts from overflowing.
+  public static func rescue(_ model: Model, _ plan: Plan, _ evidence: Evidence) throws(FormatError)
+    -> ChannelScales
+  {
+    let none = [[Float]](repeating: [], count: model.hyperparameters.layers)
+    var scales = ChannelScales(attention: none, experts: none, inner: none.map { _ in [] })
+    try scales.rescueOverflow(model, plan, evidence)
     return scales
   }
 
@@ -83,15 +95,20 @@ public struct ChannelScales: Sendable {
 
   /// Divides what goes into the down projection of experts by a power of two where its magnitude passed `overflow` during
   /// calibration, so that it stays below half of that; the function stays as it is.
-  private mutating func rescueOverflow(_ model: Model, _ plan: Plan, _ evidence: Evidence) {
+  private mutating func rescueOverflow(_ model: Model, _ plan: Plan, _ evidence: Evidence)
+    throws(FormatError)
+  {
     let width = model.hyperparameters.experts.width
     for layer in inner.indices {
-      for (expert, peak) in evidence.layer(layer).floats(.innerPeaks).enumerated()
+      for (expert, peak) in try evidence.layer(layer).floats(.innerPeaks).enumerated()
       where peak > ChannelScales.overflow {
         let isFree = [Role.Part.up, .down].allSatisfy { part in
           plan.assignments[Role(part, layer: layer, expert: expert)]?.quantizer != nil
         }
-        guard isFree else { continue }
+        guard isFree else {
+          unrescued.append(Role(.down, layer: layer, expert: expert))
+          continue
+        }
         let ones = [Float](repeating: 1, count: width)
         if inner[layer].isEmpty {
           inner[layer] = [[Float]](repeating: ones, count: model.hyperparameters.experts.count)
