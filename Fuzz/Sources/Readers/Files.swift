@@ -70,12 +70,12 @@ extension Target {
             file.write(input)
             let evidence = try CalibrationFile.read(file.path, for: model)
             for number in 0..<evidence.layers {
-              let layer = evidence.layer(number)
+              let layer = try evidence.layer(number)
               _ = layer.importance(model.hyperparameters)
               _ = layer.visits(of: 0)
             }
           }
-        }, repair: repairSafeTensors),
+        }, repair: repairCalibration),
     ]
   }
 
@@ -96,6 +96,36 @@ extension Target {
     guard at > 8, at < size else { return size }
     while at < size, data[at] == 0x20 { at += 1 }
     for (index, byte) in TinyCheckpoint.littleEndian(at - 8).enumerated() { data[index] = byte }
+    return size
+  }
+
+  /// The same, and the checksum of every field, which stands in the second eight of its bytes.
+  private static func repairCalibration(_ data: UnsafeMutableBufferPointer<UInt8>, _ size: Int) -> Int {
+    let size = repairSafeTensors(data, size)
+    guard size > 8 else { return size }
+    let bytes = UnsafeMutableRawBufferPointer(rebasing: UnsafeMutableRawBufferPointer(data)[..<size])
+    let length = Int(clamping: bytes.loadUnaligned(fromByteOffset: 0, as: UInt64.self))
+    guard length <= size - 8 else { return size }
+    // Two numbers in brackets are a field's place.
+    var numbers: [Int] = []
+    for at in 8..<8 + length {
+      switch data[at] {
+      case UInt8(ascii: "["): numbers = [0]
+      case UInt8(ascii: ","): numbers.append(0)
+      case 0x30...0x39 where !numbers.isEmpty && numbers[numbers.count - 1] < 1 << 40:
+        numbers[numbers.count - 1] = numbers[numbers.count - 1] * 10 + Int(data[at] - 0x30)
+      case UInt8(ascii: "]"):
+        if numbers.count == 2, numbers[1] - numbers[0] >= 16, numbers[1] <= size - 8 - length {
+          let field = 8 + length + numbers[0]..<8 + length + numbers[1]
+          let content = UnsafeRawBufferPointer(rebasing: bytes[field.dropFirst(16)])
+          bytes.storeBytes(
+            of: XXH3.hash(RawSpan(_unsafeBytes: content)), toByteOffset: field.lowerBound + 8, as: UInt64.self
+          )
+        }
+        numbers = []
+      default: break
+      }
+    }
     return size
   }
 
