@@ -64,7 +64,7 @@ typedef struct {
 } ingot_table_job;
 
 /// Bytes of scratch for each block of columns.
-#define INGOT_BLOCK_TABLES (64 * 130 + 8)
+#define INGOT_BLOCK_TABLES (64 * 131)
 
 /// A row; affine codes one a byte, but two when they have 4 bits.
 ingot_straight ingot_fp8_tables_avx512(

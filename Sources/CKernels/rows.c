@@ -79,7 +79,8 @@ static bool goes_straight(ingot_isa isa, const ingot_rows *source, size_t group)
 static size_t rows_straight(row_work *work, size_t first, size_t end, ingot_straight *result) {
   for (size_t row = first; row < end; row++) {
     *result = INGOT_NOT_PLAIN;
-    if (!scales_are_plain(work->source, row)) return row;
+    bool begins = work->last == SIZE_MAX || row % work->source->block_rows == 0;
+    if (begins && !scales_are_plain(work->source, row)) return row;
     *result = work->row(work, row);
     if (*result != INGOT_DONE) return row;
     work->last = row;
