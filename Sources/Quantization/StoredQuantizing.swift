@@ -66,7 +66,8 @@ extension Quantizer {
       return Quantizer.filled(layout, columns: stored.columns) { codes, scales, offsets, scratch in
         stored.quantizeAffine(
           kind, importance: weights, bits: scheme.bits, group: scheme.group ?? max(stored.columns, 1),
-          storage: scheme.scale.floatFormat!, method: method, likeMLX: self == .matchMLX, codes: &codes, scales: &scales,
+          storage: scheme.scale.floatFormat!, method: method, likeMLX: self == .matchMLX, codes: &codes,
+          scales: &scales,
           offsets: &offsets,
           scratch: &scratch)
       }
