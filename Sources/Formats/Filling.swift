@@ -103,12 +103,14 @@ private struct Filling: Sendable {
         next += 1
         group.addTask(executorPreference: cores) {
           var sums: [(Int, [UInt64])] = []
-          for index in unit { sums.append((index, try await place(placements[index]))) }
-          let record = FilledBefore.record(sums)
-          try await disk.run {
-            try journal.add(record)
-            try journal.synchronizeIfDue(files)
+          for index in unit {
+            let before = sums
+            let sum = try await place(placements[index]) { sum in
+              if index == unit.last { try journal.add(FilledBefore.record(before + [(index, sum)])) }
+            }
+            sums.append((index, sum))
           }
+          try await disk.run { try journal.synchronizeIfDue(files) }
           return sums
         }
       }
@@ -177,11 +179,18 @@ private struct Filling: Sendable {
   }
 
   /// Writes one tensor, chunk by chunk.
-  private func place(_ placement: Placement) async throws -> [UInt64] {
+  ///
+  /// - Parameter finished: gets the checksums when the last chunk is written, on the disk's thread that wrote it: a
+  ///   unit is recorded before anything else goes on.
+  private func place(
+    _ placement: Placement, finished: @escaping @Sendable ([UInt64]) throws -> Void
+  ) async throws -> [UInt64] {
     let tensor = placement.tensor
     let layout = tensor.encoding.planes(tensor.shape)!
     var sums = layout.map { _ in XXH3() }
-    for rows in tensor.rowChunks(values: chunkValues) {
+    let chunks = tensor.rowChunks(values: chunkValues)
+    if chunks.isEmpty { try finished(checksums ? sums.map { $0.digest() } : []) }
+    for rows in chunks {
       try Task.checkCancellation()
       let sources = tensor.sources(rows: rows)
       let fetched =
@@ -197,6 +206,7 @@ private struct Filling: Sendable {
         let plane = planes[index]
         sums[index].update(plane.span)
       }
+      let digests = rows == chunks.last ? (checksums ? sums.map { $0.digest() } : []) : nil
       let written = try await disk.run {
         var written = 0
         for index in layout.indices {
@@ -206,6 +216,7 @@ private struct Filling: Sendable {
           written += plane.count
           plane.release()
         }
+        if let digests { try finished(digests) }
         return written
       }
       _ = try await hashed

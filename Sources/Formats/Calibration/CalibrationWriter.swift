@@ -37,7 +37,8 @@ extension CalibrationFile {
       var options = WriteOptions()
       options.force = force
       let size = try Writer.bound(numbers, tokens: tokens, mostForced, path) + headerLength
-      output = try Output(path, parts: [(path, size)], identity: ["begun": .string("\(ContinuousClock.now)")], options)
+      output = try Output(
+        path, parts: [(path, size)], identity: ["begun": .string("\(ContinuousClock.now)")], options)
       file = output.files[0]
     }
 
