@@ -6,6 +6,8 @@ extension Recipe {
   /// Largest recipe, in bytes, and its most rules.
   static let sizeLimit = 1 << 20
   static let ruleLimit = 10_000
+  /// Most aliases. Each may stand for all that comes before it, so what they stand for together grows as a power.
+  static let aliasLimit = 16
 
   /// Reads a recipe from YAML text.
   ///
@@ -14,6 +16,12 @@ extension Recipe {
     guard text.utf8.count <= Recipe.sizeLimit else {
       throw FormatError(
         path: path, expected: "a recipe of at most \(Recipe.sizeLimit) bytes", found: "\(text.utf8.count)")
+    }
+    let aliases = Recipe.aliases(text)
+    guard aliases <= Recipe.aliasLimit else {
+      throw FormatError(
+        path: path, expected: "at most \(Recipe.aliasLimit) aliases (words that begin with '*')",
+        found: "\(aliases)")
     }
     let root: Node?
     do {
@@ -38,6 +46,18 @@ extension Recipe {
     for node in list { rules.append(try reader.rule(node)) }
     self.rules = rules
     source = text
+  }
+
+  /// Words that could be aliases: '*' before a name, not inside a word.
+  private static func aliases(_ text: String) -> Int {
+    var count = 0
+    var (before, last): (UInt8, UInt8) = (0x20, 0x20)
+    for byte in text.utf8 {
+      let beginsWord = before <= 0x20 || "[]{},:?-&!\"'".utf8.contains(before)
+      if last == UInt8(ascii: "*"), beginsWord, byte > 0x20, !"[]{},*".utf8.contains(byte) { count += 1 }
+      (before, last) = (last, byte)
+    }
+    return count
   }
 }
 

@@ -29,6 +29,21 @@ let nano = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingL
     }
   }
 
+  /// Aliases of aliases as a key: comparing keys would take years.
+  @Test func aliasesAreBounded() throws {
+    var text = "a: &a [x, x]\n"
+    for (name, earlier) in zip("bcdefghijklm", "abcdefghijkl") {
+      text += "\(name): &\(name) [\(Array(repeating: "*\(earlier)", count: 8).joined(separator: ", "))]\n"
+    }
+    let error = #expect(throws: FormatError.self) {
+      try Recipe(yaml: text + "? *m\n: 1\n? *l\n: 2\nrules: []\n", path: "mine.yaml")
+    }
+    #expect(try #require(error).expected.hasPrefix("at most 16 aliases"))
+    // A star that begins no word, or stands alone, is none.
+    let stars = String(repeating: "a*b 2 * 3 ", count: 40)
+    _ = try Recipe(yaml: "name: x\nsummary: \(stars)\nrules:\n  - {encoding: bf16}\n", path: "mine.yaml")
+  }
+
   @Test func firstMatchingRuleDecides() throws {
     let plan = try Self.plan(
       """

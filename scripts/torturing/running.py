@@ -11,8 +11,11 @@ TIMEOUT = 60
 class Target:
     """One command that writes one output, and what an undisturbed run writes."""
 
-    def __init__(self, name, arguments, output):
+    def __init__(self, name, arguments, output, before=None):
         self.name, self.arguments, self.output = name, arguments, output
+        # A folder with the artifact that this run replaces, and what stands there.
+        self.before = before
+        self.old = contents(before) if before else {}
         self.reference = None
         self.calls = 0
 
@@ -36,16 +39,19 @@ class Rig:
             command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             timeout=TIMEOUT)
 
-    def fresh(self, name):
+    def fresh(self, name, target=None):
         place = os.path.join(self.folder, name)
         shutil.rmtree(place, ignore_errors=True)
-        os.makedirs(place)
+        if target and target.before:
+            shutil.copytree(target.before, place)
+        else:
+            os.makedirs(place)
         return place
 
     def prepare(self, targets):
         """An undisturbed run of each target, and the number of its calls on files."""
         for target in targets:
-            place = self.fresh("reference")
+            place = self.fresh("reference", target)
             count = os.path.join(self.folder, "count")
             outcome = self.run(target, place, at=0, count=count)
             if outcome.returncode != 0:
@@ -56,7 +62,7 @@ class Rig:
             with open(count) as file:
                 target.calls = int(file.read().split()[0])
             # With other threads the same.
-            place = self.fresh("reference")
+            place = self.fresh("reference", target)
             if self.run(target, place, threads=1).returncode != 0 or contents(place) != target.reference:
                 raise SystemExit(f"{target.name}: two runs differ")
 
@@ -77,14 +83,23 @@ def contents(place):
 
 
 def published(place):
-    """What stands under final names: everything but unfinished forms and what belongs to them."""
-    return {name: value for name, value in contents(place).items() if ".partial" not in name}
+    """What stands under final names: everything but unfinished forms, what belongs to them, and what stepped aside."""
+    return {
+        name: value for name, value in contents(place).items() if ".partial" not in name and ".replaced" not in name}
 
 
 def is_unfinished(target, found):
-    """Whether what is published can be taken for nothing else than a part: the first file is not there."""
+    """Whether what is published can be taken for nothing else than a part: the first file is not there, and what is
+    there is new or old."""
     first = sorted(target.reference)[0]
-    return first not in found and all(target.reference.get(name) == value for name, value in found.items())
+    return first not in found and all(
+        value in (target.reference.get(name), target.old.get(name)) for name, value in found.items())
+
+
+def is_sound(target, place):
+    """Whether what stands under final names is the old artifact, the new one, or a part that looks like neither."""
+    found = published(place)
+    return found in ({}, target.old, target.reference) or is_unfinished(target, found)
 
 
 def judge(target, place, outcome):
@@ -97,7 +112,7 @@ def judge(target, place, outcome):
         return f"ended with {outcome.returncode}: {text[:300]}"
     if "error:" not in text and "stopped" not in text:
         return "failed without a word"
-    if found and found != target.reference and not is_unfinished(target, found):
+    if not is_sound(target, place):
         return f"left a bad artifact: {sorted(found)}"
     if outcome.returncode == 75 and "the same command continues" not in text:
         return "exit 75 without a word"
