@@ -49,6 +49,16 @@ final class StoredPass {
     count = states.reduce(0) { $0 + $1.reduce(0) { $0 + $1.count } }
     guard Folder.exists(store.path + Journal.suffix) else { return }
     try open()
+    do throws(FormatError) {
+      try restore(&states)
+    } catch {
+      journal?.leave()
+      throw error
+    }
+  }
+
+  /// What the store has, after a look at whether it is what the journal tells of.
+  private func restore(_ states: inout [[[Float]]]) throws(FormatError) {
     guard let journal, let last = journal.records.last, let file else { return }
     let done = last["layers"]?.array ?? []
     var position = (done.count - 1) % 2 * size

@@ -136,10 +136,10 @@ def kills(rig, targets, count, workers, seed=1):
             if not is_sound(target, place):
                 result.fail(f"{what}: left what looks finished: {sorted(found)}")
             known = recorded(place)
-            if known is not None:
-                if known < before:
-                    result.fail(f"{what}: {before - known} recorded units lost")
-                before = known
+            if known is not None and known < before:
+                result.fail(f"{what}: {before - known} recorded units lost")
+            # Without a journal the output was finished, or had not been begun.
+            before = known or 0
         resume(rig, target, place, result, f"{target.name}: {plan}")
 
     in_parallel(rig, jobs, one, workers)
@@ -172,6 +172,10 @@ def full_disk(rig, targets, levels, workers):
         outcome = rig.run(target, place, at=0, **fault)
         result.count += 1
         text = outcome.stderr.decode(errors="replace")
+        if outcome.returncode == 0 and mode == 1 and contents(place) == target.reference:
+            # Zeros between tensors are not written, so it takes less than the files' length.
+            result.note("room enough")
+            return
         if outcome.returncode == 0:
             result.fail(f"{what}: no error")
             return
