@@ -71,6 +71,10 @@ struct Quantize: AsyncParsableCommand {
       options.provenance["importance"] = file.provenance(name: Folder.name(of: importance))
       for warning in file.warnings(plan, source) { Terminal.error("warning: \(importance): \(warning)") }
     }
+    if techniques.rescueOverflow && calibrated == nil {
+      throw ValidationError(
+        "--rescue-overflow goes by what 'ingot calibrate' gathered: --importance X.calib.")
+    }
     let quantized = try model.quantized(by: plan, quantization)
     options.provenance["recipe"] = recipe.provenance
     let progress = Progress("quantize", total: quantized.bytes)
