@@ -6,8 +6,6 @@ extension Recipe {
   /// Largest recipe, in bytes, and its most rules.
   static let sizeLimit = 1 << 20
   static let ruleLimit = 10_000
-  /// Most aliases. Each may stand for all that comes before it, so what they stand for together grows as a power.
-  static let aliasLimit = 16
 
   /// Reads a recipe from YAML text.
   ///
@@ -17,11 +15,10 @@ extension Recipe {
       throw FormatError(
         path: path, expected: "a recipe of at most \(Recipe.sizeLimit) bytes", found: "\(text.utf8.count)")
     }
-    let aliases = Recipe.aliases(text)
-    guard aliases <= Recipe.aliasLimit else {
+    if let line = Recipe.lineOfAnchor(text) {
       throw FormatError(
-        path: path, expected: "at most \(Recipe.aliasLimit) aliases (words that begin with '*')",
-        found: "\(aliases)")
+        path: path, expected: "line \(line): no anchors ('&name') and no aliases ('*name')",
+        found: "'&' before a letter or digit")
     }
     let root: Node?
     do {
@@ -48,16 +45,28 @@ extension Recipe {
     source = text
   }
 
-  /// Words that could be aliases: '*' before a name, not inside a word.
-  private static func aliases(_ text: String) -> Int {
-    var count = 0
-    var (before, last): (UInt8, UInt8) = (0x20, 0x20)
-    for byte in text.utf8 {
-      let beginsWord = before <= 0x20 || "[]{},:?-&!\"'".utf8.contains(before)
-      if last == UInt8(ascii: "*"), beginsWord, byte > 0x20, !"[]{},*".utf8.contains(byte) { count += 1 }
-      (before, last) = (last, byte)
+  /// The first line with something that could be an anchor. Without one there is no alias, and without aliases a
+  /// recipe is as large as its text: some hundred bytes of aliases of aliases take years to compare as keys.
+  ///
+  /// Quotes and comments are not looked for: what stands in them is up to a parser, which this must not differ from.
+  private static func lineOfAnchor(_ text: String) -> Int? {
+    func isNameLike(_ byte: UInt8) -> Bool {
+      switch byte {
+      case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+        UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "_"), UInt8(ascii: "-"):
+        true
+      default: false
+      }
     }
-    return count
+    var line = 1
+    var before: (UInt8, UInt8) = (0x0A, 0x0A)
+    for byte in text.utf8 {
+      // Within a word, as in Q&A, it is text.
+      if before.1 == UInt8(ascii: "&"), isNameLike(byte), !isNameLike(before.0) { return line }
+      if byte == 0x0A { line += 1 }
+      before = (before.1, byte)
+    }
+    return nil
   }
 }
 
