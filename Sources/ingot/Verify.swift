@@ -86,11 +86,12 @@ struct Verify: AsyncParsableCommand {
   private func store(_ original: Model) -> PassStore? {
     Interrupt.handle()
     let identity: JSONObject = [
-      "tool": .string("ingot \(Ingot.version)"), "context": JSON(context),
+      "tool": .string("ingot \(Ingot.version)"), "context": JSON(texts.context),
       "original": .string(original.path),
     ]
     let arguments = JSON.array(
-      [candidate, against, "\(context)", "\(chunks ?? 0)"].map { .string($0) } + text.map { .string($0) })
+      [candidate, against, "\(texts.context)", "\(texts.chunks ?? 0)"].map { .string($0) }
+        + texts.text.map { .string($0) })
     let name = hexDigits(XXH3.hash(Bytes(Array(arguments.text().utf8)).span)).suffix(8)
     let base = Folder.resolved(candidate) ?? candidate
     var store = PassStore(
