@@ -54,7 +54,10 @@ public func chooseCodes(
   var difference = differences(transposed, values, grid)
   multiply(damped, difference, columns, stride, &gradient)
   if grid.canDescend {
-    for _ in 0..<options.sweeps { descend(damped, &gradient, &grid, &values, isa) }
+    for sweep in 0..<options.sweeps {
+      if sweep > 0 { search(damped, &gradient, &grid, &values, isa) }
+      descend(damped, &gradient, &grid, &values, isa)
+    }
     difference = differences(transposed, values, grid)
   }
   for index in damped.indices { damped[index] = hessian[index] }
@@ -69,14 +72,8 @@ private func differences(_ weights: [Float], _ values: [Float], _ grid: CodeGrid
   var out = weights
   let stride = grid.stride
   for column in 0..<grid.columns {
-    let (part, top) = (column / grid.part * stride, column / grid.superPart * stride)
     for row in 0..<stride {
-      let step = grid.scales.isEmpty ? grid.d[top + row] : grid.d[top + row] * grid.scales[part + row]
-      let bias =
-        grid.m.isEmpty
-        ? 0 : grid.minima.isEmpty ? grid.m[top + row] : grid.m[top + row] * grid.minima[part + row]
-      let zero = grid.zeros.isEmpty ? 0 : grid.zeros[part + row]
-      out[column * stride + row] -= step * (values[column * stride + row] - zero) + bias
+      out[column * stride + row] -= grid.weight(values[column * stride + row], column, row)
     }
   }
   return out
@@ -186,4 +183,80 @@ private func descend(
         cOffset: others.lowerBound * stride, ldc: stride)
     }
   }
+}
+
+/// One pass over all parts, each block of columns against what would be best there: GPTQ within the block on the part's
+/// grid and on its neighbours. `gradient` (columns, stride) is H(w − ŵ), kept up to date.
+///
+/// Within a block, GPTQ's squared errors sum to (t − ŵ)H(t − ŵ)ᵀ, t being the best weights, so a grid's worth is known
+/// from choosing its codes.
+private func search(
+  _ hessian: [Float], _ gradient: inout [Float], _ grid: inout CodeGrid, _ values: inout [Float],
+  _ isa: ingot_isa
+) {
+  let (columns, stride) = (grid.columns, grid.stride)
+  let moves = grid.moves
+  var changes = [Float](repeating: 0, count: grid.part * stride)
+  var targets = changes
+  var factor: [Float] = []
+  for index in 0..<grid.parts {
+    let first = index * grid.part
+    let width = min(grid.part, columns - first)
+    var block = [Float](repeating: 0, count: width * width)
+    for row in 0..<width {
+      for column in 0..<width { block[row * width + column] = hessian[(first + row) * columns + first + column] }
+    }
+    let order = (0..<width).map { UInt32($0) }.sorted {
+      (block[Int($1) * width + Int($1)], $0) < (block[Int($0) * width + Int($0)], $1)
+    }
+    _ = gptqFactor(block.span, order: order, damping: 0, into: &factor)
+    bestWeights(gradient, grid, values, order, factor, first: first, width: width, into: &targets)
+    unsafe grid.withNative { native in
+      unsafe moves.withUnsafeBufferPointer { moves in
+        unsafe factor.withUnsafeBufferPointer { factor in
+          unsafe order.withUnsafeBufferPointer { order in
+            unsafe targets.withUnsafeBufferPointer { targets in
+              unsafe values.withUnsafeMutableBufferPointer { values in
+                unsafe changes.withUnsafeMutableBufferPointer { changes in
+                  unsafe ingot_search_part(
+                    isa, native, index, moves.baseAddress!, moves.count, targets.baseAddress!,
+                    order.baseAddress!, factor.baseAddress!, values.baseAddress!, changes.baseAddress!)
+                }
+              }
+            }
+          }
+        }
+      }
+    }
+    var target = gradient.mutableSpan
+    gemm(
+      m: columns, n: stride, k: width, alpha: -1, a: hessian.span, aOffset: first, lda: columns, b: changes.span,
+      ldb: stride, bTransposed: false, beta: 1, c: &target, ldc: stride)
+  }
+}
+
+/// ŵ + G H⁻¹ of a block of columns (width, stride): the weights that would be best there, the others staying.
+private func bestWeights(
+  _ gradient: [Float], _ grid: CodeGrid, _ values: [Float], _ order: [UInt32], _ factor: [Float], first: Int,
+  width: Int, into targets: inout [Float]
+) {
+  let stride = grid.stride
+  var ordered = [Float](repeating: 0, count: width * width)
+  var span = ordered.mutableSpan
+  gemm(
+    m: width, n: width, k: width, a: factor.span, lda: width, b: factor.span, ldb: width, bTransposed: true,
+    c: &span, ldc: width)
+  var inverse = ordered
+  for i in 0..<width {
+    for j in 0..<width { inverse[Int(order[i]) * width + Int(order[j])] = ordered[i * width + j] }
+  }
+  for column in first..<first + width {
+    for row in 0..<stride {
+      targets[(column - first) * stride + row] = grid.weight(values[column * stride + row], column, row)
+    }
+  }
+  var target = targets.mutableSpan
+  gemm(
+    m: width, n: stride, k: width, a: inverse.span, lda: width, b: gradient.span, bOffset: first * stride,
+    ldb: stride, bTransposed: false, beta: 1, c: &target, ldc: stride)
 }
