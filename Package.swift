@@ -32,6 +32,9 @@ let package = Package(
     .target(
       name: "CKernels",
       cSettings: [.treatAllWarnings(as: .error)]),
+    .target(
+      name: "CSystem",
+      cSettings: [.treatAllWarnings(as: .error)]),
     .systemLibrary(
       name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
     .systemLibrary(
@@ -43,7 +46,7 @@ let package = Package(
       ],
       swiftSettings: strict,
       linkerSettings: [.linkedFramework("Accelerate", .when(platforms: apple))]),
-    .target(name: "Tensors", dependencies: ["Kernels"], swiftSettings: strict),
+    .target(name: "Tensors", dependencies: ["Kernels", "CSystem"], swiftSettings: strict),
     .target(name: "Models", dependencies: ["Tensors"], swiftSettings: strict),
     .target(name: "Formats", dependencies: ["Models", "CZstd"], swiftSettings: strict),
     .target(

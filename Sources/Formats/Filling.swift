@@ -22,15 +22,19 @@ struct Filled: Sendable {
 /// Reading, computing and writing overlap: some tensors are under way at once, in the order of the source's files,
 /// each on the threads of the disk while it is read and written, on those for computing in between. Places are fixed
 /// beforehand, so the bytes are the same for any number of threads.
+/// A unit that is written is recorded in the journal; what an earlier run has recorded is left as it is. When the
+/// options say to stop, no unit is begun any more and those under way are finished.
 /// - Throws: FormatError of the first task that fails; the others are cancelled.
 ///
 /// - Parameter checksums: whether the format stores them.
-func fill(_ placements: [Placement], of model: Model, _ options: WriteOptions, checksums: Bool = false)
-  async throws(FormatError) -> Filled
-{
+func fill(
+  _ placements: [Placement], of model: Model, _ options: WriteOptions, _ journal: Journal,
+  checksums: Bool = false
+) async throws(FormatError) -> Filled {
   do {
-    let filling = try Filling(placements, model, options, checksums)
-    return try await filling.run(placements)
+    let earlier = FilledBefore(journal.records)
+    let filling = try Filling(placements, model, options, journal, checksums, earlier)
+    return try await filling.run(placements, earlier)
   } catch let error as FormatError {
     throw error
   } catch {
@@ -43,6 +47,7 @@ private let chunkValues = 1 << 23
 
 private struct Filling: Sendable {
   let options: WriteOptions
+  let journal: Journal
   let checksums: Bool
   let cores: Threads
   let disk = Threads(4)
@@ -51,40 +56,59 @@ private struct Filling: Sendable {
   let width: Int
 
   init(
-    _ placements: [Placement], _ model: Model, _ options: WriteOptions, _ checksums: Bool
+    _ placements: [Placement], _ model: Model, _ options: WriteOptions, _ journal: Journal,
+    _ checksums: Bool, _ earlier: FilledBefore
   ) throws(FormatError) {
     self.options = options
+    self.journal = journal
     self.checksums = checksums
     cores = Threads(max(options.workers, 1))
     var fetched: [(path: String, range: Range<Int>)] = []
     var largest = 0
-    for placement in placements {
+    let hashing = options.hashSource || options.verifiesSource
+    for (index, placement) in placements.enumerated() where earlier.checksums[index] == nil {
       let tensor = placement.tensor
       var most = 0
       for rows in tensor.rowChunks(values: chunkValues) {
         most = max(most, rows.count)
-        guard options.hashSource else { continue }
+        guard hashing else { continue }
         fetched += tensor.sources(rows: rows).compactMap { $0.isFetchable ? $0.place : nil }
       }
       // What is fetched, as much again at F32's width while it is computed, and what comes out.
       largest = max(largest, most * tensor.columns * 8)
     }
-    hashes = options.hashSource ? try SourceHashes(model.weightFiles, fetched: fetched) : nil
+    hashes =
+      hashing
+      ? try SourceHashes(
+        model.weightFiles, fetched: fetched, known: earlier.digests, verifies: options.verifiesSource
+      ) { path, digest throws(FormatError) in try journal.add(FilledBefore.record(path, digest)) }
+      : nil
     width = min(max(options.memory / 2 / max(largest, 1), 1), 2 * cores.count + 4)
   }
 
-  func run(_ placements: [Placement]) async throws -> Filled {
-    let units = units(inSourceOrder(placements), placements)
+  func run(_ placements: [Placement], _ earlier: FilledBefore) async throws -> Filled {
+    let pending = inSourceOrder(placements).filter { earlier.checksums[$0] == nil }
+    let units = units(pending, placements)
+    let files = placements.flatMap { $0.planes.map(\.file) }.unique
+    for index in placements.indices where earlier.checksums[index] != nil {
+      options.progress?(placements[index].tensor.bytes)
+    }
     return try await withThrowingTaskGroup(of: [(Int, [UInt64])].self) { group in
       var sums = [[UInt64]](repeating: [], count: placements.count)
+      for (index, known) in earlier.checksums where sums.indices.contains(index) { sums[index] = known }
       var next = 0
       func start() {
-        guard next < units.count else { return }
+        guard next < units.count, options.shouldStop?() != true else { return }
         let unit = units[next]
         next += 1
         group.addTask(executorPreference: cores) {
           var sums: [(Int, [UInt64])] = []
           for index in unit { sums.append((index, try await place(placements[index]))) }
+          let record = FilledBefore.record(sums)
+          try await disk.run {
+            try journal.add(record)
+            try journal.synchronizeIfDue(files)
+          }
           return sums
         }
       }
@@ -93,8 +117,14 @@ private struct Filling: Sendable {
         for (index, sum) in finished { sums[index] = sum }
         start()
       }
+      guard next == units.count else {
+        var error = FormatError(
+          path: journal.path, expected: "the run to go on", found: "a request to stop")
+        error.cause = .stopped
+        throw error
+      }
       let digests = try await withTaskExecutorPreference(cores) { try await hashes?.digests() }
-      return Filled(checksums: sums, sourceHashes: digests ?? [])
+      return Filled(checksums: sums, sourceHashes: options.hashSource ? digests ?? [] : [])
     }
   }
 
@@ -182,5 +212,13 @@ private struct Filling: Sendable {
       options.progress?(written)
     }
     return checksums ? sums.map { $0.digest() } : []
+  }
+}
+
+extension [File] {
+  /// Each file once.
+  fileprivate var unique: [File] {
+    var seen = Set<ObjectIdentifier>()
+    return filter { seen.insert(ObjectIdentifier($0)).inserted }
   }
 }

@@ -45,8 +45,17 @@ public struct ReadOptions: Sendable {
 }
 
 public struct WriteOptions: Sendable {
-  /// Replace what stands at the output path.
+  /// Replace what stands at the output path, and discard an unfinished output that was begun otherwise.
   public var force = false
+  /// The user's word that a run on another host, which may be at work on the output, has ended.
+  public var takeOver = false
+  /// Asked between units: when true, the run ends there with an error that says so, and can be continued.
+  public var shouldStop: (@Sendable () -> Bool)?
+  /// What decides the bytes beside source, format, `provenance` and these options. An unfinished output is continued
+  /// only by a run of the same.
+  public var identity: JSONObject = [:]
+  /// Hold the source's weight files against the SHA-256 that names them in the Hugging Face cache.
+  public var verifiesSource = false
   /// Largest file to write, in bytes; nil for one file.
   public var splitSize: Int?
   /// Threads that compute; the disk has its own.
@@ -107,10 +116,6 @@ extension Model {
     -> Written
   {
     let model = try adapted(to: format, path)
-    if Folder.kind(path) != .nothing && !options.force {
-      throw FormatError(
-        path: path, expected: "a new path (--force replaces)", found: "something there already")
-    }
     let parent = Folder.parent(of: path)
     guard Folder.kind(parent) == .folder else {
       throw FormatError(path: parent, expected: "a folder to write into", found: "none")

@@ -4,31 +4,73 @@ import Tensors
 
 /// SHA-256 of a model's weight files, out of the bytes that a conversion reads anyway.
 package struct SourceHashes: Sendable {
-  private let files: [(path: String, hash: SourceHash)]
-  private let byPath: [String: SourceHash]
+  /// Hears of a file that was read to its end.
+  package typealias Finished = @Sendable (_ path: String, _ digest: String) throws(FormatError) -> Void
 
-  /// - Parameter fetched: what the conversion will fetch of files, in any order.
-  package init(_ paths: [String], fetched: [(path: String, range: Range<Int>)]) throws(FormatError) {
+  private let paths: [String]
+  private let files: [String: SourceHash]
+  private let known: [String: String]
+
+  /// - Parameters:
+  ///   - fetched: what the conversion will fetch of files, in any order.
+  ///   - known: digests of files that need not be read any more.
+  ///   - verifies: hold digests against the names of blobs in the Hugging Face cache.
+  /// - Throws: FormatError for a file that cannot be read, or has no such name when it is to be verified.
+  package init(
+    _ paths: [String], fetched: [(path: String, range: Range<Int>)], known: [String: String] = [:],
+    verifies: Bool = false, finished: @escaping Finished = { _, _ in }
+  ) throws(FormatError) {
     var starts: [String: [Range<Int>]] = [:]
     for (path, range) in fetched { starts[path, default: []].append(range) }
-    var files: [(path: String, hash: SourceHash)] = []
-    for path in paths { files.append((path, try SourceHash(path, pieces: starts[path] ?? []))) }
+    var files: [String: SourceHash] = [:]
+    for path in paths {
+      let expected = verifies ? try SourceHashes.blobDigest(path) : nil
+      if let digest = known[path] {
+        try SourceHashes.require(digest, expected, path)
+        continue
+      }
+      files[path] = try SourceHash(path, pieces: starts[path] ?? []) { digest throws(FormatError) in
+        try SourceHashes.require(digest, expected, path)
+        try finished(path, digest)
+      }
+    }
+    self.paths = paths
     self.files = files
-    byPath = Dictionary(files.map { ($0.path, $0.hash) }) { first, _ in first }
+    self.known = known
   }
 
   /// Takes in what was fetched of a file.
   package func absorb(_ bytes: [(place: (path: String, range: Range<Int>), bytes: Bytes)])
     async throws(FormatError)
   {
-    for (place, bytes) in bytes { try await byPath[place.path]?.absorb(bytes, at: place.range.lowerBound) }
+    for (place, bytes) in bytes { try await files[place.path]?.absorb(bytes, at: place.range.lowerBound) }
   }
 
   /// The digests in hexadecimal, in the order of the files; what was not fetched is read now.
   package func digests() async throws(FormatError) -> [String] {
     var digests: [String] = []
-    for file in files { digests.append(try await file.hash.digest()) }
+    for path in paths { digests.append(try await files[path]?.digest() ?? known[path]!) }
     return digests
+  }
+
+  /// The SHA-256 that a large file has as its name among the blobs of the Hugging Face cache.
+  private static func blobDigest(_ path: String) throws(FormatError) -> String {
+    let real = Folder.resolved(path) ?? path
+    let name = Folder.name(of: real)
+    guard Folder.name(of: Folder.parent(of: real)) == "blobs", name.utf8.count == 64,
+      name.allSatisfy({ $0.isHexDigit && $0.isASCII })
+    else {
+      throw FormatError(
+        path: path,
+        expected: "a link to a blob of the Hugging Face cache, whose name is its SHA-256 (--verify-source)",
+        found: real)
+    }
+    return name.lowercased()
+  }
+
+  private static func require(_ digest: String, _ expected: String?, _ path: String) throws(FormatError) {
+    guard let expected, digest != expected else { return }
+    throw FormatError(path: path, expected: "SHA-256 \(expected), which names it in the cache", found: digest)
   }
 }
 
@@ -48,8 +90,14 @@ private actor SourceHash {
   private var early: [Int: Bytes] = [:]
   private var dropped: Set<Int> = []
   private static let earlyLimit = 6
+  private let finished: @Sendable (_ digest: String) throws(FormatError) -> Void
+  private var known: String?
 
-  init(_ path: String, pieces: [Range<Int>]) throws(FormatError) {
+  init(
+    _ path: String, pieces: [Range<Int>],
+    finished: @escaping @Sendable (_ digest: String) throws(FormatError) -> Void
+  ) throws(FormatError) {
+    self.finished = finished
     file = try File(reading: path)
     size = try file.size()
     var apart: [Range<Int>] = []
@@ -77,12 +125,17 @@ private actor SourceHash {
         return
       }
     }
+    _ = try digest()
   }
 
   func digest() throws(FormatError) -> String {
+    if let known { return known }
     early = [:]
     try read(to: size)
-    return hash.hexDigest()
+    let digest = hash.hexDigest()
+    known = digest
+    try finished(digest)
+    return digest
   }
 
   /// Hashes the next piece and what lies before it.

@@ -1,14 +1,14 @@
 import CZstd
 import Tensors
 
-/// Zstandard frames of whole files. The one place of this target that passes pointers to C.
+/// Zstandard frames. The one place of this target that passes pointers to C.
 package enum Zstd {
-  /// One frame of `bytes` at level 12, its content size stated.
-  package static func compress(_ bytes: Bytes) -> [UInt8] {
+  /// One frame of `bytes`, its content size stated.
+  package static func compress(_ bytes: Bytes, level: Int32 = 12) -> [UInt8] {
     var out = [UInt8](repeating: 0, count: ZSTD_compressBound(bytes.count))
     let size = unsafe bytes.span.withUnsafeBytes { source in
       unsafe out.withUnsafeMutableBytes { target in
-        unsafe ZSTD_compress(target.baseAddress, target.count, source.baseAddress, source.count, 12)
+        unsafe ZSTD_compress(target.baseAddress, target.count, source.baseAddress, source.count, level)
       }
     }
     precondition(ZSTD_isError(size) == 0, "zstd has room for its own bound")

@@ -7,18 +7,40 @@ public struct EvidenceLedger: Sendable {
   public struct Entry: Sendable {
     public var layer: Int
     public var expert: Int
-    /// Tokens that came to it, and the sum of their weights.
+    /// Tokens that the router sent to it, n.
     public var tokens: Int
+    /// Σ g over them, g being the weight of the expert's output in the token's sum.
     public var gateMass: Double
-    /// (Σλ)² / Σλ² over the eigenvalues λ of its inputs' second moments: along how many directions they spread.
+    /// Tokens that were sent to it by force, to be looked at only.
+    public var forced: Int
+    /// (Σλ)² / Σλ² = (tr H)² / tr H² over the eigenvalues λ of its inputs' second moments H = xᵀx / n, forced tokens among
+    /// them: along how many directions they spread.
     public var effectiveRank: Double
-    /// Share of what all tokens' inputs carry in this layer that lies where this expert's have nothing: see `unseen`.
+    /// ε tr(A (H + εI)⁻¹) / tr A, A being the second moments of all tokens' inputs in this layer and ε a hundredth of A's mean
+    /// diagonal: the share of what all tokens carry that lies where this expert has seen nothing. 1 for no tokens.
     public var unseenEnergy: Double
-    /// Largest magnitude that went into its down projection.
+    /// Largest magnitude that its up projection gave or that went into its down projection.
     public var innerPeak: Float
+    /// Largest magnitude that its down projection gave.
+    public var outputPeak: Float
+
+    public init(
+      layer: Int, expert: Int, tokens: Int, gateMass: Double, forced: Int, effectiveRank: Double,
+      unseenEnergy: Double, innerPeak: Float, outputPeak: Float
+    ) {
+      self.layer = layer
+      self.expert = expert
+      self.tokens = tokens
+      self.gateMass = gateMass
+      self.forced = forced
+      self.effectiveRank = effectiveRank
+      self.unseenEnergy = unseenEnergy
+      self.innerPeak = innerPeak
+      self.outputPeak = outputPeak
+    }
   }
 
-  public private(set) var entries: [Entry] = []
+  public var entries: [Entry] = []
   private let numbers: Hyperparameters
 
   /// Most tokens of an expert that rank and unseen energy are computed from, evenly spread over all it has.
@@ -29,7 +51,7 @@ public struct EvidenceLedger: Sendable {
   public mutating func add(_ evidence: LayerEvidence) {
     let hidden = numbers.hiddenSize
     let all = evidence.floats(.expertInput)
-    let peaks = evidence.floats(.innerPeaks)
+    let (peaks, outputPeaks) = (evidence.floats(.innerPeaks), evidence.floats(.outputPeaks))
     for (expert, load) in evidence.load(experts: numbers.experts.count).enumerated() {
       let visits = evidence.visits(of: expert)
       let count = min(visits.count, EvidenceLedger.sample)
@@ -42,8 +64,8 @@ public struct EvidenceLedger: Sendable {
       entries.append(
         Entry(
           layer: evidence.layer, expert: expert, tokens: load.tokens, gateMass: load.mass,
-          effectiveRank: rank,
-          unseenEnergy: unseen, innerPeak: peaks[expert]))
+          forced: load.forced, effectiveRank: rank, unseenEnergy: unseen, innerPeak: peaks[expert],
+          outputPeak: outputPeaks[expert]))
     }
   }
 

@@ -20,11 +20,13 @@ struct ForwardPass: Sendable {
 
   var numbers: Hyperparameters { model.hyperparameters }
 
-  /// Looks the tokens up in the embedding.
+  /// Looks the tokens up in the embedding, or goes on from states that a pass of the same had after some layer.
   ///
   /// - Throws: FormatError for a token outside the vocabulary, a context of no tokens or of more than the model takes,
   ///   and for a model with parts this forward pass does not know.
-  init(_ model: Model, _ contexts: [Context], _ workers: Workers) throws(FormatError) {
+  init(_ model: Model, _ contexts: [Context], _ workers: Workers, states: [[Float]]? = nil)
+    throws(FormatError)
+  {
     guard model.hyperparameters.experts.shared == 0 else {
       throw FormatError(
         path: model.path, expected: "a mixture without shared experts",
@@ -38,8 +40,14 @@ struct ForwardPass: Sendable {
     rotation = Rotation(
       dims: attention.rotaryDims, theta: attention.ropeTheta,
       positions: contexts.map(\.tokens.count).max() ?? 0)
-    states = try embed(contexts.map(\.tokens), model.required(.embedding))
-    for (index, state) in states.enumerated() {
+    if let states {
+      self.states = states
+    } else {
+      self.states = try embed(contexts.map(\.tokens), model.required(.embedding))
+    }
+    for (index, state) in self.states.enumerated() {
+      precondition(
+        state.count == contexts[index].tokens.count * model.hyperparameters.hiddenSize, "(tokens, hidden)")
       try check(state.span, context: index, "a finite embedding")
     }
   }
@@ -68,12 +76,13 @@ struct ForwardPass: Sendable {
   {
     let weights = try await LayerWeights(model, layer: layer, workers)
     let pass = self
-    let isObserved = observer != nil
+    let (isObserved, keepsGates) = (observer != nil, observer?.coverage != nil)
     var normalized: [[Float]] = []
     var routings: [Routing] = []
     try await workers.inOrder(contexts.count) { index, buffers throws(FormatError) in
       let state = try pass.attended(context: index, layer: layer, weights, &buffers)
-      let (inputs, routing) = try pass.routed(state, context: index, layer: layer, weights)
+      let (inputs, routing) = try pass.routed(
+        state, context: index, layer: layer, weights, keepsGates: keepsGates)
       let seen = isObserved ? pass.seenByAttention(context: index, weights, buffers, inputs) : nil
       return (state, inputs, routing, seen)
     } deliver: { index, output in
@@ -120,9 +129,9 @@ struct ForwardPass: Sendable {
   }
 
   /// What the experts of a layer get from one context, (tokens, hidden), and which of them get it.
-  private func routed(_ state: [Float], context: Int, layer: Int, _ weights: LayerWeights)
-    throws(FormatError) -> (inputs: [Float], routing: Routing)
-  {
+  private func routed(
+    _ state: [Float], context: Int, layer: Int, _ weights: LayerWeights, keepsGates: Bool
+  ) throws(FormatError) -> (inputs: [Float], routing: Routing) {
     let (experts, tokens) = (numbers.experts, contexts[context].tokens.count)
     let inputs = normalizedRows(state, weight: weights.feedForwardNorm)
     try check(inputs.span, context: context, "finite inputs to the experts of layer \(layer)")
@@ -131,7 +140,8 @@ struct ForwardPass: Sendable {
       inputs, weights.router, tokens: tokens, inputs: numbers.hiddenSize, outputs: experts.count,
       into: &logits)
     let routing = Routing(
-      logits: logits.span, experts: experts.count, active: experts.active, bias: weights.routerBias)
+      logits: logits.span, experts: experts.count, active: experts.active, bias: weights.routerBias,
+      keepsGates: keepsGates)
     try check(logits.span, columns: experts.count, context: context, "finite router scores in layer \(layer)")
     try check(
       routing.weights.span, columns: experts.active, context: context,
@@ -149,10 +159,15 @@ struct ForwardPass: Sendable {
     let isObserved = observer != nil
     let hidden = numbers.hiddenSize
     let visits = Visit.byExpert(routings, experts: numbers.experts.count)
+    // Looked at only: nothing of them gets into a state.
+    let forced =
+      observer?.coverage.map { Visit.forced(routings, visits, wanted: $0) } ?? visits.map { _ in [] }
+    observer?.take(forced: forced, contexts)
     var sums = states.map { [Float](repeating: 0, count: $0.count) }  // contexts × (tokens, hidden)
     try await workers.inOrder(visits.count) { expert, buffers throws(FormatError) in
       var seen: SeenByExpert? = isObserved ? SeenByExpert() : nil
-      let outputs = try pass.output(of: expert, layer: layer, visits[expert], inputs, &buffers, &seen)
+      let outputs = try pass.output(
+        of: expert, layer: layer, visits[expert], forced: forced[expert], inputs, &buffers, &seen)
       return (outputs, seen)
     } deliver: { expert, result throws(FormatError) in
       let outputs = result.0
@@ -174,31 +189,36 @@ struct ForwardPass: Sendable {
 
   /// down(silu(gate x) ∘ up x) of one expert for the tokens that visit it: (visits, hidden).
   private func output(
-    of expert: Int, layer: Int, _ visits: [Visit], _ inputs: [[Float]], _ buffers: inout Buffers,
-    _ seen: inout SeenByExpert?
+    of expert: Int, layer: Int, _ visits: [Visit], forced: [Visit], _ inputs: [[Float]],
+    _ buffers: inout Buffers, _ seen: inout SeenByExpert?
   ) throws(FormatError) -> [Float] {
     // An expert that no token visits still has weights whose columns count.
     if visits.isEmpty && seen == nil { return [] }
     let (count, hidden, width) = (visits.count, numbers.hiddenSize, numbers.experts.width)
-    buffers.gathered.provide(count * hidden)
-    for (index, visit) in visits.enumerated() {
-      copyRow(inputs[visit.context], visit.token, width: hidden, to: &buffers.gathered, index)
-    }
+    gather(visits, inputs, into: &buffers.gathered)
+    gather(forced, inputs, into: &buffers.forced.gathered)
+    // Forced ones apart from the others, so that these have the same bits with and without them.
     try model.required(.gate, layer: layer, expert: expert).decode(into: &buffers.weights)
     seen?.addColumns(buffers.weights, rows: width, columns: hidden)
     linear(
       buffers.gathered, buffers.weights, tokens: count, inputs: hidden, outputs: width, into: &buffers.gated)
+    linear(
+      buffers.forced.gathered, buffers.weights, tokens: forced.count, inputs: hidden, outputs: width,
+      into: &buffers.forced.gated)
     try model.required(.up, layer: layer, expert: expert).decode(into: &buffers.weights)
     seen?.addColumns(buffers.weights, rows: width, columns: hidden)
-    if visits.isEmpty {
-      try model.required(.down, layer: layer, expert: expert).decode(into: &buffers.weights)
-      seen?.addDownColumns(buffers.weights, rows: hidden, columns: width)
-      return []
-    }
     linear(
       buffers.gathered, buffers.weights, tokens: count, inputs: hidden, outputs: width, into: &buffers.lifted)
+    linear(
+      buffers.forced.gathered, buffers.weights, tokens: forced.count, inputs: hidden, outputs: width,
+      into: &buffers.forced.lifted)
     activate(&buffers.gated, buffers.lifted, count: count * width)
-    seen?.take(inputs: buffers.gathered, inner: buffers.gated, tokens: count, hidden, width)
+    activate(&buffers.forced.gated, buffers.forced.lifted, count: forced.count * width)
+    seen?.take(
+      [
+        (buffers.gathered, buffers.lifted, buffers.gated, count),
+        (buffers.forced.gathered, buffers.forced.lifted, buffers.forced.gated, forced.count),
+      ], hidden, width)
     try model.required(.down, layer: layer, expert: expert).decode(into: &buffers.weights)
     seen?.addDownColumns(buffers.weights, rows: hidden, columns: width)
     var outputs: [Float] = []  // (visits, hidden)
@@ -210,7 +230,16 @@ struct ForwardPass: Sendable {
         expected: "finite outputs of expert \(expert) of layer \(layer)",
         found: "\(outputs[index]) for token \(visit.token) of \(contexts.name(visit.context))")
     }
+    seen?.takeOutputs(outputs, count: count * hidden)
     return outputs
+  }
+
+  /// What the experts get from the tokens of some visits: (visits, hidden).
+  private func gather(_ visits: [Visit], _ inputs: [[Float]], into rows: inout [Float]) {
+    rows.provide(visits.count * numbers.hiddenSize)
+    for (index, visit) in visits.enumerated() {
+      copyRow(inputs[visit.context], visit.token, width: numbers.hiddenSize, to: &rows, index)
+    }
   }
 
   /// RMSNorm of each row of (tokens, hidden).

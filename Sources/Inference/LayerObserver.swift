@@ -15,7 +15,9 @@ struct SeenByExpert: Sendable {
   /// Mean squares over its tokens: (hidden), (width); empty when it had none.
   var inputSquares: [Float] = []
   var innerSquares: [Float] = []
+  /// Largest magnitudes of what goes into its down projection and what up gives, and of what down gives.
   var innerPeak: Float = 0
+  var outputPeak: Float = 0
   /// Σ w² over the rows of its gate and up projections: (hidden)
   var columnSquares: [Double] = []
   /// Σ w² over the rows of its down projection: (width)
@@ -39,20 +41,36 @@ struct SeenByExpert: Sendable {
     }
   }
 
-  mutating func take(inputs: [Float], inner: [Float], tokens: Int, _ hidden: Int, _ width: Int) {
-    inputSquares = meanSquares(inputs, tokens, hidden)
-    innerSquares = meanSquares(inner, tokens, width)
-    for index in 0..<tokens * width { innerPeak = max(innerPeak, abs(inner[index])) }
+  /// What groups of its tokens brought: inputs (tokens, hidden), what up gives and what goes into down (tokens, width).
+  mutating func take(
+    _ groups: [(inputs: [Float], lifted: [Float], inner: [Float], tokens: Int)], _ hidden: Int, _ width: Int
+  ) {
+    guard groups.contains(where: { $0.tokens > 0 }) else { return }
+    inputSquares = meanSquares(groups.map { ($0.inputs, $0.tokens) }, hidden)
+    innerSquares = meanSquares(groups.map { ($0.inner, $0.tokens) }, width)
+    for group in groups {
+      peak(group.lifted, group.tokens * width, &innerPeak)
+      peak(group.inner, group.tokens * width, &innerPeak)
+    }
   }
 
-  private func meanSquares(_ x: [Float], _ tokens: Int, _ columns: Int) -> [Float] {
+  mutating func takeOutputs(_ outputs: [Float], count: Int) { peak(outputs, count, &outputPeak) }
+
+  private func peak(_ values: [Float], _ count: Int, _ peak: inout Float) {
+    for index in 0..<count { peak = max(peak, abs(values[index])) }
+  }
+
+  private func meanSquares(_ groups: [(x: [Float], tokens: Int)], _ columns: Int) -> [Float] {
     var sums = [Double](repeating: 0, count: columns)
-    for token in 0..<tokens {
-      for column in 0..<columns {
-        let value = Double(x[token * columns + column])
-        sums[column] += value * value
+    for (x, tokens) in groups {
+      for token in 0..<tokens {
+        for column in 0..<columns {
+          let value = Double(x[token * columns + column])
+          sums[column] += value * value
+        }
       }
     }
+    let tokens = groups.reduce(0) { $0 + $1.tokens }
     return sums.map { Float($0 / Double(max(tokens, 1))) }
   }
 }
@@ -62,6 +80,8 @@ struct SeenByExpert: Sendable {
 struct LayerObserver {
   private let layer: Int
   private let numbers: Hyperparameters
+  /// Tokens that every expert is to be seen with, be it by force; nil for those that come.
+  let coverage: Int?
   private var input: [Float]
   private var output: [Float]
   private var expertInput: [Float]
@@ -71,11 +91,15 @@ struct LayerObserver {
   private var inputSquares: [Float]
   private var innerSquares: [Float]
   private var innerPeaks: [Float]
+  private var outputPeaks: [Float]
   private var columnSquares: [Double]
   private var downSquares: [Float]
+  private var forced: [UInt8] = []
+  private var forcedWeights: [Float] = []
   private var tokens = 0
 
-  init(layer: Int, _ numbers: Hyperparameters) {
+  init(layer: Int, _ numbers: Hyperparameters, coverage: Int? = nil) {
+    self.coverage = coverage
     func zeros(_ field: LayerEvidence.Field) -> [Float] {
       [Float](repeating: 0, count: elementCount(field.shape(numbers, tokens: 0))!)
     }
@@ -87,6 +111,7 @@ struct LayerObserver {
     inputSquares = zeros(.inputSquares)
     innerSquares = zeros(.innerSquares)
     innerPeaks = zeros(.innerPeaks)
+    outputPeaks = innerPeaks
     columnSquares = [Double](repeating: 0, count: numbers.hiddenSize)
     downSquares = zeros(.downSquares)
   }
@@ -97,11 +122,26 @@ struct LayerObserver {
     add(seen.expertInput, to: &expertInput)
     let rounded = Bytes(count: 2 * normalized.count) { encode(.bf16, normalized.span, into: &$0) }
     inputs += rounded.array
-    for expert in routing.experts {
-      for shift in [0, 8, 16, 24] { chosen.append(UInt8(truncatingIfNeeded: expert >> Int32(shift))) }
-    }
+    for expert in routing.experts { LayerObserver.put(expert, &chosen) }
     weights += routing.weights
     tokens += routing.tokens
+  }
+
+  private static func put(_ value: Int32, _ bytes: inout [UInt8]) {
+    for shift in [0, 8, 16, 24] { bytes.append(UInt8(truncatingIfNeeded: value >> Int32(shift))) }
+  }
+
+  /// Visits that were forced, by expert.
+  mutating func take(forced visits: [[Visit]], _ contexts: [Context]) {
+    var first = [0]
+    for context in contexts { first.append(first.last! + context.tokens.count) }
+    for (expert, own) in visits.enumerated() {
+      for visit in own {
+        LayerObserver.put(Int32(expert), &forced)
+        LayerObserver.put(Int32(first[visit.context] + visit.token), &forced)
+        forcedWeights.append(visit.weight)
+      }
+    }
   }
 
   mutating func take(_ seen: SeenByExpert, of expert: Int) {
@@ -112,6 +152,7 @@ struct LayerObserver {
       downSquares[expert * width + column] = Float(value)
     }
     innerPeaks[expert] = seen.innerPeak
+    outputPeaks[expert] = seen.outputPeak
     for (column, value) in seen.columnSquares.enumerated() { columnSquares[column] += value }
   }
 
@@ -129,16 +170,22 @@ struct LayerObserver {
       Bytes(count: 4 * values.count) { encode(.f32, values.span, into: &$0) }
     }
     let hidden = numbers.hiddenSize
-    return LayerEvidence(
+    var evidence = LayerEvidence(
       layer: layer, tokens: tokens,
       fields: [
         .attentionInput: mean(input, hidden),
         .attentionOutput: mean(output, numbers.attention.heads * numbers.attention.headDim),
         .expertInput: mean(expertInput, hidden), .inputs: Bytes(inputs), .chosen: Bytes(chosen),
         .weights: floats(weights), .inputSquares: floats(inputSquares), .innerSquares: floats(innerSquares),
-        .innerPeaks: floats(innerPeaks), .columnSquares: floats(columnSquares.map { Float($0) }),
+        .innerPeaks: floats(innerPeaks), .outputPeaks: floats(outputPeaks),
+        .columnSquares: floats(columnSquares.map { Float($0) }),
         .downSquares: floats(downSquares),
       ])
+    if !forced.isEmpty {
+      evidence.fields[.forced] = Bytes(forced)
+      evidence.fields[.forcedWeights] = floats(forcedWeights)
+    }
+    return evidence
   }
 }
 
@@ -158,53 +205,5 @@ extension ForwardPass {
     return SeenByAttention(
       input: products(normalizedRows(states[context], weight: weights.attentionNorm), hidden),
       output: products(buffers.attended, width), expertInput: products(inputs, hidden))
-  }
-}
-
-/// What calibration is told.
-public struct CalibrationOptions: Sendable {
-  /// Units of work done at once.
-  public var workers = 1
-  /// Hears how far the run is.
-  public var progress: (@Sendable (VerificationProgress) -> Void)?
-
-  public init() {}
-}
-
-/// Takes a model through contexts, layer by layer, and hands over what went into each layer's linear layers.
-///
-/// - Parameter deliver: gets each layer's evidence, in order.
-/// - Throws: FormatError for contexts the model does not take, values that are not finite, and what `deliver` throws.
-public func calibrate(
-  _ model: Model, _ contexts: [Context], _ options: CalibrationOptions = .init(),
-  deliver: (LayerEvidence) throws(FormatError) -> Void
-) async throws(FormatError) {
-  var pass = try ForwardPass(model, contexts, Workers(options.workers))
-  var meter = Meter([model], options.progress)
-  for layer in 0..<model.hyperparameters.layers {
-    var observer: LayerObserver? = LayerObserver(layer: layer, model.hyperparameters)
-    _ = try await pass.run(layer: layer, observer: &observer) { meter.pass($0) }
-    meter.endLayer()
-    var evidence = observer!.evidence()
-    if layer == model.hyperparameters.layers - 1 { evidence.fields[.headInput] = try pass.headInput() }
-    try deliver(evidence)
-  }
-}
-
-extension ForwardPass {
-  /// Mean of x xᵀ over what goes into the head, once all layers have been passed: F32 (hidden, hidden).
-  func headInput() throws(FormatError) -> Bytes {
-    let hidden = numbers.hiddenSize
-    let norm = try model.values(.finalNorm)
-    var sum = [Float](repeating: 0, count: hidden * hidden)
-    var span = sum.mutableSpan
-    let tokens = contexts.reduce(0) { $0 + $1.tokens.count }
-    for state in states {
-      let x = normalizedRows(state, weight: norm)
-      addOuterProducts(
-        x.span, tokens: x.count / hidden, columns: hidden, alpha: 1 / Float(max(tokens, 1)), to: &span)
-    }
-    mirrorLowerTriangle(&span, n: hidden)
-    return Bytes(count: 4 * sum.count) { encode(.f32, sum.span, into: &$0) }
   }
 }

@@ -7,14 +7,17 @@ struct Meter {
   private let models: [Model]
   private let report: (@Sendable (VerificationProgress) -> Void)?
 
+  private static let parts: Set<Role.Part> = [
+    .query, .key, .value, .attentionOutput, .gate, .up, .down, .head,
+  ]
+
   init(_ models: [Model], _ report: (@Sendable (VerificationProgress) -> Void)?) {
-    let parts: Set<Role.Part> = [.query, .key, .value, .attentionOutput, .gate, .up, .down, .head]
     self.models = models
     self.report = report
     state = VerificationProgress(
       bytes: 0,
       totalBytes: models.reduce(0) { sum, model in
-        sum + model.tensors.reduce(0) { $0 + (parts.contains($1.role.part) ? $1.bytes : 0) }
+        sum + model.tensors.reduce(0) { $0 + (Meter.parts.contains($1.role.part) ? $1.bytes : 0) }
       }, layers: 0, totalLayers: models.first?.hyperparameters.layers ?? 0)
     report?(state)
   }
@@ -32,6 +35,16 @@ struct Meter {
       state.bytes += head.bytes * rows.upperBound / head.rows - head.bytes * rows.lowerBound / head.rows
     }
     report?(state)
+  }
+
+  /// A layer that was passed before this run.
+  mutating func skip(layer: Int) {
+    for model in models {
+      for tensor in model.tensors where tensor.role.layer == layer && Meter.parts.contains(tensor.role.part) {
+        state.bytes += tensor.bytes
+      }
+    }
+    endLayer()
   }
 
   mutating func endLayer() {

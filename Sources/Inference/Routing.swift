@@ -12,6 +12,8 @@ package struct Routing: Sendable {
   package private(set) var experts: [Int32] = []
   /// (tokens, active): their weights, which sum to 1 for each token.
   package private(set) var weights: [Float] = []
+  /// (tokens, experts): σ of the logits, when they are kept.
+  package private(set) var gates: [Float] = []
 
   package var tokens: Int { active == 0 ? 0 : experts.count / active }
 
@@ -22,7 +24,9 @@ package struct Routing: Sendable {
   /// - Parameters:
   ///   - logits: (tokens, experts)
   ///   - bias: (experts), or nil for none.
-  package init(logits: Span<Float>, experts count: Int, active: Int, bias: [Float]?) {
+  package init(
+    logits: Span<Float>, experts count: Int, active: Int, bias: [Float]?, keepsGates: Bool = false
+  ) {
     precondition(count > 0 && (1...count).contains(active) && logits.count % count == 0, "(tokens, experts)")
     self.active = active
     let tokens = logits.count / count
@@ -41,6 +45,7 @@ package struct Routing: Sendable {
         experts.append(Int32(expert))
         weights.append(Float(Double(gates[expert]) / sum))
       }
+      if keepsGates { self.gates += gates }
     }
   }
 

@@ -8,6 +8,7 @@ func linear(
   _ x: [Float], _ weights: [Float], tokens: Int, inputs: Int, outputs: Int, into out: inout [Float],
   accumulate: Bool = false
 ) {
+  if tokens == 0 { return }
   if !accumulate { out.provide(tokens * outputs) }
   var all = out.mutableSpan
   var target = all._mutatingExtracting(0..<tokens * outputs)

@@ -16,4 +16,29 @@ struct Visit: Sendable {
     }
     return visits
   }
+
+  /// For each expert with fewer than `wanted` visits, as many more as are missing: of the tokens that it does not get,
+  /// those with its highest gate values, earlier ones first among equals; in the order of the tokens.
+  ///
+  /// Their weight is the gate's value over the sum of the chosen experts' values.
+  static func forced(_ routings: [Routing], _ visits: [[Visit]], wanted: Int) -> [[Visit]] {
+    visits.enumerated().map { expert, own in
+      let missing = wanted - own.count
+      guard missing > 0 else { return [] }
+      var candidates: [(gate: Float, visit: Visit)] = []
+      for (context, routing) in routings.enumerated() {
+        let (active, count) = (routing.active, visits.count)
+        for token in 0..<routing.tokens {
+          let chosen = routing.experts[token * active..<(token + 1) * active]
+          if chosen.contains(Int32(expert)) { continue }
+          let gate = routing.gates[token * count + expert]
+          let sum = chosen.reduce(0.0) { $0 + Double(routing.gates[token * count + Int($1)]) }
+          candidates.append(
+            (gate, Visit(context: context, token: token, weight: Float(Double(gate) / max(sum, 1e-30)))))
+        }
+      }
+      let best = largest(min(missing, candidates.count), of: candidates.map(\.gate)).sorted()
+      return best.map { candidates[$0].visit }
+    }
+  }
 }

@@ -9,6 +9,8 @@ struct Buffers {
   var gathered: [Float] = []
   var gated: [Float] = []
   var lifted: [Float] = []
+  /// The same of visits that are only looked at.
+  var forced: (gathered: [Float], gated: [Float], lifted: [Float]) = ([], [], [])
   var queries: [Float] = []
   var keys: [Float] = []
   var values: [Float] = []

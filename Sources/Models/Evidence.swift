@@ -22,12 +22,19 @@ public struct LayerEvidence: Sendable {
     case chosen = "experts.chosen"
     /// F32 (tokens, active): their weights.
     case weights = "experts.weights"
-    /// F32 (experts, hidden): mean of x² over the tokens of each expert.
+    /// I32 (forced visits, 2): expert and token of each visit that was forced, by experts, then tokens: the router had not
+    /// chosen the expert, and what it would have said is in no output. Only where there are any.
+    case forced = "experts.forced"
+    /// F32 (forced visits): their weights, the gate's value of the expert divided by the sum of the chosen ones'.
+    case forcedWeights = "experts.forced.weights"
+    /// F32 (experts, hidden): mean of x² over the tokens of each expert, forced ones among them.
     case inputSquares = "experts.input.squares"
     /// F32 (experts, width): likewise for what goes into its down projection.
     case innerSquares = "experts.inner.squares"
-    /// F32 (experts): the largest magnitude among what goes into its down projection.
+    /// F32 (experts): the largest magnitude among what goes into its down projection and what its up projection gives.
     case innerPeaks = "experts.inner.peaks"
+    /// F32 (experts): the largest magnitude among what its down projection gives.
+    case outputPeaks = "experts.output.peaks"
     /// F32 (hidden): sum of w² over the rows of all gate and up projections.
     case columnSquares = "experts.column.squares"
     /// F32 (experts, width): sum of w² over the rows of each down projection.
@@ -38,12 +45,21 @@ public struct LayerEvidence: Sendable {
     public var dtype: DType {
       switch self {
       case .inputs: .bf16
-      case .chosen: .i32
+      case .chosen, .forced: .i32
       default: .f32
       }
     }
 
-    public func shape(_ numbers: Hyperparameters, tokens: Int) -> [Int] {
+    /// Whether it is a matrix that equals its transpose.
+    public var isSymmetric: Bool {
+      switch self {
+      case .attentionInput, .attentionOutput, .expertInput, .headInput: true
+      default: false
+      }
+    }
+
+    /// - Parameter forced: visits that were forced in the layer.
+    public func shape(_ numbers: Hyperparameters, tokens: Int, forced: Int = 0) -> [Int] {
       let (hidden, experts) = (numbers.hiddenSize, numbers.experts)
       let attention = numbers.attention.heads * numbers.attention.headDim
       return switch self {
@@ -53,26 +69,37 @@ public struct LayerEvidence: Sendable {
       case .chosen, .weights: [tokens, experts.active]
       case .inputSquares: [experts.count, hidden]
       case .innerSquares, .downSquares: [experts.count, experts.width]
-      case .innerPeaks: [experts.count]
+      case .innerPeaks, .outputPeaks: [experts.count]
+      case .forced: [forced, 2]
+      case .forcedWeights: [forced]
       case .columnSquares: [hidden]
       }
     }
   }
 
-  /// What a layer of a model has evidence of.
-  public static func fields(layer: Int, _ numbers: Hyperparameters) -> [Field] {
-    Field.allCases.filter { $0 != .headInput || layer == numbers.layers - 1 }
+  /// What a layer of a model has evidence of, with or without forced visits.
+  public static func fields(layer: Int, _ numbers: Hyperparameters, isForced: Bool = false) -> [Field] {
+    Field.allCases.filter { field in
+      switch field {
+      case .headInput: layer == numbers.layers - 1
+      case .forced, .forcedWeights: isForced
+      default: true
+      }
+    }
   }
 
   /// A token on its way to an expert.
-  public struct Visit: Sendable {
+  public struct Visit: Hashable, Sendable {
     public var token: Int
-    /// Weight of the expert's output in the token's sum.
+    /// Weight of the expert's output in the token's sum; of a forced visit, what it would be beside the chosen experts.
     public var weight: Float
+    /// Whether the router had not chosen the expert: seen only because the expert had too few tokens.
+    public var isForced: Bool
 
-    public init(token: Int, weight: Float) {
+    public init(token: Int, weight: Float, isForced: Bool = false) {
       self.token = token
       self.weight = weight
+      self.isForced = isForced
     }
   }
 
@@ -100,7 +127,16 @@ public struct LayerEvidence: Sendable {
     return values
   }
 
-  /// The tokens of one expert, in order.
+  /// Visits that were forced in this layer.
+  public var forcedCount: Int { (fields[.forced]?.count ?? 0) / 8 }
+
+  /// Experts of the forced visits, in order.
+  private var forcedExperts: [Int] {
+    guard let bytes = fields[.forced] else { return [] }
+    return (0..<bytes.count / 8).map { Int(bytes.span.littleEndian(Int32.self, at: 8 * $0)) }
+  }
+
+  /// The tokens of one expert, in order, and behind them those that were forced.
   public func visits(of expert: Int) -> [Visit] {
     let bytes = fields[.chosen]!
     let chosen = bytes.span
@@ -117,6 +153,13 @@ public struct LayerEvidence: Sendable {
       visits[next].weight = Float(bitPattern: weights.littleEndian(UInt32.self, at: 4 * index))
       next += 1
     }
+    guard let forced = fields[.forced], let forcedWeights = fields[.forcedWeights] else { return visits }
+    for (index, other) in forcedExperts.enumerated() where other == expert {
+      let token = Int(forced.span.littleEndian(Int32.self, at: 8 * index + 4))
+      guard (0..<tokens).contains(token) else { continue }
+      let weight = Float(bitPattern: forcedWeights.span.littleEndian(UInt32.self, at: 4 * index))
+      visits.append(Visit(token: token, weight: weight, isForced: true))
+    }
     return visits
   }
 }
@@ -128,11 +171,12 @@ public struct Evidence: Sendable {
   public var layers: Int
   /// Names of the texts.
   public var texts: [String]
-  public let layer: @Sendable (Int) -> LayerEvidence
+  /// - Throws: FormatError when the file that it stands in is broken there.
+  public let layer: @Sendable (Int) throws(FormatError) -> LayerEvidence
 
   public init(
     tokens: Int, layers: Int, texts: [String],
-    layer: @escaping @Sendable (Int) -> LayerEvidence
+    layer: @escaping @Sendable (Int) throws(FormatError) -> LayerEvidence
   ) {
     self.tokens = tokens
     self.layers = layers
@@ -142,9 +186,9 @@ public struct Evidence: Sendable {
 }
 
 extension LayerEvidence {
-  /// Tokens of each expert and the sum of their weights.
-  public func load(experts count: Int) -> [(tokens: Int, mass: Double)] {
-    var load = [(tokens: Int, mass: Double)](repeating: (0, 0), count: count)
+  /// Tokens that the router sent to each expert, the sum of their weights, and tokens that were forced.
+  public func load(experts count: Int) -> [(tokens: Int, mass: Double, forced: Int)] {
+    var load = [(tokens: Int, mass: Double, forced: Int)](repeating: (0, 0, 0), count: count)
     let chosenBytes = fields[.chosen]!
     let chosen = chosenBytes.span
     for (index, weight) in floats(.weights).enumerated() {
@@ -153,6 +197,7 @@ extension LayerEvidence {
       load[expert].tokens += 1
       load[expert].mass += Double(weight)
     }
+    for expert in forcedExperts where load.indices.contains(expert) { load[expert].forced += 1 }
     return load
   }
 
@@ -171,15 +216,17 @@ extension LayerEvidence {
     diagonal(.attentionInput, [.query, .key, .value])
     diagonal(.attentionOutput, [.attentionOutput])
     let (hidden, width) = (numbers.hiddenSize, numbers.experts.width)
-    for (expert, load) in load(experts: numbers.experts.count).enumerated() where load.tokens > 0 {
+    for (expert, load) in load(experts: numbers.experts.count).enumerated()
+    where load.tokens + load.forced > 0 {
+      let seen = load.tokens + load.forced
       let inputs = floats(.inputSquares, expert * hidden..<(expert + 1) * hidden)
       for part in [Role.Part.gate, .up] {
         importance.columns[Role(part, layer: layer, expert: expert)] = inputs
-        importance.tokens[Role(part, layer: layer, expert: expert)] = load.tokens
+        importance.tokens[Role(part, layer: layer, expert: expert)] = seen
       }
       importance.columns[Role(.down, layer: layer, expert: expert)] = floats(
         .innerSquares, expert * width..<(expert + 1) * width)
-      importance.tokens[Role(.down, layer: layer, expert: expert)] = load.tokens
+      importance.tokens[Role(.down, layer: layer, expert: expert)] = seen
     }
     return importance
   }

@@ -13,6 +13,19 @@ public struct FormatError: Error, Hashable, Sendable, CustomStringConvertible {
   public var expected: String
   /// What was there instead.
   public var found: String
+  /// What it comes from, which decides whether the same command may get further later.
+  public var cause = Cause.content
+  /// Whether what was done so far is kept, and the same command goes on from there.
+  public var isResumable = false
+
+  public enum Cause: Hashable, Sendable {
+    /// What a file holds, or what was asked for.
+    case content
+    /// The system refused something, with this code of errno: a full disk, a fault of reading.
+    case system(Int32)
+    /// The run was told to stop.
+    case stopped
+  }
 
   public init(
     path: String, tensor: String? = nil, offset: UInt64? = nil, expected: String, found: String
@@ -51,4 +64,10 @@ public func printable(_ text: String, limit: Int = 400) -> String {
     }
   }
   return out
+}
+
+/// `value` as 16 hexadecimal digits.
+public func hexDigits(_ value: UInt64) -> String {
+  let digits = String(value, radix: 16)
+  return String(repeating: "0", count: 16 - digits.count) + digits
 }

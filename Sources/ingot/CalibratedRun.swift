@@ -53,7 +53,7 @@ struct CalibratedRun {
     model = source
     importance = Importance()
     for layer in 0..<evidence.layers {
-      let found = evidence.layer(layer).importance(source.hyperparameters)
+      let found = try evidence.layer(layer).importance(source.hyperparameters)
       importance.columns.merge(found.columns) { $1 }
       importance.tokens.merge(found.tokens) { $1 }
     }

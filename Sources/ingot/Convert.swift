@@ -10,7 +10,7 @@ struct Convert: AsyncParsableCommand {
     usage: "ingot convert <model> --output <path> [--format <format>] [--decode <type>] [options]",
     discussion: """
       Codes and scales are copied bit for bit; the first value that is not finite stops it. With --decode, every quantized tensor is turned into dense
-      values of that type, which rounds; the command then says so.
+      values of that type, which rounds; the command then says so. A run that was stopped is continued by the same command.
       """)
 
   enum Dense: String, ExpressibleByArgument, CaseIterable {
@@ -47,6 +47,7 @@ struct Convert: AsyncParsableCommand {
       try decode.map { try source.decoded(to: $0.type, allowed) }
       ?? (allowNonfinite ? source : try source.checkedForFinite())
     var options = output.options(work.workers)
+    options.identity["allow-nonfinite"] = .bool(allowNonfinite)
     if let decode { options.provenance["decoded"] = .string(decode.rawValue) }
     let changed = zip(source.tensors, result.tensors).count { $0.encoding != $1.encoding }
     let progress = Progress("convert", total: result.bytes)

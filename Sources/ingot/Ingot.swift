@@ -18,7 +18,8 @@ struct Ingot: AsyncParsableCommand {
 
       MODEL is a folder with config.json and SafeTensors, an .ingot file, or a name such as
       MiniMaxAI/MiniMax-M2 that is in the Hugging Face cache.
-      Exit codes: 0 done, 1 failed, 2 outside tolerance, 64 usage.
+      Exit codes: 0 done, 1 failed, 2 outside tolerance, 64 usage, 75 stopped and to be continued
+      by the same command.
       """,
     version: version,
     subcommands: [
@@ -38,8 +39,9 @@ struct Ingot: AsyncParsableCommand {
     } catch let error as FormatError {
       // Programs that asked for JSON get the error on stdout too, one object as for any result.
       if CommandLine.arguments.contains("--json") { print(error.json.text(indented: true)) }
-      Terminal.error("error: \(error)")
-      exit(withError: ExitCode(1))
+      if error.cause != .stopped { Terminal.error("error: \(error)") }
+      if error.isResumable { Terminal.error("stopped; the same command continues") }
+      exit(withError: ExitCode(error.isResumable ? 75 : 1))
     } catch {
       exit(withError: error)
     }

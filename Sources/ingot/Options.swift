@@ -99,6 +99,15 @@ struct OutputOptions: ParsableArguments {
   @Flag(name: .long, help: "Replace what stands at the output path, and discard an unfinished output there.")
   var force = false
 
+  @Flag(
+    name: .long,
+    help: "Continue an unfinished output of a run on another host, which must have ended.")
+  var takeOver = false
+
+  @Flag(
+    name: .long, help: "Hold the source against the SHA-256 that its files have in the Hugging Face cache.")
+  var verifySource = false
+
   @Option(
     name: .long, help: ArgumentHelp("Memory for buffers, such as 1.5GB.", valueName: "size"))
   var memory: ByteSize = ByteSize(argument: "1.5GB")!
@@ -108,6 +117,10 @@ struct OutputOptions: ParsableArguments {
   func options(_ workers: Int) -> WriteOptions {
     var options = layout.options
     options.force = force
+    options.takeOver = takeOver
+    options.verifiesSource = verifySource
+    Interrupt.handle()
+    options.shouldStop = Interrupt.isRequested
     options.workers = workers
     options.memory = memory.bytes
     return options

@@ -10,7 +10,8 @@ struct Quantize: AsyncParsableCommand {
     abstract: "Quantize a model, expert by expert, straight from its files to the target.",
     usage: "ingot quantize <model> --output <path> [--recipe <recipe>] [options]",
     discussion: """
-      Nothing appears under the output's name before it is complete.
+      Nothing appears under the output's name before it is complete. A run that was stopped, by a
+      signal, a fault or a full disk, is continued by the same command.
       The bytes are the same for any number of workers.
       """)
 
@@ -52,6 +53,10 @@ struct Quantize: AsyncParsableCommand {
       )
     }
     var options = output.options(work.workers)
+    options.identity["allow-nonfinite"] = .bool(allowNonfinite)
+    if let importance { options.identity["importance"] = try fileIdentity(importance) }
+    options.identity["techniques"] = .array(
+      techniques.without.map { .string($0.rawValue) } + [.bool(techniques.rescueOverflow)])
     var calibrated: CalibratedRun?
     if let importance, CalibrationFile.recognizes(importance) {
       let run = try await CalibratedRun(importance, source, plan, techniques, workers: work.workers)

@@ -22,7 +22,7 @@ import Testing
     let one = try await Self.evidence(model, contexts: 3, workers: 1)
     let three = try await Self.evidence(model, contexts: 3, workers: 3)
     for layer in 0..<one.layers {
-      let (a, b) = (one.layer(layer), three.layer(layer))
+      let (a, b) = (try one.layer(layer), try three.layer(layer))
       #expect(a.fields.count == LayerEvidence.fields(layer: layer, model.hyperparameters).count)
       for (field, bytes) in a.fields { #expect(bytes.array == b.fields[field]!.array, "\(layer) \(field)") }
     }
@@ -32,7 +32,7 @@ import Testing
     let model = try Nano.model()
     let numbers = model.hyperparameters
     let evidence = try await Self.evidence(model, contexts: 3)
-    let layer = evidence.layer(1)
+    let layer = try evidence.layer(1)
     let load = layer.load(experts: numbers.experts.count)
     #expect(load.reduce(0) { $0 + $1.tokens } == evidence.tokens * numbers.experts.active)
     #expect(abs(load.reduce(0) { $0 + $1.mass } - Double(evidence.tokens)) < 1e-2)
@@ -64,7 +64,7 @@ import Testing
     defer { try? FileManager.default.removeItem(atPath: path) }
     let writer = try CalibrationFile.Writer(
       path, for: model, tokens: 256, texts: ["a", "\"b\""], force: false)
-    for layer in 0..<evidence.layers { try writer.write(evidence.layer(layer)) }
+    for layer in 0..<evidence.layers { try writer.write(try evidence.layer(layer)) }
     #expect(!FileManager.default.fileExists(atPath: path), "it appears when it is complete")
     try writer.commit()
     #expect(CalibrationFile.recognizes(path))
@@ -72,8 +72,8 @@ import Testing
     let read = try CalibrationFile.read(path, for: model)
     #expect(read.tokens == 256 && read.texts == ["a", "\"b\""])
     for layer in 0..<evidence.layers {
-      for (field, bytes) in evidence.layer(layer).fields {
-        #expect(read.layer(layer).fields[field]!.array == bytes.array, "\(layer) \(field)")
+      for (field, bytes) in try evidence.layer(layer).fields {
+        #expect(try read.layer(layer).fields[field]!.array == bytes.array, "\(layer) \(field)")
       }
     }
     #expect(throws: FormatError.self) {
@@ -85,7 +85,7 @@ import Testing
     let model = try Nano.model()
     let evidence = try await Self.evidence(model, contexts: 1)
     var ledger = EvidenceLedger(model.hyperparameters)
-    for layer in 0..<evidence.layers { ledger.add(evidence.layer(layer)) }
+    for layer in 0..<evidence.layers { ledger.add(try evidence.layer(layer)) }
     #expect(ledger.entries.count == 4 * 8)
     for entry in ledger.entries {
       #expect(entry.effectiveRank <= Double(max(entry.tokens, 0)) + 1e-6)
@@ -116,8 +116,9 @@ import Testing
     let honest = try await Self.evidence(model, contexts: 2)
     // Layer 1's expert 3 claims to have been as loud as no F16 is.
     let numbers = model.hyperparameters
-    let evidence = Evidence(tokens: honest.tokens, layers: honest.layers, texts: []) { layer in
-      var found = honest.layer(layer)
+    let evidence = Evidence(tokens: honest.tokens, layers: honest.layers, texts: []) {
+      layer throws(FormatError) in
+      var found = try honest.layer(layer)
       guard layer == 1 else { return found }
       var peaks = [UInt8](repeating: 0, count: 4 * numbers.experts.count)
       let loud = Float(300_000).bitPattern
@@ -158,7 +159,7 @@ import Testing
     options.calibration = calibration
     let searched = try model.quantized(by: plan)
     let calibrated = try model.quantized(by: plan.calibrated(by: calibration), options)
-    let layer = evidence.layer(2)
+    let layer = try evidence.layer(2)
     for role in [Role(.query, layer: 2), Role(.attentionOutput, layer: 2)] {
       let field: LayerEvidence.Field = role.part == .query ? .attentionInput : .attentionOutput
       let hessian = layer.floats(field)

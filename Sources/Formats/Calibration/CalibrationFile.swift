@@ -1,14 +1,15 @@
 import Models
+import Synchronization
 import Tensors
 
-/// Evidence in a file: SafeTensors, so that anything reads it, with tensors `layers.N.…` named as in
-/// `LayerEvidence.Field` and, in its metadata, the tokens and the texts they came from.
+/// Evidence in a file: SafeTensors, with tensors `layers.N.…` named as in `LayerEvidence.Field` and, in its metadata, the
+/// tokens and the texts they came from. Each tensor is U8, what `CompressedField` makes of a field, whose type and shape
+/// follow from the model and the number of tokens; of symmetric matrices the lower triangle is kept, row by row.
 ///
-/// Sizes follow from the model and the number of tokens, so the file is laid out first and filled layer by layer.
+/// Layers follow each other as they are gathered. The header's place is kept free until all sizes are known.
 public struct CalibrationFile: Sendable {
   static let label = "ingot calibration"
-  static let version = "1"
-  static let suffix = ".calib"
+  static let version = "2"
 
   /// Whether a file says that it holds evidence.
   public static func recognizes(_ path: String) -> Bool {
@@ -16,89 +17,21 @@ public struct CalibrationFile: Sendable {
     return header.metadata["format"] == label
   }
 
-  private struct Entry {
-    var field: LayerEvidence.Field
-    var layer: Int
-    var shape: [Int]
-    var range: Range<Int>
-    var name: String { "layers.\(layer).\(field.rawValue)" }
+  static func name(_ field: LayerEvidence.Field, _ layer: Int) -> String {
+    "layers.\(layer).\(field.rawValue)"
   }
 
-  /// Where everything stands. Wide types come first so that each tensor is aligned to its type.
-  private static func layout(_ numbers: Hyperparameters, tokens: Int) throws(FormatError) -> [Entry] {
-    var entries: [Entry] = []
-    var position = 0
-    for wide in [true, false] {
-      for layer in 0..<numbers.layers {
-        for field in LayerEvidence.fields(layer: layer, numbers) where (field.dtype.bits == 32) == wide {
-          let shape = field.shape(numbers, tokens: tokens)
-          guard let count = elementCount(shape), let bytes = field.dtype.bytes(count: count) else {
-            throw FormatError(path: "", expected: "evidence that can be counted", found: "\(tokens) tokens")
-          }
-          entries.append(Entry(field: field, layer: layer, shape: shape, range: position..<position + bytes))
-          position += bytes
-        }
-      }
-    }
-    return entries
+  /// Bytes of a field before compression: of a symmetric matrix, one triangle.
+  static func packedSize(_ field: LayerEvidence.Field, _ numbers: Hyperparameters, tokens: Int, forced: Int)
+    -> Int?
+  {
+    let shape = field.shape(numbers, tokens: tokens, forced: forced)
+    guard let count = elementCount(shape) else { return nil }
+    return field.dtype.bytes(count: field.isSymmetric ? shape[0] * (shape[0] + 1) / 2 : count)
   }
 
-  /// A file being written; it appears under its name when all layers are in it.
-  public final class Writer {
-    private let output: Output
-    private let file: File
-    private let entries: [Entry]
-    private let start: Int
-
-    /// - Throws: FormatError when something stands at `path` and `force` does not replace it, or there is no room.
-    public init(_ path: String, for model: Model, tokens: Int, texts: [String], force: Bool)
-      throws(FormatError)
-    {
-      if Folder.kind(path) != .nothing && !force {
-        throw FormatError(
-          path: path, expected: "a new path (--force replaces)", found: "something there already")
-      }
-      let numbers = model.hyperparameters
-      entries = try CalibrationFile.layout(numbers, tokens: tokens)
-      var header: JSONObject = [
-        "__metadata__": [
-          "format": .string(CalibrationFile.label), "version": .string(CalibrationFile.version),
-          "tokens": .string("\(tokens)"), "layers": .string("\(numbers.layers)"),
-          "texts": .string(JSON.array(texts.map { .string($0) }).text()),
-        ]
-      ]
-      for entry in entries {
-        header[entry.name] = [
-          "dtype": .string(entry.field.dtype.rawValue), "shape": .array(entry.shape.map { JSON($0) }),
-          "data_offsets": [JSON(entry.range.lowerBound), JSON(entry.range.upperBound)],
-        ]
-      }
-      var text = Array(JSON.object(header).text().utf8)
-      while text.count % 8 != 0 { text.append(0x20) }
-      var bytes = ByteWriter()
-      bytes.put(UInt64(text.count))
-      bytes.put(text)
-      start = bytes.bytes.count
-      output = try Output(path, force: force)
-      file = try output.file(size: start + (entries.map(\.range.upperBound).max() ?? 0))
-      try file.write(bytes.bytes, at: 0)
-    }
-
-    public func write(_ evidence: LayerEvidence) throws(FormatError) {
-      for entry in entries where entry.layer == evidence.layer {
-        let bytes = evidence.fields[entry.field]!
-        precondition(bytes.count == entry.range.count, "\(entry.name) has its size")
-        try file.write(bytes.span, at: start + entry.range.lowerBound)
-      }
-    }
-
-    /// Gives the complete file its name.
-    public func commit() throws(FormatError) { try output.commit(file) }
-
-    public func discard() { output.discard() }
-  }
-
-  /// Reads evidence gathered from a model of this shape; layers are read when they are asked for.
+  /// Reads evidence gathered from a model of this shape. A layer is decompressed when it is asked for; the last two are
+  /// kept.
   ///
   /// - Throws: FormatError for a broken file, or one of a model with other shapes.
   public static func read(_ path: String, for model: Model) throws(FormatError) -> Evidence {
@@ -113,23 +46,109 @@ public struct CalibrationFile: Sendable {
         path: path, expected: "a number of tokens", found: header.metadata["tokens"] ?? "none")
     }
     let numbers = model.hyperparameters
+    func list(_ key: String) -> [JSON] {
+      (try? JSON.parse(Array((header.metadata[key] ?? "").utf8), path: path))?.array ?? []
+    }
+    let forced = list("forced").compactMap(\.int)
+    guard forced.count == numbers.layers,
+      forced.allSatisfy({ (0...tokens * numbers.experts.count).contains($0) })
+    else {
+      throw FormatError(
+        path: path, expected: "a number of forced visits for each of \(numbers.layers) layers",
+        found: header.metadata["forced"] ?? "none")
+    }
     var stored: [String: SafeTensorsHeader.Entry] = [:]
     for entry in header.entries { stored[entry.name] = entry }
     let mapping = try Bytes.mapping(path)
-    var layers = [[LayerEvidence.Field: Bytes]](repeating: [:], count: numbers.layers)
-    for entry in try layout(numbers, tokens: tokens) {
-      guard let found = stored[entry.name], found.dtype == entry.field.dtype, found.shape == entry.shape
-      else {
-        throw FormatError(
-          path: path, tensor: entry.name, expected: "\(entry.field.dtype.rawValue) \(entry.shape)",
-          found: stored[entry.name].map { "\($0.dtype.rawValue) \($0.shape)" } ?? "none")
+    var places = [[(field: LayerEvidence.Field, bytes: Bytes)]](repeating: [], count: numbers.layers)
+    for layer in 0..<numbers.layers {
+      for field in LayerEvidence.fields(layer: layer, numbers, isForced: forced[layer] > 0) {
+        let found = stored[name(field, layer)]
+        guard let found, found.dtype == .u8, found.shape.count == 1 else {
+          throw FormatError(
+            path: path, tensor: name(field, layer), expected: "U8 of one dimension",
+            found: found.map { "\($0.dtype.rawValue) \($0.shape)" } ?? "none")
+        }
+        places[layer].append((field, mapping[found.range]))
       }
-      layers[entry.layer][entry.field] = mapping[found.range]
     }
-    let names = (try? JSON.parse(Array((header.metadata["texts"] ?? "").utf8), path: path))?.array ?? []
-    let all = layers
-    return Evidence(tokens: tokens, layers: numbers.layers, texts: names.compactMap { $0.string }) { layer in
-      LayerEvidence(layer: layer, tokens: tokens, fields: all[layer])
+    let (all, latest) = (places, Latest())
+    return Evidence(
+      tokens: tokens, layers: numbers.layers, texts: list("texts").compactMap(\.string)
+    ) { layer throws(FormatError) in
+      try latest.layer(layer) { () throws(FormatError) in
+        var evidence = LayerEvidence(layer: layer, tokens: tokens, fields: [:])
+        for (field, bytes) in all[layer] {
+          evidence.fields[field] = try unpack(
+            bytes, field, numbers, tokens: tokens, forced: forced[layer],
+            wrong: { FormatError(path: path, tensor: name(field, layer), expected: $0, found: $1) })
+        }
+        return evidence
+      }
+    }
+  }
+
+  /// Bytes of a field out of what is stored.
+  static func unpack(
+    _ stored: Bytes, _ field: LayerEvidence.Field, _ numbers: Hyperparameters, tokens: Int, forced: Int,
+    wrong: (_ expected: String, _ found: String) -> FormatError
+  ) throws(FormatError) -> Bytes {
+    guard let size = packedSize(field, numbers, tokens: tokens, forced: forced) else {
+      throw wrong("evidence that can be counted", "\(tokens) tokens")
+    }
+    let bytes = try CompressedField.decompress(
+      stored, size: size, width: field.dtype.bits / 8, wrong: wrong)
+    return field.isSymmetric ? Triangle.unpack(bytes, n: field.shape(numbers, tokens: tokens)[0]) : bytes
+  }
+
+  /// The layers that were asked for last: quantizers ask for one again and again, and go from one to the next.
+  private final class Latest: Sendable {
+    private let kept = Mutex<[LayerEvidence]>([])
+
+    func layer(_ layer: Int, _ read: () throws(FormatError) -> LayerEvidence) throws(FormatError)
+      -> LayerEvidence
+    {
+      let result = kept.withLock { kept -> Result<LayerEvidence, FormatError> in
+        if let found = kept.first(where: { $0.layer == layer }) { return .success(found) }
+        if kept.count == 2 { kept.removeFirst() }
+        do throws(FormatError) {
+          kept.append(try read())
+        } catch {
+          return .failure(error)
+        }
+        return .success(kept[kept.count - 1])
+      }
+      return try result.get()
+    }
+  }
+}
+
+/// Lower triangles of symmetric matrices of 4-byte values, row by row.
+enum Triangle {
+  static func pack(_ matrix: Bytes, n: Int) -> Bytes {
+    Bytes(count: 2 * n * (n + 1)) { out in
+      var position = 0
+      for row in 0..<n {
+        for column in 0...row {
+          let value = matrix.span.littleEndian(UInt32.self, at: 4 * (row * n + column))
+          out.storeBytes(of: value.littleEndian, toByteOffset: position, as: UInt32.self)
+          position += 4
+        }
+      }
+    }
+  }
+
+  static func unpack(_ triangle: Bytes, n: Int) -> Bytes {
+    Bytes(count: 4 * n * n) { out in
+      var position = 0
+      for row in 0..<n {
+        for column in 0...row {
+          let value = triangle.span.littleEndian(UInt32.self, at: position).littleEndian
+          out.storeBytes(of: value, toByteOffset: 4 * (row * n + column), as: UInt32.self)
+          out.storeBytes(of: value, toByteOffset: 4 * (column * n + row), as: UInt32.self)
+          position += 4
+        }
+      }
     }
   }
 }

@@ -21,33 +21,27 @@ struct GGUFWriter {
   func write() async throws(FormatError) -> Written {
     let (layout, metadata) = try layout()
     let paths = GGUFWriter.paths(path, parts: layout.sizes.count)
-    for other in paths where other != path && Folder.kind(other) != .nothing && !options.force {
-      throw FormatError(
-        path: other, expected: "a new path (--force replaces)", found: "something there already")
-    }
-    try Output.requireRoom(layout.sizes.reduce(0, +), path)
-    var outputs: [Output] = []
+    let output = try Output(
+      path, parts: Array(zip(paths, layout.sizes)),
+      identity: try model.identity(
+        options, layout: paths.indices.map { Bytes(layout.header($0, metadata: metadata)) }),
+      records: model.tensors.count, options)
     do throws(FormatError) {
-      var files: [File] = []
-      for (path, size) in zip(paths, layout.sizes) {
-        let output = try Output(path, force: options.force)
-        files.append(try output.file(size: size))
-        outputs.append(output)
+      if !output.isComplete {
+        let filled = try await fill(placements(layout, output.files), of: model, options, output.journal)
+        var known = metadata
+        known[GGUFProvenance.key] = .string(
+          Provenance.of(model, options, hashes: filled.sourceHashes).text())
+        // Headers last: an interrupted file never looks like a model.
+        for (number, file) in output.files.enumerated() {
+          let header = layout.header(number, metadata: known)
+          precondition(header.count == layout.dataStarts[number], "hashes keep the header's length")
+          try file.write(header, at: 0)
+        }
       }
-      let filled = try await fill(placements(layout, files), of: model, options)
-      var known = metadata
-      known[GGUFProvenance.key] = .string(
-        Provenance.of(model, options, hashes: filled.sourceHashes).text())
-      // Headers last: an interrupted file never looks like a model.
-      for (number, file) in files.enumerated() {
-        let header = layout.header(number, metadata: known)
-        precondition(header.count == layout.dataStarts[number], "hashes keep the header's length")
-        try file.write(header, at: 0)
-      }
-      for (output, file) in zip(outputs, files) { try output.commit(file) }
+      try output.commit()
     } catch {
-      for output in outputs { output.discard() }
-      throw error
+      throw output.abandoned(error)
     }
     return Written(files: paths, bytes: layout.sizes.reduce(0, +))
   }

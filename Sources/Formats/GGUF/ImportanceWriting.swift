@@ -1,3 +1,4 @@
+import Kernels
 import Models
 import Tensors
 
@@ -10,17 +11,17 @@ extension ImportanceFile {
   public func write(_ path: String, for model: Model, as form: Form = .gguf, force: Bool = false)
     throws(FormatError)
   {
-    if Folder.kind(path) != .nothing && !force {
-      throw FormatError(
-        path: path, expected: "a new path (--force replaces)", found: "something there already")
-    }
     let entries = try stackedEntries(model, path)
     let content = form == .gguf ? gguf(entries, path) : legacy(entries)
-    let output = try Output(path, force: force)
-    let file = try output.file(size: content.count)
+    var options = WriteOptions()
+    options.force = force
+    let output = try Output(
+      path, parts: [(path, content.count)],
+      identity: ["content": .string(hexDigits(XXH3.hash(Bytes(content).span)))],
+      options)
     do throws(FormatError) {
-      try file.write(content, at: 0)
-      try output.commit(file)
+      if !output.isComplete { try output.files[0].write(content, at: 0) }
+      try output.commit()
     } catch {
       output.discard()
       throw error

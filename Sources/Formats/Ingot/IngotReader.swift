@@ -180,7 +180,4 @@ struct IngotFile {
 }
 
 /// `0x` and 16 digits.
-func hexadecimal(_ value: UInt64) -> String {
-  let digits = String(value, radix: 16)
-  return "0x" + String(repeating: "0", count: 16 - digits.count) + digits
-}
+func hexadecimal(_ value: UInt64) -> String { "0x" + hexDigits(value) }

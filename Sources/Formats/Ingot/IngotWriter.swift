@@ -131,29 +131,23 @@ struct IngotWriter {
   func write() async throws(FormatError) -> Written {
     var layout = try layout(provenance: Provenance.of(model, options, hashes: nil))
     let paths = IngotWriter.paths(path, parts: layout.sizes.count)
-    for other in paths where other != path && Folder.kind(other) != .nothing && !options.force {
-      throw FormatError(
-        path: other, expected: "a new path (--force replaces)", found: "something there already")
-    }
-    try Output.requireRoom(layout.sizes.reduce(0, +), path)
-    var outputs: [Output] = []
+    let output = try Output(
+      path, parts: Array(zip(paths, layout.sizes)),
+      identity: try model.identity(
+        options, layout: [Bytes(layout.directory.encoded())] + layout.files),
+      records: model.tensors.count, options)
     do throws(FormatError) {
-      var files: [File] = []
-      for (path, size) in zip(paths, layout.sizes) {
-        let output = try Output(path, force: options.force)
-        files.append(try output.file(size: size))
-        outputs.append(output)
+      if !output.isComplete {
+        let hashes = try await fillPayload(&layout, output)
+        let provenance = Bytes(Array(Provenance.of(model, options, hashes: hashes).text().utf8))
+        precondition(provenance.count == layout.files[0].count, "hashes keep the provenance's length")
+        layout.files[0] = provenance
+        layout.directory.files[0].checksum = XXH3.hash(provenance.span)
+        try writeFront(layout, output.files)
       }
-      let hashes = try await fillPayload(&layout, files)
-      let provenance = Bytes(Array(Provenance.of(model, options, hashes: hashes).text().utf8))
-      precondition(provenance.count == layout.files[0].count, "hashes keep the provenance's length")
-      layout.files[0] = provenance
-      layout.directory.files[0].checksum = XXH3.hash(provenance.span)
-      try writeFront(layout, files)
-      for (output, file) in zip(outputs, files) { try output.commit(file) }
+      try output.commit()
     } catch {
-      for output in outputs { output.discard() }
-      throw error
+      throw output.abandoned(error)
     }
     return Written(files: paths, bytes: layout.sizes.reduce(0, +))
   }
@@ -168,13 +162,14 @@ struct IngotWriter {
   /// Writes every tensor to its place and enters the checksums in the directory.
   ///
   /// - Returns: hashes of the source's files.
-  private func fillPayload(_ layout: inout Layout, _ files: [File]) async throws(FormatError) -> [String] {
+  private func fillPayload(_ layout: inout Layout, _ output: Output) async throws(FormatError) -> [String] {
     let records = layout.directory.tensors
+    let files = output.files
     let placements = zip(model.tensors, records).map { tensor, record in
       let offsets = IngotLayout.planeOffsets(tensor.encoding.planes(tensor.shape)!).offsets
       return Placement(tensor: tensor, planes: offsets.map { (files[record.part], record.offset + $0) })
     }
-    let filled = try await fill(placements, of: model, options, checksums: true)
+    let filled = try await fill(placements, of: model, options, output.journal, checksums: true)
     for (index, sum) in filled.checksums.enumerated() { layout.directory.tensors[index].checksums = sum }
     return filled.sourceHashes
   }

@@ -49,37 +49,37 @@ struct SafeTensorsOutput {
     if let real = Folder.resolved(path), real == Folder.resolved(model.path) {
       throw FormatError(path: path, expected: "an output beside the source", found: "the source itself")
     }
-    try Output.requireReplaceable(path)
+    if options.force { try Output.requireReplaceable(path) }
     let shards = self.shards()
     let sideFiles = self.sideFiles + index(shards)
-    let total = plannedBytes()
-    try Output.requireRoom(total, path)
-    let output = try Output(path, force: options.force)
+    var filling = options
+    // There is no place for hashes.
+    filling.hashSource = false
+    let output = try Output(
+      path,
+      parts: shards.map { ($0.name, $0.header.count + $0.bytes) }
+        + sideFiles.map { ($0.name, $0.bytes.count) },
+      isFolder: true,
+      identity: try model.identity(
+        filling, layout: shards.map { Bytes($0.header) } + sideFiles.map(\.bytes)),
+      records: model.tensors.count, options)
     do throws(FormatError) {
-      try Folder.create(output.temporary)
-      var files: [File] = []
-      for shard in shards {
-        let file = try File(creating: output.temporary + "/" + shard.name)
-        try file.preallocate(shard.header.count + shard.bytes)
-        try file.write(shard.header, at: 0)
-        try writeConstants(shard, file)
-        files.append(file)
+      if !output.isComplete {
+        for (shard, file) in zip(shards, output.files) {
+          try file.write(shard.header, at: 0)
+          try writeConstants(shard, file)
+        }
+        for (side, file) in zip(sideFiles, output.files[shards.count...]) {
+          try file.write(side.bytes.span, at: 0)
+        }
+        _ = try await fill(
+          placements(shards, Array(output.files[..<shards.count])), of: model, filling, output.journal)
       }
-      var filling = options
-      // There is no place for hashes.
-      filling.hashSource = false
-      _ = try await fill(placements(shards, files), of: model, filling)
-      for side in sideFiles {
-        let file = try File(creating: output.temporary + "/" + side.name)
-        try file.write(side.bytes.span, at: 0)
-        files.append(file)
-      }
-      for file in files { try file.synchronize() }
-      try output.commitFolder()
+      try output.commit()
     } catch {
-      output.discard()
-      throw error
+      throw output.abandoned(error)
     }
+    let total = plannedBytes()
     return Written(files: shards.map { path + "/" + $0.name }, bytes: total)
   }
 

@@ -118,7 +118,7 @@ final class CalibratedUnits: Sendable {
       case .attentionOutput: .attentionOutput
       default: .attentionInput
       }
-    var hessian = calibration.evidence.layer(layer).floats(field)
+    var hessian = try calibration.evidence.layer(layer).floats(field)
     let divisors = role.layer == nil ? [] : divisors(role.part, layer: layer)
     CalibratedUnits.divide(&hessian, divisors)
     let tensor = model[role]!
@@ -146,7 +146,7 @@ final class CalibratedUnits: Sendable {
   // ---- experts -------------------------------------------------------------------------------------------------------
 
   private func expert(_ expert: Int, layer: Int) throws(FormatError) -> [Role.Part: [Bytes]] {
-    let evidence = calibration.evidence.layer(layer)
+    let evidence = try calibration.evidence.layer(layer)
     let numbers = model.hyperparameters
     let (hidden, width) = (numbers.hiddenSize, numbers.experts.width)
     func values(_ part: Role.Part) throws(FormatError) -> [Float] {

@@ -68,7 +68,7 @@ public struct ChannelScales: Sendable {
     var scales = ChannelScales(
       attention: found.map(\.attention), experts: found.map(\.experts), inner: found.map(\.inner))
     scales.choices = found.map(\.choices)
-    if rescuingOverflow { scales.rescueOverflow(model, plan, evidence) }
+    if rescuingOverflow { try scales.rescueOverflow(model, plan, evidence) }
     return scales
   }
 
@@ -83,10 +83,12 @@ public struct ChannelScales: Sendable {
 
   /// Divides what goes into the down projection of experts by a power of two where its magnitude passed `overflow` during
   /// calibration, so that it stays below half of that; the function stays as it is.
-  private mutating func rescueOverflow(_ model: Model, _ plan: Plan, _ evidence: Evidence) {
+  private mutating func rescueOverflow(_ model: Model, _ plan: Plan, _ evidence: Evidence)
+    throws(FormatError)
+  {
     let width = model.hyperparameters.experts.width
     for layer in inner.indices {
-      for (expert, peak) in evidence.layer(layer).floats(.innerPeaks).enumerated()
+      for (expert, peak) in try evidence.layer(layer).floats(.innerPeaks).enumerated()
       where peak > ChannelScales.overflow {
         let isFree = [Role.Part.up, .down].allSatisfy { part in
           plan.assignments[Role(part, layer: layer, expert: expert)]?.quantizer != nil

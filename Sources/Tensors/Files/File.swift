@@ -1,3 +1,5 @@
+import CSystem
+
 #if canImport(Glibc)
   import Glibc
 #elseif canImport(Darwin)
@@ -39,6 +41,16 @@ public final class File: Sendable {
     self.init(path: path, descriptor: descriptor, writing: true)
   }
 
+  /// Opens a file that an earlier run has begun, for writing.
+  public convenience init(continuing path: String) throws(FormatError) {
+    let descriptor = unsafe open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW)
+    guard descriptor >= 0 else { throw FormatError.system(path: path, "a file that can be written") }
+    self.init(path: path, descriptor: descriptor, writing: true)
+    guard try status().st_mode & S_IFMT == S_IFREG else {
+      throw FormatError(path: path, expected: "a regular file", found: "a folder or a device")
+    }
+  }
+
   private func status() throws(FormatError) -> stat {
     var status = stat()
     guard unsafe fstat(descriptor, &status) == 0 else {
@@ -49,18 +61,27 @@ public final class File: Sendable {
 
   public func size() throws(FormatError) -> Int { Int(try status().st_size) }
 
+  /// When its content changed last, in nanoseconds since 1970.
+  public func modified() throws(FormatError) -> Int {
+    let status = try status()
+    #if canImport(Glibc)
+      let time = status.st_mtim
+    #else
+      let time = status.st_mtimespec
+    #endif
+    return Int(time.tv_sec) * 1_000_000_000 + Int(time.tv_nsec)
+  }
+
   /// Reserves `size` bytes on disk and makes the file that long.
   ///
   /// File systems that cannot reserve get a file of that length with holes.
   /// - Throws: FormatError when the disk has not that much room.
   public func preallocate(_ size: Int) throws(FormatError) {
-    #if canImport(Glibc)
-      let code = posix_fallocate(descriptor, 0, off_t(size))
-      if code == 0 || size == 0 { return }
-      guard code == EOPNOTSUPP || code == EINVAL else {
-        throw FormatError.system(path: path, "room for \(size) bytes", code: code)
-      }
-    #endif
+    let code = ingot_reserve(descriptor, Int64(size))
+    guard code == 0 || code == EOPNOTSUPP || code == EINVAL else {
+      throw FormatError.system(path: path, "room for \(size) bytes", code: code)
+    }
+    if code == 0 && size > 0 { return }
     guard ftruncate(descriptor, off_t(size)) == 0 else {
       throw FormatError.system(path: path, "room for \(size) bytes")
     }
@@ -191,13 +212,22 @@ public final class File: Sendable {
     #endif
   }
 
+  /// Gives back what was reserved behind the first `size` bytes. For files that nobody has mapped yet.
+  public func truncate(to size: Int) throws(FormatError) {
+    guard ftruncate(descriptor, off_t(size)) == 0 else {
+      throw FormatError.system(path: path, "an end at byte \(size)")
+    }
+  }
+
   /// Waits until what was written is on the disk.
   public func synchronize() throws(FormatError) {
     #if canImport(Darwin)
       // fsync on macOS leaves data in the drive's cache.
       if fcntl(descriptor, F_FULLFSYNC) == 0 { return }
     #endif
-    guard fsync(descriptor) == 0 else { throw FormatError.system(path: path, "fsync to succeed") }
+    while fsync(descriptor) != 0 {
+      guard errno == EINTR else { throw FormatError.system(path: path, "fsync to succeed") }
+    }
   }
 }
 
@@ -207,6 +237,8 @@ extension FormatError {
     path: String, offset: UInt64? = nil, _ expected: String, code: Int32 = errno
   ) -> FormatError {
     let text = unsafe String(cString: strerror(code))
-    return FormatError(path: path, offset: offset, expected: expected, found: text)
+    var error = FormatError(path: path, offset: offset, expected: expected, found: text)
+    error.cause = .system(code)
+    return error
   }
 }

@@ -1,3 +1,5 @@
+import CSystem
+
 #if canImport(Glibc)
   import Glibc
 #elseif canImport(Darwin)
@@ -64,6 +66,26 @@ public enum Folder {
     try synchronize(parent(of: target))
   }
 
+  /// The same, unless something stands at `target`: then, and where the system cannot promise it, nothing there is lost.
+  ///
+  /// A file system without such a rename gets a look and an ordinary one.
+  public static func rename(_ source: String, toNew target: String) throws(FormatError) {
+    let code = unsafe ingot_rename_to_new(source, target)
+    if [EINVAL, ENOSYS, EOPNOTSUPP].contains(code), !exists(target) {
+      try rename(source, to: target)
+    } else if code == 0 {
+      try synchronize(parent(of: target))
+    } else {
+      throw FormatError.system(path: target, "\(source) to get this name", code: code)
+    }
+  }
+
+  /// Whether anything has this name, be it a symbolic link that leads nowhere.
+  public static func exists(_ path: String) -> Bool {
+    var status = stat()
+    return unsafe lstat(path, &status) == 0
+  }
+
   /// Removes a file, or a folder with the files in it; no error when nothing stands there.
   public static func remove(_ path: String) {
     if kind(path) == .folder, let names = try? names(path) {
@@ -80,8 +102,8 @@ public enum Folder {
     guard descriptor >= 0 else { throw FormatError.system(path: path, "a folder that can be opened") }
     defer { _ = close(descriptor) }
     // Some network file systems have no fsync for folders; their rename is durable by itself.
-    guard fsync(descriptor) == 0 || errno == EINVAL || errno == EBADF else {
-      throw FormatError.system(path: path, "fsync to succeed")
+    while fsync(descriptor) != 0 && errno != EINVAL && errno != EBADF {
+      guard errno == EINTR else { throw FormatError.system(path: path, "fsync to succeed") }
     }
   }
 

@@ -1,0 +1,109 @@
+import Formats
+import Foundation
+import Inference
+import Models
+import Tensors
+import Testing
+
+@Suite struct CalibrationFileTests {
+  static func written(_ folder: String) async throws -> String {
+    let model = try Nano.model()
+    let evidence = try await CalibrationTests.evidence(model, contexts: 1)
+    let path = folder + "/x.calib"
+    let writer = try CalibrationFile.Writer(path, for: model, tokens: 128, texts: ["a"], force: false)
+    for layer in 0..<evidence.layers { try writer.write(try evidence.layer(layer)) }
+    try writer.commit()
+    return path
+  }
+
+  static func folder() throws -> String {
+    let path = NSTemporaryDirectory() + "\(UUID())"
+    try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+    return path
+  }
+
+  /// A file whose header has been changed, the rest as it was.
+  static func changed(_ path: String, _ edit: (inout JSONObject) throws -> Void) throws -> String {
+    let bytes = Array(try Data(contentsOf: URL(filePath: path)))
+    let length = bytes.prefix(8).enumerated().reduce(0) { $0 | Int($1.element) << (8 * $1.offset) }
+    var header = try JSON.parse(Array(bytes[8..<8 + length]), path: path).object!
+    try edit(&header)
+    var text = Array(JSON.object(header).text().utf8)
+    while text.count % 8 != 0 { text.append(0x20) }
+    let prefix = (0..<8).map { UInt8(truncatingIfNeeded: text.count >> (8 * $0)) }
+    let copy = path + ".changed"
+    try Data(prefix + text + bytes[(8 + length)...]).write(to: URL(filePath: copy))
+    return copy
+  }
+
+  /// Reads every layer.
+  static func readAll(_ path: String) throws {
+    let evidence = try CalibrationFile.read(path, for: Nano.model())
+    for layer in 0..<evidence.layers { _ = try evidence.layer(layer) }
+  }
+
+  @Test func everyFlippedByteOfAFieldIsFound() async throws {
+    let folder = try Self.folder()
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    let path = try await Self.written(folder)
+    try Self.readAll(path)
+    var bytes = Array(try Data(contentsOf: URL(filePath: path)))
+    let start = 8 + bytes.prefix(8).enumerated().reduce(0) { $0 | Int($1.element) << (8 * $1.offset) }
+    for place in [start, start + 8, start + 16, start + 20, start + 1000, bytes.count - 1] {
+      bytes[place] ^= 1
+      try Data(bytes).write(to: URL(filePath: path))
+      let error = #expect(throws: FormatError.self) { try Self.readAll(path) }
+      #expect(error?.tensor?.hasPrefix("layers.") == true, "\(place): \(String(describing: error))")
+      bytes[place] ^= 1
+    }
+    // Cut short anywhere.
+    for count in [0, 7, 100, start + 4, bytes.count - 1] {
+      try Data(bytes.prefix(count)).write(to: URL(filePath: path))
+      #expect(throws: FormatError.self, "\(count) bytes") { try Self.readAll(path) }
+    }
+  }
+
+  @Test func whatItClaimsIsCheckedBeforeAnythingIsAllocated() async throws {
+    let folder = try Self.folder()
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    let path = try await Self.written(folder)
+    func metadata(_ key: String, _ value: String) throws -> String {
+      try Self.changed(path) { header in
+        var metadata = header["__metadata__"]!.object!
+        metadata[key] = .string(value)
+        header["__metadata__"] = .object(metadata)
+      }
+    }
+    // Tokens decide sizes: 2^31 of them would be terabytes.
+    for (key, value, word) in [
+      ("tokens", "2147483648", "field of"), ("tokens", "-1", "number of tokens"),
+      ("version", "1", "\"version\": \"2\""),
+      ("version", "3", "\"version\": \"2\""), ("forced", "[0]", "forced"), ("forced", "[0,0,0,-1]", "forced"),
+      ("forced", "[0,0,0,1]", "layers.3.experts.forced"),
+    ] {
+      let error = #expect(throws: FormatError.self, "\(key) \(value)") {
+        try Self.readAll(try metadata(key, value))
+      }
+      #expect("\(error!)".contains(word), "\(key) \(value): \(error!)")
+    }
+  }
+
+  @Test func aBombIsRefused() throws {
+    // A frame of zeros shrinks ten thousandfold; what is declared is held against what is there.
+    let zeros = Bytes(count: 1 << 27) { _ in }
+    let stored = CompressedField.compress(zeros, width: 4)
+    #expect(stored.count < zeros.count / CompressedField.greatestRatio)
+    let error = #expect(throws: FormatError.self) {
+      try CompressedField.decompress(stored, size: zeros.count, width: 4) {
+        FormatError(path: "x", expected: $0, found: $1)
+      }
+    }
+    #expect("\(error!)".contains("thousandth"))
+    let some = Bytes(count: 1 << 21) { _ in }
+    let small = CompressedField.compress(some, width: 2)
+    #expect(
+      try CompressedField.decompress(small, size: some.count, width: 2) {
+        FormatError(path: "x", expected: $0, found: $1)
+      }.array == some.array)
+  }
+}
