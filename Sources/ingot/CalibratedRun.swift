@@ -2,7 +2,6 @@ import ArgumentParser
 import Formats
 import Models
 import Quantization
-import Synchronization
 import Tensors
 
 /// What is done with evidence.
@@ -33,14 +32,9 @@ struct CalibratedRun {
   var importance: Importance
   var calibration: Calibration
   let provenance: JSON
-  private let errors = Errors()
+  private let errors = OutputErrors()
   private let choices: [[ChannelScales.Choice]]
   private var rescued: [Role] = []
-
-  /// Shares of the outputs' energy that errors are, from any task.
-  private final class Errors: Sendable {
-    let shares = Mutex<[Role: Double]>([:])
-  }
 
   init(_ path: String, _ source: Model, _ original: Plan, _ techniques: TechniqueOptions, workers: Int)
     async throws(FormatError)
@@ -69,7 +63,8 @@ struct CalibratedRun {
     }
     self.choices = choices
     let errors = errors
-    calibration.report = { role, share in errors.shares.withLock { $0[role] = share } }
+    calibration.report = { errors.add($0, expected: $1) }
+    calibration.reportExpert = { errors.add(layer: $0, expert: $1, tokens: $2, measured: $3) }
     self.calibration = calibration
     provenance = [
       "name": .string(Folder.name(of: path)), "tokens": JSON(evidence.tokens),
@@ -78,37 +73,14 @@ struct CalibratedRun {
     ]
   }
 
-  /// Mean share of the outputs' energy, and the largest, by part.
-  private var rows: [(part: Role.Part, tensors: Int, mean: Double, largest: Double)] {
-    let shares = errors.shares.withLock { $0 }
-    let parts = Dictionary(grouping: shares, by: \.key.part)
-    return Role.Part.allCases.compactMap { part in
-      guard let values = parts[part]?.map(\.value), let largest = values.max() else { return nil }
-      return (part, values.count, values.reduce(0, +) / Double(values.count), largest)
-    }
-  }
-
   var table: String {
-    var table = Table(["output error", "tensors", "mean", "largest"])
-    for row in rows {
-      table.add([
-        row.part.rawValue, grouped(row.tensors), fixed(100 * row.mean, 4) + " %",
-        fixed(100 * row.largest, 4) + " %",
-      ])
-    }
     let names = rescued.map { "layer \($0.layer ?? 0), expert \($0.expert ?? 0): rescued from overflow" }
-    return ([table.text] + names).joined(separator: "\n")
+    return ([errors.table] + names).joined(separator: "\n")
   }
 
   var json: JSON {
     [
-      "outputError": .array(
-        rows.map {
-          [
-            "part": .string($0.part.rawValue), "tensors": JSON($0.tensors), "mean": JSON($0.mean),
-            "largest": JSON($0.largest),
-          ]
-        }),
+      "outputError": errors.parts, "layers": errors.layers,
       "rescued": .array(
         rescued.map { ["layer": JSON($0.layer ?? 0), "expert": JSON($0.expert ?? 0)] as JSON }),
       "scales": .array(
