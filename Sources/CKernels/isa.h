@@ -13,7 +13,21 @@
 
 #define INGOT_INLINE static inline __attribute__((always_inline))
 
+/// What came of a row that goes straight from its stored form to codes: `INGOT_NOT_PLAIN` where its values leave the
+/// range for which that is written, so that it has to be decoded and quantized.
+typedef enum { INGOT_NOT_FINITE, INGOT_DONE, INGOT_NOT_PLAIN } ingot_straight;
+
+/// Where a row's codes and parameters go: codes one a byte, but two when they have 4 bits; zero points one a byte.
+typedef struct {
+  uint8_t *codes, *scales, *biases, *zeros;
+} ingot_affine_planes;
+
 #define INGOT_VECTOR_BODIES(suffix) \
+  ingot_straight ingot_affine_row_##suffix( \
+      const ingot_rows *, const ingot_quantize_job *, size_t row, const ingot_affine_planes *); \
+  ingot_straight ingot_ggml_row_##suffix(ingot_ggml, const ingot_rows *, size_t row, uint8_t *blocks); \
+  ingot_straight ingot_micro_row_##suffix( \
+      const ingot_micro_job *, const ingot_rows *, size_t row, uint8_t *codes, uint8_t *scales); \
   void ingot_decode_##suffix(ingot_float, const void *, float *, size_t); \
   void ingot_decode_block_scaled_##suffix( \
       ingot_float, const void *, const float *, size_t, float *, size_t); \
@@ -42,15 +56,9 @@
 INGOT_VECTOR_BODIES(scalar)
 
 #if defined(INGOT_X86)
-/// Rows straight from FP8 to affine codes by AVX-512, see rows.c: one a byte, but two when they have 4
-/// bits. False when a value is NaN.
-bool ingot_fp8_affine_avx512(
-    const ingot_rows *, const ingot_quantize_job *, size_t row, uint8_t *codes, uint8_t *scales, uint8_t *biases,
-    uint8_t *zeros);
-
 /// Codes with a sign that follow from the greatest magnitude of a group, see vector/fp8_tables.h.
 typedef struct {
-  enum { INGOT_TABLE_AFFINE, INGOT_TABLE_Q8_0, INGOT_TABLE_MICRO } kind;
+  enum { INGOT_TABLE_AFFINE, INGOT_TABLE_Q8_0, INGOT_TABLE_Q4_0, INGOT_TABLE_MICRO } kind;
   unsigned bits;         // affine
   ingot_float storage;   // affine: F16 or BF16
   const ingot_micro_job *micro;
@@ -61,8 +69,8 @@ typedef struct {
 /// Bytes of scratch for each block of columns.
 #define INGOT_BLOCK_TABLES (64 * 130 + 8)
 
-/// A row; affine codes one a byte, but two when they have 4 bits. False when a value is NaN.
-bool ingot_fp8_tables_avx512(
+/// A row; affine codes one a byte, but two when they have 4 bits.
+ingot_straight ingot_fp8_tables_avx512(
     const ingot_table_job *, const ingot_rows *, size_t row, void *tables, uint8_t *codes, uint8_t *scales);
 #endif
 
@@ -74,11 +82,15 @@ INGOT_VECTOR_BODIES(avx512)
   ((isa) == INGOT_AVX512 ? name##_avx512(__VA_ARGS__) \
    : (isa) == INGOT_AVX2 ? name##_avx2(__VA_ARGS__) \
                          : name##_scalar(__VA_ARGS__))
+/// The same of bodies without a scalar reference, whose results are those of decoding and quantizing.
+#define INGOT_STRAIGHT(isa, name, ...) ((isa) == INGOT_AVX512 ? name##_avx512(__VA_ARGS__) : name##_avx2(__VA_ARGS__))
 #elif defined(INGOT_ARM64)
 INGOT_VECTOR_BODIES(neon)
+#define INGOT_STRAIGHT(isa, name, ...) name##_neon(__VA_ARGS__)
 #define INGOT_DISPATCH(isa, name, ...) \
   ((isa) == INGOT_NEON ? name##_neon(__VA_ARGS__) : name##_scalar(__VA_ARGS__))
 #else
+#define INGOT_STRAIGHT(isa, name, ...) INGOT_NOT_PLAIN
 #define INGOT_DISPATCH(isa, name, ...) name##_scalar(__VA_ARGS__)
 #endif
 

@@ -1,5 +1,6 @@
-// Quantizing rows as they are stored: a few are decoded into a scratch that stays in the second cache, looked over for
-// NaN and infinity, and quantized from there. The result is that of decoding and quantizing the whole.
+// Quantizing rows as they are stored: straight to codes where there is a body for that, else a few are decoded into a
+// scratch that stays in the second cache, looked over for NaN and infinity, and quantized from there. The result is that
+// of decoding and quantizing the whole.
 #include "isa.h"
 
 #pragma STDC FP_CONTRACT OFF
@@ -41,15 +42,23 @@ void ingot_decode_rows(ingot_isa isa, const ingot_rows *source, size_t first, si
         source->block_columns, out + row * columns, columns);
 }
 
-/// Decodes a tile; how many of its values are finite before the first that is not.
-static size_t decode_tile(ingot_isa isa, const ingot_rows *source, size_t first, size_t count, float *tile) {
-  ingot_decode_rows(isa, source, first, count, tile);
-  return ingot_first_non_finite(isa, tile, count * source->columns);
-}
+/// How rows of a source are quantized: a row straight from its stored form, where that is written, or a tile of decoded
+/// ones.
+typedef struct row_work {
+  ingot_isa isa;
+  const ingot_rows *source;
+  const void *job;
+  float *tile;
+  uint8_t *codes, *zeros;  // scratch of a tile; where zero points go
+  bool straight;
+  size_t last;  // the row that went straight before, or SIZE_MAX
+  ingot_straight (*row)(struct row_work *work, size_t row);
+  void (*decoded)(const struct row_work *work, size_t first, size_t rows);
+} row_work;
 
-#if defined(INGOT_X86)
-/// Whether a row of scales stays away from where products lose bits, and overflow when scaled up by 2^120.
+/// Whether scales stay away from where products lose bits, and overflow when scaled up by 2^120.
 static bool scales_are_plain(const ingot_rows *source, size_t row) {
+  if (!source->scales) return true;
   size_t blocks = (source->columns + source->block_columns - 1) / source->block_columns;
   const float *scales = source->scales + row / source->block_rows * blocks;
   for (size_t i = 0; i < blocks; i++)
@@ -57,169 +66,217 @@ static bool scales_are_plain(const ingot_rows *source, size_t row) {
   return true;
 }
 
-/// Whether the bodies that go straight from FP8 take these rows in groups of this size, but for the values of scales.
+/// Whether rows can go straight in groups of this size, but for the values in them.
 static bool goes_straight(ingot_isa isa, const ingot_rows *source, size_t group) {
   size_t unit = group > 64 ? group : 64;
-  return isa == INGOT_AVX512 && source->format == INGOT_F8E4M3 && source->scales &&
-         (group == 16 || group == 32 || group == 64 || group == 128) && source->columns % unit == 0 &&
-         source->block_columns % unit == 0;
+  if (isa == INGOT_SCALAR || source->columns % unit != 0) return false;
+  if (group != 16 && group != 32 && group != 64 && group != 128) return false;
+  if (source->format == INGOT_F8E4M3) return source->scales && source->block_columns % unit == 0;
+  return (source->format == INGOT_F16 || source->format == INGOT_BF16) && !source->scales;
 }
 
-static bool tile_is_plain(const ingot_rows *source, size_t first, size_t rows) {
-  return rows <= source->block_rows && scales_are_plain(source, first) && scales_are_plain(source, first + rows - 1);
+/// Rows first ..< end that could go straight; the first that could not, or had a value that is not finite.
+static size_t rows_straight(row_work *work, size_t first, size_t end, ingot_straight *result) {
+  for (size_t row = first; row < end; row++) {
+    *result = INGOT_NOT_PLAIN;
+    if (!scales_are_plain(work->source, row)) return row;
+    *result = work->row(work, row);
+    if (*result != INGOT_DONE) return row;
+    work->last = row;
+  }
+  return end;
 }
 
-/// Whether the row's blocks are others than those of the row before.
-static bool begins_blocks(const ingot_rows *source, size_t row) { return row % source->block_rows == 0; }
+static size_t each_row(row_work *work) {
+  const ingot_rows *source = work->source;
+  size_t columns = source->columns, at_once = ingot_tile_rows(columns);
+  work->last = SIZE_MAX;
+  for (size_t first = 0, rows; first < source->rows; first += rows) {
+    if (work->straight) {
+      ingot_straight result = INGOT_DONE;
+      first = rows_straight(work, first, source->rows, &result);
+      if (first == source->rows) break;
+      if (result == INGOT_NOT_FINITE) return first * columns;
+      work->last = SIZE_MAX;
+    }
+    rows = source->rows - first < at_once ? source->rows - first : at_once;
+    ingot_decode_rows(work->isa, source, first, rows, work->tile);
+    size_t finite = ingot_first_non_finite(work->isa, work->tile, rows * columns);
+    if (finite < rows * columns) return first * columns + finite;
+    work->decoded(work, first, rows);
+  }
+  return source->rows * columns;
+}
+
+#if defined(INGOT_X86)
+/// Whether tables for the row before are of no use for this one.
+static bool blocks_are_fresh(const row_work *work, size_t row) {
+  return work->last == SIZE_MAX || row % work->source->block_rows == 0;
+}
 #endif
+
+// ---- affine ------------------------------------------------------------------------------------------
+
+static size_t code_bytes(const ingot_rows *source, unsigned bits) { return (source->columns * bits + 7) / 8; }
+
+static size_t groups_of(const ingot_rows *source, size_t group) { return (source->columns + group - 1) / group; }
+
+static ingot_straight affine_row(row_work *work, size_t row) {
+  const ingot_quantize_job *job = work->job;
+  const ingot_rows *source = work->source;
+  size_t groups = groups_of(source, job->group), scale_bytes = groups * width_of(job->storage);
+  uint8_t *packed = job->codes + row * code_bytes(source, job->bits);
+  // Codes of 4 and 8 bits come as they are to be.
+  bool as_wanted = job->bits == 4 || job->bits == 8;
+  ingot_affine_planes out = {
+      as_wanted ? packed : work->codes, job->scales + row * scale_bytes,
+      job->biases ? job->biases + row * scale_bytes : NULL, work->codes + source->columns};
+  ingot_straight result;
+#if defined(INGOT_X86)
+  if (work->isa == INGOT_AVX512 && source->format == INGOT_F8E4M3 && job->scheme == INGOT_SYMMETRIC) {
+    ingot_table_job table = {
+        INGOT_TABLE_AFFINE, job->bits, job->storage, NULL, job->group, blocks_are_fresh(work, row)};
+    result = ingot_fp8_tables_avx512(&table, source, row, work->tile, out.codes, out.scales);
+  } else
+#endif
+    result = INGOT_STRAIGHT(work->isa, ingot_affine_row, source, job, row, &out);
+  if (result != INGOT_DONE) return result;
+  if (!as_wanted) ingot_pack(work->isa, job->bits, work->codes, packed, source->columns);
+  if (job->scheme == INGOT_ZERO_POINT)
+    ingot_pack(work->isa, job->bits, out.zeros, work->zeros + row * ((groups * job->bits + 7) / 8), groups);
+  return INGOT_DONE;
+}
+
+static void affine_decoded(const row_work *work, size_t first, size_t rows) {
+  const ingot_quantize_job *job = work->job;
+  size_t columns = work->source->columns, groups = groups_of(work->source, job->group);
+  size_t packed = code_bytes(work->source, job->bits), scale_bytes = groups * width_of(job->storage);
+  ingot_quantize_job part = *job;
+  part.weights = work->tile;
+  part.rows = rows;
+  part.columns = columns;
+  part.codes = work->codes;
+  part.scales = job->scales + first * scale_bytes;
+  part.zeros = work->codes + ingot_tile_rows(columns) * columns;
+  if (job->biases) part.biases = job->biases + first * scale_bytes;
+  ingot_quantize(work->isa, &part);
+  for (size_t row = 0; row < rows; row++) {
+    ingot_pack(work->isa, job->bits, part.codes + row * columns, job->codes + (first + row) * packed, columns);
+    if (job->scheme == INGOT_ZERO_POINT)
+      ingot_pack(
+          work->isa, job->bits, part.zeros + row * groups,
+          work->zeros + (first + row) * ((groups * job->bits + 7) / 8), groups);
+  }
+}
 
 size_t ingot_quantize_rows(
     ingot_isa isa, const ingot_rows *source, const ingot_quantize_job *job, uint8_t *zeros, float *tile,
     uint8_t *codes) {
-  size_t columns = source->columns, at_once = ingot_tile_rows(columns);
-  size_t groups = (columns + job->group - 1) / job->group;
-  size_t scale_bytes = groups * width_of(job->storage);
-  size_t code_bytes = (columns * job->bits + 7) / 8, zero_bytes = (groups * job->bits + 7) / 8;
-  uint8_t *tile_zeros = codes + at_once * columns;
-#if defined(INGOT_X86)
   bool straight = goes_straight(isa, source, job->group) && job->group > 16 && !job->search &&
                   job->storage != INGOT_F32;
-  ingot_table_job table = {INGOT_TABLE_AFFINE, job->bits, job->storage, NULL, job->group, true};
-  bool stale = true;
-#endif
-  for (size_t first = 0; first < source->rows; first += at_once) {
-    size_t rows = source->rows - first < at_once ? source->rows - first : at_once;
+  row_work work = {isa, source, job, tile, codes, zeros, straight, 0, affine_row, affine_decoded};
+  return each_row(&work);
+}
+
+// ---- micro-scaled ------------------------------------------------------------------------------------
+
+static ingot_straight micro_row(row_work *work, size_t row) {
+  const ingot_micro_job *job = work->job;
+  const ingot_rows *source = work->source;
+  uint8_t *codes = job->codes + row * code_bytes(source, job->wide ? 8 : 4);
+  uint8_t *scales = job->scales + row * groups_of(source, job->group);
 #if defined(INGOT_X86)
-    if (straight && tile_is_plain(source, first, rows)) {
-      for (size_t row = first; row < first + rows; row++) {
-        uint8_t *row_zeros = tile_zeros + (row - first) * groups;
-        // Codes of 4 and 8 bits come as they are to be.
-        bool packed = job->bits == 4 || job->bits == 8;
-        uint8_t *row_codes = packed ? job->codes + row * code_bytes : codes;
-        bool finite;
-        if (job->scheme == INGOT_SYMMETRIC) {
-          table.fresh = stale || begins_blocks(source, row);
-          stale = false;
-          finite = ingot_fp8_tables_avx512(
-              &table, source, row, tile, row_codes, job->scales + row * scale_bytes);
-        } else {
-          finite = ingot_fp8_affine_avx512(
-              source, job, row, row_codes, job->scales + row * scale_bytes,
-              job->biases ? job->biases + row * scale_bytes : NULL, row_zeros);
-        }
-        if (!finite) return row * columns;
-        if (!packed) ingot_pack(isa, job->bits, codes, job->codes + row * code_bytes, columns);
-        if (job->scheme == INGOT_ZERO_POINT)
-          ingot_pack(isa, job->bits, row_zeros, zeros + row * zero_bytes, groups);
-      }
-      continue;
-    }
-    stale = true;
-#endif
-    size_t finite = decode_tile(isa, source, first, rows, tile);
-    if (finite < rows * columns) return first * columns + finite;
-    ingot_quantize_job part = *job;
-    part.weights = tile;
-    part.rows = rows;
-    part.columns = columns;
-    part.codes = codes;
-    part.scales = job->scales + first * scale_bytes;
-    part.zeros = tile_zeros;
-    if (job->biases) part.biases = job->biases + first * scale_bytes;
-    ingot_quantize(isa, &part);
-    for (size_t row = 0; row < rows; row++) {
-      ingot_pack(isa, job->bits, codes + row * columns, job->codes + (first + row) * code_bytes, columns);
-      if (job->scheme == INGOT_ZERO_POINT)
-        ingot_pack(isa, job->bits, tile_zeros + row * groups, zeros + (first + row) * zero_bytes, groups);
-    }
+  if (work->isa == INGOT_AVX512 && source->format == INGOT_F8E4M3 && !job->wide) {
+    ingot_table_job table = {INGOT_TABLE_MICRO, 4, INGOT_F16, job, job->group, blocks_are_fresh(work, row)};
+    return ingot_fp8_tables_avx512(&table, source, row, work->tile, codes, scales);
   }
-  return source->rows * columns;
+#endif
+  return INGOT_STRAIGHT(work->isa, ingot_micro_row, job, source, row, codes, scales);
+}
+
+static void micro_decoded(const row_work *work, size_t first, size_t rows) {
+  const ingot_micro_job *job = work->job;
+  size_t columns = work->source->columns;
+  unsigned bits = job->wide ? 8 : 4;
+  ingot_micro_job part = *job;
+  part.weights = work->tile;
+  part.rows = rows;
+  part.columns = columns;
+  part.codes = work->codes;
+  part.scales = job->scales + first * groups_of(work->source, job->group);
+  ingot_quantize_micro(work->isa, &part);
+  for (size_t row = 0; row < rows; row++)
+    ingot_pack(
+        work->isa, bits, part.codes + row * columns, job->codes + (first + row) * code_bytes(work->source, bits),
+        columns);
 }
 
 size_t ingot_quantize_rows_micro(
     ingot_isa isa, const ingot_rows *source, const ingot_micro_job *job, float *tile, uint8_t *codes) {
-  size_t columns = source->columns, at_once = ingot_tile_rows(columns);
-  size_t groups = (columns + job->group - 1) / job->group;
-  unsigned bits = job->wide ? 8 : 4;
-  size_t code_bytes = (columns * bits + 7) / 8;
+  // Straight: E4M3 scales go with E2M1 in groups of 16, powers of two with groups of 32.
+  bool known = job->powers ? job->group == 32 : job->group == 16 && !job->wide && job->global == 1;
+  bool straight = goes_straight(isa, source, job->group) && !job->search && known;
+  row_work work = {isa, source, job, tile, codes, NULL, straight, 0, micro_row, micro_decoded};
+  return each_row(&work);
+}
+
+// ---- GGML blocks -------------------------------------------------------------------------------------
+
+static ingot_straight ggml_row(row_work *work, size_t row) {
+  const ingot_ggml_job *job = work->job;
+  const ingot_rows *source = work->source;
+  size_t weights, bytes;
+  ingot_ggml_shape(job->type, &weights, &bytes);
+  uint8_t *blocks = job->blocks + row * source->columns / weights * bytes;
 #if defined(INGOT_X86)
-  bool straight = goes_straight(isa, source, job->group) && !job->search && !job->wide;
-  ingot_table_job table = {INGOT_TABLE_MICRO, 4, INGOT_F16, job, job->group, true};
-  bool stale = true;
-#endif
-  for (size_t first = 0; first < source->rows; first += at_once) {
-    size_t rows = source->rows - first < at_once ? source->rows - first : at_once;
-#if defined(INGOT_X86)
-    if (straight && tile_is_plain(source, first, rows)) {
-      for (size_t row = first; row < first + rows; row++) {
-        table.fresh = stale || begins_blocks(source, row);
-        stale = false;
-        if (!ingot_fp8_tables_avx512(
-                &table, source, row, tile, job->codes + row * code_bytes, job->scales + row * groups))
-          return row * columns;
-      }
-      continue;
-    }
-    stale = true;
-#endif
-    size_t finite = decode_tile(isa, source, first, rows, tile);
-    if (finite < rows * columns) return first * columns + finite;
-    ingot_micro_job part = *job;
-    part.weights = tile;
-    part.rows = rows;
-    part.columns = columns;
-    part.codes = codes;
-    part.scales = job->scales + first * groups;
-    ingot_quantize_micro(isa, &part);
-    for (size_t row = 0; row < rows; row++)
-      ingot_pack(isa, bits, codes + row * columns, job->codes + (first + row) * code_bytes, columns);
+  bool bytes_each = job->type == INGOT_Q8_0;
+  if (work->isa == INGOT_AVX512 && source->format == INGOT_F8E4M3 && (bytes_each || job->type == INGOT_Q4_0)) {
+    ingot_table_job table = {
+        bytes_each ? INGOT_TABLE_Q8_0 : INGOT_TABLE_Q4_0, 8, INGOT_F16, NULL, 32, blocks_are_fresh(work, row)};
+    return ingot_fp8_tables_avx512(&table, source, row, work->tile, blocks, NULL);
   }
-  return source->rows * columns;
+#endif
+  return INGOT_STRAIGHT(work->isa, ingot_ggml_row, job->type, source, row, blocks);
+}
+
+static void ggml_decoded(const row_work *work, size_t first, size_t rows) {
+  const ingot_ggml_job *job = work->job;
+  size_t columns = work->source->columns, weights, bytes;
+  ingot_ggml_shape(job->type, &weights, &bytes);
+  ingot_ggml_job part = *job;
+  part.weights = work->tile;
+  part.rows = rows;
+  part.columns = columns;
+  part.blocks = job->blocks + first * columns / weights * bytes;
+  ingot_quantize_ggml(work->isa, &part);
 }
 
 size_t ingot_quantize_rows_ggml(
     ingot_isa isa, const ingot_rows *source, const ingot_ggml_job *job, float *tile) {
-  size_t columns = source->columns, at_once = ingot_tile_rows(columns), weights, bytes;
-  ingot_ggml_shape(job->type, &weights, &bytes);
-#if defined(INGOT_X86)
-  bool straight = goes_straight(isa, source, 32) && !job->search && job->type == INGOT_Q8_0;
-  ingot_table_job table = {INGOT_TABLE_Q8_0, 8, INGOT_F16, NULL, 32, true};
-  bool stale = true;
-#endif
-  for (size_t first = 0; first < source->rows; first += at_once) {
-    size_t rows = source->rows - first < at_once ? source->rows - first : at_once;
-#if defined(INGOT_X86)
-    if (straight && tile_is_plain(source, first, rows)) {
-      for (size_t row = first; row < first + rows; row++) {
-        table.fresh = stale || begins_blocks(source, row);
-        stale = false;
-        if (!ingot_fp8_tables_avx512(&table, source, row, tile, job->blocks + row * (columns / 32) * 34, NULL))
-          return row * columns;
-      }
-      continue;
-    }
-    stale = true;
-#endif
-    size_t finite = decode_tile(isa, source, first, rows, tile);
-    if (finite < rows * columns) return first * columns + finite;
-    ingot_ggml_job part = *job;
-    part.weights = tile;
-    part.rows = rows;
-    part.columns = columns;
-    part.blocks = job->blocks + first * columns / weights * bytes;
-    ingot_quantize_ggml(isa, &part);
-  }
-  return source->rows * columns;
+  bool known = job->type == INGOT_Q4_0 || job->type == INGOT_Q4_1 || job->type == INGOT_Q5_0 ||
+               job->type == INGOT_Q5_1 || job->type == INGOT_Q8_0;
+  bool straight = known && goes_straight(isa, source, 32) && !job->search;
+  row_work work = {isa, source, job, tile, NULL, NULL, straight, 0, ggml_row, ggml_decoded};
+  return each_row(&work);
+}
+
+// ---- floats ------------------------------------------------------------------------------------------
+
+typedef struct {
+  ingot_float format;
+  uint8_t *out;
+} encode_job;
+
+static void encode_decoded(const row_work *work, size_t first, size_t rows) {
+  const encode_job *job = work->job;
+  size_t columns = work->source->columns;
+  ingot_encode(
+      work->isa, job->format, work->tile, job->out + first * columns * width_of(job->format), rows * columns);
 }
 
 size_t ingot_encode_rows(
     ingot_isa isa, const ingot_rows *source, ingot_float format, void *out, float *tile) {
-  size_t columns = source->columns, at_once = ingot_tile_rows(columns);
-  for (size_t first = 0; first < source->rows; first += at_once) {
-    size_t rows = source->rows - first < at_once ? source->rows - first : at_once;
-    size_t finite = decode_tile(isa, source, first, rows, tile);
-    if (finite < rows * columns) return first * columns + finite;
-    ingot_encode(isa, format, tile, (uint8_t *)out + first * columns * width_of(format), rows * columns);
-  }
-  return source->rows * columns;
+  encode_job job = {format, out};
+  row_work work = {isa, source, &job, tile, NULL, NULL, false, 0, NULL, encode_decoded};
+  return each_row(&work);
 }

@@ -1,6 +1,8 @@
 // Times kernels on one thread and prints one JSON object. scripts/bench makes a report of it.
 //
-// usage: ingot-bench [ROUNDS]
+// usage: ingot-bench [ROUNDS [KERNEL]]
+//
+// KERNEL is the beginning of a name in the table below; without it all are timed, and the products.
 //
 // In every round each kernel and what it is held against take turns, over tensors enough that none is in a cache when
 // its turn comes.
@@ -208,8 +210,9 @@ static void time_matmul(int tokens, double peak, bool first) {
 
 int main(int count, char **arguments) {
   if (count > 1) rounds = atoi(arguments[1]);
+  const char *only = count > 2 ? arguments[2] : "";
   if (rounds < 1 || rounds > MOST_ROUNDS) {
-    fprintf(stderr, "usage: ingot-bench [ROUNDS]\n");
+    fprintf(stderr, "usage: ingot-bench [ROUNDS [KERNEL]]\n");
     return 64;
   }
 #if !defined(__APPLE__)
@@ -240,6 +243,12 @@ int main(int count, char **arguments) {
       {"int8 g32 zero", AFFINE, 8, 32, INGOT_ZERO_POINT, 0, false, false, 1 + 3.0 / 32},
       {"bf16 to int4 g64 zero", AFFINE, 4, 64, INGOT_ZERO_POINT, 0, false, true, 0.5 + 2.5 / 64},
       {"bf16 to q8_0", GGML, 0, 0, 0, INGOT_Q8_0, false, true, 34.0 / 32},
+      {"bf16 to int4 g64 sym", AFFINE, 4, 64, INGOT_SYMMETRIC, 0, false, true, 0.5 + 2.0 / 64},
+      {"bf16 to int4 g64 bias", AFFINE, 4, 64, INGOT_BIAS, 0, false, true, 0.5 + 4.0 / 64},
+      {"bf16 to q4_0", GGML, 0, 0, 0, INGOT_Q4_0, false, true, 18.0 / 32},
+      {"bf16 to q5_1", GGML, 0, 0, 0, INGOT_Q5_1, false, true, 24.0 / 32},
+      {"bf16 to mxfp4", MICRO, 0, 32, 0, 1, false, true, 0.5 + 1.0 / 32},
+      {"bf16 to nvfp4", MICRO, 0, 16, 0, 0, false, true, 0.5 + 1.0 / 16},
       {"fp8 to bf16", CAST, 0, 0, 0, 0, false, false, 2},
       {"fp8 to f32", DECODE, 0, 0, 0, 0, false, false, 4},
       {"bf16 to f32", DECODE, 0, 0, 0, 0, false, true, 4},
@@ -261,9 +270,14 @@ int main(int count, char **arguments) {
   printf("\"blas\": \"Accelerate\",\n");
 #endif
   printf("  \"kernels\": [");
-  for (size_t i = 0; i < sizeof kernels / sizeof *kernels; i++) time_kernel(&kernels[i], i == 0);
+  bool first = true;
+  for (size_t i = 0; i < sizeof kernels / sizeof *kernels; i++) {
+    if (strncmp(kernels[i].name, only, strlen(only)) != 0) continue;
+    time_kernel(&kernels[i], first);
+    first = false;
+  }
   printf("\n  ],\n  \"matmul\": [");
-  for (int tokens = 16; tokens <= 512; tokens *= 2) time_matmul(tokens, peak, tokens == 16);
+  for (int tokens = 16; tokens <= 512 && !*only; tokens *= 2) time_matmul(tokens, peak, tokens == 16);
   printf("\n  ]\n}\n");
   return 0;
 }

@@ -39,8 +39,17 @@ import Testing
         scales = (0..<count).map { _ in 0.0004 * (0.25 + random.unit()) }
         if count > 2 { (scales[1], scales[2]) = (3e-9, 700) }
       } else {
-        let floats = (0..<rows * columns).map { index in
-          index / columns % 9 == 4 ? 0 : random.normal() * 0.02 * (index % 61 == 0 ? 9 : 1)
+        let floats = (0..<rows * columns).map { index -> Float in
+          let weight = random.normal() * 0.02 * (index % 61 == 0 ? 9 : 1)
+          switch index / columns % 13 {
+          case 4: return 0
+          case 5: return index % 3 == 0 ? -0.0 : 0
+          case 6: return (weight * 150).rounded() * 0.25  // ties
+          case 7: return weight * (index % 100 < 50 ? 1e-38 : 1e-20)
+          case 8: return format == .f16 ? weight * 60000 : weight * (index % 100 < 50 ? 1e38 : 1e9)
+          case 9: return 1 + weight * 0.01
+          default: return weight
+          }
         }
         values = encoded(format, floats)
       }
@@ -103,8 +112,9 @@ import Testing
     Sample(.f8e4m3, rows: 130, columns: 256, block: (128, 128), seed: 2),
     Sample(.f8e4m3, rows: 9, columns: 160, block: (4, 96), seed: 3),
     Sample(.f8e5m2, rows: 12, columns: 256, block: (8, 64), seed: 4),
-    Sample(.bf16, rows: 10, columns: 320, seed: 5),
-    Sample(.f16, rows: 10, columns: 192, seed: 6),
+    Sample(.bf16, rows: 27, columns: 320, seed: 5),
+    Sample(.bf16, rows: 14, columns: 2176, seed: 8),
+    Sample(.f16, rows: 27, columns: 192, seed: 6),
     Sample(.f32, rows: 5, columns: 128, seed: 7),
   ]
 
@@ -223,7 +233,8 @@ import Testing
   /// A value that is not finite is seen wherever it stands.
   @Test func nonFiniteValuesAreFound() {
     for (format, bad) in [
-      (FloatFormat.f8e4m3, [UInt8(0xFF)]), (.bf16, [0x80, 0x7F]), (.f32, [0, 0, 0x80, 0xFF]),
+      (FloatFormat.f8e4m3, [UInt8(0xFF)]), (.bf16, [0x80, 0x7F]), (.bf16, [0xC1, 0xFF]), (.f16, [0, 0xFC]),
+      (.f16, [1, 0x7C]), (.f32, [0, 0, 0x80, 0xFF]),
     ] {
       for place in [0, 63, 64, 8 * 256 - 1, 40 * 256 - 1] {
         var sample = Sample(format, rows: 40, columns: 256, block: (8, 128), seed: place)
@@ -245,7 +256,13 @@ import Testing
               scales: &scales,
               offsets: &none, scratch: &scratch, using: isa)
           }
-          #expect(!affine.finite && !blocks.finite && !symmetric.finite, "\(format) \(place) \(isa)")
+          let micro = sample.planes([40 * 128, 40 * 8, 0]) { rows, codes, scales, _, scratch in
+            rows.quantizeMicroScaled(
+              code: .e2m1, group: 32, scale: .e8m0, method: .roundToNearest, codes: &codes, scales: &scales,
+              scratch: &scratch, using: isa)
+          }
+          let finite = [affine.finite, blocks.finite, symmetric.finite, micro.finite]
+          #expect(finite.allSatisfy { !$0 }, "\(format) \(place) \(isa)")
         }
       }
     }

@@ -4,9 +4,10 @@
 // Vectors are passed to inlined functions only, so how calls would pass them does not matter.
 #pragma clang diagnostic ignored "-Wpsabi"
 
+#include "affine_rows.h"
+#include "block_rows.h"
 #include "codes.h"
 #include "floats.h"
-#include "fp8_affine.h"
 #include "ggml_decode.h"
 #include "ggml_nearest.h"
 #include "ggml_search_blocks.h"

@@ -4,66 +4,94 @@
 #ifndef INGOT_VECTOR_FP8_TABLES_H
 #define INGOT_VECTOR_FP8_TABLES_H
 
-#include "affine_fits.h"
-#include "fp8_affine.h"
+#include "affine_rows.h"
 #include "ggml_nearest.h"
 #include "micro.h"
 
 #if defined(INGOT_VBMI)
 
-/// Codes of magnitudes, without sign, when the greatest is `top`; and the scale as it is stored.
-INGOT_INLINE uint16_t make_table(const ingot_table_job *job, float block_scale, uint32_t top, uint8_t table[128]) {
-  uint8_t code = (uint8_t)top;
-  float extreme = decode_one(INGOT_F8E4M3, &code, 0) * block_scale, step = 0;
-  uint16_t stored = 0;
-  ggml_rounding rounding = {0};
-  float half = 0;
+typedef int8_t keys_i8 __attribute__((vector_size(64)));
+
+/// How codes follow from weights of a group.
+typedef struct {
+  uint16_t stored;         // the scale
+  bool divides;
+  float divisor, inverse;  // weights are divided, or multiplied
+} table_rule;
+
+INGOT_INLINE table_rule table_rule_for(const ingot_table_job *job, float extreme) {
+  table_rule rule = {0, true, 0, 0};
   switch (job->kind) {
     case INGOT_TABLE_AFFINE: {
       affine_fit fit = round_to_nearest_fit(INGOT_SYMMETRIC, job->storage, job->bits, -extreme, extreme);
-      half = (float)(1u << (job->bits - 1));
-      step = fit.step;
       uint8_t bytes[4];
-      encode_one(job->storage, step, bytes, 0);
-      stored = load_u16(bytes);
+      encode_one(job->storage, fit.step, bytes, 0);
+      rule.stored = load_u16(bytes);
+      rule.divisor = fit.step;
       break;
     }
     case INGOT_TABLE_Q8_0:
-      rounding = ggml_rounding_for(INGOT_Q8_0, extreme, -extreme, extreme);
-      stored = rounding.d;
-      step = extreme;
+    case INGOT_TABLE_Q4_0: {
+      ggml_rounding rounding =
+          ggml_rounding_for(job->kind == INGOT_TABLE_Q8_0 ? INGOT_Q8_0 : INGOT_Q4_0, extreme, -extreme, extreme);
+      rule = (table_rule){rounding.d, false, 1, rounding.inverse};
       break;
+    }
     case INGOT_TABLE_MICRO:
-      stored = (uint16_t)micro_scale_byte(job->micro, extreme);
-      step = micro_scale(job->micro, stored);
+      rule.stored = (uint16_t)micro_scale_byte(job->micro, extreme);
+      rule.divisor = micro_scale(job->micro, rule.stored);
       break;
   }
-  // What is ten binades smaller has code 0.
-  memset(table, 0, 128);
-  if (!(step > 0)) return stored;
-  for (size_t first = top > 95 ? (top - 80) & ~15u : 0; first <= top; first += 16) {
-    uint8_t codes[16];
-    for (size_t i = 0; i < 16; i++) codes[i] = (uint8_t)(first + i);
-    lanes_f32 weight = decode_lanes(INGOT_F8E4M3, codes) * block_scale;
-    switch (job->kind) {
-      case INGOT_TABLE_AFFINE: {
-        lanes_f32 steps = round_even_lanes(lower(weight / step, splat(half)));
-        store_codes(table + first, steps);
-        break;
-      }
-      case INGOT_TABLE_Q8_0: {
-        nearest_codes(INGOT_Q8_0, &rounding, 255, weight, table + first);
-        for (size_t i = 0; i < 16; i++) table[first + i] ^= 0x80;
-        break;
-      }
-      case INGOT_TABLE_MICRO: {
-        lanes_u8 bytes = __builtin_convertvector(e2m1_codes(weight / step), lanes_u8);
-        memcpy(table + first, &bytes, sizeof bytes);
-        break;
-      }
+  return rule;
+}
+
+/// Entries of sixteen magnitudes, divided by the scale. Those of Q4_0 hold two codes: that of the weight with the
+/// extreme's sign in the low nibble, that with the other sign above it.
+INGOT_INLINE void put_entries(const ingot_table_job *job, lanes_f32 x, uint8_t *entries) {
+  lanes_i32 codes;
+  switch (job->kind) {
+    case INGOT_TABLE_AFFINE: codes = whole_steps(lower(x, splat((float)(1u << (job->bits - 1))))); break;
+    // Halves away from 0, as in block_rows.h.
+    case INGOT_TABLE_Q8_0: codes = __builtin_convertvector(x + 0x1.FFFFFEp-2f, lanes_i32); break;
+    case INGOT_TABLE_Q4_0: {
+      lanes_i32 same = __builtin_convertvector(x + 8.5f, lanes_i32);
+      lanes_i32 other = __builtin_convertvector(lower(8.5f - x, splat(15)), lanes_i32);
+      codes = same | other << 4;
+      break;
+    }
+    case INGOT_TABLE_MICRO: codes = e2m1_steps(x); break;
+  }
+  lanes_u8 bytes = __builtin_convertvector(codes, lanes_u8);
+  memcpy(entries, &bytes, sizeof bytes);
+}
+
+INGOT_INLINE lanes_f32 divided_weights(bytes_i8 codes, float block_scale, const table_rule *rule) {
+  lanes_f32 weight = decode_lanes(INGOT_F8E4M3, (const uint8_t *)&codes) * block_scale;
+  return rule->divides ? weight / rule->divisor : weight * rule->inverse;
+}
+
+/// Codes of magnitudes when the greatest is `top`; gives the scale as it is stored.
+INGOT_INLINE uint16_t make_table(const ingot_table_job *job, float block_scale, uint32_t top, uint8_t table[128]) {
+  uint8_t code = (uint8_t)top;
+  table_rule rule = table_rule_for(job, decode_one(INGOT_F8E4M3, &code, 0) * block_scale);
+  // What is many binades smaller is 0.
+  memset(table, job->kind == INGOT_TABLE_Q4_0 ? 0x88 : 0, 128);
+  if (!(rule.divisor > 0)) return rule.stored;
+  const bytes_i8 order = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+#define DIVIDED(first) divided_weights(order + (int8_t)(first), block_scale, &rule)
+  if (top < 80) {
+    for (size_t first = top & ~15u;; first -= 16) {
+      put_entries(job, DIVIDED(first), table + first);
+      if (first == 0) return rule.stored;
     }
   }
-  return stored;
+  // Two binades give all others, divided by powers of two: these two, since among the upper ones may be the NaN.
+  bool few = job->kind == INGOT_TABLE_Q4_0 || (job->kind == INGOT_TABLE_AFFINE && job->bits <= 4);
+  size_t first = (top & ~7u) - 8;
+  lanes_f32 x = DIVIDED(first - 16) * 4;
+  for (int k = 0; k < (few ? 3 : 5); k++, x *= 0.25f) put_entries(job, x, table + first - 16 * (size_t)k);
+#undef DIVIDED
+  return rule.stored;
 }
 
 /// Tables of one block of columns. Small tops are rare and get no place.
@@ -99,6 +127,29 @@ INGOT_INLINE table_entry table_for(
   return entry;
 }
 
+/// The greatest byte of each of sixteen registers, in their order.
+INGOT_INLINE __m128i greatest_of_16(keys_i8 rows[16]) {
+#define HIGHER(a, b) (__m512i) __builtin_elementwise_max((keys_i8)(a), (keys_i8)(b))
+  __m512i x[16];
+  for (int i = 0; i < 16; i++) x[i] = (__m512i)rows[i];
+  // Every step folds two registers into one that holds both in halves, quarters, ...
+  for (int i = 0; i < 8; i++)
+    x[i] = HIGHER(_mm512_shuffle_i64x2(x[i], x[i + 8], 0x44), _mm512_shuffle_i64x2(x[i], x[i + 8], 0xEE));
+  for (int i = 0; i < 4; i++)
+    x[i] = HIGHER(_mm512_shuffle_i64x2(x[i], x[i + 4], 0x88), _mm512_shuffle_i64x2(x[i], x[i + 4], 0xDD));
+  for (int i = 0; i < 2; i++)
+    x[i] = HIGHER(_mm512_unpacklo_epi64(x[i], x[i + 2]), _mm512_unpackhi_epi64(x[i], x[i + 2]));
+  __m512 c = _mm512_castsi512_ps(x[0]), d = _mm512_castsi512_ps(x[1]);
+  x[0] = HIGHER(
+      _mm512_castps_si512(_mm512_shuffle_ps(c, d, 0x88)), _mm512_castps_si512(_mm512_shuffle_ps(c, d, 0xDD)));
+  x[0] = HIGHER(x[0], _mm512_srli_epi32(x[0], 16));
+  x[0] = HIGHER(x[0], _mm512_srli_epi32(x[0], 8));
+#undef HIGHER
+  // Where the folds have put each register's byte.
+  const __m128i order = _mm_setr_epi8(0, 2, 1, 3, 8, 10, 9, 11, 4, 6, 5, 7, 12, 14, 13, 15);
+  return _mm_shuffle_epi8(_mm512_cvtepi32_epi8(x[0]), order);
+}
+
 INGOT_INLINE __m512i magnitude_bytes(__m512i code) { return _mm512_and_si512(code, _mm512_set1_epi8(0x7F)); }
 
 /// The greatest magnitude of each of sixteen groups.
@@ -122,9 +173,9 @@ INGOT_INLINE __m128i tops_of_groups(const uint8_t *codes, size_t group) {
   return greatest_of_16(greatest);
 }
 
-/// Codes of up to 64 weights of a group, one a byte as they will be stored.
+/// Codes of up to 64 weights of a group, one a byte as they will be stored; `turned` where signs are, for Q4_0.
 INGOT_INLINE __m512i codes_by_table(
-    const ingot_table_job *job, __m512i code, __m512i low, __m512i high, __m512i zero, __m512i most) {
+    const ingot_table_job *job, __m512i code, __m512i low, __m512i high, __m512i zero, __m512i most, __mmask64 turned) {
   __m512i steps = _mm512_permutex2var_epi8(low, magnitude_bytes(code), high);
   __mmask64 negative = _mm512_movepi8_mask(code);
   switch (job->kind) {
@@ -133,6 +184,10 @@ INGOT_INLINE __m512i codes_by_table(
       return _mm512_min_epu8(_mm512_mask_subs_epu8(above, negative, zero, steps), most);
     }
     case INGOT_TABLE_Q8_0: return _mm512_mask_sub_epi8(steps, negative, _mm512_setzero_si512(), steps);
+    case INGOT_TABLE_Q4_0: {
+      __m512i other = _mm512_srli_epi16(steps, 4);
+      return _mm512_and_si512(_mm512_mask_mov_epi8(steps, negative ^ turned, other), _mm512_set1_epi8(15));
+    }
     case INGOT_TABLE_MICRO:
       negative = _mm512_mask_test_epi8_mask(negative, steps, steps);
       return _mm512_mask_add_epi8(steps, negative, steps, _mm512_set1_epi8(8));
@@ -140,7 +195,7 @@ INGOT_INLINE __m512i codes_by_table(
   __builtin_unreachable();
 }
 
-INGOT_INLINE bool rows_by_tables(
+INGOT_INLINE ingot_straight rows_by_tables(
     const ingot_table_job *job, const ingot_rows *source, size_t row, block_tables *tables, uint8_t *codes,
     uint8_t *scales, size_t group, unsigned bits) {
   size_t columns = source->columns, blocks = (columns + source->block_columns - 1) / source->block_columns;
@@ -158,7 +213,7 @@ INGOT_INLINE bool rows_by_tables(
     }
     uint8_t tops[16];
     __m128i top = tops_of_groups(count < 16 ? padded : from, group);
-    if (_mm_cmpeq_epi8_mask(top, _mm_set1_epi8(0x7F))) return false;
+    if (_mm_cmpeq_epi8_mask(top, _mm_set1_epi8(0x7F))) return INGOT_NOT_FINITE;
     _mm_storeu_si128((__m128i *)tops, top);
     for (size_t g = 0; g < count; g++) {
       size_t at = (first + g) * group;
@@ -174,7 +229,22 @@ INGOT_INLINE bool rows_by_tables(
         __m512i code = _mm512_castsi256_si512(_mm256_loadu_si256((const __m256i *)(values + at)));
         memcpy(out, &entry.scale, 2);
         _mm256_storeu_si256(
-            (__m256i *)(out + 2), _mm512_castsi512_si256(codes_by_table(job, code, low, high, zero, most)));
+            (__m256i *)(out + 2), _mm512_castsi512_si256(codes_by_table(job, code, low, high, zero, most, 0)));
+        continue;
+      }
+      if (job->kind == INGOT_TABLE_Q4_0) {
+        uint8_t *out = codes + (first + g) * 18;
+        __m256i code = _mm256_loadu_si256((const __m256i *)(values + at));
+        __m256i size = _mm256_and_si256(code, _mm256_set1_epi8(0x7F));
+        // The sign of the first extreme.
+        __mmask32 equal = _mm256_cmpeq_epi8_mask(size, _mm256_set1_epi8((char)tops[g]));
+        uint32_t negative = _mm256_movepi8_mask(code) & equal & (0 - equal);
+        uint16_t scale = entry.scale ^ (negative && tops[g] > 0 ? 0x8000 : 0);
+        memcpy(out, &scale, 2);
+        __m256i each = _mm512_castsi512_si256(codes_by_table(
+            job, _mm512_castsi256_si512(code), low, high, zero, most, negative ? ~(__mmask64)0 : 0));
+        __m128i upper = _mm_slli_epi16(_mm256_extracti128_si256(each, 1), 4);
+        _mm_storeu_si128((__m128i *)(out + 2), _mm_or_si128(_mm256_castsi256_si128(each), upper));
         continue;
       }
       if (job->kind == INGOT_TABLE_MICRO) {
@@ -185,12 +255,12 @@ INGOT_INLINE bool rows_by_tables(
       if (group >= 64) {
         for (size_t j = at; j < at + group; j += 64)
           put_codes(
-              codes, j, codes_by_table(job, _mm512_loadu_si512(values + j), low, high, zero, most), bits == 4);
+              codes, j, (codes_u8)codes_by_table(job, _mm512_loadu_si512(values + j), low, high, zero, most, 0), bits == 4);
         continue;
       }
       __m512i code = group == 32 ? _mm512_castsi256_si512(_mm256_loadu_si256((const __m256i *)(values + at)))
                                  : _mm512_castsi128_si512(_mm_loadu_si128((const __m128i *)(values + at)));
-      code = codes_by_table(job, code, low, high, zero, most);
+      code = codes_by_table(job, code, low, high, zero, most, 0);
       if (bits == 4) {
         __m256i bytes = _mm512_cvtepi16_epi8(_mm512_maddubs_epi16(code, _mm512_set1_epi16(0x1001)));
         memcpy(codes + at / 2, &bytes, group / 2);
@@ -199,10 +269,10 @@ INGOT_INLINE bool rows_by_tables(
       }
     }
   }
-  return true;
+  return INGOT_DONE;
 }
 
-bool BODY(ingot_fp8_tables)(
+ingot_straight BODY(ingot_fp8_tables)(
     const ingot_table_job *job, const ingot_rows *source, size_t row, void *tables, uint8_t *codes, uint8_t *scales) {
   size_t blocks = (source->columns + source->block_columns - 1) / source->block_columns;
   if (job->fresh)
@@ -216,6 +286,7 @@ bool BODY(ingot_fp8_tables)(
   }
   switch (job->kind) {
     case INGOT_TABLE_Q8_0: ROWS(INGOT_TABLE_Q8_0, 32, 8)
+    case INGOT_TABLE_Q4_0: ROWS(INGOT_TABLE_Q4_0, 32, 4)
     case INGOT_TABLE_MICRO:
       if (job->group == 16) ROWS(INGOT_TABLE_MICRO, 16, 4)
       ROWS(INGOT_TABLE_MICRO, 32, 4)

@@ -5,8 +5,6 @@
 #include "../ggml_nearest.h"
 #include "lanes.h"
 
-INGOT_INLINE lanes_f32 magnitudes(lanes_f32 x) { return as_f32(as_bits(x) & 0x7FFFFFFF); }
-
 /// The first of 32 weights for which a mask is set; 0 when there is none.
 INGOT_INLINE float first_where(lanes_i32 in_a, lanes_i32 in_b, lanes_f32 a, lanes_f32 b) {
   const lanes_i32 order = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};

@@ -47,6 +47,8 @@ INGOT_INLINE lanes_f32 choose(lanes_i32 mask, lanes_f32 yes, lanes_f32 no) {
   return (lanes_f32)((mask & (lanes_i32)yes) | (~mask & (lanes_i32)no));
 }
 
+INGOT_INLINE lanes_f32 magnitudes(lanes_f32 x) { return as_f32(as_bits(x) & 0x7FFFFFFF); }
+
 INGOT_INLINE lanes_f32 lower(lanes_f32 a, lanes_f32 b) { return choose(a < b, a, b); }
 INGOT_INLINE lanes_f32 higher(lanes_f32 a, lanes_f32 b) { return choose(a > b, a, b); }
 

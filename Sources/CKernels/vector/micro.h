@@ -6,8 +6,6 @@
 #include "codes.h"
 #include "lanes.h"
 
-INGOT_INLINE lanes_f32 magnitude_lanes(lanes_f32 x) { return as_f32(as_bits(x) & 0x7FFFFFFF); }
-
 INGOT_INLINE lanes_f32 e2m1_values(lanes_u32 magnitudes) { return as_f32(magnitudes << 22) * 0x1p126f; }
 
 INGOT_INLINE lanes_u32 e2m1_codes(lanes_f32 magnitudes) {
@@ -59,8 +57,8 @@ INGOT_INLINE float micro_error(const micro_lanes *group, bool wide, float scale,
   lanes_f32 sum = splat(0);
   float scaled = scale * factor;
   for (size_t k = 0; k < group->steps; k++) {
-    lanes_f32 weight = magnitude_lanes(group->weights[k]);
-    lanes_f32 ratio = magnitude_lanes(group->weights[k] / scale);
+    lanes_f32 weight = magnitudes(group->weights[k]);
+    lanes_f32 ratio = magnitudes(group->weights[k] / scale);
     lanes_f32 reached = wide ? e4m3_values(e4m3_codes(ratio)) : e2m1_values(e2m1_codes(ratio));
     lanes_f32 product = reached * scaled;
     lanes_f32 residual = weight * factor - product;
@@ -78,7 +76,7 @@ INGOT_INLINE void quantize_micro_group(const ingot_micro_job *job, quantize_grou
     bool whole = left >= 16;
     const float *weights = group.weights + 16 * k;
     lanes.weights[k] = whole ? load_lanes(weights) : load_part(weights, left, 0);
-    extremes = higher(magnitude_lanes(lanes.weights[k]), extremes);
+    extremes = higher(magnitudes(lanes.weights[k]), extremes);
     if (!group.importance) continue;
     const float *importance = group.importance + 16 * k;
     lanes.importance[k] = whole ? load_lanes(importance) : load_part(importance, left, 0);
@@ -118,9 +116,9 @@ INGOT_INLINE void quantize_micro_group(const ingot_micro_job *job, quantize_grou
     lanes_f32 ratio = lanes.weights[k] / scale;
     lanes_u32 sign = as_bits(ratio) >> 31, code;
     if (wide) {
-      code = e4m3_codes(magnitude_lanes(ratio)) | sign << 7;
+      code = e4m3_codes(magnitudes(ratio)) | sign << 7;
     } else {
-      code = e2m1_codes(magnitude_lanes(ratio));
+      code = e2m1_codes(magnitudes(ratio));
       code |= (lanes_u32)(code > 0) & sign << 3;
     }
     lanes_u8 bytes = __builtin_convertvector(code, lanes_u8);

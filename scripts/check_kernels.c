@@ -1,0 +1,321 @@
+// Holds the bodies of an instruction set against the scalar reference, bit for bit, over random and hostile inputs.
+// scripts/check-neon runs it where no machine has the instruction set; the tests in Tests/KernelsTests go further.
+//
+// usage: check_kernels [SEEDS]
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ckernels.h"
+
+static uint64_t state;
+static int failures, comparisons;
+static const char *isa_names[] = {"scalar", "avx2", "avx512", "neon"};
+
+static uint64_t random_bits(void) {
+  state += 0x9E3779B97F4A7C15;
+  uint64_t z = (state ^ state >> 30) * 0xBF58476D1CE4E5B9;
+  z = (z ^ z >> 27) * 0x94D049BB133111EB;
+  return z ^ z >> 31;
+}
+
+static double uniform(void) { return (double)(random_bits() >> 11) * 0x1p-53; }
+
+/// About normal.
+static float normal(void) {
+  double sum = 0;
+  for (int i = 0; i < 12; i++) sum += uniform();
+  return (float)(sum - 6);
+}
+
+enum { MOST_BYTES = 1 << 19 };
+static uint8_t wanted[3][MOST_BYTES], made[3][MOST_BYTES], scratch[1 << 21] __attribute__((aligned(64)));
+static float tile[1 << 20] __attribute__((aligned(64)));
+
+static void compare(const char *what, ingot_isa isa, size_t finite, size_t expected, size_t count) {
+  comparisons++;
+  bool bad = (finite == count) != (expected == count);
+  size_t at = 0, plane = 0;
+  for (size_t p = 0; p < 3 && !bad && expected == count; p++)
+    for (size_t i = 0; i < MOST_BYTES && !bad; i++)
+      if (wanted[p][i] != made[p][i]) {
+        bad = true;
+        at = i;
+        plane = p;
+      }
+  if (!bad) return;
+  if (failures++ < 20)
+    printf("%s, %s: finite %zu, expected %zu; plane %zu byte %zu: %d, expected %d\n", what, isa_names[isa], finite,
+           expected, plane, at, made[plane][at], wanted[plane][at]);
+}
+
+// ---- rows --------------------------------------------------------------------------------------------
+
+typedef enum { NORMAL, TIES, WIDE, TINY, HUGE_ONES, ZEROS, BROKEN, KINDS } sample_kind;
+static const char *kind_names[] = {"normal", "ties", "wide", "tiny", "huge", "zeros", "not finite"};
+
+static uint8_t values[1 << 18];
+static float scales[1 << 10], importance[1 << 12];
+
+static float sample(sample_kind kind, size_t j) {
+  float x = normal() * 0.02f;
+  switch (kind) {
+    case TIES: return (float)(int)(normal() * 3) * 0.25f;
+    case WIDE: return x * (float)(1 << (j % 23)) * (j % 61 == 0 ? 100.0f : 1.0f);
+    case TINY: return x * (j % 3 == 0 ? 0x1p-120f : 0x1p-20f);
+    case HUGE_ONES: return x * (j % 5 == 0 ? 0x1p120f : 0x1p18f);
+    case ZEROS: return j / 48 % 3 == 0 ? (j % 2 == 0 ? 0.0f : -0.0f) : j % 7 == 0 ? x : -0.0f;
+    default: return x;
+  }
+}
+
+static ingot_rows make_rows(ingot_float format, size_t rows, size_t columns, size_t block, sample_kind kind) {
+  ingot_rows source = {format, values, NULL, 1, 1, rows, columns};
+  size_t count = rows * columns;
+  if (format == INGOT_F8E4M3 || format == INGOT_F8E5M2) {
+    source.scales = scales;
+    source.block_rows = 3;
+    source.block_columns = block;
+    size_t blocks = (rows + 2) / 3 * ((columns + block - 1) / block);
+    for (size_t i = 0; i < blocks; i++)
+      scales[i] = kind == TIES ? 0.25f : (float)(0.0004 * (0.25 + uniform()));
+    if (kind == TINY && blocks > 1) scales[1] = 3e-40f;
+    if (kind == HUGE_ONES && blocks > 1) scales[1] = 700;
+    unsigned most = format == INGOT_F8E4M3 ? 0x7E : 0x7B;
+    for (size_t j = 0; j < count; j++) {
+      int magnitude = (int)most - (int)(8 * (normal() < 0 ? -normal() : normal()) + 25 * uniform() * uniform());
+      if (kind == WIDE) magnitude = (int)(uniform() * (most + 1));
+      if (kind == ZEROS) magnitude = j / 48 % 3 == 0 ? 0 : j % 7 == 0 ? 5 : 0;
+      if (magnitude < 0) magnitude = 0;
+      values[j] = (uint8_t)((unsigned)magnitude | (random_bits() & 1 ? 0x80 : 0));
+    }
+    if (kind == BROKEN) values[random_bits() % count] = random_bits() & 1 ? 0x7F : 0xFF;
+  } else {
+    for (size_t j = 0; j < count; j++) tile[j] = sample(kind, j);
+    ingot_encode(INGOT_SCALAR, format, tile, values, count);
+    size_t width = format == INGOT_F32 ? 4 : 2;
+    const uint8_t infinity[4] = {0, 0, 0x80, 0xFF}, half[2] = {1, 0x7C};
+    if (kind == BROKEN) {
+      const uint8_t *from = format == INGOT_F16 ? half : infinity + 4 - width;
+      memcpy(values + random_bits() % count * width, from, width);
+    }
+  }
+  for (size_t j = 0; j < columns; j++) importance[j] = (float)(uniform() * (j / 32 % 3 == 1 ? 0 : 5));
+  return source;
+}
+
+/// One way of quantizing rows.
+typedef struct {
+  enum { AFFINE, GGML, MICRO, ENCODE } way;
+  unsigned bits;
+  size_t group;
+  ingot_scheme scheme;
+  ingot_float storage;
+  int type;
+  bool wide, powers, search, weighed;
+} method;
+
+static size_t run_method(ingot_isa isa, const ingot_rows *source, const method *m, uint8_t out[3][MOST_BYTES]) {
+  for (int p = 0; p < 3; p++) memset(out[p], 0xAA, MOST_BYTES);
+  memset(tile, 0x55, ingot_tile_bytes(source->columns));
+  const float *h = m->weighed ? importance : NULL;
+  switch (m->way) {
+    case AFFINE: {
+      ingot_quantize_job job = {0};
+      job.importance = h;
+      job.group = m->group;
+      job.bits = m->bits;
+      job.scheme = m->scheme;
+      job.storage = m->storage;
+      job.search = m->search;
+      job.codes = out[0];
+      job.scales = out[1];
+      if (m->scheme == INGOT_BIAS) job.biases = out[2];
+      return ingot_quantize_rows(isa, source, &job, out[2], tile, scratch);
+    }
+    case GGML: {
+      ingot_ggml_job job = {0};
+      job.type = (ingot_ggml)m->type;
+      job.importance = h;
+      job.search = m->search;
+      job.blocks = out[0];
+      return ingot_quantize_rows_ggml(isa, source, &job, tile);
+    }
+    case MICRO: {
+      ingot_micro_job job = {0};
+      job.importance = h;
+      job.group = m->group;
+      job.wide = m->wide;
+      job.powers = m->powers;
+      job.search = m->search;
+      job.global = 1;
+      job.codes = out[0];
+      job.scales = out[1];
+      return ingot_quantize_rows_micro(isa, source, &job, tile, scratch);
+    }
+    case ENCODE: return ingot_encode_rows(isa, source, m->storage, out[0], tile);
+  }
+  return 0;
+}
+
+static void check_method(const ingot_rows *source, const method *m, const char *what, ingot_isa only) {
+  size_t count = source->rows * source->columns, expected = run_method(INGOT_SCALAR, source, m, wanted);
+  for (ingot_isa isa = INGOT_AVX2; isa <= INGOT_NEON; isa++)
+    if (ingot_isa_supported(isa) && (only == INGOT_SCALAR || isa == only))
+      compare(what, isa, run_method(isa, source, m, made), expected, count);
+}
+
+static void check_rows(ingot_float format, size_t rows, size_t columns, size_t block, sample_kind kind) {
+  static const char *formats[] = {"F32", "F16", "BF16", "F8_E4M3", "F8_E5M2"};
+  ingot_rows source = make_rows(format, rows, columns, block, kind);
+  char what[256], where[128];
+  snprintf(where, sizeof where, "%s %zux%zu b%zu %s", formats[format], rows, columns, block, kind_names[kind]);
+  const size_t groups[] = {32, 64, 128, 48, 320};
+  for (int scheme = 0; scheme < 3; scheme++)
+    for (unsigned bits = 2; bits <= 8; bits++)
+      for (int g = 0; g < 5; g++) {
+        bool searched = bits == 4 && g < 5 && kind != HUGE_ONES;
+        method m = {AFFINE, bits, groups[g], (ingot_scheme)scheme, (ingot_float)((bits + (unsigned)g) % 3), 0,
+                    false,  false, false, false};
+        for (int search = 0; search < (searched ? 3 : 1); search++) {
+          m.search = search > 0;
+          m.weighed = search > 1;
+          snprintf(what, sizeof what, "%s to int%u g%zu scheme %d storage %d search %d", where, bits, groups[g], scheme,
+                   m.storage, search);
+          check_method(&source, &m, what, INGOT_SCALAR);
+        }
+      }
+  const int types[] = {2, 3, 6, 7, 8, 39, 10, 11, 12, 13, 14, 20, 23};
+  for (int t = 0; t < 13; t++) {
+    size_t weights, bytes;
+    ingot_ggml_shape(types[t], &weights, &bytes);
+    if (columns % weights != 0) continue;
+    for (int search = t < 6 ? 0 : 1; search < 3; search++) {
+      method m = {GGML, 0, 0, INGOT_SYMMETRIC, INGOT_F16, types[t], false, false, search > 0, search > 1};
+      snprintf(what, sizeof what, "%s to GGML %d search %d", where, types[t], search);
+      check_method(&source, &m, what, INGOT_SCALAR);
+    }
+  }
+  for (int k = 0; k < 6; k++)
+    for (int search = 0; search < 3; search++) {
+      method m = {MICRO, 0, k % 2 == 0 ? 32 : 16, INGOT_SYMMETRIC, INGOT_F16, 0, k >= 4, k % 2 == (k < 2 ? 0 : k < 4),
+                  search > 0, search > 1};
+      snprintf(what, sizeof what, "%s to micro g%zu wide %d powers %d search %d", where, m.group, m.wide, m.powers,
+               search);
+      check_method(&source, &m, what, INGOT_SCALAR);
+    }
+  for (int storage = 0; storage < 3; storage++) {
+    method m = {ENCODE, 0, 0, INGOT_SYMMETRIC, (ingot_float)storage, 0, false, false, false, false};
+    snprintf(what, sizeof what, "%s to %s", where, formats[storage]);
+    check_method(&source, &m, what, INGOT_SCALAR);
+  }
+}
+
+// ---- codes, floats, sums -----------------------------------------------------------------------------
+
+static void check_small(size_t count) {
+  for (size_t j = 0; j < count * 4 + 64; j++) values[j] = (uint8_t)random_bits();
+  for (ingot_isa isa = INGOT_AVX2; isa <= INGOT_NEON; isa++) {
+    if (!ingot_isa_supported(isa)) continue;
+    char what[128];
+    for (int p = 0; p < 3; p++) {
+      memset(wanted[p], 0xAA, MOST_BYTES);
+      memset(made[p], 0xAA, MOST_BYTES);
+    }
+    for (int format = 0; format < 5; format++) {
+      ingot_decode(INGOT_SCALAR, (ingot_float)format, values, (float *)(void *)wanted[0], count);
+      ingot_decode(isa, (ingot_float)format, values, (float *)(void *)made[0], count);
+      snprintf(what, sizeof what, "decode %d of %zu", format, count);
+      compare(what, isa, 0, 0, 0);
+      if (format < 3) {
+        ingot_encode(INGOT_SCALAR, (ingot_float)format, (const float *)(void *)wanted[0], wanted[1], count);
+        ingot_encode(isa, (ingot_float)format, (const float *)(void *)wanted[0], made[1], count);
+        snprintf(what, sizeof what, "encode %d of %zu", format, count);
+        compare(what, isa, 0, 0, 0);
+      }
+    }
+    for (unsigned bits = 1; bits <= 8; bits++) {
+      ingot_pack(INGOT_SCALAR, bits, values, wanted[0], count);
+      ingot_pack(isa, bits, values, made[0], count);
+      ingot_unpack(INGOT_SCALAR, bits, values, wanted[1], count);
+      ingot_unpack(isa, bits, values, made[1], count);
+      snprintf(what, sizeof what, "pack %u of %zu", bits, count);
+      compare(what, isa, 0, 0, 0);
+    }
+    const int types[] = {2, 3, 6, 7, 8, 39, 10, 11, 12, 13, 14, 20, 23};
+    for (int t = 0; t < 13; t++) {
+      size_t weights, bytes;
+      ingot_ggml_shape(types[t], &weights, &bytes);
+      size_t blocks = count / weights;
+      for (size_t i = 0; i < blocks; i++) {
+        // Scales that are finite.
+        values[i * bytes + 1] &= 0x3B;
+        values[i * bytes + bytes - 1] &= 0x3B;
+        values[i * bytes + 3] &= 0x3B;
+      }
+      ingot_decode_ggml(INGOT_SCALAR, (ingot_ggml)types[t], values, (float *)(void *)wanted[0], blocks);
+      ingot_decode_ggml(isa, (ingot_ggml)types[t], values, (float *)(void *)made[0], blocks);
+      // A NaN's payload is no part of what is promised.
+      for (size_t j = 0; j < blocks * weights; j++) {
+        float a, b;
+        memcpy(&a, wanted[0] + 4 * j, 4);
+        memcpy(&b, made[0] + 4 * j, 4);
+        if (a != a && b != b) memcpy(made[0] + 4 * j, wanted[0] + 4 * j, 4);
+      }
+      snprintf(what, sizeof what, "decode GGML %d, %zu blocks", types[t], blocks);
+      compare(what, isa, 0, 0, 0);
+    }
+    float *a = tile, *b = tile + count, *h = tile + 2 * count;
+    for (size_t j = 0; j < count; j++) {
+      a[j] = normal();
+      b[j] = normal();
+      h[j] = (float)uniform();
+    }
+    double errors[4] = {ingot_squared_error(INGOT_SCALAR, a, b, h, count), ingot_squared_error(isa, a, b, h, count),
+                        ingot_squared_error(INGOT_SCALAR, a, b, NULL, count),
+                        ingot_squared_error(isa, a, b, NULL, count)};
+    memcpy(wanted[2], errors, 8);
+    memcpy(made[2], errors + 1, 8);
+    memcpy(wanted[2] + 8, errors + 2, 8);
+    memcpy(made[2] + 8, errors + 3, 8);
+    uint64_t hashes[2] = {ingot_xxh3_hash(INGOT_SCALAR, values, count), ingot_xxh3_hash(isa, values, count)};
+    memcpy(wanted[2] + 16, hashes, 8);
+    memcpy(made[2] + 16, hashes + 1, 8);
+    for (size_t j = 0; j < count / 16 + 1; j++) scales[j % 1024] = normal();
+    for (size_t group = 16; group <= 64; group += 16) {
+      ingot_decode_e2m1(INGOT_SCALAR, values, scales, group, (float *)(void *)wanted[0], count);
+      ingot_decode_e2m1(isa, values, scales, group, (float *)(void *)made[0], count);
+      for (unsigned bits = 2; bits <= 8; bits++) {
+        ingot_affine_row row = {values, bits, count, group, scales, bits % 2 ? scales + 1 : NULL, NULL, 7, NULL};
+        row.out = (float *)(void *)wanted[1];
+        ingot_decode_affine(INGOT_SCALAR, &row);
+        row.out = (float *)(void *)made[1];
+        ingot_decode_affine(isa, &row);
+        snprintf(what, sizeof what, "decode int%u g%zu of %zu, error, hash", bits, group, count);
+        compare(what, isa, 0, 0, 0);
+      }
+    }
+  }
+}
+
+int main(int arguments, char **argument) {
+  int seeds = arguments > 1 ? atoi(argument[1]) : 1;
+  printf("instruction sets:");
+  for (ingot_isa isa = INGOT_SCALAR; isa <= INGOT_NEON; isa++)
+    if (ingot_isa_supported(isa)) printf(" %s", isa_names[isa]);
+  printf("\n");
+  for (int seed = 0; seed < seeds; seed++) {
+    state = (uint64_t)seed;
+    for (int format = 0; format < 5; format++)
+      for (int kind = 0; kind < KINDS; kind++) {
+        check_rows((ingot_float)format, 5, 512, 128, (sample_kind)kind);
+        check_rows((ingot_float)format, 4, 1216, 64, (sample_kind)kind);
+        if (kind == NORMAL || kind == BROKEN) check_rows((ingot_float)format, 3, 160, 96, (sample_kind)kind);
+      }
+    for (size_t count = 0; count < 70; count += 7) check_small(count);
+    check_small(1000);
+    check_small(4096);
+  }
+  printf("%d comparisons, %d failures\n", comparisons, failures);
+  return failures > 0;
+}
