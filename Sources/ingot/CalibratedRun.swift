@@ -8,13 +8,13 @@ import Tensors
 struct TechniqueOptions: ParsableArguments {
   /// One thing that calibration can do.
   enum Technique: String, CaseIterable, ExpressibleByArgument {
-    case gptq, refit, scaling, inputs
+    case gptq, refit, scaling, inputs, residuals
   }
 
   @Option(
     name: .long, parsing: .upToNextOption,
     help: ArgumentHelp(
-      "What to leave out of a calibrated run: gptq, refit, scaling, inputs.", valueName: "technique"))
+      "What to leave out of a calibrated run: gptq, refit, scaling, inputs, residuals.", valueName: "technique"))
   var without: [Technique] = []
 
   @Flag(
@@ -43,6 +43,7 @@ struct CalibratedRun {
     var calibration = Calibration(evidence)
     calibration.correctsInputs = techniques.has(.inputs)
     calibration.refits = techniques.has(.refit)
+    calibration.fitsResiduals = techniques.has(.residuals)
     plan = techniques.has(.gptq) ? original.calibrated(by: calibration) : original
     model = source
     importance = Importance()

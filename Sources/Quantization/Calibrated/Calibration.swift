@@ -2,9 +2,6 @@ import Kernels
 import Models
 import Synchronization
 import Tensors
-import Foundation
-let SEQT = ProcessInfo.processInfo.environment["SEQ_T"] != "0"
-let SEQR = ProcessInfo.processInfo.environment["SEQ_R"] != "0"
 
 /// What GPTQ goes by, and what it reports.
 public struct Calibration: Sendable {
@@ -16,8 +13,12 @@ public struct Calibration: Sendable {
   public var refits = true {
     didSet { options.sweeps = refits ? GPTQOptions().sweeps : 0 }
   }
-  /// Whether a down projection makes up for what quantizing gate and up did to its inputs.
+  /// Whether a down projection makes up for what quantizing gate and up did to its inputs, and, where evidence has the
+  /// original's inputs as targets, every layer for what quantizing the layers before did to its own.
   public var correctsInputs = true
+  /// Whether output and down projections also make up for the difference that the state they are added to has by then;
+  /// only where evidence has targets.
+  public var fitsResiduals = true
   /// Hears of each quantized tensor: the share of its outputs' energy that the error is, by its Hessian. From any task.
   public var report: (@Sendable (Role, Double) -> Void)?
   /// Hears of each quantized expert: tokens of its own, and the share of its outputs' energy that the error of all three
@@ -119,6 +120,7 @@ final class CalibratedUnits: Sendable {
     guard let scales = calibration.scales else { return [] }
     switch part {
     case .query, .key, .value: return scales.attention[layer]
+    case .attentionOutput: return scales.output[layer]
     case .gate, .up: return scales.experts[layer]
     default: return []
     }
@@ -143,8 +145,8 @@ final class CalibratedUnits: Sendable {
     if let targets = evidence.targets, calibration.correctsInputs, role.layer != nil {
       let isOutput = role.part == .attentionOutput
       let cross = isOutput ? targets.attentionOutput : targets.attentionInput
-      let wanted = isOutput && SEQR ? targets.attentionResidual : nil
-      if SEQT { ExpertInputs.correct(&values, rows: tensor.rows, width: tensor.columns, hessian, cross, wanted) }
+      let wanted = isOutput && calibration.fitsResiduals ? targets.attentionResidual : nil
+      ExpertInputs.correct(&values, rows: tensor.rows, width: tensor.columns, hessian, cross, wanted)
     }
     return quantize(role, values, rows: tensor.rows, columns: tensor.columns, hessian, encoding(role)!)
   }
@@ -185,7 +187,7 @@ final class CalibratedUnits: Sendable {
     let parts = [Role.Part.gate, .up].filter { encoding(Role($0, layer: layer, expert: expert)) != nil }
     if !parts.isEmpty {
       let hessian = inputs.hessian()
-      if evidence.targets != nil && calibration.correctsInputs && SEQT {
+      if evidence.targets != nil && calibration.correctsInputs {
         let cross = inputs.cross()
         for part in parts { ExpertInputs.correct(&quantized[part]!, rows: width, width: hidden, hessian, cross) }
       }
@@ -205,7 +207,10 @@ final class CalibratedUnits: Sendable {
     let (hessian, cross, wanted) = inputs.inner(
       gate: quantized[.gate]!, up: quantized[.up]!,
       trueGate: calibration.correctsInputs ? gate : [], trueUp: up, width: width)
-    if let cross { ExpertInputs.correct(&target, rows: hidden, width: width, hessian, cross, SEQR ? wanted : nil) }
+    if let cross {
+      ExpertInputs.correct(
+        &target, rows: hidden, width: width, hessian, cross, calibration.fitsResiduals ? wanted : nil)
+    }
     planes[.down] = quantize(role, target, rows: hidden, columns: width, hessian, encoding)
     if let reportExpert = calibration.reportExpert {
       var down = [Float](repeating: 0, count: hidden * width)

@@ -164,9 +164,10 @@ struct ExpertInputs {
     let some = (0..<count).map { visits[$0 * visits.count / count] }
     func outputs(_ x: [Float], _ w: [[Float]]) -> [Float] {
       let y = inner(x, tokens: count, gate: w[0], up: w[1], width: width)
+      let down = w[2]
       var z = [Float](repeating: 0, count: count * hidden)
       var span = z.mutableSpan
-      matmul(y.span, w[2].span, tokens: count, inputs: width, outputs: hidden, into: &span)
+      matmul(y.span, down.span, tokens: count, inputs: width, outputs: hidden, into: &span)
       return z
     }
     let z = outputs(trueRows(some.map(\.token)), projections)
