@@ -27,12 +27,12 @@ struct Output: Sendable {
   ///   - parts: final paths and sizes of the files; names in the folder `path` when `isFolder`.
   ///   - identity: what decides the bytes (`Model.identity`).
   ///   - records: about how many records `journal` will get.
-  ///   - isCut: whether the last step before `commit` makes a file shorter.
+  ///   - grows: whether the sizes are those to begin with only.
   /// - Throws: FormatError when something stands at a final place and is not to be replaced, when there is no room,
   ///   when another run is at work on it, or when an unfinished output was begun with something else.
   init(
     _ path: String, parts: [(path: String, size: Int)], isFolder: Bool = false, identity: JSONObject,
-    records: Int = 0, isCut: Bool = false, _ options: WriteOptions
+    records: Int = 0, grows: Bool = false, _ options: WriteOptions
   ) throws(FormatError) {
     self.path = path
     self.parts = parts
@@ -62,7 +62,7 @@ struct Output: Sendable {
       records.contains(Output.complete)
         || zip(paths, parts).allSatisfy { path, part in
           let size = (try? File(reading: path).size()) ?? -1
-          return size == part.size || isCut && (0..<part.size).contains(size)
+          return size == part.size || grows && size > part.size
         }
     }
     isComplete = journal.records.contains(Output.complete)

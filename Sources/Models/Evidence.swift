@@ -220,6 +220,12 @@ extension LayerEvidence {
     return load
   }
 
+  /// What `importance` needs.
+  public static let importanceFields: Set<Field> = [
+    .attentionInput, .attentionOutput, .chosen, .weights, .forced, .forcedWeights, .inputSquares,
+    .innerSquares,
+  ]
+
   /// Mean squares of the inputs of this layer's linear layers, by role; experts that no token reached have none.
   public func importance(_ numbers: Hyperparameters) -> Importance {
     var importance = Importance()

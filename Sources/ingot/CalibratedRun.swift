@@ -35,6 +35,7 @@ struct CalibratedRun {
   private let errors = OutputErrors()
   private let choices: [[ChannelScales.Choice]]
   private var rescued: [Role] = []
+  private var unrescued: [Role] = []
 
   init(_ path: String, _ source: Model, _ original: Plan, _ techniques: TechniqueOptions, workers: Int)
     async throws(FormatError)
@@ -53,10 +54,13 @@ struct CalibratedRun {
       importance.tokens.merge(found.tokens) { $1 }
     }
     var choices: [[ChannelScales.Choice]] = []
-    if techniques.has(.scaling) {
-      let scales = try await ChannelScales.search(
-        source, plan, evidence, rescuingOverflow: techniques.rescueOverflow, workers: workers)
-      rescued = scales.rescued
+    if techniques.has(.scaling) || techniques.rescueOverflow {
+      let scales =
+        techniques.has(.scaling)
+        ? try await ChannelScales.search(
+          source, plan, evidence, rescuingOverflow: techniques.rescueOverflow, workers: workers)
+        : try ChannelScales.rescue(source, plan, evidence)
+      (rescued, unrescued) = (scales.rescued, scales.unrescued)
       model = try source.rescaled(by: scales)
       importance.rescale(by: scales)
       calibration.scales = scales
@@ -75,15 +79,23 @@ struct CalibratedRun {
   }
 
   var table: String {
-    let names = rescued.map { "layer \($0.layer ?? 0), expert \($0.expert ?? 0): rescued from overflow" }
-    return ([errors.table] + names).joined(separator: "\n")
+    func names(_ roles: [Role], _ what: String) -> [String] {
+      roles.map { "layer \($0.layer ?? 0), expert \($0.expert ?? 0): \(what)" }
+    }
+    return
+      ([errors.table] + names(rescued, "rescued from overflow")
+      + names(
+        unrescued, "not rescued from overflow, since the recipe keeps its up or down projection as it is"))
+      .joined(separator: "\n")
   }
 
   var json: JSON {
-    [
+    func experts(_ roles: [Role]) -> JSON {
+      .array(roles.map { ["layer": JSON($0.layer ?? 0), "expert": JSON($0.expert ?? 0)] })
+    }
+    return [
       "outputError": errors.parts, "layers": errors.layers,
-      "rescued": .array(
-        rescued.map { ["layer": JSON($0.layer ?? 0), "expert": JSON($0.expert ?? 0)] as JSON }),
+      "rescued": experts(rescued), "unrescued": experts(unrescued),
       "scales": .array(
         choices.enumerated().flatMap { layer, choices in
           choices.map {

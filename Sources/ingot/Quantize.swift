@@ -75,6 +75,13 @@ struct Quantize: AsyncParsableCommand {
       options.provenance["importance"] = file.provenance(name: Folder.name(of: importance))
       for warning in file.warnings(plan, source) { Terminal.error("warning: \(importance): \(warning)") }
     }
+    if techniques.rescueOverflow && calibrated == nil {
+      throw ValidationError(
+        "--rescue-overflow goes by what 'ingot calibrate' gathered: --importance X.calib.")
+    }
+    if !sequential.sequential.isEmpty && calibrated == nil {
+      throw ValidationError("--sequential goes by what 'ingot calibrate' gathered as well: --importance X.calib.")
+    }
     var quantized = try model.quantized(by: plan, quantization)
     if let live, calibrated != nil {
       let contexts = try sequential.contexts(source)

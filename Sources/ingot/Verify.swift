@@ -22,16 +22,7 @@ struct Verify: AsyncParsableCommand {
   @Option(name: .long, help: ArgumentHelp("Model it was made from.", valueName: "original"))
   var against: String
 
-  @Option(
-    name: .long, parsing: .upToNextOption,
-    help: ArgumentHelp("Texts in UTF-8, one or more.", valueName: "file"))
-  var text: [String]
-
-  @Option(name: .long, help: ArgumentHelp("Tokens in each context.", valueName: "n"))
-  var context: Int = 512
-
-  @Option(name: .long, help: ArgumentHelp("At most so many contexts of each text.", valueName: "n"))
-  var chunks: Int?
+  @OptionGroup var texts: TextOptions
 
   @Flag(name: .long, help: "Write the result into the candidate's model card, README.md of its folder.")
   var card = false
@@ -40,11 +31,6 @@ struct Verify: AsyncParsableCommand {
   @OptionGroup var reading: ReadingOptions
   @OptionGroup var work: WorkerOptions
   @OptionGroup var json: JSONOption
-
-  func validate() throws {
-    guard context >= 4, context <= 1 << 20 else { throw ValidationError("--context must be 4 to 1048576.") }
-    guard chunks.map({ $0 >= 1 }) ?? true else { throw ValidationError("--chunks must be at least 1.") }
-  }
 
   func run() async throws {
     restartWithBetterBLAS()
@@ -61,7 +47,7 @@ struct Verify: AsyncParsableCommand {
       Terminal.error(
         "warning: the candidate's tokenizer.json is another one; the original's is used for both")
     }
-    let contexts = try self.contexts(tokenizer)
+    let contexts = try texts.contexts(tokenizer)
     let progress = Progress("verify", total: 0)
     defer { progress.finish() }
     var options = VerificationOptions()
@@ -83,24 +69,6 @@ struct Verify: AsyncParsableCommand {
     }
     for violation in violations { Terminal.error("outside tolerance: \(violation)") }
     if !violations.isEmpty { throw ExitCode(2) }
-  }
-
-  /// Contexts of all texts.
-  private func contexts(_ tokenizer: Tokenizer) throws(FormatError) -> [Context] {
-    var contexts: [Context] = []
-    for path in text {
-      let bytes = try Bytes.mapping(path)
-      let wanted = chunks.map { $0.multipliedReportingOverflow(by: context) }
-      let needed = wanted.map { $0.overflow ? Int.max : $0.partialValue } ?? Int.max
-      let ids = try tokenizer.encode(bytes, path: path, atLeast: needed)
-      let cut = Context.cut(ids, length: context, text: Folder.name(of: path))
-      guard !cut.isEmpty else {
-        throw FormatError(
-          path: path, expected: "at least \(context) tokens of text (--context)", found: "\(ids.count)")
-      }
-      contexts += chunks.map { Array(cut.prefix($0)) } ?? cut
-    }
-    return contexts
   }
 }
 

@@ -10,7 +10,8 @@ import Testing
     let model = try Nano.model()
     let evidence = try await CalibrationTests.evidence(model, contexts: 1)
     let path = folder + "/x.calib"
-    let writer = try CalibrationFile.Writer(path, for: model, tokens: 128, texts: ["a"], force: false)
+    let writer = try CalibrationFile.Writer(path, for: model, texts: ["a"])
+    try writer.begin(tokens: 128)
     for layer in 0..<evidence.layers { try writer.write(try evidence.layer(layer)) }
     try writer.commit()
     return path
@@ -91,7 +92,7 @@ import Testing
   @Test func aBombIsRefused() throws {
     // A frame of zeros shrinks ten thousandfold; what is declared is held against what is there.
     let zeros = Bytes(count: 1 << 27) { _ in }
-    let stored = CompressedField.compress(zeros, width: 4)
+    let stored = CompressedField(zeros, width: 4).stored
     #expect(stored.count < zeros.count / CompressedField.greatestRatio)
     let error = #expect(throws: FormatError.self) {
       try CompressedField.decompress(stored, size: zeros.count, width: 4) {
@@ -100,10 +101,15 @@ import Testing
     }
     #expect("\(error!)".contains("thousandth"))
     let some = Bytes(count: 1 << 21) { _ in }
-    let small = CompressedField.compress(some, width: 2)
+    let small = CompressedField(some, width: 2).stored
     #expect(
       try CompressedField.decompress(small, size: some.count, width: 2) {
         FormatError(path: "x", expected: $0, found: $1)
       }.array == some.array)
   }
+}
+
+extension CompressedField {
+  /// As it stands in a file.
+  fileprivate var stored: Bytes { Bytes(head + content.array) }
 }

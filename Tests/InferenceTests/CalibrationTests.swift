@@ -63,7 +63,8 @@ import Testing
     let path = NSTemporaryDirectory() + "\(UUID()).calib"
     defer { try? FileManager.default.removeItem(atPath: path) }
     let writer = try CalibrationFile.Writer(
-      path, for: model, tokens: 256, texts: ["a", "\"b\""], force: false)
+      path, for: model, texts: ["a", "\"b\""])
+    try writer.begin(tokens: 256)
     for layer in 0..<evidence.layers { try writer.write(try evidence.layer(layer)) }
     #expect(!FileManager.default.fileExists(atPath: path), "it appears when it is complete")
     try writer.commit()
@@ -77,7 +78,7 @@ import Testing
       }
     }
     #expect(throws: FormatError.self) {
-      try CalibrationFile.Writer(path, for: model, tokens: 256, texts: [], force: false)
+      try CalibrationFile.Writer(path, for: model, texts: [])
     }
   }
 

@@ -2,6 +2,7 @@ import Formats
 import Foundation
 import Inference
 import Models
+import Quantization
 import Tensors
 import Testing
 
@@ -90,8 +91,8 @@ import Testing
     )
     let path = NSTemporaryDirectory() + "\(UUID()).calib"
     defer { try? FileManager.default.removeItem(atPath: path) }
-    let writer = try CalibrationFile.Writer(
-      path, for: model, tokens: 96, texts: [], mostForced: 8 * 40, force: false)
+    let writer = try CalibrationFile.Writer(path, for: model, texts: [])
+    try writer.begin(tokens: 96, mostForced: 8 * 40)
     for layer in one { try writer.write(layer) }
     try writer.commit()
     let read = try CalibrationFile.read(path, for: model)
@@ -153,5 +154,47 @@ import Testing
       return point.layer < 4
     }
     #expect(counts == layers.map { $0.load(experts: 8).map(\.tokens) })
+  }
+
+  /// An expert's Hessian is Σ g² x xᵀ over its tokens and, as if hidden/16 more had come, the layer's over all tokens.
+  @Test func starvedExpertsFallBackOnTheLayer() async throws {
+    let hidden = try Nano.model().hyperparameters.hiddenSize
+    let pseudo = Double(hidden / 16)
+    var starved = 0
+    for layer in try await Self.gather(30).layers {
+      let all = layer.floats(.expertInput).map { Double($0) }
+      let x = layer.floats(.inputs).map { Double($0) }
+      let trace = (0..<hidden).reduce(0.0) { $0 + all[$1 * hidden + $1] }
+      for expert in 0..<8 {
+        let visits = layer.visits(of: expert)
+        let found = ExpertInputs(layer, expert: expert, hidden: hidden, divisors: []).hessian().map {
+          Double($0)
+        }
+        let squares = visits.map { Double($0.weight) * Double($0.weight) }
+        let mean = squares.reduce(0, +) / Double(visits.count)
+        for (i, j) in [(0, 0), (5, 90), (90, 5), (hidden - 1, hidden - 1)] {
+          var sum = pseudo * mean * all[i * hidden + j]
+          for (visit, square) in zip(visits, squares) {
+            sum += square * x[visit.token * hidden + i] * x[visit.token * hidden + j]
+          }
+          #expect(
+            abs(sum - found[i * hidden + j]) <= 1e-4 * pseudo * mean * trace / Double(hidden) + 1e-3
+              * abs(sum))
+        }
+        if visits.contains(where: \.isForced) { starved += 1 }
+        // Nobody at all: the layer's, whatever its scale.
+        var empty = layer
+        (empty.fields[.forced], empty.fields[.forcedWeights]) = (nil, nil)
+        empty.fields[.chosen] = Bytes(count: layer.fields[.chosen]!.count) { out in
+          let nobody: Int32 = 7 - Int32(expert)
+          for index in 0..<out.byteCount / 4 {
+            out.storeBytes(of: nobody == Int32(expert) ? 0 : nobody, toByteOffset: 4 * index, as: Int32.self)
+          }
+        }
+        let alone = ExpertInputs(empty, expert: expert, hidden: hidden, divisors: []).hessian()
+        #expect(zip(alone, all).allSatisfy { abs(Double($0) - pseudo * $1) <= 1e-5 * pseudo * abs($1) })
+      }
+    }
+    #expect(starved > 0)
   }
 }

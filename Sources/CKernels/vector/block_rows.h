@@ -188,26 +188,6 @@ ingot_straight BODY(ingot_ggml_row)(ingot_ggml type, const ingot_rows *source, s
 
 // ---- micro-scaled codes ------------------------------------------------------------------------------
 
-/// `micro_scale_byte`, sixteen at once.
-INGOT_INLINE lanes_i32 micro_scale_bytes(lanes_f32 extreme, bool wide, bool powers) {
-  if (!powers) return (lanes_i32)e4m3_codes(extreme / (wide ? 448.0f : 6.0f));
-  lanes_i32 exponent = (lanes_i32)(as_bits(extreme) >> 23) - (wide ? 8 : 2);
-  lanes_i32 byte = exponent - ((as_bits(extreme) & 0x7FFFFF) > (wide ? 0x600000u : 0x400000u));
-  byte = __builtin_elementwise_max(byte, (lanes_i32){0});
-  lanes_i32 none = extreme == 0;
-  return (none & 127) | (~none & byte);
-}
-
-/// `e2m1_code`, from 1 on by adding what carries over at a tie's next float.
-INGOT_INLINE lanes_i32 e2m1_steps(lanes_f32 ratio) {
-  lanes_f32 size = magnitudes(ratio);
-  lanes_i32 normal = (lanes_i32)((as_bits(size) + 0x1FFFFF) >> 22) - 252;
-  lanes_i32 small = -(size > 0.25f) - (size > 0.75f);
-  lanes_i32 seven = {7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7};
-  lanes_i32 code = __builtin_elementwise_max(__builtin_elementwise_min(normal, seven), small);
-  return code | ((code > 0) & (lanes_i32)(as_bits(ratio) >> 28 & 8));
-}
-
 INGOT_INLINE ingot_straight micro_row(
     ingot_float format, const ingot_rows *source, size_t row, uint8_t *codes, uint8_t *bytes, size_t group, bool wide,
     bool powers) {
@@ -222,7 +202,7 @@ INGOT_INLINE ingot_straight micro_row(
     if (!extremes_are_finite(e)) return INGOT_NOT_FINITE;
     lanes_f32 extreme = higher(-e.low, e.high);
     if (any_lane((extreme != 0) & ((extreme < 0x1p-90f) | (extreme > 0x1p90f)))) return INGOT_NOT_PLAIN;
-    lanes_i32 byte = micro_scale_bytes(magnitudes(extreme), wide, powers);
+    lanes_i32 byte = micro_scale_bytes(magnitudes(extreme), wide, powers, 1);
     lanes_u8 narrow = __builtin_convertvector(byte, lanes_u8);
     memcpy(bytes + first, &narrow, count);
     float scale[16], step[16], inverse[16];

@@ -19,21 +19,31 @@ package struct CompressedField {
   package static let freeLength = 1 << 26
   package static let greatestRatio = 1000
 
+  /// Sizes and checksum, then the frames.
+  package let head: [UInt8]
+  package let content: Bytes
+  let checksum: UInt64
+  package var count: Int { head.count + content.count }
+
   /// - Parameter width: bytes of a value.
-  package static func compress(_ field: Bytes, width: Int) -> Bytes {
+  package init(_ field: Bytes, width: Int) {
     var frames: [UInt8] = []
-    for start in stride(from: 0, to: field.count, by: pieceLength) {
-      let piece = field[start..<min(start + pieceLength, field.count)]
-      let frame = Zstd.compress(bySignificance(piece, width), level: 1)
+    for start in stride(from: 0, to: field.count, by: CompressedField.pieceLength) {
+      let piece = field[start..<min(start + CompressedField.pieceLength, field.count)]
+      let frame = Zstd.compress(CompressedField.bySignificance(piece, width), level: 1)
       var length = ByteWriter()
       length.put(UInt32(frame.count))
-      frames += length.bytes + frame
+      frames += length.bytes
+      frames += frame
     }
     let content = Bytes(frames)
+    let checksum = XXH3.hash(content.span)
     var head = ByteWriter()
     head.put(UInt64(field.count))
-    head.put(XXH3.hash(content.span))
-    return Bytes(head.bytes + frames)
+    head.put(checksum)
+    self.content = content
+    self.checksum = checksum
+    self.head = head.bytes
   }
 
   private static func bySignificance(_ piece: Bytes, _ width: Int) -> Bytes {

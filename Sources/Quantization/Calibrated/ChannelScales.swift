@@ -24,8 +24,10 @@ public struct ChannelScales: Sendable {
   /// What was chosen, by layer: α and β for each place, and the share of the error that is left.
   public private(set) var choices: [[Choice]] = []
 
-  /// Down projections of the experts that were rescued from an overflow.
+  /// Down projections of the experts that were rescued from an overflow, and of those that could not be: the plan keeps
+  /// their up or down projection as it is.
   public private(set) var rescued: [Role] = []
+  public private(set) var unrescued: [Role] = []
 
   public struct Choice: Sendable {
     public var place: String
@@ -76,6 +78,16 @@ public struct ChannelScales: Sendable {
     return scales
   }
 
+  /// No scales but those that keep experts from overflowing.
+  public static func rescue(_ model: Model, _ plan: Plan, _ evidence: Evidence) throws(FormatError)
+    -> ChannelScales
+  {
+    let none = [[Float]](repeating: [], count: model.hyperparameters.layers)
+    var scales = ChannelScales(attention: none, experts: none, inner: none.map { _ in [] })
+    try scales.rescueOverflow(model, plan, evidence)
+    return scales
+  }
+
   init(attention: [[Float]], experts: [[Float]], inner: [[[Float]]], output: [[Float]]? = nil) {
     self.attention = attention
     self.experts = experts
@@ -98,7 +110,10 @@ public struct ChannelScales: Sendable {
         let isFree = [Role.Part.up, .down].allSatisfy { part in
           plan.assignments[Role(part, layer: layer, expert: expert)]?.quantizer != nil
         }
-        guard isFree else { continue }
+        guard isFree else {
+          unrescued.append(Role(.down, layer: layer, expert: expert))
+          continue
+        }
         let ones = [Float](repeating: 1, count: width)
         if inner[layer].isEmpty {
           inner[layer] = [[Float]](repeating: ones, count: model.hyperparameters.experts.count)

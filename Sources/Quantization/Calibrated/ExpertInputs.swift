@@ -8,7 +8,7 @@ import Tensors
 /// An expert that few tokens reached would be fitted to these alone. So evidence of the layer's tokens at large is
 /// added, as if `pseudoTokens` more had come: to its inputs by the layer's Hessian over all tokens, to its inner
 /// activations by sending it a sample of tokens that it did not get.
-struct ExpertInputs {
+package struct ExpertInputs {
   private let evidence: LayerEvidence
   private let hidden: Int
   private let divisors: [Float]
@@ -21,7 +21,7 @@ struct ExpertInputs {
   /// Tokens that an expert's output error is measured on, at most.
   private static let sample = 256
 
-  init(_ evidence: LayerEvidence, expert: Int, hidden: Int, divisors: [Float]) {
+  package init(_ evidence: LayerEvidence, expert: Int, hidden: Int, divisors: [Float]) {
     self.evidence = evidence
     self.hidden = hidden
     self.divisors = divisors
@@ -53,7 +53,7 @@ struct ExpertInputs {
   }
 
   /// Σ g² x xᵀ over its tokens, and the layer's: (hidden, hidden)
-  func hessian() -> [Float] {
+  package func hessian() -> [Float] {
     var sum = evidence.floats(.expertInput)
     if !divisors.isEmpty {
       for row in 0..<hidden {
