@@ -15,7 +15,8 @@ public struct SequentialPass: Sendable {
 
   /// - Parameter quantized: the same model; a tensor's planes are first asked for when its evidence was delivered, and may be
   ///   asked for again.
-  public init(_ original: Model, _ quantized: Model, _ contexts: [Context], workers: Int) throws(FormatError) {
+  public init(_ original: Model, _ quantized: Model, _ contexts: [Context], workers: Int) throws(FormatError)
+  {
     let workers = Workers(workers)
     self.contexts = contexts
     self.original = try ForwardPass(original, contexts, workers)
@@ -51,7 +52,9 @@ public struct SequentialPass: Sendable {
       layer: original.numbers.layers - 1, tokens: tokens, fields: [.headInput: try quantized.headInput()])
   }
 
-  private func observeInputs(_ weights: LayerWeights, _ evidence: inout LayerEvidence) async throws(FormatError) {
+  private func observeInputs(_ weights: LayerWeights, _ evidence: inout LayerEvidence)
+    async throws(FormatError)
+  {
     let (original, quantized, hidden) = (original, quantized, original.numbers.hiddenSize)
     let norm = try quantized.model.values(.attentionNorm, layer: evidence.layer)
     var (sum, cross) = (SequentialPass.zeros(hidden, hidden), SequentialPass.zeros(hidden, hidden))
@@ -185,7 +188,8 @@ public struct SequentialPass: Sendable {
     var sum = zeros(rows, columns)
     var span = sum.mutableSpan
     gemm(
-      m: rows, n: columns, k: tokens, a: turned.span, lda: tokens, b: b.span, ldb: columns, bTransposed: false,
+      m: rows, n: columns, k: tokens, a: turned.span, lda: tokens, b: b.span, ldb: columns,
+      bTransposed: false,
       c: &span, ldc: columns)
     return sum
   }

@@ -88,7 +88,8 @@ private func outputPower(_ weights: Span<Float>, _ hessian: Span<Float>, rows: I
   var moved = [Float](repeating: 0, count: count * columns)
   var span = moved.mutableSpan
   gemm(
-    m: count, n: columns, k: columns, a: some.span, lda: columns, b: hessian, ldb: columns, bTransposed: false,
+    m: count, n: columns, k: columns, a: some.span, lda: columns, b: hessian, ldb: columns,
+    bTransposed: false,
     c: &span, ldc: columns)
   return product(some, moved) * Double(rows) / Double(count)
 }
@@ -280,7 +281,9 @@ private func blockFactor(
 ) -> [UInt32] {
   var block = [Float](repeating: 0, count: width * width)
   for row in 0..<width {
-    for column in 0..<width { block[row * width + column] = hessian[(first + row) * columns + first + column] }
+    for column in 0..<width {
+      block[row * width + column] = hessian[(first + row) * columns + first + column]
+    }
   }
   let order = (0..<width).map { UInt32($0) }.sorted {
     (block[Int($1) * width + Int($1)], $0) < (block[Int($0) * width + Int($0)], $1)

@@ -14,7 +14,8 @@ struct TechniqueOptions: ParsableArguments {
   @Option(
     name: .long, parsing: .upToNextOption,
     help: ArgumentHelp(
-      "What to leave out of a calibrated run: gptq, refit, scaling, inputs, residuals.", valueName: "technique"))
+      "What to leave out of a calibrated run: gptq, refit, scaling, inputs, residuals.",
+      valueName: "technique"))
   var without: [Technique] = []
 
   @Flag(

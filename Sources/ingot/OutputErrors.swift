@@ -28,7 +28,9 @@ final class OutputErrors: Sendable {
     var table = Table(["output error", "tensors", "mean", "largest", "at"], left: [0, 4])
     let parts = Dictionary(grouping: found.expected, by: \.key.part)
     for part in Role.Part.allCases {
-      guard let worst = parts[part]?.max(by: { ($0.value, "\($1.key)") < ($1.value, "\($0.key)") }) else { continue }
+      guard let worst = parts[part]?.max(by: { ($0.value, "\($1.key)") < ($1.value, "\($0.key)") }) else {
+        continue
+      }
       let values = parts[part]!.map(\.value)
       table.add([
         part.rawValue, grouped(values.count), percent(values.reduce(0, +) / Double(values.count)),
@@ -43,7 +45,8 @@ final class OutputErrors: Sendable {
         found.expected[Role(part, layer: role.layer, expert: role.expert)].map(percent) ?? ""
       }
       experts.add([
-        place(role), grouped(value.tokens), expected(.gate), expected(.up), expected(.down), percent(value.share),
+        place(role), grouped(value.tokens), expected(.gate), expected(.up), expected(.down),
+        percent(value.share),
       ])
     }
     return table.text + "\n" + experts.text
@@ -95,7 +98,9 @@ final class OutputErrors: Sendable {
   private func errors(_ entries: [Dictionary<Role, Double>.Element]) -> JSONObject {
     var object: JSONObject = [:]
     for part in Role.Part.allCases {
-      if let entry = entries.first(where: { $0.key.part == part }) { object[part.rawValue] = JSON(entry.value) }
+      if let entry = entries.first(where: { $0.key.part == part }) {
+        object[part.rawValue] = JSON(entry.value)
+      }
     }
     return object
   }

@@ -58,7 +58,10 @@ struct Quantize: AsyncParsableCommand {
     if let importance { options.identity["importance"] = try fileIdentity(importance) }
     options.identity["techniques"] = .array(
       techniques.without.map { .string($0.rawValue) } + [.bool(techniques.rescueOverflow)])
-    options.identity["sequential"] = .array(sequential.sequential.map { .string($0) })
+    if !sequential.sequential.isEmpty {
+      options.identity["sequential"] = .array(
+        try sequential.sequential.map { path throws(FormatError) in try fileIdentity(path) })
+    }
     let live = sequential.sequential.isEmpty ? nil : SequentialRun.Live()
     var calibrated: CalibratedRun?
     if let importance, CalibrationFile.recognizes(importance) {
@@ -80,7 +83,8 @@ struct Quantize: AsyncParsableCommand {
         "--rescue-overflow goes by what 'ingot calibrate' gathered: --importance X.calib.")
     }
     if !sequential.sequential.isEmpty && calibrated == nil {
-      throw ValidationError("--sequential goes by what 'ingot calibrate' gathered as well: --importance X.calib.")
+      throw ValidationError(
+        "--sequential goes by what 'ingot calibrate' gathered as well: --importance X.calib.")
     }
     var quantized = try model.quantized(by: plan, quantization)
     if let live, calibrated != nil {

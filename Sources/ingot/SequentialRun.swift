@@ -14,20 +14,9 @@ struct SequentialOptions: ParsableArguments {
       valueName: "text"))
   var sequential: [String] = []
 
-  func contexts(_ model: Model, length: Int = 512) throws(FormatError) -> [Context] {
-    let tokenizer = try Tokenizer(of: model)
-    var contexts: [Context] = []
-    for path in sequential {
-      let bytes = try Bytes.mapping(path)
-      let content = path.hasSuffix(".jsonl") ? try ChatLines.text(of: bytes, path: path) : bytes
-      let ids = try tokenizer.encode(content, path: path, atLeast: Int.max)
-      let cut = Context.cut(ids, length: length, text: Folder.name(of: path))
-      guard !cut.isEmpty else {
-        throw FormatError(path: path, expected: "at least \(length) tokens of text", found: "\(ids.count)")
-      }
-      contexts += cut
-    }
-    return contexts
+  /// Contexts of 512 tokens.
+  func contexts(_ model: Model) throws(FormatError) -> [Context] {
+    try TextOptions.contexts(sequential, length: 512, try Tokenizer(of: model)).flatMap { $0 }
   }
 }
 
@@ -68,11 +57,13 @@ actor SequentialRun {
   {
     let planes = Planes()
     let kept = try quantized.mapTensors { tensor in
-      guard tensor.role.layer != nil, plan.assignments[tensor.role]?.quantizer == Quantizer.gptq.rawValue else {
+      guard tensor.role.layer != nil, plan.assignments[tensor.role]?.quantizer == Quantizer.gptq.rawValue
+      else {
         return tensor
       }
       return Tensor(
-        name: tensor.name, role: tensor.role, shape: tensor.shape, encoding: tensor.encoding, path: tensor.path,
+        name: tensor.name, role: tensor.role, shape: tensor.shape, encoding: tensor.encoding,
+        path: tensor.path,
         offset: tensor.offset, rowStep: max(tensor.rows, 1)
       ) { _ throws(FormatError) in try planes.planes(of: tensor) }
     }

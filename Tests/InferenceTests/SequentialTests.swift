@@ -48,16 +48,20 @@ import Testing
   }
 
   /// A run through both models; gives the quantized one with its planes kept, and the evidence of each layer.
-  static func run(_ model: Model, workers: Int, contexts: [Context]) async throws -> (Model, Plan, [LayerEvidence]) {
+  static func run(_ model: Model, workers: Int, contexts: [Context]) async throws -> (
+    Model, Plan, [LayerEvidence]
+  ) {
     let live = Live()
     let evidence = Evidence(tokens: 0, layers: model.hyperparameters.layers, texts: []) { _ in live.evidence }
     let (quantized, plan) = try calibrated(model, evidence)
     let kept = try quantized.mapTensors { tensor in
-      guard tensor.role.layer != nil, plan.assignments[tensor.role]?.quantizer == Quantizer.gptq.rawValue else {
+      guard tensor.role.layer != nil, plan.assignments[tensor.role]?.quantizer == Quantizer.gptq.rawValue
+      else {
         return tensor
       }
       return Tensor(
-        name: tensor.name, role: tensor.role, shape: tensor.shape, encoding: tensor.encoding, path: tensor.path,
+        name: tensor.name, role: tensor.role, shape: tensor.shape, encoding: tensor.encoding,
+        path: tensor.path,
         rowStep: max(tensor.rows, 1)
       ) { _ throws(FormatError) in
         if let known = live.planes(tensor.role) { return known }
@@ -127,7 +131,8 @@ import Testing
     let report = try await verify(quantized, against: model, contexts, VerifyTests.options(workers: 2))
     let rounded = try model.quantized(
       by: try Recipe(
-        yaml: "name: rtn\nrules:\n  - {encoding: 'int3 g64 zero f16', quantizer: round-to-nearest}\n", path: "test"
+        yaml: "name: rtn\nrules:\n  - {encoding: 'int3 g64 zero f16', quantizer: round-to-nearest}\n",
+        path: "test"
       ).plan(for: model))
     let worse = try await verify(rounded, against: model, contexts, VerifyTests.options(workers: 2))
     #expect(report.divergence.mean.value < 0.5 * worse.divergence.mean.value)

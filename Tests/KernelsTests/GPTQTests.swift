@@ -43,7 +43,9 @@ import Testing
     levels.multiples = 0...63
     levels.leastMinimum = -63
     levels.storage = .f16
-    return [("zero point", zeroPoint), ("bias", bias), ("table", table), ("powers", powers), ("levels", levels)]
+    return [
+      ("zero point", zeroPoint), ("bias", bias), ("table", table), ("powers", powers), ("levels", levels),
+    ]
   }
 
   @Test(arguments: vectorSets)

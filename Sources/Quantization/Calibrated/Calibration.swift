@@ -189,7 +189,9 @@ final class CalibratedUnits: Sendable {
       let hessian = inputs.hessian()
       if evidence.targets != nil && calibration.correctsInputs {
         let cross = inputs.cross()
-        for part in parts { ExpertInputs.correct(&quantized[part]!, rows: width, width: hidden, hessian, cross) }
+        for part in parts {
+          ExpertInputs.correct(&quantized[part]!, rows: width, width: hidden, hessian, cross)
+        }
       }
       for part in parts {
         let role = Role(part, layer: layer, expert: expert)

@@ -89,14 +89,17 @@ package struct ExpertInputs {
   }
 
   /// sum += aᵀ b for rows a (tokens, rows) and b (tokens, columns).
-  private static func addProducts(_ a: [Float], _ rows: Int, _ b: [Float], _ columns: Int, to sum: inout [Float]) {
+  private static func addProducts(
+    _ a: [Float], _ rows: Int, _ b: [Float], _ columns: Int, to sum: inout [Float]
+  ) {
     let tokens = a.count / rows
     // By way of the transposed rows that a product takes on its left.
     var turned = a
     for token in 0..<tokens { for row in 0..<rows { turned[row * tokens + token] = a[token * rows + row] } }
     var span = sum.mutableSpan
     gemm(
-      m: rows, n: columns, k: tokens, a: turned.span, lda: tokens, b: b.span, ldb: columns, bTransposed: false,
+      m: rows, n: columns, k: tokens, a: turned.span, lda: tokens, b: b.span, ldb: columns,
+      bTransposed: false,
       beta: 1, c: &span, ldc: columns)
   }
 
@@ -147,7 +150,8 @@ package struct ExpertInputs {
         scaleRows(&missing, hidden, weights)
         ExpertInputs.addProducts(missing, hidden, y, width, to: &wanted!)
       }
-      var difference = inner(trueRows(some.map(\.token)), tokens: some.count, gate: trueGate, up: trueUp, width: width)
+      var difference = inner(
+        trueRows(some.map(\.token)), tokens: some.count, gate: trueGate, up: trueUp, width: width)
       scaleRows(&difference, width, weights)
       for index in difference.indices { difference[index] -= y[index] }
       ExpertInputs.addProducts(difference, width, y, width, to: &cross!)
@@ -159,7 +163,9 @@ package struct ExpertInputs {
 
   /// Tokens of its own, and Σ g²‖z − ẑ‖² / Σ g²‖z‖² over at most `sample` of them, z being what the true projections (gate,
   /// up, down) give; 0 for no tokens.
-  func outputError(_ projections: [[Float]], _ quantized: [[Float]], width: Int) -> (tokens: Int, share: Double) {
+  func outputError(_ projections: [[Float]], _ quantized: [[Float]], width: Int) -> (
+    tokens: Int, share: Double
+  ) {
     let count = min(visits.count, ExpertInputs.sample)
     let some = (0..<count).map { visits[$0 * visits.count / count] }
     func outputs(_ x: [Float], _ w: [[Float]]) -> [Float] {
