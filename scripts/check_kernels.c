@@ -112,7 +112,7 @@ typedef struct {
   ingot_scheme scheme;
   ingot_float storage;
   int type;
-  bool wide, powers, search, weighed;
+  bool wide, powers, search, weighed, mlx;
 } method;
 
 static size_t run_method(ingot_isa isa, const ingot_rows *source, const method *m, uint8_t out[3][MOST_BYTES]) {
@@ -128,6 +128,7 @@ static size_t run_method(ingot_isa isa, const ingot_rows *source, const method *
       job.scheme = m->scheme;
       job.storage = m->storage;
       job.search = m->search;
+      job.mlx = m->mlx;
       job.codes = out[0];
       job.scales = out[1];
       if (m->scheme == INGOT_BIAS) job.biases = out[2];
@@ -176,7 +177,7 @@ static void check_rows(ingot_float format, size_t rows, size_t columns, size_t b
       for (int g = 0; g < 5; g++) {
         bool searched = bits == 4 && g < 5 && kind != HUGE_ONES;
         method m = {AFFINE, bits, groups[g], (ingot_scheme)scheme, (ingot_float)((bits + (unsigned)g) % 3), 0,
-                    false,  false, false, false};
+                    false,  false, false, false, false};
         for (int search = 0; search < (searched ? 3 : 1); search++) {
           m.search = search > 0;
           m.weighed = search > 1;
@@ -184,6 +185,10 @@ static void check_rows(ingot_float format, size_t rows, size_t columns, size_t b
                    m.storage, search);
           check_method(&source, &m, what, INGOT_SCALAR);
         }
+        if (scheme != INGOT_BIAS) continue;
+        m.search = m.weighed = false;
+        m.mlx = true;
+        check_method(&source, &m, "as MLX", INGOT_SCALAR);
       }
   const int types[] = {2, 3, 6, 7, 8, 39, 10, 11, 12, 13, 14, 20, 23};
   for (int t = 0; t < 13; t++) {
@@ -191,7 +196,7 @@ static void check_rows(ingot_float format, size_t rows, size_t columns, size_t b
     ingot_ggml_shape(types[t], &weights, &bytes);
     if (columns % weights != 0) continue;
     for (int search = t < 6 ? 0 : 1; search < 3; search++) {
-      method m = {GGML, 0, 0, INGOT_SYMMETRIC, INGOT_F16, types[t], false, false, search > 0, search > 1};
+      method m = {GGML, 0, 0, INGOT_SYMMETRIC, INGOT_F16, types[t], false, false, search > 0, search > 1, false};
       snprintf(what, sizeof what, "%s to GGML %d search %d", where, types[t], search);
       check_method(&source, &m, what, INGOT_SCALAR);
     }
@@ -199,13 +204,13 @@ static void check_rows(ingot_float format, size_t rows, size_t columns, size_t b
   for (int k = 0; k < 6; k++)
     for (int search = 0; search < 3; search++) {
       method m = {MICRO, 0, k % 2 == 0 ? 32 : 16, INGOT_SYMMETRIC, INGOT_F16, 0, k >= 4, k % 2 == (k < 2 ? 0 : k < 4),
-                  search > 0, search > 1};
+                  search > 0, search > 1, false};
       snprintf(what, sizeof what, "%s to micro g%zu wide %d powers %d search %d", where, m.group, m.wide, m.powers,
                search);
       check_method(&source, &m, what, INGOT_SCALAR);
     }
   for (int storage = 0; storage < 3; storage++) {
-    method m = {ENCODE, 0, 0, INGOT_SYMMETRIC, (ingot_float)storage, 0, false, false, false, false};
+    method m = {ENCODE, 0, 0, INGOT_SYMMETRIC, (ingot_float)storage, 0, false, false, false, false, false};
     snprintf(what, sizeof what, "%s to %s", where, formats[storage]);
     check_method(&source, &m, what, INGOT_SCALAR);
   }

@@ -294,7 +294,7 @@ def bad_files(bad):
     case("stored 2^63 - 1 bytes", [name, "part 1"], [(at + 24, u64(2**63 - 1) * 2)])
     case("plain, but content longer than stored", [name, f"byte {at + 32}"], [(at + 32, u64(length + 1))])
     case("plain, but no content", [name, f"byte {at + 32}"], [(at + 32, u64(0))])
-    bomb = (64 << 20) + 256 * length + 1
+    bomb = (1 << 20) + 256 * length + 1
     for title, raw in (("just past its bound", bomb), ("1 TiB", 2**40), ("2^63 - 1", 2**63 - 1)):
         case(f"compressed, content of {title}", [name, f"byte {at + 32}"], [(at + 10, u16(1)), (at + 32, u64(raw))])
     case("on the directory", ["overlap"], [(at + 16, u64(128))])

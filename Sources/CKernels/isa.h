@@ -38,6 +38,7 @@ typedef struct {
   void ingot_decode_columns_##suffix(const ingot_affine_row *, const uint8_t *, size_t, size_t); \
   void ingot_round_to_nearest_##suffix(const ingot_quantize_job *); \
   void ingot_search_##suffix(const ingot_quantize_job *); \
+  void ingot_mlx_##suffix(const ingot_quantize_job *); \
   void ingot_decode_e2m1_columns_##suffix( \
       const uint8_t *, const float *, size_t, float *, size_t, size_t); \
   void ingot_quantize_micro_##suffix(const ingot_micro_job *); \
@@ -67,7 +68,7 @@ typedef struct {
 } ingot_table_job;
 
 /// Bytes of scratch for each block of columns.
-#define INGOT_BLOCK_TABLES (64 * 130 + 8)
+#define INGOT_BLOCK_TABLES (64 * 131)
 
 /// A row; affine codes one a byte, but two when they have 4 bits.
 ingot_straight ingot_fp8_tables_avx512(

@@ -1,4 +1,4 @@
-// Affine codes as MLX chooses them. One body for all instruction sets: divisions are what it waits for.
+// Affine codes as MLX chooses them: scalar reference.
 //
 // Rule, all in F32: n = 2^bits - 1, s = max((max - min) / n, 1e-7). The edge is min where |min| > |max|, else max
 // and s changes its sign. With q = edge / s rounded, s = edge / q and bias = edge; if q is 0, bias = 0.
@@ -8,7 +8,7 @@
 
 #pragma STDC FP_CONTRACT OFF
 
-void ingot_quantize_mlx(const ingot_quantize_job *job) {
+void ingot_mlx_scalar(const ingot_quantize_job *job) {
   float most = (float)((1 << job->bits) - 1);
   size_t groups = job->rows * groups_per_row(job);
   for (size_t index = 0; index < groups; index++) {

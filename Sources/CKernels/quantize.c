@@ -1,4 +1,4 @@
-// Round to nearest, and the choice between it and the search.
+// Round to nearest, and the choice between it, the search and MLX's rule.
 #include "quantize.h"
 
 #pragma STDC FP_CONTRACT OFF
@@ -24,7 +24,9 @@ void ingot_round_to_nearest_scalar(const ingot_quantize_job *job) {
 }
 
 void ingot_quantize(ingot_isa isa, const ingot_quantize_job *job) {
-  if (job->search) {
+  if (job->mlx) {
+    INGOT_DISPATCH(isa, ingot_mlx, job);
+  } else if (job->search) {
     INGOT_DISPATCH(isa, ingot_search, job);
   } else {
     INGOT_DISPATCH(isa, ingot_round_to_nearest, job);

@@ -51,6 +51,7 @@ typedef struct row_work {
   float *tile;
   uint8_t *codes, *zeros;  // scratch of a tile; where zero points go
   bool straight;
+  bool rounds;  // decoded values to BF16
   size_t last;  // the row that went straight before, or SIZE_MAX
   ingot_straight (*row)(struct row_work *work, size_t row);
   void (*decoded)(const struct row_work *work, size_t first, size_t rows);
@@ -79,7 +80,8 @@ static bool goes_straight(ingot_isa isa, const ingot_rows *source, size_t group)
 static size_t rows_straight(row_work *work, size_t first, size_t end, ingot_straight *result) {
   for (size_t row = first; row < end; row++) {
     *result = INGOT_NOT_PLAIN;
-    if (!scales_are_plain(work->source, row)) return row;
+    bool begins = work->last == SIZE_MAX || row % work->source->block_rows == 0;
+    if (begins && !scales_are_plain(work->source, row)) return row;
     *result = work->row(work, row);
     if (*result != INGOT_DONE) return row;
     work->last = row;
@@ -101,6 +103,10 @@ static size_t each_row(row_work *work) {
     }
     rows = source->rows - first < at_once ? source->rows - first : at_once;
     ingot_decode_rows(work->isa, source, first, rows, work->tile);
+    if (work->rounds) {
+      ingot_encode(work->isa, INGOT_BF16, work->tile, work->codes, rows * columns);
+      ingot_decode(work->isa, INGOT_BF16, work->codes, work->tile, rows * columns);
+    }
     size_t finite = ingot_first_non_finite(work->isa, work->tile, rows * columns);
     if (finite < rows * columns) return first * columns + finite;
     work->decoded(work, first, rows);
@@ -172,9 +178,9 @@ static void affine_decoded(const row_work *work, size_t first, size_t rows) {
 size_t ingot_quantize_rows(
     ingot_isa isa, const ingot_rows *source, const ingot_quantize_job *job, uint8_t *zeros, float *tile,
     uint8_t *codes) {
-  bool straight = goes_straight(isa, source, job->group) && job->group > 16 && !job->search &&
+  bool straight = goes_straight(isa, source, job->group) && job->group > 16 && !job->search && !job->mlx &&
                   job->storage != INGOT_F32;
-  row_work work = {isa, source, job, tile, codes, zeros, straight, 0, affine_row, affine_decoded};
+  row_work work = {isa, source, job, tile, codes, zeros, straight, job->mlx, 0, affine_row, affine_decoded};
   return each_row(&work);
 }
 
@@ -216,7 +222,7 @@ size_t ingot_quantize_rows_micro(
   // Straight: E4M3 scales go with E2M1 in groups of 16, powers of two with groups of 32.
   bool known = job->powers ? job->group == 32 : job->group == 16 && !job->wide && job->global == 1;
   bool straight = goes_straight(isa, source, job->group) && !job->search && known;
-  row_work work = {isa, source, job, tile, codes, NULL, straight, 0, micro_row, micro_decoded};
+  row_work work = {isa, source, job, tile, codes, NULL, straight, false, 0, micro_row, micro_decoded};
   return each_row(&work);
 }
 
@@ -256,7 +262,7 @@ size_t ingot_quantize_rows_ggml(
   bool known = job->type == INGOT_Q4_0 || job->type == INGOT_Q4_1 || job->type == INGOT_Q5_0 ||
                job->type == INGOT_Q5_1 || job->type == INGOT_Q8_0;
   bool straight = known && goes_straight(isa, source, 32) && !job->search;
-  row_work work = {isa, source, job, tile, NULL, NULL, straight, 0, ggml_row, ggml_decoded};
+  row_work work = {isa, source, job, tile, NULL, NULL, straight, false, 0, ggml_row, ggml_decoded};
   return each_row(&work);
 }
 
@@ -277,6 +283,6 @@ static void encode_decoded(const row_work *work, size_t first, size_t rows) {
 size_t ingot_encode_rows(
     ingot_isa isa, const ingot_rows *source, ingot_float format, void *out, float *tile) {
   encode_job job = {format, out};
-  row_work work = {isa, source, &job, tile, NULL, NULL, false, 0, NULL, encode_decoded};
+  row_work work = {isa, source, &job, tile, NULL, NULL, false, false, 0, NULL, encode_decoded};
   return each_row(&work);
 }

@@ -9,7 +9,8 @@ public struct Format: Sendable {
   public let summary: String
   /// Whether a path, which exists or names a cached model, looks like this format.
   let recognizes: @Sendable (_ path: String) -> Bool
-  let read: @Sendable (_ path: String, _ options: ReadOptions) throws(FormatError) -> Model
+  /// Reads what stands at a path as this format, whatever it looks like.
+  public let read: @Sendable (_ path: String, _ options: ReadOptions) throws(FormatError) -> Model
   /// The model with encodings and roles as the format stores them, where that changes no number (a BF16 norm as F32, codes
   /// repacked). What cannot be adapted stays and is refused.
   let adapt: @Sendable (Model) throws(FormatError) -> Model

@@ -93,14 +93,16 @@ public func quantizeAffineBias(
 /// - Precondition: as `quantizeAffineBias`, whose parameters these are.
 public func quantizeAffineLikeMLX(
   _ weights: Span<Float>, rows: Int = 1, bits: Int, group: Int, storage: FloatFormat,
-  codes: inout MutableSpan<UInt8>, scales: inout MutableRawSpan, biases: inout MutableRawSpan
+  codes: inout MutableSpan<UInt8>, scales: inout MutableRawSpan, biases: inout MutableRawSpan,
+  using isa: InstructionSet = .best
 ) {
   var job = unsafe makeJob(INGOT_BIAS, bits: bits, group: group, storage: storage, method: .roundToNearest)
+  unsafe job.mlx = true
   precondition(biases.byteCount == scales.byteCount, "one bias per group")
   unsafe biases.withUnsafeMutableBytes { biases in
     unsafe run(
       &job, weights, nil, rows: rows, codes: &codes, scales: &scales, zeros: nil, biases: biases.baseAddress,
-      likeMLX: true, using: .scalar)
+      using: isa)
   }
 }
 
@@ -144,7 +146,7 @@ private func makeJob(
 private func run(
   _ job: inout ingot_quantize_job, _ weights: Span<Float>, _ importance: Span<Float>?, rows: Int,
   codes: inout MutableSpan<UInt8>, scales: inout MutableRawSpan, zeros: UnsafeMutablePointer<UInt8>?,
-  biases: UnsafeMutableRawPointer?, likeMLX: Bool = false, using isa: InstructionSet
+  biases: UnsafeMutableRawPointer?, using isa: InstructionSet
 ) {
   precondition(rows > 0 && weights.count % rows == 0, "rows of equal length")
   let columns = weights.count / rows
@@ -165,7 +167,6 @@ private func run(
       unsafe job.codes = codes.baseAddress
       unsafe scales.withUnsafeMutableBytes { scales in
         unsafe job.scales = scales.baseAddress?.assumingMemoryBound(to: UInt8.self)
-        if likeMLX { return unsafe ingot_quantize_mlx(&job) }
         guard let importance else { return unsafe ingot_quantize(isa, &job) }
         unsafe importance.withUnsafeBufferPointer {
           unsafe job.importance = $0.baseAddress

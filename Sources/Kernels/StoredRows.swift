@@ -55,13 +55,15 @@ public struct StoredRows: ~Escapable {
   ///
   /// - Parameters:
   ///   - offset: nil for symmetric codes; zero points, packed like codes; or biases like scales.
+  ///   - likeMLX: with biases, as `quantizeAffineLikeMLX` does it with weights rounded to BF16; `method` is not looked at.
   /// - Returns: whether all values were finite; else the output is to be thrown away.
   public func quantizeAffine(
     _ scheme: Scheme, importance: Span<Float>? = nil, bits: Int, group: Int, storage: FloatFormat,
-    method: AffineMethod, codes: inout MutableRawSpan, scales: inout MutableRawSpan,
+    method: AffineMethod, likeMLX: Bool = false, codes: inout MutableRawSpan, scales: inout MutableRawSpan,
     offsets: inout MutableRawSpan, scratch: inout MutableRawSpan, using isa: InstructionSet = .best
   ) -> Bool {
     precondition(2...8 ~= bits && group > 0 && storage.byteCount > 1, "an affine encoding")
+    precondition(!likeMLX || scheme == .bias, "MLX's rule has biases")
     let groups = groupCount(of: columns, by: group)
     precondition(codes.byteCount == rows * packedByteCount(bits: bits, count: columns), "size of the codes")
     precondition(scales.byteCount == rows * groups * storage.byteCount, "one scale a group")
@@ -82,7 +84,8 @@ public struct StoredRows: ~Escapable {
       case .bias: INGOT_BIAS
       }
     unsafe job.storage = storage.native
-    unsafe job.search = method == .search
+    unsafe job.search = method == .search && !likeMLX
+    unsafe job.mlx = likeMLX
     return unsafe withSource(importance, &scratch) { source, importance, tile, bytes in
       unsafe codes.withUnsafeMutableBytes { codes in
         unsafe scales.withUnsafeMutableBytes { scales in

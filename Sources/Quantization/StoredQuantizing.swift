@@ -12,7 +12,10 @@ extension Quantizer {
     stored planes: [Bytes], _ source: Encoding, rows: Int, columns: Int, importance: [Float]?,
     encoding: Encoding
   ) -> [Bytes]? {
-    guard self != .matchMLX else { return nil }
+    if self == .matchMLX {
+      // Of MLX's other encodings there are no kernels that round to BF16 before.
+      guard case .affine = encoding else { return nil }
+    }
     var scales: [Float] = []
     let values = planes[0]
     let format: FloatFormat
@@ -63,7 +66,8 @@ extension Quantizer {
       return Quantizer.filled(layout, columns: stored.columns) { codes, scales, offsets, scratch in
         stored.quantizeAffine(
           kind, importance: weights, bits: scheme.bits, group: scheme.group ?? max(stored.columns, 1),
-          storage: scheme.scale.floatFormat!, method: method, codes: &codes, scales: &scales,
+          storage: scheme.scale.floatFormat!, method: method, likeMLX: self == .matchMLX, codes: &codes,
+          scales: &scales,
           offsets: &offsets,
           scratch: &scratch)
       }

@@ -31,7 +31,7 @@ typedef struct {
   const char *name;
   enum { AFFINE, GGML, MICRO, CAST, DECODE } kind;
   int bits, group, scheme, type;  // type: of GGML; for MICRO 1 for E8M0 scales
-  bool search, from_bf16;
+  bool search, from_bf16, mlx;
   double bytes;  // that come out for a weight
 } kernel;
 
@@ -96,6 +96,7 @@ static void quantize(const kernel *k, int tensor, size_t rows, uint8_t *out, ing
       job.scheme = (ingot_scheme)k->scheme;
       job.storage = INGOT_F16;
       job.search = k->search;
+      job.mlx = k->mlx;
       job.codes = out;
       job.scales = out + codes;
       if (k->scheme == INGOT_BIAS) job.biases = out + codes + each;
@@ -230,35 +231,36 @@ int main(int count, char **arguments) {
   tile = aligned_alloc(4096, (ingot_tile_bytes(COLUMNS) + 4095) / 4096 * 4096);
   scratch = aligned_alloc(4096, ingot_tile_rows(COLUMNS) * COLUMNS * 2 + 4096);
   const kernel kernels[] = {
-      {"int8 g64 sym", AFFINE, 8, 64, INGOT_SYMMETRIC, 0, false, false, 1 + 2.0 / 64},
-      {"int4 g64 sym", AFFINE, 4, 64, INGOT_SYMMETRIC, 0, false, false, 0.5 + 2.0 / 64},
-      {"int4 g128 sym", AFFINE, 4, 128, INGOT_SYMMETRIC, 0, false, false, 0.5 + 2.0 / 128},
-      {"q8_0", GGML, 0, 0, 0, INGOT_Q8_0, false, false, 34.0 / 32},
-      {"q4_0", GGML, 0, 0, 0, INGOT_Q4_0, false, false, 18.0 / 32},
-      {"mxfp4", MICRO, 0, 32, 0, 1, false, false, 0.5 + 1.0 / 32},
-      {"nvfp4", MICRO, 0, 16, 0, 0, false, false, 0.5 + 1.0 / 16},
-      {"int4 g64 zero", AFFINE, 4, 64, INGOT_ZERO_POINT, 0, false, false, 0.5 + 2.5 / 64},
-      {"int4 g64 bias", AFFINE, 4, 64, INGOT_BIAS, 0, false, false, 0.5 + 4.0 / 64},
-      {"int3 g64 zero", AFFINE, 3, 64, INGOT_ZERO_POINT, 0, false, false, 0.375 + 2.375 / 64},
-      {"int8 g32 zero", AFFINE, 8, 32, INGOT_ZERO_POINT, 0, false, false, 1 + 3.0 / 32},
-      {"bf16 to int4 g64 zero", AFFINE, 4, 64, INGOT_ZERO_POINT, 0, false, true, 0.5 + 2.5 / 64},
-      {"bf16 to q8_0", GGML, 0, 0, 0, INGOT_Q8_0, false, true, 34.0 / 32},
-      {"bf16 to int4 g64 sym", AFFINE, 4, 64, INGOT_SYMMETRIC, 0, false, true, 0.5 + 2.0 / 64},
-      {"bf16 to int4 g64 bias", AFFINE, 4, 64, INGOT_BIAS, 0, false, true, 0.5 + 4.0 / 64},
-      {"bf16 to q4_0", GGML, 0, 0, 0, INGOT_Q4_0, false, true, 18.0 / 32},
-      {"bf16 to q5_1", GGML, 0, 0, 0, INGOT_Q5_1, false, true, 24.0 / 32},
-      {"bf16 to mxfp4", MICRO, 0, 32, 0, 1, false, true, 0.5 + 1.0 / 32},
-      {"bf16 to nvfp4", MICRO, 0, 16, 0, 0, false, true, 0.5 + 1.0 / 16},
-      {"fp8 to bf16", CAST, 0, 0, 0, 0, false, false, 2},
-      {"fp8 to f32", DECODE, 0, 0, 0, 0, false, false, 4},
-      {"bf16 to f32", DECODE, 0, 0, 0, 0, false, true, 4},
-      {"int4 g64 zero, search", AFFINE, 4, 64, INGOT_ZERO_POINT, 0, true, false, 0.5 + 2.5 / 64},
-      {"mxfp4, search", MICRO, 0, 32, 0, 1, true, false, 0.5 + 1.0 / 32},
-      {"nvfp4, search", MICRO, 0, 16, 0, 0, true, false, 0.5 + 1.0 / 16},
-      {"q4_0, search", GGML, 0, 0, 0, INGOT_Q4_0, true, false, 18.0 / 32},
-      {"q4_k, search", GGML, 0, 0, 0, INGOT_Q4_K, true, false, 144.0 / 256},
-      {"q6_k, search", GGML, 0, 0, 0, INGOT_Q6_K, true, false, 210.0 / 256},
-      {"iq4_xs, search", GGML, 0, 0, 0, INGOT_IQ4_XS, true, false, 136.0 / 256},
+      {"int8 g64 sym", AFFINE, 8, 64, INGOT_SYMMETRIC, 0, false, false, false, 1 + 2.0 / 64},
+      {"int4 g64 sym", AFFINE, 4, 64, INGOT_SYMMETRIC, 0, false, false, false, 0.5 + 2.0 / 64},
+      {"int4 g128 sym", AFFINE, 4, 128, INGOT_SYMMETRIC, 0, false, false, false, 0.5 + 2.0 / 128},
+      {"q8_0", GGML, 0, 0, 0, INGOT_Q8_0, false, false, false, 34.0 / 32},
+      {"q4_0", GGML, 0, 0, 0, INGOT_Q4_0, false, false, false, 18.0 / 32},
+      {"mxfp4", MICRO, 0, 32, 0, 1, false, false, false, 0.5 + 1.0 / 32},
+      {"nvfp4", MICRO, 0, 16, 0, 0, false, false, false, 0.5 + 1.0 / 16},
+      {"int4 g64 zero", AFFINE, 4, 64, INGOT_ZERO_POINT, 0, false, false, false, 0.5 + 2.5 / 64},
+      {"int4 g64 bias", AFFINE, 4, 64, INGOT_BIAS, 0, false, false, false, 0.5 + 4.0 / 64},
+      {"int4 g64 as MLX", AFFINE, 4, 64, INGOT_BIAS, 0, false, false, true, 0.5 + 4.0 / 64},
+      {"int3 g64 zero", AFFINE, 3, 64, INGOT_ZERO_POINT, 0, false, false, false, 0.375 + 2.375 / 64},
+      {"int8 g32 zero", AFFINE, 8, 32, INGOT_ZERO_POINT, 0, false, false, false, 1 + 3.0 / 32},
+      {"bf16 to int4 g64 zero", AFFINE, 4, 64, INGOT_ZERO_POINT, 0, false, true, false, 0.5 + 2.5 / 64},
+      {"bf16 to q8_0", GGML, 0, 0, 0, INGOT_Q8_0, false, true, false, 34.0 / 32},
+      {"bf16 to int4 g64 sym", AFFINE, 4, 64, INGOT_SYMMETRIC, 0, false, true, false, 0.5 + 2.0 / 64},
+      {"bf16 to int4 g64 bias", AFFINE, 4, 64, INGOT_BIAS, 0, false, true, false, 0.5 + 4.0 / 64},
+      {"bf16 to q4_0", GGML, 0, 0, 0, INGOT_Q4_0, false, true, false, 18.0 / 32},
+      {"bf16 to q5_1", GGML, 0, 0, 0, INGOT_Q5_1, false, true, false, 24.0 / 32},
+      {"bf16 to mxfp4", MICRO, 0, 32, 0, 1, false, true, false, 0.5 + 1.0 / 32},
+      {"bf16 to nvfp4", MICRO, 0, 16, 0, 0, false, true, false, 0.5 + 1.0 / 16},
+      {"fp8 to bf16", CAST, 0, 0, 0, 0, false, false, false, 2},
+      {"fp8 to f32", DECODE, 0, 0, 0, 0, false, false, false, 4},
+      {"bf16 to f32", DECODE, 0, 0, 0, 0, false, true, false, 4},
+      {"int4 g64 zero, search", AFFINE, 4, 64, INGOT_ZERO_POINT, 0, true, false, false, 0.5 + 2.5 / 64},
+      {"mxfp4, search", MICRO, 0, 32, 0, 1, true, false, false, 0.5 + 1.0 / 32},
+      {"nvfp4, search", MICRO, 0, 16, 0, 0, true, false, false, 0.5 + 1.0 / 16},
+      {"q4_0, search", GGML, 0, 0, 0, INGOT_Q4_0, true, false, false, 18.0 / 32},
+      {"q4_k, search", GGML, 0, 0, 0, INGOT_Q4_K, true, false, false, 144.0 / 256},
+      {"q6_k, search", GGML, 0, 0, 0, INGOT_Q6_K, true, false, false, 210.0 / 256},
+      {"iq4_xs, search", GGML, 0, 0, 0, INGOT_IQ4_XS, true, false, false, 136.0 / 256},
   };
   static const char *const names[] = {"scalar", "AVX2", "AVX-512", "NEON"};
   double peak = peak_gflops();

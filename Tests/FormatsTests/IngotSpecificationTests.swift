@@ -48,18 +48,18 @@ import Testing
     let tensor = specification.fields("Tensor record")
     #expect(tensor.contains { $0.meanings[0] == "extents, at most \(IngotLayout.rankLimit)" })
     #expect(tensor.contains { $0.type == "\(IngotLayout.planeLimit) × u64" })
-    // min(1 GiB, 64 MiB + 256 × stored)
+    // min(1 GiB, 1 MiB + 256 × stored)
     #expect(
       specification.text("File record, 48 bytes").contains(
-        "at most 1 GiB, and at most 64 MiB + 256 × bytes stored"))
+        "at most 1 GiB, and at most 1 MiB + 256 × bytes stored"))
     func bounded(_ frames: [(stored: Int, content: Int)]) -> Bool {
       var sum = IngotLayout.Frames()
       for frame in frames { sum.add(stored: frame.stored, content: frame.content) }
       return sum.areBounded
     }
-    let most = 64 << 20 + 256 * 1000
+    let most = 1 << 20 + 256 * 1000
     #expect(bounded([(1000, most)]) && !bounded([(1000, most + 1)]))
-    #expect(bounded([(400, most - 5), (600, 5)]) && !bounded([(400, 64 << 20), (600, 64 << 20)]))
+    #expect(bounded([(400, most - 5), (600, 5)]) && !bounded([(400, 1 << 20), (600, 1 << 20)]))
     #expect(bounded([(1 << 40, 1 << 30)]) && !bounded([(1 << 40, 1 << 30 + 1)]))
   }
 

@@ -3,9 +3,10 @@ import Testing
 
 /// MLX's affine rule against itself written out; scripts/engines holds whole models against mlx_lm.convert.
 @Suite struct MLXTests {
-  static func quantize(_ weights: [Float], rows: Int, bits: Int, group: Int, _ storage: FloatFormat) -> (
-    codes: [UInt8], scales: [Float], biases: [Float]
-  ) {
+  static func quantize(
+    _ weights: [Float], rows: Int, bits: Int, group: Int, _ storage: FloatFormat,
+    using isa: InstructionSet = .scalar
+  ) -> (codes: [UInt8], scales: [Float], biases: [Float]) {
     let groups = rows * (weights.count / rows / group)
     var codes = [UInt8](repeating: 0xAA, count: weights.count)
     var scales = [UInt8](repeating: 0, count: groups * storage.byteCount)
@@ -18,7 +19,7 @@ import Testing
     quantizeAffineLikeMLX(
       weights.span, rows: rows, bits: bits, group: group, storage: storage, codes: &codeSpan,
       scales: &scaleBytes,
-      biases: &biasBytes)
+      biases: &biasBytes, using: isa)
     return (codes, decoded(storage, scales), decoded(storage, biases))
   }
 
@@ -57,5 +58,34 @@ import Testing
     #expect(narrow.codes == codes)
     #expect(narrow.scales == decoded(.bf16, encoded(.bf16, scales)))
     #expect(narrow.biases == decoded(.bf16, encoded(.bf16, biases)))
+  }
+
+  /// Vector bodies, and rows straight from how they are stored, give what the scalar reference gives.
+  @Test(arguments: InstructionSet.supported)
+  func bodiesAgree(isa: InstructionSet) {
+    for sample in StoredRowsTests.samples where sample.columns % 32 == 0 {
+      let seen = decoded(.bf16, encoded(.bf16, sample.floats))
+      for (bits, group, storage) in [
+        (4, 64, FloatFormat.bf16), (8, 32, .f16), (3, 64, .f32), (6, sample.columns, .bf16),
+      ]
+      where sample.columns % group == 0 {
+        let wanted = Self.quantize(seen, rows: sample.rows, bits: bits, group: group, storage)
+        let made = Self.quantize(seen, rows: sample.rows, bits: bits, group: group, storage, using: isa)
+        let what = "\(sample) int\(bits) g\(group) \(storage)"
+        #expect(difference(made.codes, wanted.codes) == nil, "\(what)")
+        #expect(made.scales == wanted.scales && made.biases == wanted.biases, "\(what)")
+        let groups = sample.rows * (sample.columns / group)
+        let packed = StoredRowsTests.packed(wanted.codes, bits: bits, rows: sample.rows)
+        let sizes = [packed.count, groups * storage.byteCount, groups * storage.byteCount]
+        let stored = sample.planes(sizes) { rows, codes, scales, biases, scratch in
+          rows.quantizeAffine(
+            .bias, bits: bits, group: group, storage: storage, method: .roundToNearest, likeMLX: true,
+            codes: &codes, scales: &scales, offsets: &biases, scratch: &scratch, using: isa)
+        }
+        #expect(stored.finite && difference(stored.planes[0], packed) == nil, "\(what)")
+        #expect(stored.planes[1] == encoded(storage, wanted.scales), "\(what)")
+        #expect(stored.planes[2] == encoded(storage, wanted.biases), "\(what)")
+      }
+    }
   }
 }

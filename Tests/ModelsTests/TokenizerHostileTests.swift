@@ -93,6 +93,8 @@ import Testing
       file(model: ["vocab": "[]"]), file(model: ["vocab": #"{"a":-1}"#]),
       file(model: ["vocab": #"{"a":1.5}"#]),
       file(model: ["vocab": #"{"a":"0"}"#]), file(model: ["vocab": #"{"a":4194304}"#]),
+      // A table by number of 64 MB for a file of 200 bytes.
+      file(model: ["vocab": #"{"a":4194303,"b":0,"ab":1}"#]),
       file(model: ["vocab": #"{"a":18446744073709551615}"#]),
       file(model: ["vocab": #"{"a":99999999999999999999}"#]),
       file(model: ["vocab": #"{"a":0,"b":0,"ab":1}"#]),

@@ -48,6 +48,26 @@ let nano = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingL
     #expect(encoding(Role(.router, layer: 0)) == "f32")
   }
 
+  /// 13 lines of which each says the one before four times: as a key, years of comparing.
+  @Test func aliasesAreRefused() throws {
+    var text = "x: &a0 [x, x]\n"
+    for level in 1..<14 {
+      let before = Array(repeating: "*a\(level - 1)", count: 4).joined(separator: ",")
+      text += "x\(level): &a\(level) [\(before)]\n"
+    }
+    let error = #expect(throws: FormatError.self) {
+      _ = try Recipe(yaml: text + "? *a13\n: 1\n", path: "mine.yaml")
+    }
+    #expect(error?.description.contains("mine.yaml: expected line 1: no anchors") == true)
+    for other in ["[&a x]", "'x'&a", "{&a x: y}", "\t&-", "&0 x", "\r&_ x"] {
+      #expect(throws: FormatError.self) {
+        _ = try Recipe(yaml: "summary: text\n\(other)", path: "mine.yaml")
+      }
+    }
+    let fine = try Recipe(yaml: "summary: Q&A & more\nrules:\n  - encoding: keep\n", path: "mine.yaml")
+    #expect(fine.summary == "Q&A & more")
+  }
+
   @Test func unmatchedTensorsAreCarriedThrough() throws {
     let plan = try Self.plan("  - {parts: experts, encoding: int4 g64}\n")
     #expect("\(plan.assignments[Role(.query, layer: 0)]!.encoding)" == "fp8 128x128")

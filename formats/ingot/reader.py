@@ -259,7 +259,7 @@ class Artifact:
         check(start + stored <= size, 16, "a place within part 1", f"byte {start}, length {stored}")
         if codec:
             self.frames, self.unfolded = self.frames + stored, self.unfolded + raw
-        limit = min(1 << 30, (64 << 20) + 256 * self.frames)
+        limit = min(1 << 30, (1 << 20) + 256 * self.frames)
         check(self.unfolded <= limit if codec else raw == stored, 32, f"content that {stored} stored bytes may hold", f"{raw} bytes")
         return name, argparse.Namespace(
             name=name, kind=kind, codec=codec, start=start, length=stored, raw=raw, sum=checksum, part=0)

@@ -76,6 +76,9 @@ typedef struct {
   ingot_scheme scheme;
   ingot_float storage;  // F32, F16 or BF16: type of scales and biases
   bool search;
+  // The bias scheme as MLX fills it: the edge of larger magnitude is met exactly, 0 by a code. Codes are chosen with
+  // scale and bias before these are rounded to storage. As stored rows, weights are rounded to BF16 before.
+  bool mlx;
   uint8_t *codes;   // (rows, columns)
   uint8_t *scales;  // (rows, groups) of storage
   uint8_t *zeros;   // (rows, groups), zero point scheme only
@@ -83,9 +86,6 @@ typedef struct {
 } ingot_quantize_job;
 
 void ingot_quantize(ingot_isa isa, const ingot_quantize_job *job);
-/// The bias scheme as MLX fills it: the edge of larger magnitude is met exactly, 0 by a code. Codes are
-/// chosen with scale and bias before these are rounded to storage.
-void ingot_quantize_mlx(const ingot_quantize_job *job);
 
 /// Sum of h (a - b)², each term and sum in F64, in 16 interleaved lanes and then a tree.
 double ingot_squared_error(ingot_isa isa, const float *a, const float *b, const float *h, size_t count);
@@ -231,8 +231,7 @@ void ingot_decode_rows(ingot_isa isa, const ingot_rows *source, size_t first, si
 // Each of these quantizes all rows and gives how many values were finite before the first that was not: all, or the
 // result is to be thrown away. A job's weights, rows and columns are those of the source.
 
-/// Codes and `zeros` are bit streams, each row ending on a byte. `codes` is scratch: a byte a value of the tile, and
-/// one a group.
+/// Codes and `zeros` are bit streams, each row ending on a byte. `codes` is scratch: two bytes a value of the tile.
 size_t ingot_quantize_rows(
     ingot_isa isa, const ingot_rows *source, const ingot_quantize_job *job, uint8_t *zeros, float *tile,
     uint8_t *codes);

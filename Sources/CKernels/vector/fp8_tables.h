@@ -71,7 +71,7 @@ INGOT_INLINE lanes_f32 divided_weights(bytes_i8 codes, float block_scale, const 
 }
 
 /// Codes of magnitudes when the greatest is `top`; gives the scale as it is stored.
-INGOT_INLINE uint16_t make_table(const ingot_table_job *job, float block_scale, uint32_t top, uint8_t table[128]) {
+static __attribute__((noinline)) uint16_t make_table(const ingot_table_job *job, float block_scale, uint32_t top, uint8_t table[128]) {
   uint8_t code = (uint8_t)top;
   table_rule rule = table_rule_for(job, decode_one(INGOT_F8E4M3, &code, 0) * block_scale);
   // What is many binades smaller is 0.
@@ -96,9 +96,10 @@ INGOT_INLINE uint16_t make_table(const ingot_table_job *job, float block_scale, 
 
 /// Tables of one block of columns. Small tops are rare and get no place.
 typedef struct {
+  // Aligned: a load that lies across two lines of the cache takes twice as long.
+  uint8_t tables[64][128] __attribute__((aligned(64)));
   uint64_t known;
   uint16_t scales[64];
-  uint8_t tables[64][128];
 } block_tables;
 
 _Static_assert(sizeof(block_tables) <= INGOT_BLOCK_TABLES, "scratch for the tables of a block");
@@ -154,29 +155,34 @@ INGOT_INLINE __m512i magnitude_bytes(__m512i code) { return _mm512_and_si512(cod
 
 /// The greatest magnitude of each of sixteen groups.
 INGOT_INLINE __m128i tops_of_groups(const uint8_t *codes, size_t group) {
-  keys_i8 greatest[16];
-  for (size_t i = 0; i < 16; i++, codes += group) {
-    __m512i code;
-    switch (group) {
-      case 16: code = _mm512_castsi128_si512(_mm_loadu_si128((const __m128i *)codes)); break;
-      case 32: code = _mm512_castsi256_si512(_mm256_loadu_si256((const __m256i *)codes)); break;
-      default: code = _mm512_loadu_si512(codes); break;
-    }
-    greatest[i] = (keys_i8)magnitude_bytes(code);
-    // What stands above a short group is not its own.
-    if (group == 16) greatest[i] = (keys_i8)_mm512_maskz_mov_epi64(0x3, (__m512i)greatest[i]);
-    if (group == 32) greatest[i] = (keys_i8)_mm512_maskz_mov_epi64(0xF, (__m512i)greatest[i]);
-    if (group == 128)
-      greatest[i] = __builtin_elementwise_max(
-          greatest[i], (keys_i8)magnitude_bytes(_mm512_loadu_si512(codes + 64)));
+  __m512i x[16];
+  size_t registers = group < 64 ? group / 4 : 16, step = group < 64 ? 64 : group;
+  for (size_t i = 0; i < registers; i++) {
+    x[i] = magnitude_bytes(_mm512_loadu_si512(codes + i * step));
+    if (group == 128) x[i] = _mm512_max_epu8(x[i], magnitude_bytes(_mm512_loadu_si512(codes + i * step + 64)));
   }
-  return greatest_of_16(greatest);
+  if (group >= 64) return greatest_of_16((keys_i8 *)x);
+  // A quarter of a register is of one group: bytes of registers in turn, so that each fold stays within quarters.
+#define FOLD(width, count) \
+  _Pragma("clang loop unroll(full)") for (size_t i = 0; i < (count); i++) x[i] = _mm512_max_epu8( \
+      _mm512_unpacklo_epi##width(x[2 * i], x[2 * i + 1]), _mm512_unpackhi_epi##width(x[2 * i], x[2 * i + 1]));
+  FOLD(8, registers / 2)
+  FOLD(16, registers / 4)
+  if (group == 32) FOLD(32, 1)
+#undef FOLD
+  x[0] = _mm512_max_epu8(x[0], _mm512_shuffle_epi32(x[0], _MM_PERM_BADC));
+  x[0] = _mm512_max_epu8(
+      x[0], group == 32 ? _mm512_shuffle_i64x2(x[0], x[0], 0xB1) : _mm512_shuffle_epi32(x[0], _MM_PERM_CDAB));
+  const __m128i sixteens = _mm_setr_epi8(0, 16, 32, 48, 1, 17, 33, 49, 2, 18, 34, 50, 3, 19, 35, 51);
+  const __m128i thirty_twos = _mm_setr_epi8(0, 32, 1, 33, 2, 34, 3, 35, 4, 36, 5, 37, 6, 38, 7, 39);
+  __m128i order = group == 32 ? thirty_twos : sixteens;
+  return _mm512_castsi512_si128(_mm512_permutexvar_epi8(_mm512_castsi128_si512(order), x[0]));
 }
 
-/// Codes of up to 64 weights of a group, one a byte as they will be stored; `turned` where signs are, for Q4_0.
-INGOT_INLINE __m512i codes_by_table(
-    const ingot_table_job *job, __m512i code, __m512i low, __m512i high, __m512i zero, __m512i most, __mmask64 turned) {
-  __m512i steps = _mm512_permutex2var_epi8(low, magnitude_bytes(code), high);
+/// Codes of 64 weights from their signs and the entries of their magnitudes, one a byte as they will be stored; `turned`
+/// where signs are, for Q4_0.
+INGOT_INLINE __m512i codes_of_entries(
+    const ingot_table_job *job, __m512i code, __m512i steps, __m512i zero, __m512i most, __mmask64 turned) {
   __mmask64 negative = _mm512_movepi8_mask(code);
   switch (job->kind) {
     case INGOT_TABLE_AFFINE: {
@@ -195,15 +201,56 @@ INGOT_INLINE __m512i codes_by_table(
   __builtin_unreachable();
 }
 
+/// Where codes and scales of a row go.
+typedef struct {
+  uint8_t *codes, *scales;
+} table_output;
+
+/// 64 codes from column `at` on, with the scales of their groups.
+INGOT_INLINE void put_64(
+    const ingot_table_job *job, table_output out, size_t at, __m512i codes, const uint16_t *scales, size_t group,
+    bool nibbles) {
+  size_t g = at / group;
+  switch (job->kind) {
+    case INGOT_TABLE_Q8_0: {
+      uint8_t *blocks = out.codes + g * 34;
+      memcpy(blocks, scales, 2);
+      _mm256_storeu_si256((__m256i *)(blocks + 2), _mm512_castsi512_si256(codes));
+      memcpy(blocks + 34, scales + 1, 2);
+      _mm256_storeu_si256((__m256i *)(blocks + 36), _mm512_extracti64x4_epi64(codes, 1));
+      return;
+    }
+    case INGOT_TABLE_Q4_0: {
+      uint8_t *blocks = out.codes + g * 18;
+      const __m512i halves = _mm512_setr_epi64(0, 1, 4, 5, 2, 3, 6, 7);
+      codes = _mm512_permutexvar_epi64(halves, codes);
+      __m256i upper = _mm256_slli_epi16(_mm512_extracti64x4_epi64(codes, 1), 4);
+      __m256i both = _mm256_or_si256(_mm512_castsi512_si256(codes), upper);
+      memcpy(blocks, scales, 2);
+      _mm_storeu_si128((__m128i *)(blocks + 2), _mm256_castsi256_si128(both));
+      memcpy(blocks + 18, scales + 1, 2);
+      _mm_storeu_si128((__m128i *)(blocks + 20), _mm256_extracti128_si256(both, 1));
+      return;
+    }
+    case INGOT_TABLE_MICRO:
+      for (size_t i = 0; i < 64 / group; i++) out.scales[g + i] = (uint8_t)scales[i];
+      break;
+    case INGOT_TABLE_AFFINE:
+      if (at % group == 0) memcpy(out.scales + 2 * g, scales, group < 64 ? 128 / group : 2);
+      break;
+  }
+  put_codes(out.codes, at, (codes_u8)codes, nibbles);
+}
+
 INGOT_INLINE ingot_straight rows_by_tables(
-    const ingot_table_job *job, const ingot_rows *source, size_t row, block_tables *tables, uint8_t *codes,
-    uint8_t *scales, size_t group, unsigned bits) {
+    const ingot_table_job *job, const ingot_rows *source, size_t row, block_tables *tables, table_output out,
+    size_t group, unsigned bits) {
   size_t columns = source->columns, blocks = (columns + source->block_columns - 1) / source->block_columns;
   const float *block_scales = source->scales + row / source->block_rows * blocks;
   const uint8_t *values = source->values + row * columns;
   __m512i zero = _mm512_set1_epi8((char)(1u << (bits - 1))), most = _mm512_set1_epi8((char)((1u << bits) - 1));
-  uint8_t padded[16 * 128], spare[128];
-  size_t groups = columns / group, block = 0, end = source->block_columns;
+  uint8_t padded[16 * 128], spare[4][128] __attribute__((aligned(64)));
+  size_t groups = columns / group, block = 0, end = source->block_columns, together = group < 64 ? 64 / group : 1;
   for (size_t first = 0; first < groups; first += 16) {
     size_t count = groups - first < 16 ? groups - first : 16;
     const uint8_t *from = values + first * group;
@@ -215,57 +262,36 @@ INGOT_INLINE ingot_straight rows_by_tables(
     __m128i top = tops_of_groups(count < 16 ? padded : from, group);
     if (_mm_cmpeq_epi8_mask(top, _mm_set1_epi8(0x7F))) return INGOT_NOT_FINITE;
     _mm_storeu_si128((__m128i *)tops, top);
-    for (size_t g = 0; g < count; g++) {
+    for (size_t g = 0; g < count; g += together) {
       size_t at = (first + g) * group;
       if (at >= end) {
         block++;
         end += source->block_columns;
       }
-      if (at % 64 == 0) fetch_ahead(values + at, group);
-      table_entry entry = table_for(job, tables + block, block_scales[block], tops[g], spare);
-      __m512i low = _mm512_loadu_si512(entry.table), high = _mm512_loadu_si512(entry.table + 64);
-      if (job->kind == INGOT_TABLE_Q8_0) {
-        uint8_t *out = codes + (first + g) * 34;
-        __m512i code = _mm512_castsi256_si512(_mm256_loadu_si256((const __m256i *)(values + at)));
-        memcpy(out, &entry.scale, 2);
-        _mm256_storeu_si256(
-            (__m256i *)(out + 2), _mm512_castsi512_si256(codes_by_table(job, code, low, high, zero, most, 0)));
-        continue;
+      fetch_ahead(values + at, group < 64 ? 64 : group);
+      uint16_t scales[4];
+      const uint8_t *entries[4];
+      _Pragma("clang loop unroll(full)") for (size_t i = 0; i < together; i++) {
+        table_entry entry = table_for(job, tables + block, block_scales[block], tops[g + i], spare[i]);
+        entries[i] = entry.table;
+        scales[i] = entry.scale;
       }
-      if (job->kind == INGOT_TABLE_Q4_0) {
-        uint8_t *out = codes + (first + g) * 18;
-        __m256i code = _mm256_loadu_si256((const __m256i *)(values + at));
-        __m256i size = _mm256_and_si256(code, _mm256_set1_epi8(0x7F));
-        // The sign of the first extreme.
-        __mmask32 equal = _mm256_cmpeq_epi8_mask(size, _mm256_set1_epi8((char)tops[g]));
-        uint32_t negative = _mm256_movepi8_mask(code) & equal & (0 - equal);
-        uint16_t scale = entry.scale ^ (negative && tops[g] > 0 ? 0x8000 : 0);
-        memcpy(out, &scale, 2);
-        __m256i each = _mm512_castsi512_si256(codes_by_table(
-            job, _mm512_castsi256_si512(code), low, high, zero, most, negative ? ~(__mmask64)0 : 0));
-        __m128i upper = _mm_slli_epi16(_mm256_extracti128_si256(each, 1), 4);
-        _mm_storeu_si128((__m128i *)(out + 2), _mm_or_si128(_mm256_castsi256_si128(each), upper));
-        continue;
-      }
-      if (job->kind == INGOT_TABLE_MICRO) {
-        scales[first + g] = (uint8_t)entry.scale;
-      } else {
-        memcpy(scales + 2 * (first + g), &entry.scale, 2);
-      }
-      if (group >= 64) {
-        for (size_t j = at; j < at + group; j += 64)
-          put_codes(
-              codes, j, (codes_u8)codes_by_table(job, _mm512_loadu_si512(values + j), low, high, zero, most, 0), bits == 4);
-        continue;
-      }
-      __m512i code = group == 32 ? _mm512_castsi256_si512(_mm256_loadu_si256((const __m256i *)(values + at)))
-                                 : _mm512_castsi128_si512(_mm_loadu_si128((const __m128i *)(values + at)));
-      code = codes_by_table(job, code, low, high, zero, most, 0);
-      if (bits == 4) {
-        __m256i bytes = _mm512_cvtepi16_epi8(_mm512_maddubs_epi16(code, _mm512_set1_epi16(0x1001)));
-        memcpy(codes + at / 2, &bytes, group / 2);
-      } else {
-        memcpy(codes + at, &code, group);
+      for (size_t j = at; j < at + (group < 64 ? 64 : group); j += 64) {
+        __m512i code = _mm512_loadu_si512(values + j), size = magnitude_bytes(code), steps = size;
+        __mmask64 turned = 0;
+        _Pragma("clang loop unroll(full)") for (size_t i = 0; i < together; i++) {
+          // The part of the register that is this group's.
+          __mmask64 own = together == 1 ? ~(__mmask64)0 : ((1ull << group % 64) - 1) << i * group % 64;
+          steps = _mm512_mask2_permutex2var_epi8(
+              _mm512_load_si512(entries[i]), steps, own, _mm512_load_si512(entries[i] + 64));
+          if (job->kind != INGOT_TABLE_Q4_0) continue;
+          // The sign of the first extreme.
+          __mmask64 equal = own & _mm512_cmpeq_epi8_mask(size, _mm512_set1_epi8((char)tops[g + i]));
+          bool negative = (_mm512_movepi8_mask(code) & equal & (0 - equal)) && tops[g + i] > 0;
+          turned |= negative ? own : 0;
+          scales[i] ^= negative ? 0x8000 : 0;
+        }
+        put_64(job, out, j, codes_of_entries(job, code, steps, zero, most, turned), scales, group, bits == 4);
       }
     }
   }
@@ -282,7 +308,7 @@ ingot_straight BODY(ingot_fp8_tables)(
   { \
     ingot_table_job own = *job; \
     own.kind = k; \
-    return rows_by_tables(&own, source, row, tables, codes, scales, g, b); \
+    return rows_by_tables(&own, source, row, tables, (table_output){codes, scales}, g, b); \
   }
   switch (job->kind) {
     case INGOT_TABLE_Q8_0: ROWS(INGOT_TABLE_Q8_0, 32, 8)

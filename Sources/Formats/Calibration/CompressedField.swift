@@ -16,7 +16,7 @@ package struct CompressedField {
   package static let pieceLength = 1 << 20
   /// A field of this size may claim to have shrunk to nothing; a longer one, to a thousandth: what a file makes its reader
   /// allocate stays in proportion to the file.
-  package static let freeLength = 1 << 26
+  package static let freeLength = 1 << 22
   package static let greatestRatio = 1000
 
   /// Sizes and checksum, then the frames.

@@ -36,7 +36,7 @@ package enum IngotLayout {
       self.content = overflow ? .max : sum
     }
 
-    package var areBounded: Bool { content <= min(SideFile.sizeLimit, (64 << 20) + 256 * stored) }
+    package var areBounded: Bool { content <= min(SideFile.sizeLimit, (1 << 20) + 256 * stored) }
   }
 
   /// Whether a side file may have this name. Looked at byte by byte: a combining mark after '/' makes another

@@ -15,10 +15,21 @@ enum MLXNames {
 
   /// Path of the module that holds a part of all experts of a layer; nil for other parts.
   static func stack(_ part: Role.Part, layer: Int, _ architecture: Architecture) -> String? {
-    guard let projection = projections.first(where: { $0.part == part })?.name else { return nil }
-    let name = architecture.name(of: Role(part, layer: layer, expert: 0))
-    guard let cut = name.firstRange(of: ".experts.") else { return nil }
-    return name[..<cut.lowerBound] + ".switch_mlp." + projection
+    around(part, architecture).map { "\($0.before)\(layer)\($0.behind)" }
+  }
+
+  /// What stands around the layer's number in that path.
+  private static func around(_ part: Role.Part, _ architecture: Architecture) -> (
+    before: Substring, behind: String
+  )? {
+    guard let projection = projections.first(where: { $0.part == part })?.name,
+      let template = architecture.names[part], let cut = template.firstRange(of: ".experts."),
+      let layer = template.firstIndex(of: "#"), layer < cut.lowerBound
+    else { return nil }
+    return (
+      template[..<layer],
+      template[template.index(after: layer)..<cut.lowerBound] + ".switch_mlp." + projection
+    )
   }
 
   /// Paths of the stacked modules of a model, with part and layer.
@@ -26,10 +37,9 @@ enum MLXNames {
     part: Role.Part, layer: Int
   )] {
     var stacks: [String: (part: Role.Part, layer: Int)] = [:]
-    for layer in 0..<numbers.layers {
-      for (part, _) in projections {
-        if let path = stack(part, layer: layer, architecture) { stacks[path] = (part, layer) }
-      }
+    for (part, _) in projections {
+      guard let around = around(part, architecture) else { continue }
+      for layer in 0..<numbers.layers { stacks["\(around.before)\(layer)\(around.behind)"] = (part, layer) }
     }
     return stacks
   }

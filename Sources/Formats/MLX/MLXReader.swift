@@ -195,6 +195,11 @@ struct MLXReader {
     let encoding = quantized?.encoding ?? .dense(stored.dtype)
     let planes = quantized?.planes ?? [stored.bytes]
     let shape = [stored.shape[1], quantized?.columns ?? stored.shape[2]]
+    // Before there is a tensor for each: 65,536 experts without columns take no bytes in a file.
+    let expected = architecture.shape(part, numbers)
+    guard shape == expected else {
+      throw files.error(name, "shape \(expected) by config.json for each expert", found: "shape \(shape)")
+    }
     return (0..<experts).map { expert in
       let role = Role(part, layer: layer, expert: expert)
       // The stack's bytes are its experts', one after the other.

@@ -4,6 +4,8 @@ import Tensors
 struct TokenizerFile {
   /// Numbers from here on are refused, whatever the model: tables go by number.
   static let mostTokens = 1 << 22
+  /// And from here on those that leave more than every second number unused, for the same reason.
+  private static let freeNumbers = 1 << 16
 
   private(set) var tokens: [String?] = []
   private(set) var merges: [Tokenizer.Merge] = []
@@ -68,10 +70,11 @@ struct TokenizerFile {
 
   private mutating func take(_ model: BPEModel, _ path: String) throws(FormatError) {
     ids.reserveCapacity(model.vocabulary.count)
+    let limit = min(Self.mostTokens, Self.freeNumbers + 2 * model.vocabulary.count)
     for (piece, id) in model.vocabulary {
       let place = "model.vocab['\(piece)']"
-      guard id < Self.mostTokens else {
-        throw FormatError(path: path, expected: "\(place): an id below \(Self.mostTokens)", found: "\(id)")
+      guard id < limit else {
+        throw FormatError(path: path, expected: "\(place): an id below \(limit)", found: "\(id)")
       }
       try set(piece, Int(id), place, path)
     }
