@@ -18,9 +18,20 @@ import Testing
     return found
   }
 
+  /// Three bits; the embedding stays as it is, so that the first layer's inputs do.
+  static func recipe(_ quantizer: String) throws -> Recipe {
+    try Recipe(
+      yaml: """
+        name: three
+        rules:
+          - {parts: [embedding, head], encoding: bf16}
+          - {encoding: 'int3 g64 zero f16', quantizer: \(quantizer)}
+        """, path: "test")
+  }
+
   static func calibrated(_ model: Model, _ evidence: Evidence) throws -> (model: Model, plan: Plan) {
     let calibration = Calibration(evidence)
-    let plan = try Recipe.named("int3").plan(for: model).calibrated(by: calibration)
+    let plan = try recipe("search").plan(for: model).calibrated(by: calibration)
     var options = QuantizationOptions()
     options.calibration = calibration
     return (try model.quantized(by: plan, options), plan)
@@ -129,11 +140,7 @@ import Testing
     let contexts = try Nano.contexts(4, of: 128)
     let (quantized, _, _) = try await Self.run(model, workers: 2, contexts: contexts)
     let report = try await verify(quantized, against: model, contexts, VerifyTests.options(workers: 2))
-    let rounded = try model.quantized(
-      by: try Recipe(
-        yaml: "name: rtn\nrules:\n  - {encoding: 'int3 g64 zero f16', quantizer: round-to-nearest}\n",
-        path: "test"
-      ).plan(for: model))
+    let rounded = try model.quantized(by: try Self.recipe("round-to-nearest").plan(for: model))
     let worse = try await verify(rounded, against: model, contexts, VerifyTests.options(workers: 2))
     #expect(report.divergence.mean.value < 0.5 * worse.divergence.mean.value)
   }
