@@ -88,7 +88,6 @@ private struct Filling: Sendable {
 
   func run(_ placements: [Placement], _ earlier: FilledBefore) async throws -> Filled {
     let pending = inSourceOrder(placements).filter { earlier.checksums[$0] == nil }
-    let units = units(pending, placements)
     let files = placements.flatMap { $0.planes.map(\.file) }.unique
     for index in placements.indices where earlier.checksums[index] != nil {
       options.progress?(placements[index].tensor.bytes)
@@ -96,6 +95,7 @@ private struct Filling: Sendable {
     return try await withThrowingTaskGroup(of: [(Int, [UInt64])].self) { group in
       var sums = [[UInt64]](repeating: [], count: placements.count)
       for (index, known) in earlier.checksums where sums.indices.contains(index) { sums[index] = known }
+      var units: [[Int]] = []
       var next = 0
       func start() {
         guard next < units.count, options.shouldStop?() != true else { return }
@@ -114,16 +114,21 @@ private struct Filling: Sendable {
           return sums
         }
       }
-      for _ in 0..<width { start() }
-      while let finished = try await group.next() {
-        for (index, sum) in finished { sums[index] = sum }
-        start()
-      }
-      guard next == units.count else {
-        var error = FormatError(
-          path: journal.path, expected: "the run to go on", found: "a request to stop")
-        error.cause = .stopped
-        throw error
+      for stage in stages(pending, placements) {
+        if let layer = stage.layer { try await options.beforeLayer?(layer) }
+        units = self.units(stage.indices, placements)
+        next = 0
+        for _ in 0..<width { start() }
+        while let finished = try await group.next() {
+          for (index, sum) in finished { sums[index] = sum }
+          start()
+        }
+        guard next == units.count else {
+          var error = FormatError(
+            path: journal.path, expected: "the run to go on", found: "a request to stop")
+          error.cause = .stopped
+          throw error
+        }
       }
       let digests = try await withTaskExecutorPreference(cores) { try await hashes?.digests() }
       return Filled(checksums: sums, sourceHashes: options.hashSource ? digests ?? [] : [])
@@ -152,6 +157,18 @@ private struct Filling: Sendable {
       }
     }
     return order
+  }
+
+  /// All at once, or what belongs to no layer, then layer by layer, then what comes after the layers.
+  private func stages(_ order: [Int], _ placements: [Placement]) -> [(layer: Int?, indices: [Int])] {
+    guard options.beforeLayer != nil else { return [(nil, order)] }
+    let layers = 1 + (placements.compactMap(\.tensor.role.layer).max() ?? -1)
+    func stage(_ role: Role) -> Int {
+      role.layer ?? ([.head, .finalNorm].contains(role.part) ? layers : -1)
+    }
+    return (-1...layers).map { layer in
+      (layer < 0 ? nil : layer, order.filter { stage(placements[$0].tensor.role) == layer })
+    }
   }
 
   /// Indices of placements, one after the other but for an expert's tensors that read by themselves: these may be
