@@ -191,6 +191,87 @@ void ingot_descend_scalar(
   }
 }
 
+static part_grid part_of(const ingot_grid *grid, size_t index, size_t row) {
+  size_t part = index * grid->rows + row, super = index * grid->part / grid->super * grid->rows + row;
+  part_grid p = {grid->d[super], grid->m ? grid->m[super] : 0, grid->scales ? grid->scales[part] : 1,
+                 grid->minima ? grid->minima[part] : 1, grid->zeros ? grid->zeros[part] : 0};
+  return p;
+}
+
+static part_grid moved(const ingot_grid *grid, part_grid p, ingot_grid_move by) {
+  if (grid_has_levels(grid)) {
+    p.scale = clamp(p.scale + by.scale, grid->least, grid->most);
+    if (grid->m) p.minimum = clamp(p.minimum + by.minimum, grid->minima_least, 0);
+    return p;
+  }
+  float d = p.d * by.step, size = d < 0 ? -d : d;
+  if (!grid->fixed) d = stored(grid->storage, d);
+  else if (!(size > 1 / GRID_POWERS && size < GRID_POWERS)) d = p.d;
+  if (grid->m) p.m = stored(grid->storage, p.m + (p.d - d) * (0.5f * (grid->low + grid->high)));
+  p.d = d;
+  p.zero = grid->zeros ? clamp(p.zero + by.zero, grid->low, grid->high) : 0;
+  return p;
+}
+
+static fit fit_of_part(const ingot_grid *grid, part_grid p) {
+  fit f = {p.d * p.scale, p.zero, grid->m ? p.m * p.minimum : 0, 0};
+  f.inverse = f.step != 0 ? 1 / f.step : 0;
+  return f;
+}
+
+/// The error of codes on a grid: those that GPTQ chooses, or those that `values` has when they are given.
+static float block_error(
+    const ingot_grid *grid, fit f, size_t width, const uint32_t *order, const float *factor, const float *targets,
+    const float *given, float *values) {
+  float left[DESCENT_MOST], sum = 0;
+  for (size_t j = 0; j < width; j++) left[j] = targets[order[j]];
+  for (size_t j = 0; j < width; j++) {
+    float value = given ? given[order[j]] : value_of(grid, f, left[j]);
+    float error = (left[j] - meant(f, value)) * (1 / factor[j * width + j]);
+    values[order[j]] = value;
+    sum = sum + error * error;
+    for (size_t k = j + 1; k < width; k++) left[k] = left[k] - factor[k * width + j] * error;
+  }
+  return sum;
+}
+
+void ingot_search_part_scalar(
+    const ingot_grid *grid, size_t index, const ingot_grid_move *moves, size_t count, const float *targets,
+    const uint32_t *order, const float *factor, float *values, float *changes) {
+  size_t rows = grid->rows, first = index * grid->part;
+  size_t width = grid->columns - first < grid->part ? grid->columns - first : grid->part;
+  float *own = values + first * rows;
+  for (size_t row = 0; row < rows; row++) {
+    float target[DESCENT_MOST], old[DESCENT_MOST], best[DESCENT_MOST], found[DESCENT_MOST];
+    for (size_t k = 0; k < width; k++) {
+      target[k] = targets[k * rows + row];
+      old[k] = own[k * rows + row];
+    }
+    part_grid start = part_of(grid, index, row), chosen = start;
+    fit before = fit_of_part(grid, start);
+    float least = block_error(grid, before, width, order, factor, target, old, best);
+    for (size_t i = 0; i < count; i++) {
+      part_grid p = moved(grid, start, moves[i]);
+      float error = block_error(grid, fit_of_part(grid, p), width, order, factor, target, NULL, found);
+      if (!(error < least)) continue;
+      least = error;
+      chosen = p;
+      for (size_t k = 0; k < width; k++) best[k] = found[k];
+    }
+    fit after = fit_of_part(grid, chosen);
+    for (size_t k = 0; k < width; k++) {
+      own[k * rows + row] = best[k];
+      changes[k * rows + row] = meant(after, best[k]) - meant(before, old[k]);
+    }
+    size_t part = index * rows + row, super = first / grid->super * rows + row;
+    grid->d[super] = chosen.d;
+    if (grid->m) grid->m[super] = chosen.m;
+    if (grid->scales) grid->scales[part] = chosen.scale;
+    if (grid->minima) grid->minima[part] = chosen.minimum;
+    if (grid->zeros) grid->zeros[part] = chosen.zero;
+  }
+}
+
 void ingot_gptq_columns(
     ingot_isa isa, const ingot_grid *grid, const uint32_t *order, size_t count, float *weights,
     const float *factor, size_t stride, float *values, float *errors) {
@@ -201,4 +282,11 @@ void ingot_descend(
     ingot_isa isa, const ingot_grid *grid, size_t index, const float *hessian, float *gradient, float *values,
     float *changes) {
   INGOT_DISPATCH(isa, ingot_descend, grid, index, hessian, gradient, values, changes);
+}
+
+void ingot_search_part(
+    ingot_isa isa, const ingot_grid *grid, size_t index, const ingot_grid_move *moves, size_t count,
+    const float *targets, const uint32_t *order, const float *factor, float *values, float *changes) {
+  INGOT_DISPATCH(
+      isa, ingot_search_part, grid, index, moves, count, targets, order, factor, values, changes);
 }

@@ -26,4 +26,12 @@ typedef struct {
   float num_a, num_b, aa, ab, bb;
 } descent_sums;
 
+/// What a part's grid has in one row.
+typedef struct {
+  float d, m, scale, minimum, zero;
+} part_grid;
+
+/// Steps of fixed grids are powers of two, which stay within this of 1.
+#define GRID_POWERS 0x1p100f
+
 #endif

@@ -48,6 +48,9 @@ typedef struct {
   void ingot_gptq_columns_##suffix( \
       const ingot_grid *, const uint32_t *, size_t, float *, const float *, size_t, float *, float *); \
   void ingot_descend_##suffix(const ingot_grid *, size_t, const float *, float *, float *, float *); \
+  void ingot_search_part_##suffix( \
+      const ingot_grid *, size_t, const ingot_grid_move *, size_t, const float *, const uint32_t *, const float *, \
+      float *, float *); \
   double ingot_squared_error_##suffix(const float *, const float *, const float *, size_t); \
   void ingot_xxh3_blocks_##suffix(uint64_t *, const uint8_t *, size_t);
 

@@ -27,7 +27,7 @@ public struct CheckReport: Sendable {
 
 extension Format {
   /// Checks everything that can be checked of what stands at `path`: structure, checksums where the format has them,
-  /// finite values where it has none. A fault that hides the rest (a broken header) is the only problem then.
+  /// finite values. A fault that hides the rest (a broken header) is the only problem then.
   public static func check(_ path: String, workers: Int, progress: (@Sendable (Int) -> Void)? = nil) async
     -> CheckReport
   {
@@ -74,6 +74,13 @@ extension Format {
   ) async -> CheckReport {
     var report = CheckReport()
     let tensors = file.directory.tensors
+    // What the family does not know may hold any values.
+    var byName: [String: Tensor] = [:]
+    for tensor in (try? file.model(path: path, keepUnknown: true))?.tensors ?? []
+    where tensor.role.part != .unknown && tensor.role.part != .auxiliary {
+      byName[tensor.name] = tensor
+    }
+    let values = byName
     let checked = await checkAll(tensors.count, workers) { index in
       let record = tensors[index]
       let (path, bytes) = file.parts[record.part]
@@ -84,7 +91,6 @@ extension Format {
         let start = record.offset + offsets[number]
         let content = bytes[start..<start + plane.bytes]
         let sum = XXH3.hash(content.span)
-        content.release()
         progress?(plane.bytes)
         if sum != record.checksums[number] {
           faults.append(
@@ -95,6 +101,8 @@ extension Format {
               found: hexadecimal(sum)))
         }
       }
+      if faults.isEmpty, let tensor = values[record.name], let fault = valueFault(tensor) { faults = [fault] }
+      bytes[record.offset..<record.offset + record.length].release()
       return (record.length, faults)
     }
     report.tensors = tensors.count
@@ -155,25 +163,30 @@ extension Format {
     let checked = await checkAll(model.tensors.count, workers) { index in
       let tensor = model.tensors[index]
       guard tensor.encoding.isDecodable else { return (0, []) }
-      for rows in tensor.rowChunks() {
-        do throws(FormatError) {
-          let values = try tensor.floats(rows: rows)
-          for plane in try tensor.planes(rows: rows) { plane.release() }
-          progress?(tensor.bytes * rows.count / max(tensor.rows, 1))
-          if let at = firstNonFinite(values.span) {
-            let element = "[\(rows.lowerBound + at / tensor.columns), \(at % tensor.columns)]"
-            return (
-              tensor.bytes, [tensor.error("finite values", found: "\(values[at]) at element \(element)")]
-            )
-          }
-        } catch {
-          return (tensor.bytes, [error])
-        }
-      }
-      return (tensor.bytes, [])
+      let fault = valueFault(tensor, progress)
+      return (tensor.bytes, fault.map { [$0] } ?? [])
     }
     return CheckReport(tensors: model.tensors.count, bytes: checked.bytes, problems: checked.problems)
   }
+}
+
+/// The first NaN or infinity of a tensor, or why it cannot be decoded.
+private func valueFault(_ tensor: Tensor, _ progress: (@Sendable (Int) -> Void)? = nil) -> FormatError? {
+  guard tensor.encoding.isDecodable else { return nil }
+  for rows in tensor.rowChunks() {
+    do throws(FormatError) {
+      let values = try tensor.floats(rows: rows)
+      for plane in try tensor.planes(rows: rows) { plane.release() }
+      progress?(tensor.bytes * rows.count / max(tensor.rows, 1))
+      if let at = firstNonFinite(values.span) {
+        let element = "[\(rows.lowerBound + at / tensor.columns), \(at % tensor.columns)]"
+        return tensor.error("finite values", found: "\(values[at]) at element \(element)")
+      }
+    } catch {
+      return error
+    }
+  }
+  return nil
 }
 
 extension Bytes {

@@ -88,7 +88,6 @@ private struct Filling: Sendable {
 
   func run(_ placements: [Placement], _ earlier: FilledBefore) async throws -> Filled {
     let pending = inSourceOrder(placements).filter { earlier.checksums[$0] == nil }
-    let units = units(pending, placements)
     let files = placements.flatMap { $0.planes.map(\.file) }.unique
     for index in placements.indices where earlier.checksums[index] != nil {
       options.progress?(placements[index].tensor.bytes)
@@ -96,6 +95,7 @@ private struct Filling: Sendable {
     return try await withThrowingTaskGroup(of: [(Int, [UInt64])].self) { group in
       var sums = [[UInt64]](repeating: [], count: placements.count)
       for (index, known) in earlier.checksums where sums.indices.contains(index) { sums[index] = known }
+      var units: [[Int]] = []
       var next = 0
       func start() {
         guard next < units.count, options.shouldStop?() != true else { return }
@@ -103,25 +103,32 @@ private struct Filling: Sendable {
         next += 1
         group.addTask(executorPreference: cores) {
           var sums: [(Int, [UInt64])] = []
-          for index in unit { sums.append((index, try await place(placements[index]))) }
-          let record = FilledBefore.record(sums)
-          try await disk.run {
-            try journal.add(record)
-            try journal.synchronizeIfDue(files)
+          for index in unit {
+            let before = sums
+            let sum = try await place(placements[index]) { sum in
+              if index == unit.last { try journal.add(FilledBefore.record(before + [(index, sum)])) }
+            }
+            sums.append((index, sum))
           }
+          try await disk.run { try journal.synchronizeIfDue(files) }
           return sums
         }
       }
-      for _ in 0..<width { start() }
-      while let finished = try await group.next() {
-        for (index, sum) in finished { sums[index] = sum }
-        start()
-      }
-      guard next == units.count else {
-        var error = FormatError(
-          path: journal.path, expected: "the run to go on", found: "a request to stop")
-        error.cause = .stopped
-        throw error
+      for stage in stages(pending, placements) {
+        if let layer = stage.layer { try await options.beforeLayer?(layer) }
+        units = self.units(stage.indices, placements)
+        next = 0
+        for _ in 0..<width { start() }
+        while let finished = try await group.next() {
+          for (index, sum) in finished { sums[index] = sum }
+          start()
+        }
+        guard next == units.count else {
+          var error = FormatError(
+            path: journal.path, expected: "the run to go on", found: "a request to stop")
+          error.cause = .stopped
+          throw error
+        }
       }
       let digests = try await withTaskExecutorPreference(cores) { try await hashes?.digests() }
       return Filled(checksums: sums, sourceHashes: options.hashSource ? digests ?? [] : [])
@@ -152,6 +159,18 @@ private struct Filling: Sendable {
     return order
   }
 
+  /// All at once, or what belongs to no layer, then layer by layer, then what comes after the layers.
+  private func stages(_ order: [Int], _ placements: [Placement]) -> [(layer: Int?, indices: [Int])] {
+    guard options.beforeLayer != nil else { return [(nil, order)] }
+    let layers = 1 + (placements.compactMap(\.tensor.role.layer).max() ?? -1)
+    func stage(_ role: Role) -> Int {
+      role.layer ?? ([.head, .finalNorm].contains(role.part) ? layers : -1)
+    }
+    return (-1...layers).map { layer in
+      (layer < 0 ? nil : layer, order.filter { stage(placements[$0].tensor.role) == layer })
+    }
+  }
+
   /// Indices of placements, one after the other but for an expert's tensors that read by themselves: these may be
   /// quantized together, by the first of them that is asked for, and so are one unit.
   private func units(_ order: [Int], _ placements: [Placement]) -> [[Int]] {
@@ -177,11 +196,18 @@ private struct Filling: Sendable {
   }
 
   /// Writes one tensor, chunk by chunk.
-  private func place(_ placement: Placement) async throws -> [UInt64] {
+  ///
+  /// - Parameter finished: gets the checksums when the last chunk is written, on the disk's thread that wrote it: a
+  ///   unit is recorded before anything else goes on.
+  private func place(
+    _ placement: Placement, finished: @escaping @Sendable ([UInt64]) throws -> Void
+  ) async throws -> [UInt64] {
     let tensor = placement.tensor
     let layout = tensor.encoding.planes(tensor.shape)!
     var sums = layout.map { _ in XXH3() }
-    for rows in tensor.rowChunks(values: chunkValues) {
+    let chunks = tensor.rowChunks(values: chunkValues)
+    if chunks.isEmpty { try finished(checksums ? sums.map { $0.digest() } : []) }
+    for rows in chunks {
       try Task.checkCancellation()
       let sources = tensor.sources(rows: rows)
       let fetched =
@@ -197,6 +223,7 @@ private struct Filling: Sendable {
         let plane = planes[index]
         sums[index].update(plane.span)
       }
+      let digests = rows == chunks.last ? (checksums ? sums.map { $0.digest() } : []) : nil
       let written = try await disk.run {
         var written = 0
         for index in layout.indices {
@@ -206,6 +233,7 @@ private struct Filling: Sendable {
           written += plane.count
           plane.release()
         }
+        if let digests { try finished(digests) }
         return written
       }
       _ = try await hashed

@@ -14,7 +14,7 @@ struct ForwardPass: Sendable {
   let model: Model
   let contexts: [Context]
   /// The hidden state of each context: (tokens, hidden).
-  private(set) var states: [[Float]]
+  var states: [[Float]]
   let workers: Workers
   private let rotation: Rotation
 
@@ -101,6 +101,23 @@ struct ForwardPass: Sendable {
   private func attended(context: Int, layer: Int, _ weights: LayerWeights, _ buffers: inout Buffers)
     throws(FormatError) -> [Float]
   {
+    fillAttended(context: context, weights, &buffers)
+    var state = states[context]
+    addAttended(to: &state, weights.attentionOutput, buffers.attended)
+    try check(state.span, context: context, "a finite hidden state after the attention of layer \(layer)")
+    return state
+  }
+
+  /// Adds what the output projection makes of (tokens, heads · headDim).
+  func addAttended(to state: inout [Float], _ projection: [Float], _ attended: [Float]) {
+    let (hidden, width) = (numbers.hiddenSize, numbers.attention.heads * numbers.attention.headDim)
+    linear(
+      attended, projection, tokens: state.count / hidden, inputs: width, outputs: hidden, into: &state,
+      accumulate: true)
+  }
+
+  /// What goes into the output projection of one context, in the buffers.
+  func fillAttended(context: Int, _ weights: LayerWeights, _ buffers: inout Buffers) {
     let attention = numbers.attention
     let (hidden, tokens) = (numbers.hiddenSize, contexts[context].tokens.count)
     let width = attention.heads * attention.headDim
@@ -120,16 +137,10 @@ struct ForwardPass: Sendable {
     attend(
       queries: buffers.queries, keys: buffers.keys, values: buffers.values, tokens: tokens, attention,
       scores: &buffers.scores, into: &buffers.attended)
-    var state = states[context]
-    linear(
-      buffers.attended, weights.attentionOutput, tokens: tokens, inputs: width, outputs: hidden, into: &state,
-      accumulate: true)
-    try check(state.span, context: context, "a finite hidden state after the attention of layer \(layer)")
-    return state
   }
 
   /// What the experts of a layer get from one context, (tokens, hidden), and which of them get it.
-  private func routed(
+  func routed(
     _ state: [Float], context: Int, layer: Int, _ weights: LayerWeights, keepsGates: Bool
   ) throws(FormatError) -> (inputs: [Float], routing: Routing) {
     let (experts, tokens) = (numbers.experts, contexts[context].tokens.count)
@@ -151,7 +162,7 @@ struct ForwardPass: Sendable {
 
   /// Adds to every state what the experts of its tokens say. Each expert is decoded once, for all tokens it gets;
   /// a token's experts are summed in ascending order, then added to its state.
-  private mutating func runExperts(
+  mutating func runExperts(
     layer: Int, _ inputs: [[Float]], _ routings: [Routing], observer: inout LayerObserver?,
     passed: (Int) -> Void
   ) async throws(FormatError) {

@@ -1,3 +1,4 @@
+import Kernels
 import Models
 import Tensors
 
@@ -14,6 +15,8 @@ public struct VerificationOptions: Sendable {
   /// Draws of the bootstrap that standard errors come from.
   public var resamples = 1000
   public var seed: UInt64 = 1
+  /// Where the run keeps what a later one goes on from; nil to keep nothing.
+  public var store: PassStore?
   /// Hears, from one task at a time, how far the run has come.
   public var progress: (@Sendable (VerificationProgress) -> Void)?
 
@@ -86,12 +89,44 @@ public func verify(
   var second = try ForwardPass(candidate, contexts, workers)
   var meter = Meter([original, candidate], options.progress)
   var layers: [VerificationReport.Layer] = []
-  for layer in 0..<original.hyperparameters.layers {
+  var stored: StoredPass?
+  if let store = options.store {
+    var states = [first.states, second.states]
+    let pass = try StoredPass(
+      store, identity: try comparisonIdentity(candidate, original, contexts), states: &states)
+    for (layer, figures) in pass.layers.enumerated() {
+      layers.append(try .init(layer: layer, stored: figures, store.path))
+    }
+    if !layers.isEmpty {
+      first = try ForwardPass(original, contexts, workers, states: states[0])
+      second = try ForwardPass(candidate, contexts, workers, states: states[1])
+    }
+    stored = pass
+  }
+  do throws(FormatError) {
+    try await passLayers(&first, &second, &layers, &meter, stored)
+    let summary = try await compareHeads(first, second, &meter, options)
+    stored?.end()
+    return summary.report(contexts, layers, seconds: (clock.now - start) / .seconds(1))
+  } catch {
+    throw stored?.left(error) ?? error
+  }
+}
+
+/// Takes both models through the layers that are left.
+private func passLayers(
+  _ first: inout ForwardPass, _ second: inout ForwardPass, _ layers: inout [VerificationReport.Layer],
+  _ meter: inout Meter, _ stored: StoredPass?
+) async throws(FormatError) {
+  for layer in layers.indices { meter.skip(layer: layer) }
+  for layer in layers.count..<first.model.hyperparameters.layers {
     let routes = try await first.run(layer: layer) { meter.pass($0) }
     let otherRoutes = try await second.run(layer: layer) { meter.pass($0) }
     meter.endLayer()
     let error = relativeError(of: second.states, to: first.states)
-    guard error.isFinite else { throw unrepresentable("hidden error after layer \(layer)", error, candidate) }
+    guard error.isFinite else {
+      throw unrepresentable("hidden error after layer \(layer)", error, second.model)
+    }
     var difference = RoutingDifference()
     for (a, b) in zip(routes, otherRoutes) { difference.add(a, b) }
     let tokens = Double(difference.tokens)
@@ -101,7 +136,15 @@ public func verify(
         router: .init(
           overlap: difference.overlap / tokens, changed: Double(difference.changed) / tokens,
           gateMassMoved: difference.gateMassMoved / tokens)))
+    try stored?.finished(layers[layer].stored, [first.states, second.states])
   }
+}
+
+/// What both models predict, at the end of their layers.
+private func compareHeads(
+  _ first: ForwardPass, _ second: ForwardPass, _ meter: inout Meter, _ options: VerificationOptions
+) async throws(FormatError) -> Summary {
+  let contexts = first.contexts
   var scores = contexts.map {
     [TokenComparison](repeating: TokenComparison(), count: $0.scoredPositions.count)
   }
@@ -120,8 +163,50 @@ public func verify(
     meter.pass(head: rows)
   }
   let summary = Summary(scores, options)
-  try summary.requireFinite(candidate, contexts)
-  return summary.report(contexts, layers, seconds: (clock.now - start) / .seconds(1))
+  try summary.requireFinite(second.model, contexts)
+  return summary
+}
+
+/// What decides the figures: both models' files as they are now, and the tokens.
+private func comparisonIdentity(_ candidate: Model, _ original: Model, _ contexts: [Context])
+  throws(FormatError) -> JSONObject
+{
+  var files: [[JSON]] = []
+  for model in [candidate, original] {
+    var list: [JSON] = []
+    for path in model.weightFiles { list.append(try fileIdentity(path)) }
+    files.append(list)
+  }
+  var tokens = XXH3()
+  for context in contexts {
+    let numbers = context.tokens.map { JSON($0) } + [JSON(context.text)]
+    tokens.update(Bytes(Array(JSON.array(numbers).text().utf8)).span)
+  }
+  return [
+    "candidate": .array(files[0]), "original": .array(files[1]), "contexts": JSON(contexts.count),
+    "tokens": .string(hexDigits(tokens.digest())),
+  ]
+}
+
+extension VerificationReport.Layer {
+  /// The figures bit for bit.
+  fileprivate var stored: JSON {
+    .array(
+      [hiddenError, router.overlap, router.changed, router.gateMassMoved].map {
+        .string(hexDigits($0.bitPattern))
+      })
+  }
+
+  fileprivate init(layer: Int, stored: JSON, _ path: String) throws(FormatError) {
+    let values = stored.array?.compactMap { $0.string.flatMap { UInt64($0, radix: 16) } } ?? []
+    guard values.count == 4 else {
+      throw FormatError(path: path, expected: "four figures of a layer", found: stored.kind)
+    }
+    let figures = values.map { Double(bitPattern: $0) }
+    self.init(
+      layer: layer, hiddenError: figures[0],
+      router: .init(overlap: figures[1], changed: figures[2], gateMassMoved: figures[3]))
+  }
 }
 
 /// The number of predictions that will be scored; there must be some.

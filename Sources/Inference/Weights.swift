@@ -60,15 +60,16 @@ struct LayerWeights: Sendable {
   /// (experts); nil when the router has no correction bias.
   var routerBias: [Float]?
 
-  init(_ model: Model, layer: Int, _ workers: Workers) async throws(FormatError) {
+  /// - Parameter withOutput: whether the attention's output projection is wanted; else it is empty.
+  init(_ model: Model, layer: Int, _ workers: Workers, withOutput: Bool = true) async throws(FormatError) {
     var large: [[Float]] = []
-    let parts: [Role.Part] = [.query, .key, .value, .attentionOutput]
+    let parts: [Role.Part] = [.query, .key, .value] + (withOutput ? [.attentionOutput] : [])
     try await workers.inOrder(parts.count) { index, _ throws(FormatError) in
       try model.values(parts[index], layer: layer)
     } deliver: { _, values in
       large.append(values)
     }
-    (query, key, value, attentionOutput) = (large[0], large[1], large[2], large[3])
+    (query, key, value, attentionOutput) = (large[0], large[1], large[2], withOutput ? large[3] : [])
     attentionNorm = try model.values(.attentionNorm, layer: layer)
     if model.hyperparameters.attention.queryKeyNorm == .perLayer {
       queryNorm = try model.values(.queryNorm, layer: layer)

@@ -27,8 +27,10 @@ public struct CodeGrid: Sendable {
   public var table: [Int8] = []
   /// Type of d and m.
   public var storage = FloatFormat.f32
-  /// Whether d and m stay as they are.
+  /// Whether d and m stay as they are, but for `hasPowers`.
   public var isFixed = false
+  /// Whether d, being fixed otherwise, may be doubled or halved.
+  public var hasPowers = false
   /// Multiples that a scale may be; nil for none.
   public var multiples: ClosedRange<Int>?
   public var leastMinimum = 0
@@ -47,6 +49,32 @@ public struct CodeGrid: Sendable {
 
   public var parts: Int { (columns + part - 1) / part }
   public var supers: Int { (columns + superPart - 1) / superPart }
+
+  /// What a code of this value stands for.
+  func weight(_ value: Float, _ column: Int, _ row: Int) -> Float {
+    let (part, top) = (column / part * stride + row, column / superPart * stride + row)
+    let step = scales.isEmpty ? d[top] : d[top] * scales[part]
+    let bias = m.isEmpty ? 0 : minima.isEmpty ? m[top] : m[top] * minima[part]
+    return step * (value - (zeros.isEmpty ? 0 : zeros[part])) + bias
+  }
+
+  /// Neighbouring grids of a part that a search tries, the part's own first.
+  var moves: [ingot_grid_move] {
+    func move(step: Float = 1, zero: Float = 0, scale: Float = 0, minimum: Float = 0) -> ingot_grid_move {
+      ingot_grid_move(step: step, zero: zero, scale: scale, minimum: minimum)
+    }
+    if multiples != nil {
+      let scales = [move(), move(scale: 1), move(scale: -1)]
+      return m.isEmpty
+        ? scales
+        : scales + [
+          move(minimum: 1), move(minimum: -1), move(scale: 1, minimum: -1), move(scale: -1, minimum: 1),
+        ]
+    }
+    if isFixed { return hasPowers ? [move(), move(step: 2), move(step: 0.5)] : [move()] }
+    let steps = [1, 0.94, 0.97, 1.03, 1.06].map { move(step: $0) }
+    return zeros.isEmpty ? steps : steps + [move(zero: 1), move(zero: -1)]
+  }
 
   /// Whether columns that share d and m are few enough for the descent's kernel.
   var canDescend: Bool { superPart <= 256 }
@@ -84,7 +112,7 @@ public struct CodeGrid: Sendable {
                 unsafe native.m = pointer(m)
                 unsafe native.scales = pointer(scales)
                 unsafe native.minima = pointer(minima)
-                unsafe native.zeros = UnsafePointer(pointer(zeros))
+                unsafe native.zeros = pointer(zeros)
                 unsafe native.table = table.isEmpty ? nil : table.baseAddress
                 return unsafe body(&native)
               }
@@ -106,6 +134,8 @@ extension CodeGrid {
       rows: rows, columns: columns, part: shape.part, superPart: shape.super,
       values: Int(shape.low)...Int(shape.high))
     unsafe isFixed = shape.fixed
+    // MXFP4 is the only type of GGML's whose scales are powers of two.
+    hasPowers = isFixed
     storage = .f16
     if unsafe shape.has_minima { m = [Float](repeating: 0, count: d.count) }
     unsafe table = (0..<Int(shape.entries)).map { unsafe shape.table[$0] }

@@ -68,7 +68,7 @@ public func gptqFactor(
   // 1 / √ of the diagonal, in order; 0 for a column without evidence.
   let scales = order.map { column -> Float in
     let own = hessian[Int(column) * n + Int(column)]
-    return own > 0x1p-100 && own.isFinite ? 1 / own.squareRoot() : 0
+    return hasEvidence(own) ? 1 / own.squareRoot() : 0
   }
   var inverse = [Float](repeating: 0, count: n * n)
   var damping = max(damping, 1e-4)
@@ -94,6 +94,9 @@ public func gptqFactor(
   }
   return damping
 }
+
+/// Whether a column whose diagonal value this is was seen at all.
+func hasEvidence(_ diagonal: Float) -> Bool { diagonal > 0x1p-100 && diagonal.isFinite }
 
 /// L⁻¹ in the lower triangle for A = LLᵀ, of which the lower triangle is given; false when there is no such L. What
 /// stands above the diagonal is left.

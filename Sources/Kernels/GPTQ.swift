@@ -4,8 +4,9 @@ import CKernels
 public struct GPTQOptions: Sendable {
   /// By what share of itself the Hessian's diagonal is enlarged, at least.
   public var damping: Float = 0.01
-  /// Passes of coordinate descent after GPTQ; each refits scales and offsets, then every code.
-  public var sweeps = 4
+  /// Passes of coordinate descent after GPTQ; each refits scales and offsets, then every code. Between two of them blocks
+  /// are chosen anew on neighbouring grids.
+  public var sweeps = 2
 
   public init() {}
 }
@@ -25,8 +26,9 @@ public struct GPTQResult: Sendable {
 ///
 /// GPTQ takes the columns in falling order of the Hessian's diagonal, the grid being given; each rounding is made up for
 /// by the columns that follow. Coordinate descent then takes one group of columns after the other: scale and offset by
-/// least squares against the outputs as they are, rounded as stored, then every code to its own optimum. No step of the
-/// descent makes the damped error larger.
+/// least squares against the outputs as they are, rounded as stored, then every code to its own optimum. Between two such
+/// passes, codes of each part are chosen as a block by GPTQ once more, on the part's grid and its neighbours: steps, zero
+/// points, exponents, multiples. No step of these makes the damped error larger.
 /// - Parameters:
 ///   - weights: (rows, columns), finite.
 ///   - hessian: (columns, columns), symmetric: a multiple of Σ x xᵀ over the layer's inputs.
@@ -45,23 +47,51 @@ public func chooseCodes(
   var values = [Float](repeating: 0, count: columns * stride)
   var factor: [Float] = []
   let damping = gptqFactor(hessian, order: order, damping: options.damping, into: &factor)
-  roundInOrder(transposed, order, factor, &grid, &values, isa)
+  var error = roundInOrder(transposed, order, factor, &grid, &values, isa)
   factor = []
-  var gradient = [Float](repeating: 0, count: columns * stride)
-  var damped = [Float](repeating: 0, count: columns * columns)
-  for index in damped.indices { damped[index] = hessian[index] }
-  for column in 0..<columns { damped[column * columns + column] *= 1 + damping }
   var difference = differences(transposed, values, grid)
-  multiply(damped, difference, columns, stride, &gradient)
-  if grid.canDescend {
-    for _ in 0..<options.sweeps { descend(damped, &gradient, &grid, &values, isa) }
+  let hasDescended = grid.canDescend && options.sweeps > 0
+  if hasDescended {
+    var gradient = [Float](repeating: 0, count: columns * stride)
+    var damped = [Float](repeating: 0, count: columns * columns)
+    for index in damped.indices { damped[index] = hessian[index] }
+    for column in 0..<columns { damped[column * columns + column] *= 1 + damping }
+    multiply(damped, difference, columns, stride, &gradient)
+    for sweep in 0..<options.sweeps {
+      if sweep > 0 { search(damped, &gradient, &grid, &values, isa) }
+      descend(damped, &gradient, &grid, &values, isa)
+    }
     difference = differences(transposed, values, grid)
+    error = product(difference, gradient)
   }
-  for index in damped.indices { damped[index] = hessian[index] }
-  multiply(damped, difference, columns, stride, &gradient)
-  let error = product(difference, gradient)
-  multiply(damped, transposed, columns, stride, &gradient)
-  return GPTQResult(values: values, error: error, power: product(transposed, gradient))
+  // What was damped stands in the error so far: d H_jj e² for every weight's difference e. GPTQ takes a column without
+  // evidence for one with H_jj = 1.
+  for column in 0..<columns {
+    let own = difference[column * stride..<(column + 1) * stride]
+    let squares = own.reduce(0.0) { $0 + Double($1) * Double($1) }
+    let diagonal = hessian[column * columns + column]
+    let isSeen = hasDescended || hasEvidence(diagonal)
+    error -= (isSeen ? Double(damping) * Double(diagonal) : 1 + Double(damping)) * squares
+  }
+  return GPTQResult(
+    values: values, error: max(error, 0), power: outputPower(weights, hessian, rows: rows, columns: columns))
+}
+
+/// Σ w H wᵀ, of at most 256 rows, evenly spread, in proportion.
+private func outputPower(_ weights: Span<Float>, _ hessian: Span<Float>, rows: Int, columns: Int) -> Double {
+  let count = min(rows, 256)
+  var some = [Float](repeating: 0, count: count * columns)
+  for index in 0..<count {
+    let from = index * rows / count * columns
+    for column in 0..<columns { some[index * columns + column] = weights[from + column] }
+  }
+  var moved = [Float](repeating: 0, count: count * columns)
+  var span = moved.mutableSpan
+  gemm(
+    m: count, n: columns, k: columns, a: some.span, lda: columns, b: hessian, ldb: columns,
+    bTransposed: false,
+    c: &span, ldc: columns)
+  return product(some, moved) * Double(rows) / Double(count)
 }
 
 /// What codes of these values on the grid stand for, subtracted from weights; all (columns, stride).
@@ -69,14 +99,8 @@ private func differences(_ weights: [Float], _ values: [Float], _ grid: CodeGrid
   var out = weights
   let stride = grid.stride
   for column in 0..<grid.columns {
-    let (part, top) = (column / grid.part * stride, column / grid.superPart * stride)
     for row in 0..<stride {
-      let step = grid.scales.isEmpty ? grid.d[top + row] : grid.d[top + row] * grid.scales[part + row]
-      let bias =
-        grid.m.isEmpty
-        ? 0 : grid.minima.isEmpty ? grid.m[top + row] : grid.m[top + row] * grid.minima[part + row]
-      let zero = grid.zeros.isEmpty ? 0 : grid.zeros[part + row]
-      out[column * stride + row] -= step * (values[column * stride + row] - zero) + bias
+      out[column * stride + row] -= grid.weight(values[column * stride + row], column, row)
     }
   }
   return out
@@ -114,12 +138,15 @@ private func product(_ a: [Float], _ b: [Float]) -> Double {
 }
 
 /// GPTQ: columns in order, in blocks whose errors the columns after them get all at once.
+///
+/// - Returns: Σ (w − ŵ)H(w − ŵ)ᵀ with H damped: the sum of the errors' squares.
 private func roundInOrder(
   _ transposed: [Float], _ order: [UInt32], _ factor: [Float], _ grid: inout CodeGrid,
   _ values: inout [Float],
   _ isa: ingot_isa
-) {
+) -> Double {
   let (columns, stride) = (grid.columns, grid.stride)
+  var squares = 0.0
   var weights = [Float](repeating: 0, count: columns * stride)
   for (place, column) in order.enumerated() {
     let from = Int(column) * stride
@@ -145,6 +172,8 @@ private func roundInOrder(
         }
       }
     }
+    if count < block { for index in count * stride..<errors.count { errors[index] = 0 } }
+    squares += product(errors, errors)
     let next = first + count
     var rest = weights.mutableSpan
     gemm(
@@ -152,6 +181,7 @@ private func roundInOrder(
       lda: columns,
       b: errors.span, ldb: stride, bTransposed: false, beta: 1, c: &rest, cOffset: next * stride, ldc: stride)
   }
+  return squares
 }
 
 /// One pass of the descent over all columns. `gradient` (columns, stride) is H(w − ŵ), kept up to date.
@@ -176,14 +206,114 @@ private func descend(
       }
     }
     let first = index * grid.superPart
-    let end = min(first + grid.superPart, columns)
-    var target = gradient.mutableSpan
-    for others in [0..<first, end..<columns] where !others.isEmpty {
+    spread(changes, first..<min(first + grid.superPart, columns), hessian, columns, stride, &gradient)
+  }
+}
+
+/// One pass over all parts, each block of columns against what would be best there: GPTQ within the block on the part's
+/// grid and on its neighbours. `gradient` (columns, stride) is H(w − ŵ), kept up to date.
+///
+/// Within a block, GPTQ's squared errors sum to (t − ŵ)H(t − ŵ)ᵀ, t being the best weights, so a grid's worth is known
+/// from choosing its codes.
+private func search(
+  _ hessian: [Float], _ gradient: inout [Float], _ grid: inout CodeGrid, _ values: inout [Float],
+  _ isa: ingot_isa
+) {
+  let (columns, stride) = (grid.columns, grid.stride)
+  let moves = grid.moves
+  var changes = [Float](repeating: 0, count: grid.superPart * stride)
+  var targets = [Float](repeating: 0, count: grid.part * stride)
+  var factor: [Float] = []
+  for index in 0..<grid.supers {
+    let start = index * grid.superPart
+    let end = min(start + grid.superPart, columns)
+    for first in Swift.stride(from: start, to: end, by: grid.part) {
+      let width = min(grid.part, end - first)
+      let order = blockFactor(hessian, columns, first: first, width: width, into: &factor)
+      bestWeights(gradient, grid, values, order, factor, first: first, width: width, into: &targets)
+      let offset = (first - start) * stride
+      unsafe grid.withNative { native in
+        unsafe moves.withUnsafeBufferPointer { moves in
+          unsafe factor.withUnsafeBufferPointer { factor in
+            unsafe order.withUnsafeBufferPointer { order in
+              unsafe targets.withUnsafeBufferPointer { targets in
+                unsafe values.withUnsafeMutableBufferPointer { values in
+                  unsafe changes.withUnsafeMutableBufferPointer { changes in
+                    unsafe ingot_search_part(
+                      isa, native, first / native.pointee.part, moves.baseAddress!, moves.count,
+                      targets.baseAddress!, order.baseAddress!, factor.baseAddress!, values.baseAddress!,
+                      changes.baseAddress! + offset)
+                  }
+                }
+              }
+            }
+          }
+        }
+      }
+      // The parts that share d see it at once, the other columns when all of these are through.
+      var target = gradient.mutableSpan
       gemm(
-        m: others.count, n: stride, k: end - first, alpha: -1, a: hessian.span,
-        aOffset: others.lowerBound * columns + first,
-        lda: columns, b: changes.span, ldb: stride, bTransposed: false, beta: 1, c: &target,
-        cOffset: others.lowerBound * stride, ldc: stride)
+        m: end - start, n: stride, k: width, alpha: -1, a: hessian.span, aOffset: start * columns + first,
+        lda: columns, b: changes.span, bOffset: offset, ldb: stride, bTransposed: false, beta: 1, c: &target,
+        cOffset: start * stride, ldc: stride)
+    }
+    spread(changes, start..<end, hessian, columns, stride, &gradient)
+  }
+}
+
+/// Takes changes of some columns (columns, stride) from the gradients of the others.
+private func spread(
+  _ changes: [Float], _ range: Range<Int>, _ hessian: [Float], _ columns: Int, _ stride: Int,
+  _ gradient: inout [Float]
+) {
+  var target = gradient.mutableSpan
+  for others in [0..<range.lowerBound, range.upperBound..<columns] where !others.isEmpty {
+    gemm(
+      m: others.count, n: stride, k: range.count, alpha: -1, a: hessian.span,
+      aOffset: others.lowerBound * columns + range.lowerBound, lda: columns, b: changes.span, ldb: stride,
+      bTransposed: false, beta: 1, c: &target, cOffset: others.lowerBound * stride, ldc: stride)
+  }
+}
+
+/// The factor of a block of columns alone, and their order.
+private func blockFactor(
+  _ hessian: [Float], _ columns: Int, first: Int, width: Int, into factor: inout [Float]
+) -> [UInt32] {
+  var block = [Float](repeating: 0, count: width * width)
+  for row in 0..<width {
+    for column in 0..<width {
+      block[row * width + column] = hessian[(first + row) * columns + first + column]
     }
   }
+  let order = (0..<width).map { UInt32($0) }.sorted {
+    (block[Int($1) * width + Int($1)], $0) < (block[Int($0) * width + Int($0)], $1)
+  }
+  _ = gptqFactor(block.span, order: order, damping: 0, into: &factor)
+  return order
+}
+
+/// ŵ + G H⁻¹ of a block of columns (width, stride): the weights that would be best there, the others staying.
+private func bestWeights(
+  _ gradient: [Float], _ grid: CodeGrid, _ values: [Float], _ order: [UInt32], _ factor: [Float], first: Int,
+  width: Int, into targets: inout [Float]
+) {
+  let stride = grid.stride
+  var ordered = [Float](repeating: 0, count: width * width)
+  var span = ordered.mutableSpan
+  gemm(
+    m: width, n: width, k: width, a: factor.span, lda: width, b: factor.span, ldb: width, bTransposed: true,
+    c: &span, ldc: width)
+  var inverse = ordered
+  for i in 0..<width {
+    for j in 0..<width { inverse[Int(order[i]) * width + Int(order[j])] = ordered[i * width + j] }
+  }
+  for column in first..<first + width {
+    for row in 0..<stride {
+      targets[(column - first) * stride + row] = grid.weight(values[column * stride + row], column, row)
+    }
+  }
+  var target = targets.mutableSpan
+  gemm(
+    m: width, n: stride, k: width, a: inverse.span, lda: width, b: gradient.span, bOffset: first * stride,
+    ldb: stride, bTransposed: false, beta: 1, c: &target, ldc: stride)
 }

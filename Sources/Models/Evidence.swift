@@ -108,6 +108,25 @@ public struct LayerEvidence: Sendable {
   public var tokens: Int
   /// Little endian, of each field's type and shape.
   public var fields: [Field: Bytes]
+  /// What the original model has here, where the evidence is of one that is quantized up to this layer.
+  public var targets: Targets?
+
+  /// How the original model's inputs differ from those of a model that is quantized up to here. x and y are what goes into
+  /// attention and output projection, r is the state that the layer began with, a hat marks the quantized model.
+  public struct Targets: Sendable {
+    /// Mean of (x − x̂) x̂ᵀ: (hidden, hidden)
+    public var attentionInput: [Float] = []
+    /// Mean of (y − ŷ) ŷᵀ: (heads · headDim, the same)
+    public var attentionOutput: [Float] = []
+    /// Mean of (r − r̂) ŷᵀ: (hidden, heads · headDim)
+    public var attentionResidual: [Float] = []
+    /// BF16 (tokens, hidden): what goes into router and experts in the original.
+    public var inputs = Bytes.empty
+    /// BF16 (tokens, hidden): state after the attention, the original's less the quantized model's.
+    public var residuals = Bytes.empty
+
+    public init() {}
+  }
 
   public init(layer: Int, tokens: Int, fields: [Field: Bytes]) {
     self.layer = layer

@@ -2,20 +2,20 @@ import ArgumentParser
 import Formats
 import Models
 import Quantization
-import Synchronization
 import Tensors
 
 /// What is done with evidence.
 struct TechniqueOptions: ParsableArguments {
   /// One thing that calibration can do.
   enum Technique: String, CaseIterable, ExpressibleByArgument {
-    case gptq, refit, scaling, inputs
+    case gptq, refit, scaling, inputs, residuals
   }
 
   @Option(
     name: .long, parsing: .upToNextOption,
     help: ArgumentHelp(
-      "What to leave out of a calibrated run: gptq, refit, scaling, inputs.", valueName: "technique"))
+      "What to leave out of a calibrated run: gptq, refit, scaling, inputs, residuals.",
+      valueName: "technique"))
   var without: [Technique] = []
 
   @Flag(
@@ -33,15 +33,10 @@ struct CalibratedRun {
   var importance: Importance
   var calibration: Calibration
   let provenance: JSON
-  private let errors = Errors()
+  private let errors = OutputErrors()
   private let choices: [[ChannelScales.Choice]]
   private var rescued: [Role] = []
   private var unrescued: [Role] = []
-
-  /// Shares of the outputs' energy that errors are, from any task.
-  private final class Errors: Sendable {
-    let shares = Mutex<[Role: Double]>([:])
-  }
 
   init(_ path: String, _ source: Model, _ original: Plan, _ techniques: TechniqueOptions, workers: Int)
     async throws(FormatError)
@@ -50,6 +45,7 @@ struct CalibratedRun {
     var calibration = Calibration(evidence)
     calibration.correctsInputs = techniques.has(.inputs)
     calibration.refits = techniques.has(.refit)
+    calibration.fitsResiduals = techniques.has(.residuals)
     plan = techniques.has(.gptq) ? original.calibrated(by: calibration) : original
     model = source
     importance = Importance()
@@ -73,7 +69,8 @@ struct CalibratedRun {
     }
     self.choices = choices
     let errors = errors
-    calibration.report = { role, share in errors.shares.withLock { $0[role] = share } }
+    calibration.report = { errors.add($0, expected: $1) }
+    calibration.reportExpert = { errors.add(layer: $0, expert: $1, tokens: $2, measured: $3) }
     self.calibration = calibration
     provenance = [
       "name": .string(Folder.name(of: path)), "tokens": JSON(evidence.tokens),
@@ -82,29 +79,12 @@ struct CalibratedRun {
     ]
   }
 
-  /// Mean share of the outputs' energy, and the largest, by part.
-  private var rows: [(part: Role.Part, tensors: Int, mean: Double, largest: Double)] {
-    let shares = errors.shares.withLock { $0 }
-    let parts = Dictionary(grouping: shares, by: \.key.part)
-    return Role.Part.allCases.compactMap { part in
-      guard let values = parts[part]?.map(\.value), let largest = values.max() else { return nil }
-      return (part, values.count, values.reduce(0, +) / Double(values.count), largest)
-    }
-  }
-
   var table: String {
-    var table = Table(["output error", "tensors", "mean", "largest"])
-    for row in rows {
-      table.add([
-        row.part.rawValue, grouped(row.tensors), fixed(100 * row.mean, 4) + " %",
-        fixed(100 * row.largest, 4) + " %",
-      ])
-    }
     func names(_ roles: [Role], _ what: String) -> [String] {
       roles.map { "layer \($0.layer ?? 0), expert \($0.expert ?? 0): \(what)" }
     }
     return
-      ([table.text] + names(rescued, "rescued from overflow")
+      ([errors.table] + names(rescued, "rescued from overflow")
       + names(
         unrescued, "not rescued from overflow, since the recipe keeps its up or down projection as it is"))
       .joined(separator: "\n")
@@ -115,13 +95,7 @@ struct CalibratedRun {
       .array(roles.map { ["layer": JSON($0.layer ?? 0), "expert": JSON($0.expert ?? 0)] })
     }
     return [
-      "outputError": .array(
-        rows.map {
-          [
-            "part": .string($0.part.rawValue), "tensors": JSON($0.tensors), "mean": JSON($0.mean),
-            "largest": JSON($0.largest),
-          ]
-        }),
+      "outputError": errors.parts, "layers": errors.layers,
       "rescued": experts(rescued), "unrescued": experts(unrescued),
       "scales": .array(
         choices.enumerated().flatMap { layer, choices in

@@ -5,10 +5,11 @@ import Tensors
 
 struct Check: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Hold every byte of an artifact against its checksums.",
+    abstract: "Look for faults in an artifact, byte by byte.",
     discussion: """
-      For .ingot: header, directory, every plane of every tensor, side files, and the zeros between them.
-      For a checkpoint without checksums: structure, and finite values everywhere. Exit code 1 at a fault.
+      Every format: structure, and finite values everywhere. For .ingot also the checksums of header,
+      directory, every plane of every tensor and side files, and the zeros between them.
+      Exit code 1 at a fault.
       """)
 
   @Argument(help: "Folder, .safetensors, .gguf or .ingot file, or name in the HF cache.")

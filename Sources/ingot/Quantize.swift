@@ -26,6 +26,7 @@ struct Quantize: AsyncParsableCommand {
   var importance: String?
 
   @OptionGroup var techniques: TechniqueOptions
+  @OptionGroup var sequential: SequentialOptions
 
   @Flag(name: .long, help: "Replace NaN and infinities of the source by 0 instead of stopping at the first.")
   var allowNonfinite = false
@@ -57,12 +58,18 @@ struct Quantize: AsyncParsableCommand {
     if let importance { options.identity["importance"] = try fileIdentity(importance) }
     options.identity["techniques"] = .array(
       techniques.without.map { .string($0.rawValue) } + [.bool(techniques.rescueOverflow)])
+    if !sequential.sequential.isEmpty {
+      options.identity["sequential"] = .array(
+        try sequential.sequential.map { path throws(FormatError) in try fileIdentity(path) })
+    }
+    let live = sequential.sequential.isEmpty ? nil : SequentialRun.Live()
     var calibrated: CalibratedRun?
     if let importance, CalibrationFile.recognizes(importance) {
       let run = try await CalibratedRun(importance, source, plan, techniques, workers: work.workers)
       (plan, model) = (run.plan, run.model)
       quantization.importance = run.importance
       quantization.calibration = run.calibration
+      if let live { quantization.calibration = run.calibration.following { live.get() } }
       options.provenance["importance"] = run.provenance
       calibrated = run
     } else if let importance {
@@ -75,7 +82,17 @@ struct Quantize: AsyncParsableCommand {
       throw ValidationError(
         "--rescue-overflow goes by what 'ingot calibrate' gathered: --importance X.calib.")
     }
-    let quantized = try model.quantized(by: plan, quantization)
+    if !sequential.sequential.isEmpty && calibrated == nil {
+      throw ValidationError(
+        "--sequential goes by what 'ingot calibrate' gathered as well: --importance X.calib.")
+    }
+    var quantized = try model.quantized(by: plan, quantization)
+    if let live, calibrated != nil {
+      let contexts = try sequential.contexts(source)
+      let run = try SequentialRun(model, quantized, plan, live, contexts, workers: work.workers)
+      quantized = run.quantized
+      options.beforeLayer = { try await run.prepare($0) }
+    }
     options.provenance["recipe"] = recipe.provenance
     let progress = Progress("quantize", total: quantized.bytes)
     defer { progress.finish() }

@@ -25,8 +25,14 @@ struct TextOptions: ParsableArguments {
 
   /// The first contexts of each text, at most `chunks` of each; those of fewer chunks begin those of more.
   func contexts(_ tokenizer: Tokenizer, chunks: Int?) throws(FormatError) -> [[Context]] {
-    var texts: [[Context]] = []
-    for path in text {
+    try TextOptions.contexts(text, length: context, tokenizer, chunks: chunks)
+  }
+
+  static func contexts(_ texts: [String], length context: Int, _ tokenizer: Tokenizer, chunks: Int? = nil)
+    throws(FormatError) -> [[Context]]
+  {
+    var found: [[Context]] = []
+    for path in texts {
       let bytes = try Bytes.mapping(path)
       let content = path.hasSuffix(".jsonl") ? try ChatLines.text(of: bytes, path: path) : bytes
       let wanted = chunks.map { $0.multipliedReportingOverflow(by: context) }
@@ -37,9 +43,9 @@ struct TextOptions: ParsableArguments {
         throw FormatError(
           path: path, expected: "at least \(context) tokens of text (--context)", found: "\(ids.count)")
       }
-      texts.append(chunks.map { Array(cut.prefix($0)) } ?? cut)
+      found.append(chunks.map { Array(cut.prefix($0)) } ?? cut)
     }
-    return texts
+    return found
   }
 
   /// Contexts of all texts, one after the other.

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Formats
 import Inference
+import Kernels
 import Models
 import Tensors
 
@@ -14,6 +15,7 @@ struct Verify: AsyncParsableCommand {
       each other; as llama-perplexity does, the second half of each is scored (of 512 tokens, 255
       predictions).
       Exit code 2 when a figure is outside a tolerance that was given.
+      A run that was stopped is continued by the same command.
       """)
 
   @Argument(help: "Model to judge: folder, .safetensors or .ingot file, or name in the Hugging Face cache.")
@@ -26,6 +28,13 @@ struct Verify: AsyncParsableCommand {
 
   @Flag(name: .long, help: "Write the result into the candidate's model card, README.md of its folder.")
   var card = false
+
+  @Option(
+    name: .long,
+    help: ArgumentHelp(
+      "Keep here after each layer what a stopped run goes on from (default: beside the candidate, every 30 s).",
+      valueName: "path"))
+  var state: String?
 
   @OptionGroup var tolerances: Tolerances
   @OptionGroup var reading: ReadingOptions
@@ -53,6 +62,7 @@ struct Verify: AsyncParsableCommand {
     var options = VerificationOptions()
     options.workers = work.workers
     options.progress = { progress.set($0.bytes, of: $0.totalBytes) }
+    options.store = store(original)
     let report = try await verify(candidate, against: original, contexts, options)
     progress.finish()
     if card {
@@ -69,6 +79,28 @@ struct Verify: AsyncParsableCommand {
     }
     for violation in violations { Terminal.error("outside tolerance: \(violation)") }
     if !violations.isEmpty { throw ExitCode(2) }
+  }
+
+  /// Where the run keeps its state. Without --state it is a name of its own for each set of arguments, beside the candidate;
+  /// nothing when that folder cannot be written.
+  private func store(_ original: Model) -> PassStore? {
+    Interrupt.handle()
+    let identity: JSONObject = [
+      "tool": .string("ingot \(Ingot.version)"), "context": JSON(texts.context),
+      "original": .string(original.path),
+    ]
+    let arguments = JSON.array(
+      [candidate, against, "\(texts.context)", "\(texts.chunks ?? 0)"].map { .string($0) }
+        + texts.text.map { .string($0) })
+    let name = hexDigits(XXH3.hash(Bytes(Array(arguments.text().utf8)).span)).suffix(8)
+    let base = Folder.resolved(candidate) ?? candidate
+    var store = PassStore(
+      path: state ?? "\(base).verify-\(name)", identity: identity,
+      interval: state == nil ? .seconds(30) : .zero)
+    store.isOptional = state == nil
+    store.shouldStop = Interrupt.isRequested
+    guard state == nil, !Folder.isWritable(Folder.parent(of: base)) else { return store }
+    return nil
   }
 }
 

@@ -61,6 +61,22 @@ import Testing
     #expect(problems?.first?["tensor"] == "lm_head.weight")
   }
 
+  /// A disk that is full in the middle: exit code 75, and the same command continues.
+  @Test(.enabled(if: FileManager.default.fileExists(atPath: "/bin/sh")))
+  func aRunWithoutRoomIsContinued() throws {
+    let folder = try Folder.temporary()
+    defer { Folder.remove(folder) }
+    let whole = try Command.run("quantize", Command.nano, "-o", folder + "/whole.ingot")
+    #expect(whole.status == 0)
+    // A limit of the size of files stands for a disk that ends: what lies behind it cannot be reserved.
+    let command = "ulimit -f 20; trap '' XFSZ; exec \"$0\" quantize \"$1\" -o \"$2\""
+    let shell = URL(fileURLWithPath: "/bin/sh")
+    let refused = try Command.run(
+      ["-c", command, Command.executable.path, Command.nano, folder + "/x.ingot"], program: shell)
+    #expect(refused.status == 1 && refused.error.contains("room for"), "\(refused.error)")
+    #expect(try Folder.names(folder) == ["whole.ingot"], "nothing is left")
+  }
+
   @Test func refusesToOverwrite() throws {
     let folder = try Folder.temporary()
     defer { Folder.remove(folder) }

@@ -247,4 +247,23 @@ import Testing
       await awaitedRefusal { _ = try await plain.write(scratch("x.ingot"), as: .ingot, options) })
     #expect(refused.expected.contains("--verify-source"), "\(refused)")
   }
+
+  /// Checksums that fit values which are not finite: the check finds these in every format.
+  @Test(arguments: ["ingot", "safetensors"]) func checkFindsWhatIsNotFinite(_ name: String) async throws {
+    let scratch = try Scratch()
+    let model = try Model.read(nano).mapTensors { tensor in
+      guard tensor.role == Role(.finalNorm) else { return tensor }
+      return Tensor(
+        name: tensor.name, role: tensor.role, shape: tensor.shape, encoding: tensor.encoding,
+        path: tensor.path,
+        planes: [
+          Bytes(count: tensor.bytes) { $0.storeBytes(of: UInt16(0x7F80), toByteOffset: 6, as: UInt16.self) }
+        ])
+    }
+    let path = scratch("out." + name)
+    _ = try await model.write(path, as: try #require(Format.named(name)), .with())
+    let problems = await Format.check(path, workers: 2).problems
+    #expect(problems.map(\.tensor) == ["model.norm.weight"])
+    #expect(problems.first?.what == "expected finite values, found inf at element [0, 3]")
+  }
 }

@@ -32,6 +32,9 @@ import Testing
     table.d = filled(table.d.count) { $0 % 2 == 0 ? 0.25 : 0.5 }
     table.table = [-12, -8, -6, -4, -3, -2, -1, 0, 1, 2, 3, 4, 6, 8, 12]
     table.isFixed = true
+    var powers = table
+    powers.hasPowers = true
+    powers.d = filled(powers.d.count) { $0 % 2 == 0 ? 0.25 : 1 }
     var levels = CodeGrid(rows: rows, columns: columns, part: 16, superPart: 64, values: 0...15)
     levels.d = filled(levels.d.count) { _ in 0.0125 }
     levels.m = filled(levels.d.count) { _ in 0.1 }
@@ -40,7 +43,9 @@ import Testing
     levels.multiples = 0...63
     levels.leastMinimum = -63
     levels.storage = .f16
-    return [("zero point", zeroPoint), ("bias", bias), ("table", table), ("levels", levels)]
+    return [
+      ("zero point", zeroPoint), ("bias", bias), ("table", table), ("powers", powers), ("levels", levels),
+    ]
   }
 
   @Test(arguments: vectorSets)

@@ -173,7 +173,7 @@ typedef struct {
   size_t part, super;       // columns that share a scale, and those that share d and m (at most 256)
   float *d, *m;             // (supers, rows); m or null
   float *scales, *minima;   // (parts, rows): multiples of d and m, or null for ones
-  const float *zeros;       // (parts, rows), or null
+  float *zeros;             // (parts, rows), or null
   float low, high;          // values are the integers of this range, or
   const int8_t *table;      // `entries` rising ones
   int entries;
@@ -196,6 +196,20 @@ void ingot_gptq_columns(
 void ingot_descend(
     ingot_isa isa, const ingot_grid *grid, size_t index, const float *hessian, float *gradient, float *values,
     float *changes);
+
+/// How a part's grid may be moved: d times `step` where it has no multiples (m moving so that the middle of the values
+/// stays), and so much added to its zero, its multiple of d and its multiple of m.
+typedef struct {
+  float step, zero, scale, minimum;
+} ingot_grid_move;
+
+/// Codes for the columns of one part, as a block, on its grid and on each of `count` neighbours of it, by GPTQ within the
+/// block; the grid and codes of the least error stay, the present ones when nothing is better. `targets` (width, rows)
+/// are the weights that would be best here, the other columns staying as they are; order and factor (width, width) are of
+/// the block, as for ingot_gptq_columns. `changes` (width, rows) says by how much ŵ changed.
+void ingot_search_part(
+    ingot_isa isa, const ingot_grid *grid, size_t index, const ingot_grid_move *moves, size_t count,
+    const float *targets, const uint32_t *order, const float *factor, float *values, float *changes);
 
 // ---- rows as they are stored -------------------------------------------------------------------------
 

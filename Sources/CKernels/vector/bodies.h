@@ -12,6 +12,7 @@
 #include "ggml_nearest.h"
 #include "ggml_search_blocks.h"
 #include "gptq.h"
+#include "gptq_block.h"
 #include "hash.h"
 #include "micro.h"
 #include "round_to_nearest.h"

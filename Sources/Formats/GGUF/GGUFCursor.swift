@@ -5,6 +5,8 @@ struct GGUFCursor {
   /// Longest string, and most elements of an array: llama.cpp's own limits.
   static let stringLimit = 1 << 30
   static let arrayLimit = 1 << 30
+  /// Of strings, which take memory even when they are empty: sixty times the largest vocabulary in use.
+  static let stringsLimit = 1 << 24
   /// Arrays within arrays within …
   static let depthLimit = 4
 
@@ -98,7 +100,9 @@ struct GGUFCursor {
       throw error("arrays at most \(GGUFCursor.depthLimit) deep in \(what)", "a deeper one", at: start)
     }
     let kind = try kind("the elements of \(what)")
-    let count = try count("the elements of \(what)", limit: GGUFCursor.arrayLimit)
+    let count = try count(
+      "the elements of \(what)",
+      limit: kind == .string ? GGUFCursor.stringsLimit : GGUFCursor.arrayLimit)
     // The least an element takes: a string its length, an array its type and count.
     let least = kind.size ?? (kind == .string ? 8 : 12)
     guard count <= rest / least else {

@@ -13,12 +13,29 @@ public struct Calibration: Sendable {
   public var refits = true {
     didSet { options.sweeps = refits ? GPTQOptions().sweeps : 0 }
   }
-  /// Whether a down projection makes up for what quantizing gate and up did to its inputs.
+  /// Whether a down projection makes up for what quantizing gate and up did to its inputs, and, where evidence has the
+  /// original's inputs as targets, every layer for what quantizing the layers before did to its own.
   public var correctsInputs = true
-  /// Hears of each quantized tensor: the share of its outputs' energy that the error is. From any task.
+  /// Whether output and down projections also make up for the difference that the state they are added to has by then;
+  /// only where evidence has targets.
+  public var fitsResiduals = true
+  /// Hears of each quantized tensor: the share of its outputs' energy that the error is, by its Hessian. From any task.
   public var report: (@Sendable (Role, Double) -> Void)?
+  /// Hears of each quantized expert: tokens of its own, and the share of its outputs' energy that the error of all three
+  /// projections together is, measured on a sample of them. From any task.
+  public var reportExpert: (@Sendable (_ layer: Int, _ expert: Int, _ tokens: Int, _ share: Double) -> Void)?
 
   public init(_ evidence: Evidence) { self.evidence = evidence }
+
+  /// The same with evidence of the model as it is quantized, scaled channels and all.
+  public func following(_ layer: @escaping @Sendable () -> LayerEvidence) -> Calibration {
+    var calibration = self
+    calibration.scales = nil
+    calibration.evidence = Evidence(tokens: evidence.tokens, layers: evidence.layers, texts: evidence.texts) {
+      _ in layer()
+    }
+    return calibration
+  }
 
   /// Whether there is evidence for a role.
   func covers(_ role: Role) -> Bool {
@@ -103,6 +120,7 @@ final class CalibratedUnits: Sendable {
     guard let scales = calibration.scales else { return [] }
     switch part {
     case .query, .key, .value: return scales.attention[layer]
+    case .attentionOutput: return scales.output[layer]
     case .gate, .up: return scales.experts[layer]
     default: return []
     }
@@ -118,11 +136,18 @@ final class CalibratedUnits: Sendable {
       case .attentionOutput: .attentionOutput
       default: .attentionInput
       }
-    var hessian = try calibration.evidence.layer(layer).floats(field)
+    let evidence = try calibration.evidence.layer(layer)
+    var hessian = evidence.floats(field)
     let divisors = role.layer == nil ? [] : divisors(role.part, layer: layer)
     CalibratedUnits.divide(&hessian, divisors)
     let tensor = model[role]!
-    let values = try tensor.finiteFloats(0..<tensor.rows, tensor.planes(), options)
+    var values = try tensor.finiteFloats(0..<tensor.rows, tensor.planes(), options)
+    if let targets = evidence.targets, calibration.correctsInputs, role.layer != nil {
+      let isOutput = role.part == .attentionOutput
+      let cross = isOutput ? targets.attentionOutput : targets.attentionInput
+      let wanted = isOutput && calibration.fitsResiduals ? targets.attentionResidual : nil
+      ExpertInputs.correct(&values, rows: tensor.rows, width: tensor.columns, hessian, cross, wanted)
+    }
     return quantize(role, values, rows: tensor.rows, columns: tensor.columns, hessian, encoding(role)!)
   }
 
@@ -162,6 +187,12 @@ final class CalibratedUnits: Sendable {
     let parts = [Role.Part.gate, .up].filter { encoding(Role($0, layer: layer, expert: expert)) != nil }
     if !parts.isEmpty {
       let hessian = inputs.hessian()
+      if evidence.targets != nil && calibration.correctsInputs {
+        let cross = inputs.cross()
+        for part in parts {
+          ExpertInputs.correct(&quantized[part]!, rows: width, width: hidden, hessian, cross)
+        }
+      }
       for part in parts {
         let role = Role(part, layer: layer, expert: expert)
         let encoding = encoding(role)!
@@ -175,11 +206,22 @@ final class CalibratedUnits: Sendable {
     let role = Role(.down, layer: layer, expert: expert)
     guard let encoding = encoding(role) else { return planes }
     var target = try values(.down)
-    let (hessian, cross) = inputs.inner(
+    let (hessian, cross, wanted) = inputs.inner(
       gate: quantized[.gate]!, up: quantized[.up]!,
       trueGate: calibration.correctsInputs ? gate : [], trueUp: up, width: width)
-    if let cross { ExpertInputs.correct(&target, rows: hidden, width: width, hessian, cross) }
+    if let cross {
+      ExpertInputs.correct(
+        &target, rows: hidden, width: width, hessian, cross, calibration.fitsResiduals ? wanted : nil)
+    }
     planes[.down] = quantize(role, target, rows: hidden, columns: width, hessian, encoding)
+    if let reportExpert = calibration.reportExpert {
+      var down = [Float](repeating: 0, count: hidden * width)
+      var span = down.mutableSpan
+      encoding.decode(planes[.down]!, rows: hidden, columns: width, into: &span)
+      let (tokens, share) = inputs.outputError(
+        [gate, up, try values(.down)], [quantized[.gate]!, quantized[.up]!, down], width: width)
+      reportExpert(layer, expert, tokens, share)
+    }
     return planes
   }
 }

@@ -5,8 +5,9 @@ import Tensors
 /// Factors on channels that leave a model's function as it is: columns of a linear layer times s, what goes into it
 /// divided by s. A group of weights then holds columns that are alike in what a rounding of theirs costs.
 ///
-/// Three places per layer: the attention's norm into query, key and value; the experts' norm into router, gate and up;
-/// and each expert's rows of up into its columns of down. Norms are divided so that their new values are exact in their
+/// Four places per layer: the attention's norm into query, key and value; rows of value into the columns of the output
+/// projection that read them, in every head of a group; the experts' norm into router, gate and up; and each expert's rows
+/// of up into its columns of down. Norms are divided so that their new values are exact in their
 /// own type, and s follows from these.
 ///
 /// s = h^(α/2) / w^(β/2), h and w being the channel's mean squares of inputs and weights (α = 1, β = 0 is the rule of Lin
@@ -16,6 +17,8 @@ public struct ChannelScales: Sendable {
   /// By layer, of the hidden size; empty for none.
   var attention: [[Float]]
   var experts: [[Float]]
+  /// By layer, of the output projection's columns: equal for those that read the same row of value; empty for none.
+  var output: [[Float]]
   /// By layer and expert, of the experts' width; empty for none.
   var inner: [[[Float]]]
   /// What was chosen, by layer: α and β for each place, and the share of the error that is left.
@@ -68,7 +71,8 @@ public struct ChannelScales: Sendable {
       throw FormatError(path: model.path, expected: "the run to go on", found: "\(error)")
     }
     var scales = ChannelScales(
-      attention: found.map(\.attention), experts: found.map(\.experts), inner: found.map(\.inner))
+      attention: found.map(\.attention), experts: found.map(\.experts), inner: found.map(\.inner),
+      output: found.map(\.output))
     scales.choices = found.map(\.choices)
     if rescuingOverflow { try scales.rescueOverflow(model, plan, evidence) }
     return scales
@@ -84,10 +88,11 @@ public struct ChannelScales: Sendable {
     return scales
   }
 
-  init(attention: [[Float]], experts: [[Float]], inner: [[[Float]]]) {
+  init(attention: [[Float]], experts: [[Float]], inner: [[[Float]]], output: [[Float]]? = nil) {
     self.attention = attention
     self.experts = experts
     self.inner = inner
+    self.output = output ?? attention.map { _ in [] }
   }
 
   /// The greatest value of F16: what passes it is infinite in an engine that computes with this type.
@@ -123,10 +128,17 @@ public struct ChannelScales: Sendable {
     }
   }
 
+  /// The row of value that each column of the output projection reads.
+  static func valueRows(_ attention: Hyperparameters.Attention) -> [Int] {
+    let (dim, group) = (attention.headDim, attention.heads / attention.keyValueHeads)
+    return (0..<attention.heads * dim).map { $0 / dim / group * dim + $0 % dim }
+  }
+
   /// Scales of one layer.
   struct LayerScales: Sendable {
     var attention: [Float] = []
     var experts: [Float] = []
+    var output: [Float] = []
     var inner: [[Float]] = []
     var choices: [Choice] = []
 
@@ -157,6 +169,17 @@ public struct ChannelScales: Sendable {
         var (s, choice) = try choose(h, w, tensors, plan, "attention")
         attention = try exact(s, model[.attentionNorm, layer: layer]!)
         s = []
+        choices.append(choice)
+      }
+      if isFree([.value, .attentionOutput]) {
+        let tensor = model[.attentionOutput, layer: layer]!
+        let h = diagonal(evidence.floats(.attentionOutput))
+        var w = [Double](repeating: 0, count: tensor.columns)
+        addSquares(try tensor.floats(), to: &w)
+        let groups = ChannelScales.valueRows(numbers.attention)
+        let (s, choice) = try choose(
+          LayerScales.shared(h, groups), LayerScales.shared(w, groups), [tensor], plan, "output", truth: h)
+        output = s
         choices.append(choice)
       }
       let sample = (0..<min(count, ChannelScales.sampledExperts)).map {
@@ -209,6 +232,17 @@ public struct ChannelScales: Sendable {
       }
     }
 
+    /// Each column's value replaced by the mean of those that share its row of value.
+    private static func shared(_ values: [Double], _ groups: [Int]) -> [Double] {
+      var sums = [Double](repeating: 0, count: (groups.max() ?? -1) + 1)
+      var counts = sums
+      for (column, row) in groups.enumerated() {
+        sums[row] += values[column]
+        counts[row] += 1
+      }
+      return groups.map { sums[$0] / counts[$0] }
+    }
+
     private func diagonal(_ matrix: [Float]) -> [Double] {
       let n = Int(Double(matrix.count).squareRoot())
       return (0..<n).map { Double(matrix[$0 * n + $0]) }
@@ -236,14 +270,14 @@ public struct ChannelScales: Sendable {
     }
 
     private func choose(
-      _ h: [Double], _ w: [Double], _ tensors: [Tensor], _ plan: Plan, _ place: String
+      _ h: [Double], _ w: [Double], _ tensors: [Tensor], _ plan: Plan, _ place: String, truth: [Double]? = nil
     ) throws(FormatError) -> ([Float], Choice) {
       var best: (error: Double, scales: [Float], candidate: Int) = (.infinity, [], 0)
       var first = 0.0
       for (index, candidate) in ChannelScales.candidates.enumerated() {
         let s = scales(h, w, candidate)
         var error = 0.0
-        for tensor in tensors { error += try sampledError(tensor, s, h, plan) }
+        for tensor in tensors { error += try sampledError(tensor, s, truth ?? h, plan) }
         if index == 0 { first = error }
         if error < best.error { best = (error, s, index) }
       }

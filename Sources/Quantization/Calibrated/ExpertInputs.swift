@@ -18,6 +18,8 @@ package struct ExpertInputs {
   private let pseudoTokens: Int
 
   private static let chunk = 1024
+  /// Tokens that an expert's output error is measured on, at most.
+  private static let sample = 256
 
   package init(_ evidence: LayerEvidence, expert: Int, hidden: Int, divisors: [Float]) {
     self.evidence = evidence
@@ -30,9 +32,16 @@ package struct ExpertInputs {
   }
 
   /// Inputs of tokens as the scaled layer has them: (tokens, hidden)
-  private func rows(_ tokens: [Int]) -> [Float] {
+  private func rows(_ tokens: [Int]) -> [Float] { rows(tokens, of: evidence.fields[.inputs]!, divisors) }
+
+  /// What the original model has in their place.
+  private func trueRows(_ tokens: [Int]) -> [Float] {
+    guard let targets = evidence.targets else { return rows(tokens) }
+    return rows(tokens, of: targets.inputs, divisors)
+  }
+
+  private func rows(_ tokens: [Int], of bytes: Bytes, _ divisors: [Float]) -> [Float] {
     var out = [Float](repeating: 0, count: tokens.count * hidden)
-    let bytes = evidence.fields[.inputs]!
     for (row, token) in tokens.enumerated() {
       let line = bytes[2 * token * hidden..<2 * (token + 1) * hidden]
       var all = out.mutableSpan
@@ -64,6 +73,36 @@ package struct ExpertInputs {
     return sum
   }
 
+  /// Σ g² (x − x̂) x̂ᵀ over its tokens, x being the original's inputs: (hidden, hidden)
+  func cross() -> [Float] {
+    var sum = [Float](repeating: 0, count: hidden * hidden)
+    for first in stride(from: 0, to: visits.count, by: ExpertInputs.chunk) {
+      let some = visits[first..<min(first + ExpertInputs.chunk, visits.count)]
+      var x = rows(some.map(\.token))
+      var difference = trueRows(some.map(\.token))
+      scaleRows(&x, hidden, some.map(\.weight))
+      scaleRows(&difference, hidden, some.map(\.weight))
+      for index in x.indices { difference[index] -= x[index] }
+      ExpertInputs.addProducts(difference, hidden, x, hidden, to: &sum)
+    }
+    return sum
+  }
+
+  /// sum += aᵀ b for rows a (tokens, rows) and b (tokens, columns).
+  private static func addProducts(
+    _ a: [Float], _ rows: Int, _ b: [Float], _ columns: Int, to sum: inout [Float]
+  ) {
+    let tokens = a.count / rows
+    // By way of the transposed rows that a product takes on its left.
+    var turned = a
+    for token in 0..<tokens { for row in 0..<rows { turned[row * tokens + token] = a[token * rows + row] } }
+    var span = sum.mutableSpan
+    gemm(
+      m: rows, n: columns, k: tokens, a: turned.span, lda: tokens, b: b.span, ldb: columns,
+      bTransposed: false,
+      beta: 1, c: &span, ldc: columns)
+  }
+
   private func scaleRows(_ x: inout [Float], _ columns: Int, _ factors: [Float]) {
     for (row, factor) in factors.enumerated() {
       for column in 0..<columns { x[row * columns + column] *= factor }
@@ -82,12 +121,15 @@ package struct ExpertInputs {
     return gated
   }
 
-  /// Σ g² ŷ ŷᵀ over what gate and up give, and Σ g² (y − ŷ) ŷᵀ when the true ones are given: (width, width) each.
+  /// Σ g² ŷ ŷᵀ over what gate and up give, and Σ g² (y − ŷ) ŷᵀ when the true ones are given, (width, width) each; Σ g² r ŷᵀ
+  /// when there are residuals r that the outputs should make up for: (hidden, width).
   func inner(gate: [Float], up: [Float], trueGate: [Float], trueUp: [Float], width: Int) -> (
-    hessian: [Float], cross: [Float]?
+    hessian: [Float], cross: [Float]?, residual: [Float]?
   ) {
     var sum = [Float](repeating: 0, count: width * width)
     var cross: [Float]? = trueGate.isEmpty ? nil : sum
+    let residuals = trueGate.isEmpty ? nil : evidence.targets?.residuals
+    var wanted = residuals.map { _ in [Float](repeating: 0, count: hidden * width) }
     var all = visits
     let others = evidence.tokens
     let extra = min(pseudoTokens, others)
@@ -103,28 +145,58 @@ package struct ExpertInputs {
       var span = sum.mutableSpan
       addOuterProducts(y.span, tokens: some.count, columns: width, to: &span)
       guard cross != nil else { continue }
-      var difference = inner(x, tokens: some.count, gate: trueGate, up: trueUp, width: width)
+      if let residuals {
+        var missing = rows(some.map(\.token), of: residuals, [])
+        scaleRows(&missing, hidden, weights)
+        ExpertInputs.addProducts(missing, hidden, y, width, to: &wanted!)
+      }
+      var difference = inner(
+        trueRows(some.map(\.token)), tokens: some.count, gate: trueGate, up: trueUp, width: width)
       scaleRows(&difference, width, weights)
       for index in difference.indices { difference[index] -= y[index] }
-      // (y − ŷ)ᵀ ŷ, by way of the transposed rows that a product takes on its left.
-      var turned = [Float](repeating: 0, count: difference.count)
-      for row in 0..<some.count {
-        for column in 0..<width { turned[column * some.count + row] = difference[row * width + column] }
-      }
-      var crossSpan = cross!.mutableSpan
-      gemm(
-        m: width, n: width, k: some.count, a: turned.span, lda: some.count, b: y.span, ldb: width,
-        bTransposed: false, beta: 1, c: &crossSpan, ldc: width)
+      ExpertInputs.addProducts(difference, width, y, width, to: &cross!)
     }
     var span = sum.mutableSpan
     mirrorLowerTriangle(&span, n: width)
-    return (sum, cross)
+    return (sum, cross, wanted)
   }
 
-  /// w += w C (H + λ)⁻¹, the weights with which the inputs as they are give the outputs that were meant: rows (rows, width).
+  /// Tokens of its own, and Σ g²‖z − ẑ‖² / Σ g²‖z‖² over at most `sample` of them, z being what the true projections (gate,
+  /// up, down) give; 0 for no tokens.
+  func outputError(_ projections: [[Float]], _ quantized: [[Float]], width: Int) -> (
+    tokens: Int, share: Double
+  ) {
+    let count = min(visits.count, ExpertInputs.sample)
+    let some = (0..<count).map { visits[$0 * visits.count / count] }
+    func outputs(_ x: [Float], _ w: [[Float]]) -> [Float] {
+      let y = inner(x, tokens: count, gate: w[0], up: w[1], width: width)
+      let down = w[2]
+      var z = [Float](repeating: 0, count: count * hidden)
+      var span = z.mutableSpan
+      matmul(y.span, down.span, tokens: count, inputs: width, outputs: hidden, into: &span)
+      return z
+    }
+    let z = outputs(trueRows(some.map(\.token)), projections)
+    let own = outputs(rows(some.map(\.token)), quantized)
+    var (error, power) = (0.0, 0.0)
+    for (row, visit) in some.enumerated() {
+      let weight = Double(visit.weight) * Double(visit.weight)
+      for index in row * hidden..<(row + 1) * hidden {
+        let difference = Double(z[index]) - Double(own[index])
+        error += weight * difference * difference
+        power += weight * Double(z[index]) * Double(z[index])
+      }
+    }
+    return (visits.count, power > 0 ? error / power : 0)
+  }
+
+  /// w += (w C + R)(H + λ)⁻¹, the weights with which the inputs as they are give the outputs that were meant, and R's wish
+  /// beside: w and R (rows, width).
   ///
   /// λ is a tenth of the diagonal: the correction is small, and evidence for it should be good.
-  static func correct(_ w: inout [Float], rows: Int, width: Int, _ hessian: [Float], _ cross: [Float]) {
+  static func correct(
+    _ w: inout [Float], rows: Int, width: Int, _ hessian: [Float], _ cross: [Float], _ wanted: [Float]? = nil
+  ) {
     var inverse = hessian
     let mean = (0..<width).reduce(0.0) { $0 + Double(hessian[$1 * width + $1]) } / Double(max(width, 1))
     for index in 0..<width {
@@ -134,11 +206,11 @@ package struct ExpertInputs {
     guard invertCholesky(&span, n: width) else { return }
     for row in 0..<width { for column in row + 1..<max(width, row + 1) { inverse[row * width + column] = 0 } }
     // (H + λ)⁻¹ = L⁻ᵀ L⁻¹ and so w C L⁻ᵀ L⁻¹.
-    var moved = [Float](repeating: 0, count: rows * width)
+    var moved = wanted ?? [Float](repeating: 0, count: rows * width)
     var movedSpan = moved.mutableSpan
     gemm(
       m: rows, n: width, k: width, a: w.span, lda: width, b: cross.span, ldb: width, bTransposed: false,
-      c: &movedSpan, ldc: width)
+      beta: 1, c: &movedSpan, ldc: width)
     var half = [Float](repeating: 0, count: rows * width)
     var halfSpan = half.mutableSpan
     gemm(

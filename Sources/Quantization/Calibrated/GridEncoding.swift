@@ -33,12 +33,13 @@ extension Encoding {
       let scales = grid.rowMajor(grid.d, scheme.scale)
       switch scheme.offset {
       case .symmetric: return codes + [scales]
-      case .zeroPoint: return codes + [scales, planes[2]]
+      case .zeroPoint: return codes + [scales, grid.packedZeros(bits: scheme.bits)]
       case .bias: return codes + [scales, grid.rowMajor(grid.m, scheme.scale)]
       }
-    case .microScaled:
+    case .microScaled(let scheme):
       let codes = grid.codes(values.map { Float(MicroScaled.code(ofDoubled: Int($0))) }, 0)
-      return [Quantizer.packed(codes, bits: 4, rows: grid.rows)] + planes.dropFirst()
+      let packed = Quantizer.packed(codes, bits: 4, rows: grid.rows)
+      return scheme.scale == .f8e8m0 ? [packed, grid.exponents()] : [packed] + planes.dropFirst()
     case .ggml(let type):
       let count = grid.rows * grid.columns / type.blockWeights * type.blockBytes
       return [Bytes(count: count) { grid.ggml(type: Int(type.rawValue), values, into: &$0) }]
@@ -103,6 +104,7 @@ extension MicroScaled {
     var grid = CodeGrid(rows: rows, columns: columns, part: group, values: -12...12)
     grid.table = MicroScaled.doubled
     grid.isFixed = true
+    grid.hasPowers = scale == .f8e8m0
     grid.d = grid.transposed(scales(planes, rows * groups(columns)).map { $0 / 2 })
     return grid
   }
@@ -127,6 +129,26 @@ extension CodeGrid {
       for group in 0..<groups { out[row * groups + group] = values[group * stride + row] }
     }
     return Bytes(count: out.count * type.bits / 8) { encode(type.floatFormat!, out.span, into: &$0) }
+  }
+
+  /// (rows, groups), each row a bit stream that ends on a byte.
+  fileprivate func packedZeros(bits: Int) -> Bytes {
+    var codes = [UInt8](repeating: 0, count: rows * parts)
+    for row in 0..<rows {
+      for group in 0..<parts { codes[row * parts + group] = UInt8(zeros[group * stride + row]) }
+    }
+    return Quantizer.packed(codes, bits: bits, rows: rows)
+  }
+
+  /// E8M0 of the doubled steps: (rows, groups).
+  fileprivate func exponents() -> Bytes {
+    var bytes = [UInt8](repeating: 0, count: rows * parts)
+    for row in 0..<rows {
+      for group in 0..<parts {
+        bytes[row * parts + group] = UInt8(clamping: Int((2 * d[group * stride + row]).exponent) + 127)
+      }
+    }
+    return Bytes(bytes)
   }
 
   /// Codes (rows, columns) of values (columns, stride).

@@ -9,14 +9,24 @@ extension Model {
     try mapTensors { tensor in
       guard let layer = tensor.role.layer else { return tensor }
       let (attention, experts) = (scales.attention[layer], scales.experts[layer])
+      let output = scales.output[layer]
       let inner = tensor.role.expert.flatMap { expert in
         scales.inner[layer].isEmpty ? nil : scales.inner[layer][expert]
       }
       switch tensor.role.part {
       case .attentionNorm where !attention.isEmpty:
         return tensor.scaled(columns: attention.map { 1 / $0 }, keepingType: true)
-      case .query where !attention.isEmpty, .key where !attention.isEmpty, .value where !attention.isEmpty:
+      case .query where !attention.isEmpty, .key where !attention.isEmpty:
         return tensor.scaled(columns: attention)
+      case .value where !attention.isEmpty || !output.isEmpty:
+        var rows = [Float](repeating: 1, count: tensor.rows)
+        if !output.isEmpty {
+          for (column, row) in ChannelScales.valueRows(hyperparameters.attention).enumerated() {
+            rows[row] = 1 / output[column]
+          }
+        }
+        return tensor.scaled(columns: attention.isEmpty ? nil : attention, rows: rows)
+      case .attentionOutput where !output.isEmpty: return tensor.scaled(columns: output)
       case .feedForwardNorm where !experts.isEmpty:
         return tensor.scaled(columns: experts.map { 1 / $0 }, keepingType: true)
       case .router where !experts.isEmpty: return tensor.scaled(columns: experts, keepingType: true)
@@ -65,6 +75,7 @@ extension Importance {
       let factors: [Float]
       switch role.part {
       case .query, .key, .value: factors = scales.attention[layer]
+      case .attentionOutput: factors = scales.output[layer]
       case .gate, .up: factors = scales.experts[layer]
       case .down: factors = scales.inner[layer].isEmpty ? [] : scales.inner[layer][role.expert ?? 0]
       default: continue

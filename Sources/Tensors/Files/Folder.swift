@@ -80,6 +80,9 @@ public enum Folder {
     }
   }
 
+  /// Whether files can be created in the folder.
+  public static func isWritable(_ path: String) -> Bool { unsafe access(path, W_OK | X_OK) == 0 }
+
   /// Whether anything has this name, be it a symbolic link that leads nowhere.
   public static func exists(_ path: String) -> Bool {
     var status = stat()

@@ -1,0 +1,147 @@
+import Inference
+import Models
+import Quantization
+import Synchronization
+import Tensors
+import Testing
+
+@Suite struct SequentialTests {
+  /// Planes of every tensor that GPTQ quantizes, in the order in which they are asked for.
+  static func planes(_ model: Model, _ plan: Plan, layers: [Int]) throws -> [Role: [[UInt8]]] {
+    var found: [Role: [[UInt8]]] = [:]
+    for tensor in model.tensors {
+      guard let layer = tensor.role.layer, layers.contains(layer),
+        plan.assignments[tensor.role]?.quantizer == Quantizer.gptq.rawValue
+      else { continue }
+      found[tensor.role] = try tensor.planes().map(\.array)
+    }
+    return found
+  }
+
+  /// Three bits; the embedding stays as it is, so that the first layer's inputs do.
+  static func recipe(_ quantizer: String) throws -> Recipe {
+    try Recipe(
+      yaml: """
+        name: three
+        rules:
+          - {parts: [embedding, head], encoding: bf16}
+          - {encoding: 'int3 g64 zero f16', quantizer: \(quantizer)}
+        """, path: "test")
+  }
+
+  static func calibrated(_ model: Model, _ evidence: Evidence) throws -> (model: Model, plan: Plan) {
+    let calibration = Calibration(evidence)
+    let plan = try recipe("search").plan(for: model).calibrated(by: calibration)
+    var options = QuantizationOptions()
+    options.calibration = calibration
+    return (try model.quantized(by: plan, options), plan)
+  }
+
+  @Test func layersApartGiveTheBytesOfLayersTogether() async throws {
+    let model = try Nano.model()
+    let evidence = try await CalibrationTests.evidence(model, contexts: 4)
+    let layers = Array(0..<evidence.layers)
+    let (whole, plan) = try Self.calibrated(model, evidence)
+    let together = try Self.planes(whole, plan, layers: layers)
+    #expect(together.count > 4 * evidence.layers)
+    for layer in layers.reversed() {
+      // Evidence of this layer alone, and of the others none.
+      let own = Evidence(tokens: evidence.tokens, layers: evidence.layers, texts: []) {
+        asked throws(FormatError) in
+        precondition(asked == layer, "no other layer's evidence")
+        return try evidence.layer(asked)
+      }
+      let (part, _) = try Self.calibrated(model, own)
+      for (role, planes) in try Self.planes(part, plan, layers: [layer]) {
+        #expect(planes == together[role], "\(role)")
+      }
+    }
+  }
+
+  /// A run through both models; gives the quantized one with its planes kept, and the evidence of each layer.
+  static func run(_ model: Model, workers: Int, contexts: [Context]) async throws -> (
+    Model, Plan, [LayerEvidence]
+  ) {
+    let live = Live()
+    let evidence = Evidence(tokens: 0, layers: model.hyperparameters.layers, texts: []) { _ in live.evidence }
+    let (quantized, plan) = try calibrated(model, evidence)
+    let kept = try quantized.mapTensors { tensor in
+      guard tensor.role.layer != nil, plan.assignments[tensor.role]?.quantizer == Quantizer.gptq.rawValue
+      else {
+        return tensor
+      }
+      return Tensor(
+        name: tensor.name, role: tensor.role, shape: tensor.shape, encoding: tensor.encoding,
+        path: tensor.path,
+        rowStep: max(tensor.rows, 1)
+      ) { _ throws(FormatError) in
+        if let known = live.planes(tensor.role) { return known }
+        let planes = try tensor.planes()
+        live.keep(planes, tensor.role)
+        return planes
+      }
+    }
+    var pass = try SequentialPass(model, kept, contexts, workers: workers)
+    var layers: [LayerEvidence] = []
+    for layer in 0..<model.hyperparameters.layers {
+      try await pass.run(layer: layer) { live.evidence = $0 }
+      layers.append(live.evidence)
+      // Experts that no token reached are asked for by a writer only.
+      for tensor in kept.tensors where tensor.role.layer == layer { _ = try tensor.planes() }
+    }
+    live.evidence = try pass.head()
+    return (kept, plan, layers)
+  }
+
+  final class Live: Sendable {
+    private let current = Mutex<LayerEvidence?>(nil)
+    private let found = Mutex<[Role: [Bytes]]>([:])
+
+    var evidence: LayerEvidence {
+      get { current.withLock { $0! } }
+      set { current.withLock { $0 = newValue } }
+    }
+
+    func planes(_ role: Role) -> [Bytes]? { found.withLock { $0[role] } }
+    func keep(_ planes: [Bytes], _ role: Role) { found.withLock { $0[role] = planes } }
+  }
+
+  @Test func theFirstLayersInputsAreTheOriginals() async throws {
+    let model = try Nano.model()
+    let contexts = try Nano.contexts(4, of: 128)
+    let plain = try await CalibrationTests.evidence(model, contexts: 4)
+    let (_, _, layers) = try await Self.run(model, workers: 2, contexts: contexts)
+    let (first, second) = (layers[0], layers[1])
+    let targets = try #require(first.targets)
+    #expect(targets.attentionInput.allSatisfy { $0 == 0 }, "nothing is quantized before the first layer")
+    #expect(targets.attentionResidual.allSatisfy { $0 == 0 })
+    #expect(targets.attentionOutput.contains { $0 != 0 }, "value is quantized before the output projection")
+    let expected = try plain.layer(0).floats(.attentionInput)
+    let found = first.floats(.attentionInput)
+    #expect(zip(expected, found).allSatisfy { abs($0 - $1) <= 1e-4 * max(abs($0), 1e-3) })
+    #expect(second.targets!.attentionInput.contains { $0 != 0 })
+    #expect(second.targets!.inputs.count == second.fields[.inputs]!.count)
+    #expect(second.targets!.inputs.array != second.fields[.inputs]!.array)
+  }
+
+  @Test func bytesAreTheSameForAnyNumberOfWorkers() async throws {
+    let model = try Nano.model()
+    let contexts = try Nano.contexts(3, of: 128)
+    let (one, plan, _) = try await Self.run(model, workers: 1, contexts: contexts)
+    let (three, _, _) = try await Self.run(model, workers: 3, contexts: contexts)
+    let layers = Array(0..<model.hyperparameters.layers)
+    let (a, b) = (try Self.planes(one, plan, layers: layers), try Self.planes(three, plan, layers: layers))
+    #expect(a.count == b.count && !a.isEmpty)
+    for (role, planes) in a { #expect(planes == b[role], "\(role)") }
+  }
+
+  @Test func quantizedLayersAreFollowed() async throws {
+    let model = try Nano.model()
+    let contexts = try Nano.contexts(4, of: 128)
+    let (quantized, _, _) = try await Self.run(model, workers: 2, contexts: contexts)
+    let report = try await verify(quantized, against: model, contexts, VerifyTests.options(workers: 2))
+    let rounded = try model.quantized(by: try Self.recipe("round-to-nearest").plan(for: model))
+    let worse = try await verify(rounded, against: model, contexts, VerifyTests.options(workers: 2))
+    #expect(report.divergence.mean.value < 0.5 * worse.divergence.mean.value)
+  }
+}
