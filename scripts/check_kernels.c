@@ -303,6 +303,24 @@ static void check_small(size_t count) {
   }
 }
 
+// ---- products ----------------------------------------------------------------------------------------
+
+static void check_products(ingot_float format, size_t rows, size_t columns, size_t block, size_t tokens) {
+  ingot_rows source = make_rows(format, rows, columns, block, NORMAL);
+  static float x[16 * 2100];
+  for (size_t j = 0; j < tokens * columns; j++) x[j] = normal();
+  for (int p = 0; p < 3; p++) {
+    memset(wanted[p], 0xAA, MOST_BYTES);
+    memset(made[p], 0xAA, MOST_BYTES);
+  }
+  ingot_multiply_rows(INGOT_SCALAR, &source, x, tokens, (float *)(void *)wanted[0], tile);
+  for (ingot_isa isa = INGOT_AVX2; isa <= INGOT_NEON; isa++) {
+    if (!ingot_isa_supported(isa)) continue;
+    ingot_multiply_rows(isa, &source, x, tokens, (float *)(void *)made[0], tile);
+    compare("product", isa, 0, 0, 0);
+  }
+}
+
 int main(int arguments, char **argument) {
   int seeds = arguments > 1 ? atoi(argument[1]) : 1;
   printf("instruction sets:");
@@ -316,6 +334,12 @@ int main(int arguments, char **argument) {
         check_rows((ingot_float)format, 5, 512, 128, (sample_kind)kind);
         check_rows((ingot_float)format, 4, 1216, 64, (sample_kind)kind);
         if (kind == NORMAL || kind == BROKEN) check_rows((ingot_float)format, 3, 160, 96, (sample_kind)kind);
+      }
+    for (int format = 0; format < 5; format++)
+      for (size_t tokens = 1; tokens <= 16; tokens++) {
+        check_products((ingot_float)format, 6, 2080, 128, tokens);
+        check_products((ingot_float)format, 5, 100, 40, tokens);
+        check_products((ingot_float)format, 3, 2090, 2000, tokens);
       }
     for (size_t count = 0; count < 70; count += 7) check_small(count);
     check_small(1000);

@@ -22,6 +22,8 @@ typedef struct {
   uint8_t *codes, *scales, *biases, *zeros;
 } ingot_affine_planes;
 
+struct ingot_few;
+
 #define INGOT_VECTOR_BODIES(suffix) \
   ingot_straight ingot_affine_row_##suffix( \
       const ingot_rows *, const ingot_quantize_job *, size_t row, const ingot_affine_planes *); \
@@ -51,6 +53,7 @@ typedef struct {
   void ingot_search_part_##suffix( \
       const ingot_grid *, size_t, const ingot_grid_move *, size_t, const float *, const uint32_t *, const float *, \
       float *, float *); \
+  void ingot_few_##suffix(const struct ingot_few *); \
   double ingot_squared_error_##suffix(const float *, const float *, const float *, size_t); \
   void ingot_xxh3_blocks_##suffix(uint64_t *, const uint8_t *, size_t);
 

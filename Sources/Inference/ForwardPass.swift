@@ -209,20 +209,19 @@ struct ForwardPass: Sendable {
     gather(visits, inputs, into: &buffers.gathered)
     gather(forced, inputs, into: &buffers.forced.gathered)
     // Forced ones apart from the others, so that these have the same bits with and without them.
-    try model.required(.gate, layer: layer, expert: expert).decode(into: &buffers.weights)
+    let needed = seen != nil
+    let gate = try model.required(.gate, layer: layer, expert: expert)
+    try gate.decode(into: &buffers.weights, if: needed || gate.wantsDecoding(count, forced.count))
     seen?.addColumns(buffers.weights, rows: width, columns: hidden)
-    linear(
-      buffers.gathered, buffers.weights, tokens: count, inputs: hidden, outputs: width, into: &buffers.gated)
-    linear(
-      buffers.forced.gathered, buffers.weights, tokens: forced.count, inputs: hidden, outputs: width,
-      into: &buffers.forced.gated)
-    try model.required(.up, layer: layer, expert: expert).decode(into: &buffers.weights)
+    try gate.linear(buffers.gathered, tokens: count, buffers.weights, into: &buffers.gated)
+    try gate.linear(
+      buffers.forced.gathered, tokens: forced.count, buffers.weights, into: &buffers.forced.gated)
+    let up = try model.required(.up, layer: layer, expert: expert)
+    try up.decode(into: &buffers.weights, if: needed || up.wantsDecoding(count, forced.count))
     seen?.addColumns(buffers.weights, rows: width, columns: hidden)
-    linear(
-      buffers.gathered, buffers.weights, tokens: count, inputs: hidden, outputs: width, into: &buffers.lifted)
-    linear(
-      buffers.forced.gathered, buffers.weights, tokens: forced.count, inputs: hidden, outputs: width,
-      into: &buffers.forced.lifted)
+    try up.linear(buffers.gathered, tokens: count, buffers.weights, into: &buffers.lifted)
+    try up.linear(
+      buffers.forced.gathered, tokens: forced.count, buffers.weights, into: &buffers.forced.lifted)
     activate(&buffers.gated, buffers.lifted, count: count * width)
     activate(&buffers.forced.gated, buffers.forced.lifted, count: forced.count * width)
     seen?.take(
@@ -230,10 +229,11 @@ struct ForwardPass: Sendable {
         (buffers.gathered, buffers.lifted, buffers.gated, count),
         (buffers.forced.gathered, buffers.forced.lifted, buffers.forced.gated, forced.count),
       ], hidden, width)
-    try model.required(.down, layer: layer, expert: expert).decode(into: &buffers.weights)
+    let down = try model.required(.down, layer: layer, expert: expert)
+    try down.decode(into: &buffers.weights, if: needed || down.wantsDecoding(count))
     seen?.addDownColumns(buffers.weights, rows: hidden, columns: width)
     var outputs: [Float] = []  // (visits, hidden)
-    linear(buffers.gated, buffers.weights, tokens: count, inputs: width, outputs: hidden, into: &outputs)
+    try down.linear(buffers.gated, tokens: count, buffers.weights, into: &outputs)
     if let index = firstNonFinite(outputs.span) {
       let visit = visits[index / hidden]
       throw FormatError(

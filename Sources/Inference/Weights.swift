@@ -39,6 +39,85 @@ extension Tensor {
   }
 }
 
+extension Tensor {
+  /// Whether products with any of these numbers of tokens want the decoded weights: more than few tokens, or an
+  /// encoding that `multiply` does not take. It depends on the number alone, so that the bits of a product do too.
+  func wantsDecoding(_ tokens: Int...) -> Bool {
+    switch encoding {
+    case .dense(let type) where type.floatFormat == nil: tokens.contains { $0 > 0 }
+    case .dense, .blockScaled: rows == 0 || columns == 0 || tokens.contains { $0 > StoredRows.fewTokens }
+    default: tokens.contains { $0 > 0 }
+    }
+  }
+
+  func decode(into buffer: inout [Float], if wanted: Bool) throws(FormatError) {
+    if wanted { try decode(into: &buffer) }
+  }
+
+  /// `out` (tokens, rows) = x · wᵀ, by `weights`, which are this tensor's, or without them where there are few tokens.
+  func linear(_ x: [Float], tokens: Int, _ weights: [Float], into out: inout [Float]) throws(FormatError) {
+    if try multiply(x, tokens: tokens, into: &out) { return }
+    if 1...StoredRows.fewTokens ~= tokens, rows > 0, columns > 0 {
+      // In the same order of summation: equal weights give equal bits, however they are stored.
+      out.provide(tokens * rows)
+      let (rows, columns) = (rows, columns)
+      _ = Bytes(overwriting: StoredRows.scratchBytes(columns: columns)) { scratch in
+        let values = weights.span.extracting(0..<rows * columns).raw
+        let stored = StoredRows(.f32, values, rows: rows, columns: columns)
+        var all = out.mutableSpan
+        var y = all._mutatingExtracting(0..<tokens * rows)
+        stored.multiply(x.span.extracting(0..<tokens * columns), tokens: tokens, into: &y, scratch: &scratch)
+      }
+      return
+    }
+    Inference.linear(x, weights, tokens: tokens, inputs: columns, outputs: rows, into: &out)
+  }
+
+  /// `out` (tokens, rows) = x (tokens, columns) · wᵀ for few tokens, straight from FP8 or dense weights.
+  ///
+  /// - Returns: false, and nothing done, for more tokens or another encoding: these are to be decoded.
+  func multiply(_ x: [Float], tokens: Int, into out: inout [Float]) throws(FormatError) -> Bool {
+    guard !wantsDecoding(tokens), tokens > 0 else { return false }
+    let scheme: BlockScaled?
+    let format: FloatFormat
+    switch encoding {
+    case .dense(let type):
+      guard let known = type.floatFormat else { return false }
+      (format, scheme) = (known, nil)
+    case .blockScaled(let blocks): (format, scheme) = (blocks.code == .f8e4m3 ? .f8e4m3 : .f8e5m2, blocks)
+    default: return false
+    }
+    out.provide(tokens * rows)
+    let fetched = try sources(rows: 0..<rows).map { bytes throws(FormatError) in try bytes.fetched() }
+    let planes = try planes(rows: 0..<rows, from: fetched)
+    let values = planes[0]
+    var scales: [Float] = []
+    if let scheme {
+      let plane = planes[1]
+      scales = [Float](repeating: 0, count: plane.count * 8 / scheme.scale.bits)
+      var span = scales.mutableSpan
+      Kernels.decode(scheme.scale.floatFormat!, plane.span, into: &span)
+    }
+    let (rows, columns) = (rows, columns)
+    _ = Bytes(overwriting: StoredRows.scratchBytes(columns: columns)) { scratch in
+      var all = out.mutableSpan
+      var y = all._mutatingExtracting(0..<tokens * rows)
+      let x = x.span.extracting(0..<tokens * columns)
+      if let scheme {
+        let stored = StoredRows(
+          format, values.span, scales: scales.span, blockRows: scheme.blockRows,
+          blockColumns: scheme.blockColumns, rows: rows, columns: columns)
+        stored.multiply(x, tokens: tokens, into: &y, scratch: &scratch)
+      } else {
+        let stored = StoredRows(format, values.span, rows: rows, columns: columns)
+        stored.multiply(x, tokens: tokens, into: &y, scratch: &scratch)
+      }
+    }
+    for plane in planes { plane.release() }
+    return true
+  }
+}
+
 /// The weights of a layer that every token needs, decoded to F32.
 struct LayerWeights: Sendable {
   var attentionNorm: [Float]

@@ -159,6 +159,32 @@ public struct StoredRows: ~Escapable {
     }
   }
 
+  /// Tokens that `multiply` takes at most.
+  public static var fewTokens: Int { Int(INGOT_FEW) }
+
+  /// `y (tokens, rows) = x (tokens, columns) · wᵀ`, w being these rows, for few tokens.
+  ///
+  /// Unlike `matmul`, the bits of an element depend on nothing but its row and its token: on no processor, and not on
+  /// what other tokens there are. Values that are not finite take part as in any product.
+  ///
+  /// - Precondition: 1…`fewTokens` tokens, and spans of these sizes.
+  public func multiply(
+    _ x: Span<Float>, tokens: Int, into y: inout MutableSpan<Float>, scratch: inout MutableRawSpan,
+    using isa: InstructionSet = .best
+  ) {
+    precondition(1...StoredRows.fewTokens ~= tokens, "few tokens")
+    precondition(x.count == tokens * columns, "x is (tokens, columns)")
+    precondition(y.count == tokens * rows, "y is (tokens, rows)")
+    _ = unsafe withSource(nil, &scratch) { source, _, tile, _ in
+      unsafe x.withUnsafeBufferPointer { x in
+        unsafe y.withUnsafeMutableBufferPointer { y in
+          unsafe ingot_multiply_rows(isa.checked, source, x.baseAddress, tokens, y.baseAddress, tile)
+          return 0
+        }
+      }
+    }
+  }
+
   /// Values rounded to F32, F16 or BF16.
   ///
   /// - Returns: whether all values were finite; else the output is to be thrown away.

@@ -172,9 +172,10 @@ static void time_kernel(const kernel *k, bool first) {
   fflush(stdout);
 }
 
-/// Tokens through one projection of an expert: FP8 decoded to F32, then the library's product.
+/// Tokens through one projection of an expert: FP8 decoded to F32, then the library's product; where they are few, also
+/// without decoding all.
 static void time_matmul(int tokens, double peak, bool first) {
-  double share[MOST_ROUNDS], product[MOST_ROUNDS];
+  double share[MOST_ROUNDS], product[MOST_ROUNDS], few[MOST_ROUNDS];
   float *x = aligned_alloc(4096, sizeof(float) * (size_t)tokens * COLUMNS);
   float *w = aligned_alloc(4096, sizeof(float) * WEIGHTS);
   float *y = aligned_alloc(4096, sizeof(float) * (size_t)tokens * ROWS);
@@ -194,6 +195,10 @@ static void time_matmul(int tokens, double peak, bool first) {
         CblasRowMajor, CblasNoTrans, CblasTrans, tokens, ROWS, COLUMNS, 1, x, COLUMNS, w, COLUMNS, 0, y, ROWS);
 #endif
     double end = thread_seconds();
+    if (r >= 0 && tokens <= INGOT_FEW) {
+      ingot_multiply_rows(best, &source, x, (size_t)tokens, y, tile);
+      few[r] = (end - start) / (thread_seconds() - end);
+    }
     if (r < 0) continue;
     share[r] = work / (end - start) / peak;
     product[r] = work / (end - decoded) / peak;
@@ -202,6 +207,10 @@ static void time_matmul(int tokens, double peak, bool first) {
   print_spread("perPeak", share, rounds);
   printf(", ");
   print_spread("productAlonePerPeak", product, rounds);
+  if (tokens <= INGOT_FEW) {
+    printf(", ");
+    print_spread("fewPerDecoded", few, rounds);
+  }
   printf("}");
   fflush(stdout);
   free(x);
@@ -279,7 +288,7 @@ int main(int count, char **arguments) {
     first = false;
   }
   printf("\n  ],\n  \"matmul\": [");
-  for (int tokens = 16; tokens <= 512 && !*only; tokens *= 2) time_matmul(tokens, peak, tokens == 16);
+  for (int tokens = 1; tokens <= 512 && !*only; tokens *= 2) time_matmul(tokens, peak, tokens == 1);
   printf("\n  ]\n}\n");
   return 0;
 }

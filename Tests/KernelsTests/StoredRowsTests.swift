@@ -230,6 +230,52 @@ import Testing
     }
   }
 
+  /// Products of few tokens: the same bits on every instruction set and beside any other tokens, close to a product
+  /// in F64.
+  @Test(arguments: [
+    Sample(.f8e4m3, rows: 9, columns: 160, block: (4, 96), seed: 3),
+    Sample(.f8e4m3, rows: 130, columns: 1280, block: (128, 128), seed: 2),
+    Sample(.f8e5m2, rows: 6, columns: 1100, block: (8, 1100), seed: 4),
+    Sample(.bf16, rows: 7, columns: 320, seed: 5),
+    Sample(.f16, rows: 7, columns: 1101, seed: 6),
+    Sample(.f32, rows: 5, columns: 128, seed: 7),
+  ]) func products(_ sample: Sample) {
+    var random = SeededGenerator(sample.columns)
+    let weights = sample.floats
+    let x = random.normals(16 * sample.columns)
+    func product(_ tokens: Range<Int>, _ isa: InstructionSet) -> [Float] {
+      var y = [Float](repeating: .nan, count: tokens.count * sample.rows)
+      _ = sample.planes([0, 0, 0]) { rows, _, _, _, scratch in
+        var span = y.mutableSpan
+        let inputs = x.span.extracting(
+          tokens.lowerBound * sample.columns..<tokens.upperBound * sample.columns)
+        rows.multiply(inputs, tokens: tokens.count, into: &span, scratch: &scratch, using: isa)
+        return true
+      }
+      return y
+    }
+    let wanted = product(0..<16, .scalar)
+    for isa in InstructionSet.supported {
+      #expect(product(0..<16, isa) == wanted, "\(sample) \(isa)")
+      for tokens in [0..<1, 3..<5, 9..<16] {
+        let part = Array(wanted[tokens.lowerBound * sample.rows..<tokens.upperBound * sample.rows])
+        #expect(product(tokens, isa) == part, "\(sample) \(tokens) \(isa)")
+      }
+    }
+    for token in 0..<16 {
+      for row in 0..<sample.rows {
+        var (sum, size) = (0.0, 0.0)
+        for j in 0..<sample.columns {
+          let term = Double(weights[row * sample.columns + j]) * Double(x[token * sample.columns + j])
+          sum += term
+          size += abs(term)
+        }
+        #expect(
+          abs(Double(wanted[token * sample.rows + row]) - sum) <= 1e-5 * size, "\(sample) \(token) \(row)")
+      }
+    }
+  }
+
   /// A value that is not finite is seen wherever it stands.
   @Test func nonFiniteValuesAreFound() {
     for (format, bad) in [

@@ -244,6 +244,15 @@ size_t ingot_quantize_rows_ggml(
 size_t ingot_encode_rows(
     ingot_isa isa, const ingot_rows *source, ingot_float format, void *out, float *tile);
 
+/// Tokens that `ingot_multiply_rows` takes at most.
+enum { INGOT_FEW = 16 };
+
+/// y (tokens, rows) = x (tokens, columns) · wᵀ, w being the rows, without NaN among them being looked for. An element of y
+/// is summed in 16 lanes, column j in lane j % 16, then as a tree: its bits depend on nothing but its row and token.
+/// `tile` as above.
+void ingot_multiply_rows(
+    ingot_isa isa, const ingot_rows *source, const float *x, size_t tokens, float *y, float *tile);
+
 // ---- hashes ------------------------------------------------------------------------------------------
 
 typedef struct {

@@ -7,6 +7,7 @@
 #include "affine_rows.h"
 #include "block_rows.h"
 #include "codes.h"
+#include "few.h"
 #include "floats.h"
 #include "ggml_decode.h"
 #include "ggml_nearest.h"
