@@ -204,6 +204,7 @@ import Testing
     let error = try #require(throws: FormatError.self) { try Model.read(path) }
     #expect(error.description.contains(item.says), "\(error)")
     #expect(error.path.hasPrefix(path))
+    print("torture: 1 malformed: GGUF")
   }
 
   @Test func refusedWhenCutAnywhere() throws {

@@ -86,6 +86,7 @@ import Testing
     let bad = try Vectors.all.get().bad
     #expect(bad.count >= 290)
     #expect(Set(bad.map(\.name)).count == bad.count)
+    print("torture: \(bad.count) malformed: .ingot vectors")
     for vector in bad where vector.found != "check" {
       let scratch = try Scratch()
       _ = try scratch.write(vector.parts)

@@ -46,6 +46,7 @@ import Testing
       for words in expects { #expect(text.contains(words), "\(item.name): \(text)") }
       for scalar in text.unicodeScalars { #expect(scalar.value >= 0x20, "\(item.name): a control character") }
     }
+    print("torture: \(cases.count) malformed: \(target)")
   }
 
   @Test func headers() throws {
