@@ -63,6 +63,7 @@ public struct Machine: Sendable {
     guard let text = String(validating: bytes, as: UTF8.self) else {
       throw FormatError(path: path, expected: "UTF-8", found: "other bytes")
     }
+    try requireNoAnchors(text, path: path)
     let root: Node?
     do {
       root = try Yams.compose(yaml: text)

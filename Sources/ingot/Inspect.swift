@@ -54,6 +54,7 @@ struct Inspect: ParsableCommand {
     guard bytes.count <= 1 << 20, let text = String(validating: bytes.array, as: UTF8.self) else {
       throw wrong("UTF-8 text of at most 1 MiB", "\(bytes.count) bytes")
     }
+    try requireNoAnchors(text, path: path)
     let root: Node?
     do {
       root = try Yams.compose(yaml: text)

@@ -119,4 +119,19 @@ import Testing
     #expect(machines.first { $0.name == "mac-96" }?.memory == .unified(bytes: 96 << 30, share: 0.9))
     #expect(machines.last?.memory == .main(bytes: 24_000_000_000, gpus: 0, gpuBytes: 0))
   }
+
+  @Test(arguments: [
+    ("machines:\n  - &a {name: x}\n", "no anchors"), ("machines:\n  - {name: x}\n", "'unified-memory'"),
+    ("machines:\n  - {name: x, gpus: 2}\n", "'gpu-memory'"),
+    ("machines:\n  - {name: x, ram: 1 GB}\n", "one of the keys"),
+    ("machines:\n  - {name: x, memory: much}\n", "a size such as"), ("[]", "a list under 'machines'"),
+  ])
+  func badMachinesAreRefused(_ text: String, _ words: String) throws {
+    let path = FileManager.default.temporaryDirectory.appending(path: "machines-\(UUID().uuidString).yaml")
+      .path
+    defer { try? FileManager.default.removeItem(atPath: path) }
+    try Data(text.utf8).write(to: URL(fileURLWithPath: path))
+    let error = try #require(throws: FormatError.self) { try Machine.all(adding: path) }
+    #expect(error.path == path && "\(error)".contains(words), "\(error)")
+  }
 }

@@ -23,8 +23,9 @@ def measure(report, rounds):
         f"{result['blas']}; share of {result['peakGflops']:.0f} GFLOP/s, the peak of multiply-adds on one core.")
     report.lines.append("")
     report.table(
-        ["tokens", "of the peak", "product alone"],
-        [(m["tokens"], shown(m["perPeak"]), shown(m["productAlonePerPeak"])) for m in result["matmul"]])
+        ["tokens", "of the peak", "product alone", "its time / that of rows as they are stored"],
+        [(m["tokens"], shown(m["perPeak"]), shown(m["productAlonePerPeak"]),
+          shown(m["fewPerDecoded"]) if "fewPerDecoded" in m else "") for m in result["matmul"]])
     named = {k["name"]: k for k in result["kernels"]}
     symmetric = ["int8 g64 sym", "int4 g64 sym", "int4 g128 sym", "q8_0"]
     for name in symmetric:
