@@ -8,11 +8,12 @@ enum Provenance {
   ///
   /// - Parameter hashes: SHA-256 of the weight files in hexadecimal; nil while they are not known, which gives
   ///   the same length.
-  static func of(_ model: Model, _ options: WriteOptions, hashes: [String]?) -> JSON {
+  /// - Throws: FormatError when a weight file is not there any more.
+  static func of(_ model: Model, _ options: WriteOptions, hashes: [String]?) throws(FormatError) -> JSON {
     var files: [JSON] = []
     for (index, path) in model.weightFiles.enumerated() {
       var entry: JSONObject = ["name": .string(Folder.name(of: path))]
-      if let size = try? File(reading: path).size() { entry["bytes"] = JSON(size) }
+      entry["bytes"] = JSON(try File(reading: path).size())
       if options.hashSource { entry["sha256"] = .string(hashes?[index] ?? String(repeating: "0", count: 64)) }
       files.append(.object(entry))
     }

@@ -57,6 +57,8 @@ def resume(rig, target, place, result, what):
     outcome = rig.run(target, place, threads=1 + result.count % 3)
     if outcome.returncode != 0:
         result.fail(f"{what}: not continued: {outcome.stderr.decode(errors='replace')[:300]}")
+    elif outcome.printed != target.printed:
+        result.fail(f"{what}: continued to other figures")
     elif contents(place) != target.reference:
         result.fail(f"{what}: continued to other bytes or left something: {sorted(contents(place))[:8]}")
 
@@ -122,7 +124,7 @@ def kills(rig, targets, count, workers, seed=1):
             outcome = rig.run(target, place, at=index, kind=kind, threads=1)
             if outcome.returncode == 0:
                 # Fewer calls were left than the plan thought.
-                if contents(place) != target.reference:
+                if contents(place) != target.reference or outcome.printed != target.printed:
                     result.fail(f"{target.name}: {plan}: continued to other bytes")
                 return
             if outcome.returncode != -signal.SIGKILL:
@@ -151,7 +153,9 @@ def recorded(place):
     for name in os.listdir(place):
         if name.endswith(".partial.journal"):
             with open(os.path.join(place, name), "rb") as file:
-                return sum(line[17:].startswith(b'{"done":{"tensors"') for line in file.read().split(b"\n"))
+                return sum(
+                    line[17:18] == b"{" and not line[17:].startswith((b'{"journal"', b'{"marked"'))
+                    for line in file.read().split(b"\n"))
     return None
 
 
@@ -165,14 +169,14 @@ def full_disk(rig, targets, levels, workers):
 
     def one(job, name):
         target, level, room = job
-        mode = level % 3
+        mode = 1 if target.grows else level % 3
         place = rig.fresh(name, target)
         what = f"{target.name}: room for {room} bytes, " + ["reserving", "without reserving", "told before"][mode]
         fault = [{"room": room}, {"room": room, "no_reserve": 1}, {"free": room}][mode]
         outcome = rig.run(target, place, at=0, **fault)
         result.count += 1
         text = outcome.stderr.decode(errors="replace")
-        if outcome.returncode == 0 and mode == 1 and contents(place) == target.reference:
+        if outcome.returncode == 0 and mode == 1 and contents(place) == target.reference and outcome.printed == target.printed:
             # Zeros between tensors are not written, so it takes less than the files' length.
             result.note("room enough")
             return

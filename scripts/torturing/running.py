@@ -2,17 +2,25 @@
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 
 TIMEOUT = 60
+SOURCE = "source"
 
 
 class Target:
-    """One command that writes one output, and what an undisturbed run writes."""
+    """One command that writes one output, and what an undisturbed run writes.
 
-    def __init__(self, name, arguments, output, before=None):
+    In its arguments {place} is the folder that it runs in, whose files are the ones that faults befall: `source` is a folder
+    of which {place}/source has hard links. A command that only prints (`prints`) writes its state to `output`. One that does
+    not know how much it will write (`grows`) cannot refuse a disk before it begins.
+    """
+
+    def __init__(self, name, arguments, output, before=None, source=None, prints=False, grows=False):
         self.name, self.arguments, self.output = name, arguments, output
+        self.source, self.prints, self.grows = source, prints, grows or prints
         # A folder with the artifact that this run replaces, and what stands there.
         self.before = before
         self.old = contents(before) if before else {}
@@ -34,10 +42,15 @@ class Rig:
             environment["FAULT_ROOT"] = place
             for key, value in fault.items():
                 environment["FAULT_" + key.upper()] = str(value)
-        command = [self.ingot, *target.arguments, "-o", place + "/" + target.output, "--threads", str(threads)]
-        return subprocess.run(
+        command = [self.ingot, *(word.replace("{place}", place) for word in target.arguments),
+                   "--state" if target.prints else "-o", place + "/" + target.output, "--threads", str(threads)]
+        outcome = subprocess.run(
             command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             timeout=TIMEOUT)
+        outcome.printed = None
+        if target.prints and outcome.returncode == 0:
+            outcome.printed = re.sub(rb'"seconds": [0-9.e-]+', b"", outcome.stdout).replace(place.encode(), b"")
+        return outcome
 
     def fresh(self, name, target=None):
         place = os.path.join(self.folder, name)
@@ -46,6 +59,8 @@ class Rig:
             shutil.copytree(target.before, place)
         else:
             os.makedirs(place)
+        if target and target.source:
+            shutil.copytree(target.source, place + "/" + SOURCE, copy_function=os.link)
         return place
 
     def prepare(self, targets):
@@ -56,21 +71,33 @@ class Rig:
             outcome = self.run(target, place, at=0, count=count)
             if outcome.returncode != 0:
                 raise SystemExit(f"{target.name}: {outcome.stderr.decode()}")
-            target.reference = contents(place)
-            target.size = sum(
-                os.path.getsize(os.path.join(folder, name)) for folder, _, names in os.walk(place) for name in names)
+            target.reference, target.printed = contents(place), outcome.printed
             with open(count) as file:
                 target.calls = int(file.read().split()[0])
+            target.size = size(place)
+            if target.prints:
+                # What it has written before it takes everything away.
+                place = self.fresh("reference", target)
+                self.run(target, place, at=target.calls * 3 // 4, kind="kill")
+                target.size = size(place)
             # With other threads the same.
             place = self.fresh("reference", target)
-            if self.run(target, place, threads=1).returncode != 0 or contents(place) != target.reference:
+            outcome = self.run(target, place, threads=1)
+            if outcome.returncode != 0 or contents(place) != target.reference or outcome.printed != target.printed:
                 raise SystemExit(f"{target.name}: two runs differ")
 
 
+def size(place):
+    """Bytes of every file below a folder but what is read."""
+    return sum(os.lstat(os.path.join(place, name)).st_size for name in contents(place))
+
+
 def contents(place):
-    """Hash of every file below a folder, links as what they say."""
+    """Hash of every file below a folder but what is read, links as what they say."""
     found = {}
-    for folder, _, names in os.walk(place):
+    for folder, folders, names in os.walk(place):
+        if folder == place and SOURCE in folders:
+            folders.remove(SOURCE)
         for name in names:
             path = os.path.join(folder, name)
             key = os.path.relpath(path, place)
@@ -91,7 +118,7 @@ def published(place):
 def is_unfinished(target, found):
     """Whether what is published can be taken for nothing else than a part: the first file is not there, and what is
     there is new or old."""
-    first = sorted(target.reference)[0]
+    first = min(target.reference, default=None)
     return first not in found and all(
         value in (target.reference.get(name), target.old.get(name)) for name, value in found.items())
 
@@ -107,6 +134,8 @@ def judge(target, place, outcome):
     found = published(place)
     text = outcome.stderr.decode(errors="replace")
     if outcome.returncode == 0:
+        if outcome.printed != target.printed:
+            return "printed other figures"
         return None if found == target.reference else "reported success without the right bytes"
     if outcome.returncode not in (1, 75):
         return f"ended with {outcome.returncode}: {text[:300]}"

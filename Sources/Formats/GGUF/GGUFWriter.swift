@@ -31,11 +31,14 @@ struct GGUFWriter {
         let filled = try await fill(placements(layout, output.files), of: model, options, output.journal)
         var known = metadata
         known[GGUFProvenance.key] = .string(
-          Provenance.of(model, options, hashes: filled.sourceHashes).text())
+          try Provenance.of(model, options, hashes: filled.sourceHashes).text())
         // Headers last: an interrupted file never looks like a model.
         for (number, file) in output.files.enumerated() {
           let header = layout.header(number, metadata: known)
-          precondition(header.count == layout.dataStarts[number], "hashes keep the header's length")
+          guard header.count == layout.dataStarts[number] else {
+            throw FormatError(
+              path: model.path, expected: "weight files of the sizes they had at the start", found: "others")
+          }
           try file.write(header, at: 0)
         }
       }
@@ -60,7 +63,7 @@ struct GGUFWriter {
     var metadata = GGUFMetadata(path: path)
     GGUFGeneral(model: model, family: family, options: options).add(
       fileType: GGUFFileType.number(matrices.map { ($0.type, $0.part, $0.bytes) }),
-      provenance: Provenance.of(model, options, hashes: nil), to: &metadata)
+      provenance: try Provenance.of(model, options, hashes: nil), to: &metadata)
     try GGUFConfig.add(model, family, to: &metadata)
     let tokenizer = GGUFTokenizerKeys(model: model)
     try tokenizer.addSampling(to: &metadata)

@@ -125,11 +125,11 @@ struct IngotWriter {
 
   /// Bytes of the whole artifact, headers, directory and side files included.
   func plannedBytes() throws(FormatError) -> Int {
-    try layout(provenance: Provenance.of(model, options, hashes: nil)).sizes.reduce(0, +)
+    try layout(provenance: try Provenance.of(model, options, hashes: nil)).sizes.reduce(0, +)
   }
 
   func write() async throws(FormatError) -> Written {
-    var layout = try layout(provenance: Provenance.of(model, options, hashes: nil))
+    var layout = try layout(provenance: try Provenance.of(model, options, hashes: nil))
     let paths = IngotWriter.paths(path, parts: layout.sizes.count)
     let output = try Output(
       path, parts: Array(zip(paths, layout.sizes)),
@@ -139,8 +139,11 @@ struct IngotWriter {
     do throws(FormatError) {
       if !output.isComplete {
         let hashes = try await fillPayload(&layout, output)
-        let provenance = Bytes(Array(Provenance.of(model, options, hashes: hashes).text().utf8))
-        precondition(provenance.count == layout.files[0].count, "hashes keep the provenance's length")
+        let provenance = Bytes(Array(try Provenance.of(model, options, hashes: hashes).text().utf8))
+        guard provenance.count == layout.files[0].count else {
+          throw FormatError(
+            path: model.path, expected: "weight files of the sizes they had at the start", found: "others")
+        }
         layout.files[0] = provenance
         layout.directory.files[0].checksum = XXH3.hash(provenance.span)
         try writeFront(layout, output.files)

@@ -26,7 +26,7 @@ public final class File: Sendable {
 
   /// Opens a regular file for reading.
   public convenience init(reading path: String) throws(FormatError) {
-    let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+    let descriptor = File.open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
     guard descriptor >= 0 else { throw FormatError.system(path: path, "a file that can be opened") }
     self.init(path: path, descriptor: descriptor)
     guard try status().st_mode & S_IFMT == S_IFREG else {
@@ -36,18 +36,30 @@ public final class File: Sendable {
 
   /// Creates a file for writing; it must not exist.
   public convenience init(creating path: String) throws(FormatError) {
-    let descriptor = unsafe open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o644)
+    let descriptor = File.open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC)
     guard descriptor >= 0 else { throw FormatError.system(path: path, "a new file") }
     self.init(path: path, descriptor: descriptor, writing: true)
   }
 
   /// Opens a file that an earlier run has begun, for writing.
   public convenience init(continuing path: String) throws(FormatError) {
-    let descriptor = unsafe open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW)
+    let descriptor = File.open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW)
     guard descriptor >= 0 else { throw FormatError.system(path: path, "a file that can be written") }
     self.init(path: path, descriptor: descriptor, writing: true)
     guard try status().st_mode & S_IFMT == S_IFREG else {
       throw FormatError(path: path, expected: "a regular file", found: "a folder or a device")
+    }
+  }
+
+  /// The system's open, again when a signal interrupted it.
+  private static func open(_ path: String, _ flags: Int32) -> Int32 {
+    while true {
+      #if canImport(Glibc)
+        let descriptor = unsafe Glibc.open(path, flags, 0o644)
+      #else
+        let descriptor = unsafe Darwin.open(path, flags, 0o644)
+      #endif
+      guard descriptor < 0, errno == EINTR else { return descriptor }
     }
   }
 
