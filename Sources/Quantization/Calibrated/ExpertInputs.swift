@@ -19,7 +19,7 @@ package struct ExpertInputs {
 
   private static let chunk = 1024
   /// Tokens that an expert's output error is measured on, at most.
-  private static let sample = 256
+  private static let sample = 128
 
   package init(_ evidence: LayerEvidence, expert: Int, hidden: Int, divisors: [Float]) {
     self.evidence = evidence
