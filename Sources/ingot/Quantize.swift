@@ -61,11 +61,25 @@ struct Quantize: AsyncParsableCommand {
     if !sequential.sequential.isEmpty {
       options.identity["sequential"] = .array(
         try sequential.sequential.map { path throws(FormatError) in try fileIdentity(path) })
+      options.identity["refit-bias"] = .bool(sequential.refitBias)
     }
     let live = sequential.sequential.isEmpty ? nil : SequentialRun.Live()
     var calibrated: CalibratedRun?
+    var scales: ScaleJournal?
     if let importance, CalibrationFile.recognizes(importance) {
-      let run = try await CalibratedRun(importance, source, plan, techniques, workers: work.workers)
+      if techniques.has(.scaling), Folder.kind(Folder.parent(of: output.output)) == .folder {
+        var identity = options.identity
+        identity["recipe"] = recipe.provenance
+        identity["source"] = .array(
+          try source.weightFiles.map { path throws(FormatError) in try fileIdentity(path) })
+        scales = try ScaleJournal(beside: output.output, identity: identity, takeOver: output.takeOver)
+      }
+      let run: CalibratedRun
+      do throws(FormatError) {
+        run = try await CalibratedRun(importance, source, plan, techniques, workers: work.workers, scales)
+      } catch {
+        throw scales?.abandoned(error) ?? error
+      }
       (plan, model) = (run.plan, run.model)
       quantization.importance = run.importance
       quantization.calibration = run.calibration
@@ -86,18 +100,31 @@ struct Quantize: AsyncParsableCommand {
       throw ValidationError(
         "--sequential goes by what 'ingot calibrate' gathered as well: --importance X.calib.")
     }
+    if sequential.refitBias && sequential.sequential.isEmpty {
+      throw ValidationError(
+        "--refit-bias needs --sequential: a bias is fitted to what quantized layers give.")
+    }
     var quantized = try model.quantized(by: plan, quantization)
+    var refits: SequentialRun.Refits?
     if let live, calibrated != nil {
       let contexts = try sequential.contexts(source)
-      let run = try SequentialRun(model, quantized, plan, live, contexts, workers: work.workers)
+      let run = try SequentialRun(
+        model, quantized, plan, live, contexts, refitsBias: sequential.refitBias, workers: work.workers)
       quantized = run.quantized
+      refits = sequential.refitBias ? run.refits : nil
       options.beforeLayer = { try await run.prepare($0) }
     }
     options.provenance["recipe"] = recipe.provenance
     let progress = Progress("quantize", total: quantized.bytes)
     defer { progress.finish() }
     options.progress = { progress.add($0) }
-    let written = try await quantized.write(output.output, as: format, options)
+    let written: Written
+    do throws(FormatError) {
+      written = try await quantized.write(output.output, as: format, options)
+    } catch {
+      throw scales?.abandoned(error) ?? error
+    }
+    scales?.end()
     progress.finish()
     let bits = 8 * Double(quantized.bytes) / Double(quantized.parameters)
     let seconds = progress.seconds
@@ -107,11 +134,12 @@ struct Quantize: AsyncParsableCommand {
         "files": .array(written.files.map { .string($0) }),
         "bytes": JSON(written.bytes), "sourceBytes": JSON(source.bytes), "bitsPerWeight": JSON(bits),
         "replacedNonfinite": JSON(replaced.count.load(ordering: .relaxed)), "seconds": JSON(seconds),
-        "calibration": calibrated?.json ?? .null,
+        "calibration": calibrated?.json ?? .null, "routerBias": refits?.json ?? .null,
       ]
       print(result.text(indented: true))
     } else {
       if let calibrated { print(calibrated.table) }
+      if let refits { print(refits.table) }
       print(
         """
         \(written.files.count == 1 ? written.files[0] : "\(written.files.count) files from \(written.files[0])")

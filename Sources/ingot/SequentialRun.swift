@@ -1,5 +1,6 @@
 import ArgumentParser
 import Inference
+import Kernels
 import Models
 import Quantization
 import Synchronization
@@ -13,6 +14,13 @@ struct SequentialOptions: ParsableArguments {
       "With --importance: calibrate each layer on what the quantized layers before it make of these texts.",
       valueName: "text"))
   var sequential: [String] = []
+
+  @Flag(
+    name: .long,
+    help: ArgumentHelp(
+      "With --sequential: choose a router's correction bias anew where more tokens of contexts held back then get "
+        + "the original's experts."))
+  var refitBias = false
 
   /// Contexts of 512 tokens.
   func contexts(_ model: Model) throws(FormatError) -> [Context] {
@@ -35,6 +43,19 @@ actor SequentialRun {
     func get() -> LayerEvidence { evidence.withLock { $0! } }
   }
 
+  /// What came of refitting the routers' bias, by layer.
+  final class Refits: Sendable {
+    private let found = Mutex<[Int: BiasRefit]>([:])
+
+    func add(_ refit: BiasRefit) { found.withLock { $0[refit.layer] = refit } }
+    var all: [BiasRefit] { found.withLock { $0.values.sorted { $0.layer < $1.layer } } }
+
+    /// What a layer's bias is to be: (experts); nil where it stays.
+    func bias(_ layer: Int) -> [Float]? {
+      found.withLock { refits in refits[layer].flatMap { $0.wins ? $0.bias : nil } }
+    }
+  }
+
   /// Planes of the layer at hand, which the pass needs first and the writer after it.
   private final class Planes: Sendable {
     private let found = Mutex<[Role: [Bytes]]>([:])
@@ -52,11 +73,14 @@ actor SequentialRun {
   /// - Parameters:
   ///   - model: what `quantized` was made of.
   ///   - live: what the calibration of `quantized` goes by.
-  init(_ model: Model, _ quantized: Model, _ plan: Plan, _ live: Live, _ contexts: [Context], workers: Int)
-    throws(FormatError)
-  {
+  init(
+    _ model: Model, _ quantized: Model, _ plan: Plan, _ live: Live, _ contexts: [Context],
+    refitsBias: Bool, workers: Int
+  ) throws(FormatError) {
     let planes = Planes()
+    let refits = Refits()
     let kept = try quantized.mapTensors { tensor in
+      if refitsBias, tensor.role.part == .routerBias { return tensor.refitted(by: refits) }
       guard tensor.role.layer != nil, plan.assignments[tensor.role]?.quantizer == Quantizer.gptq.rawValue
       else {
         return tensor
@@ -71,11 +95,13 @@ actor SequentialRun {
     self.planes = planes
     self.live = live
     layers = model.hyperparameters.layers
-    pass = try SequentialPass(model, kept, contexts, workers: workers)
+    self.refits = refits
+    pass = try SequentialPass(model, kept, contexts, workers: workers, refitsBias: refitsBias)
   }
 
   /// The model to write, layer by layer.
   nonisolated let quantized: Model
+  nonisolated let refits: Refits
 
   /// Quantizes a layer, or gathers the head's evidence after the last.
   func prepare(_ layer: Int) async throws(FormatError) {
@@ -86,8 +112,44 @@ actor SequentialRun {
       let live = live
       var pass = pass!
       self.pass = nil
-      try await pass.run(layer: layer) { live.set($0) }
+      if let refit = try await pass.run(layer: layer, deliver: { live.set($0) }) { refits.add(refit) }
       self.pass = pass
     }
+  }
+}
+
+extension Tensor {
+  /// A router's bias, or what was fitted in its place by the time it is asked for.
+  fileprivate func refitted(by refits: SequentialRun.Refits) -> Tensor {
+    guard case .dense(let type) = encoding, let format = type.floatFormat, let layer = role.layer else {
+      return self
+    }
+    let columns = columns
+    return mapped(to: encoding) { rows, planes in
+      guard let bias = refits.bias(layer) else { return planes }
+      let own = Array(bias[rows.lowerBound * columns..<rows.upperBound * columns])
+      return [Bytes(count: own.count * format.byteCount) { encode(format, own.span, into: &$0) }]
+    }
+  }
+}
+
+extension SequentialRun.Refits {
+  var table: String {
+    all.map { refit in
+      "layer \(refit.layer), router's bias: sets changed in \(grouped(refit.tokens)) tokens held back "
+        + "\(grouped(refit.changedBefore)) → \(grouped(refit.changedAfter))\(refit.wins ? "" : ", stays as it was")"
+    }.joined(separator: "\n")
+  }
+
+  var json: JSON {
+    .array(
+      all.map { refit in
+        [
+          "layer": JSON(refit.layer), "tokens": JSON(refit.tokens),
+          "changedBefore": JSON(refit.changedBefore),
+          "changedAfter": JSON(refit.changedAfter), "mended": JSON(refit.mended),
+          "broken": JSON(refit.broken), "applied": .bool(refit.wins),
+        ]
+      })
   }
 }
