@@ -38,9 +38,11 @@ struct CalibratedRun {
   private var rescued: [Role] = []
   private var unrescued: [Role] = []
 
-  init(_ path: String, _ source: Model, _ original: Plan, _ techniques: TechniqueOptions, workers: Int)
-    async throws(FormatError)
-  {
+  /// - Parameter journal: where choices of channel scales are kept; nil for nowhere.
+  init(
+    _ path: String, _ source: Model, _ original: Plan, _ techniques: TechniqueOptions, workers: Int,
+    _ journal: ScaleJournal?
+  ) async throws(FormatError) {
     let evidence = try CalibrationFile.read(path, for: source)
     var calibration = Calibration(evidence)
     calibration.correctsInputs = techniques.has(.inputs)
@@ -59,7 +61,9 @@ struct CalibratedRun {
       let scales =
         techniques.has(.scaling)
         ? try await ChannelScales.search(
-          source, plan, evidence, rescuingOverflow: techniques.rescueOverflow, workers: workers)
+          source, plan, evidence, rescuingOverflow: techniques.rescueOverflow, workers: workers,
+          known: journal?.known ?? [:]
+        ) { layer, choices throws(FormatError) in try journal?.add(layer, choices) }
         : try ChannelScales.rescue(source, plan, evidence)
       (rescued, unrescued) = (scales.rescued, scales.unrescued)
       model = try source.rescaled(by: scales)
