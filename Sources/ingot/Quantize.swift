@@ -53,6 +53,20 @@ struct Quantize: AsyncParsableCommand {
         "warning: tensor '\(printable(tensor.name))' (\(tensor.role)): \(count) values not finite, replaced by 0"
       )
     }
+    let isCalibrated = importance.map { CalibrationFile.recognizes($0) } ?? false
+    if techniques.rescueOverflow && !isCalibrated {
+      throw ValidationError(
+        "--rescue-overflow goes by what 'ingot calibrate' gathered: --importance X.calib.")
+    }
+    if !sequential.sequential.isEmpty && !isCalibrated {
+      throw ValidationError(
+        "--sequential goes by what 'ingot calibrate' gathered as well: --importance X.calib.")
+    }
+    if sequential.refitBias && sequential.sequential.isEmpty {
+      throw ValidationError(
+        "--refit-bias needs --sequential: a bias is fitted to what quantized layers give.")
+    }
+    let contexts = sequential.sequential.isEmpty ? [] : try sequential.contexts(source)
     var options = output.options(work.workers)
     options.identity["allow-nonfinite"] = .bool(allowNonfinite)
     if let importance { options.identity["importance"] = try fileIdentity(importance) }
@@ -66,7 +80,7 @@ struct Quantize: AsyncParsableCommand {
     let live = sequential.sequential.isEmpty ? nil : SequentialRun.Live()
     var calibrated: CalibratedRun?
     var scales: ScaleJournal?
-    if let importance, CalibrationFile.recognizes(importance) {
+    if let importance, isCalibrated {
       if techniques.has(.scaling), Folder.kind(Folder.parent(of: output.output)) == .folder {
         var identity = options.identity
         identity["recipe"] = recipe.provenance
@@ -85,6 +99,7 @@ struct Quantize: AsyncParsableCommand {
       quantization.calibration = run.calibration
       if let live { quantization.calibration = run.calibration.following { live.get() } }
       options.provenance["importance"] = run.provenance
+      if sequential.refitBias { options.provenance["refit-bias"] = .bool(true) }
       calibrated = run
     } else if let importance {
       let file = try ImportanceFile(importance, for: source)
@@ -92,22 +107,9 @@ struct Quantize: AsyncParsableCommand {
       options.provenance["importance"] = file.provenance(name: Folder.name(of: importance))
       for warning in file.warnings(plan, source) { Terminal.error("warning: \(importance): \(warning)") }
     }
-    if techniques.rescueOverflow && calibrated == nil {
-      throw ValidationError(
-        "--rescue-overflow goes by what 'ingot calibrate' gathered: --importance X.calib.")
-    }
-    if !sequential.sequential.isEmpty && calibrated == nil {
-      throw ValidationError(
-        "--sequential goes by what 'ingot calibrate' gathered as well: --importance X.calib.")
-    }
-    if sequential.refitBias && sequential.sequential.isEmpty {
-      throw ValidationError(
-        "--refit-bias needs --sequential: a bias is fitted to what quantized layers give.")
-    }
     var quantized = try model.quantized(by: plan, quantization)
     var refits: SequentialRun.Refits?
     if let live, calibrated != nil {
-      let contexts = try sequential.contexts(source)
       let run = try SequentialRun(
         model, quantized, plan, live, contexts, refitsBias: sequential.refitBias, workers: work.workers)
       quantized = run.quantized
