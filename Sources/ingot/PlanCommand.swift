@@ -3,6 +3,7 @@ import Fitting
 import Formats
 import Models
 import Quantization
+import Reports
 import Tensors
 
 struct PlanCommand: ParsableCommand {
@@ -34,6 +35,7 @@ struct PlanCommand: ParsableCommand {
   @OptionGroup var layout: LayoutOptions
   @OptionGroup var reading: ReadingOptions
   @OptionGroup var json: JSONOption
+  @OptionGroup var page: PageOption
 
   func validate() throws {
     guard [recipe, fit.machine, fit.fit].compactMap({ $0 }).count <= 1 else {
@@ -42,9 +44,10 @@ struct PlanCommand: ParsableCommand {
   }
 
   func run() throws {
+    try page.check()
     guard let recipe else {
       try FitTables(model: Model.read(model, reading.options), options: fit, format: format.format)
-        .show(json: json.json)
+        .show(json: json.json, page: page)
       return
     }
     try show(matchMlx ? Recipe.named(recipe).matchingMLX() : Recipe.named(recipe))
@@ -61,20 +64,27 @@ struct PlanCommand: ParsableCommand {
     let bytes = try quantized.plannedBytes(as: format, options)
     let rows = plan.rows(model)
     let bits = 8 * Double(quantized.bytes) / Double(quantized.parameters)
-    if json.json {
-      let list = rows.map { row -> JSON in
-        [
-          "role": .string(row.part.rawValue), "encoding": .string("\(row.assignment.encoding)"),
-          "quantizer": .string(row.assignment.quantizer ?? "carried"), "tensors": JSON(row.tensors),
-          "parameters": JSON(row.parameters), "bytes": JSON(row.bytes),
-        ]
-      }
-      let result: JSON = [
-        "recipe": .string(plan.name), "format": .string(format.name), "bytes": JSON(bytes),
-        "tensorBytes": JSON(quantized.bytes),
-        "sourceBytes": JSON(model.bytes), "bitsPerWeight": JSON(bits), "rows": .array(list),
+    let list = rows.map { row -> JSON in
+      [
+        "role": .string(row.part.rawValue), "encoding": .string("\(row.assignment.encoding)"),
+        "quantizer": .string(row.assignment.quantizer ?? "carried"), "tensors": JSON(row.tensors),
+        "parameters": JSON(row.parameters), "bytes": JSON(row.bytes),
       ]
-      print(result.text(indented: true))
+    }
+    var result: JSONObject = [
+      "recipe": .string(plan.name), "format": .string(format.name), "bytes": JSON(bytes),
+      "tensorBytes": JSON(quantized.bytes),
+      "sourceBytes": JSON(model.bytes), "bitsPerWeight": JSON(bits), "rows": .array(list),
+    ]
+    let printed = JSON.object(result)
+    try page.write {
+      result["model"] = model.planRecord
+      result["parts"] = ByteRecord(rows).json
+      result["expertBits"] = quantized.expertBits
+      return RecipePage(.object(result)).html
+    }
+    if json.json {
+      print(printed.text(indented: true))
       return
     }
     var table = Table(["role", "encoding", "quantizer", "tensors", "bytes", "bits/weight"], left: [0, 1, 2])

@@ -40,7 +40,7 @@ struct Verify: AsyncParsableCommand {
   @Option(name: .long, help: ArgumentHelp("Predictions to show of those that diverge most.", valueName: "n"))
   var worst: Int = 20
 
-  @OptionGroup var page: PageOptions
+  @OptionGroup var page: PageOption
   @OptionGroup var tolerances: Tolerances
   @OptionGroup var reading: ReadingOptions
   @OptionGroup var work: WorkerOptions

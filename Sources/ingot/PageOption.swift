@@ -3,7 +3,7 @@ import Formats
 import Tensors
 
 /// A report as a page.
-struct PageOptions: ParsableArguments {
+struct PageOption: ParsableArguments {
   @Option(
     name: .long,
     help: ArgumentHelp("Also write the report as a page that needs no network.", valueName: "file"))
