@@ -79,11 +79,7 @@ struct FitTables {
     self.model = model
     self.options = options
     machines = try Machine.all(adding: options.machines)
-    let numbers = model.hyperparameters
-    context = min(options.context?.tokens ?? numbers.contextLength, numbers.contextLength)
-    if let asked = options.context?.tokens, asked > numbers.contextLength {
-      throw ValidationError("--context \(asked): the model's longest is \(numbers.contextLength).")
-    }
+    context = try FitTables.context(options, model)
     for recipe in Recipe.builtIn {
       guard let name = recipe.format, format == nil || format == name,
         let plan = try? recipe.plan(for: model)
@@ -104,7 +100,7 @@ struct FitTables {
     if let name = options.machine {
       try one(named(name), json)
     } else if let text = options.fit {
-      try best(on: machines.first { $0.name == text } ?? sized(text), json)
+      try best(on: FitTables.machine(text, among: machines), json)
     } else {
       all(json)
     }
@@ -118,7 +114,18 @@ struct FitTables {
     return machine
   }
 
-  private func sized(_ text: String) throws -> Machine {
+  private static func context(_ options: FitOptions, _ model: Model) throws -> Int {
+    let longest = model.hyperparameters.contextLength
+    guard let asked = options.context?.tokens else { return longest }
+    guard asked <= longest else {
+      throw ValidationError("--context \(asked): the model's longest is \(longest).")
+    }
+    return asked
+  }
+
+  /// The machine of that name, or one that has just so many bytes for the model.
+  private static func machine(_ text: String, among machines: [Machine]) throws -> Machine {
+    if let machine = machines.first(where: { $0.name == text }) { return machine }
     guard let size = ByteSize(text) else {
       throw ValidationError(
         "--fit \(text): expected a size such as 128GB or one of \(machines.map(\.name).joined(separator: ", "))."
@@ -127,6 +134,12 @@ struct FitTables {
     var machine = Machine(bytes: size.bytes)
     machine.name = text
     return machine
+  }
+
+  /// What --fit and --context ask for.
+  static func demand(_ options: FitOptions, _ model: Model) throws -> (machine: Machine, context: Int) {
+    let machines = try Machine.all(adding: options.machines)
+    return (try machine(options.fit ?? "", among: machines), try context(options, model))
   }
 
   private func demand(_ choice: Choice) -> Demand {

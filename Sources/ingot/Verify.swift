@@ -14,7 +14,8 @@ struct Verify: AsyncParsableCommand {
       what they predict and which experts they choose. Each text is cut into contexts that follow
       each other; as llama-perplexity does, the second half of each is scored (of 512 tokens, 255
       predictions).
-      Exit code 2 when a figure is outside a tolerance that was given.
+      Exit code 2 when a figure is outside a tolerance that was given, or with --plan when the size is
+      not the planned one or the KL divergence above the predicted interval.
       A run that was stopped is continued by the same command.
       """)
 
@@ -35,6 +36,12 @@ struct Verify: AsyncParsableCommand {
       "Keep here after each layer what a stopped run goes on from (default: beside the candidate, every 30 s).",
       valueName: "path"))
   var state: String?
+
+  @Option(
+    name: .long,
+    help: ArgumentHelp(
+      "Compare size and KL divergence with what this plan predicted.", valueName: "plan.json"))
+  var plan: String?
 
   @OptionGroup var tolerances: Tolerances
   @OptionGroup var reading: ReadingOptions
@@ -69,13 +76,16 @@ struct Verify: AsyncParsableCommand {
       try ModelCard.record(
         "## Against \(printable(original.sourceName))\n\n```\n\(report.table)\n```", inFolder: folder)
     }
-    let violations = tolerances.violations(report)
+    let outcome = try plan.map { try PlanOutcome($0, original: original, candidate: candidate, report) }
+    let violations = tolerances.violations(report) + (outcome?.violations ?? [])
     if json.json {
       guard case .object(var object) = report.json else { return }
+      object["plan"] = outcome?.json
       object["violations"] = .array(violations.map { .string($0) })
       print(JSON.object(object).text(indented: true))
     } else {
       print(report.table)
+      if let outcome { print("\n" + outcome.text) }
     }
     for violation in violations { Terminal.error("outside tolerance: \(violation)") }
     if !violations.isEmpty { throw ExitCode(2) }

@@ -13,19 +13,7 @@ extension ImportanceFile {
   {
     let entries = try stackedEntries(model, path)
     let content = form == .gguf ? gguf(entries, path) : legacy(entries)
-    var options = WriteOptions()
-    options.force = force
-    let output = try Output(
-      path, parts: [(path, content.count)],
-      identity: ["content": .string(hexDigits(XXH3.hash(Bytes(content).span)))],
-      options)
-    do throws(FormatError) {
-      if !output.isComplete { try output.files[0].write(content, at: 0) }
-      try output.commit()
-    } catch {
-      output.discard()
-      throw error
-    }
+    try writeFile(content, to: path, force: force)
   }
 
   /// Entries by GGUF's names, experts stacked, in the order of the names' bytes.
