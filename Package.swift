@@ -22,7 +22,7 @@ let package = Package(
     .executable(name: "ingot", targets: ["ingot"]),
     .library(
       name: "Ingot",
-      targets: ["Kernels", "Tensors", "Models", "Formats", "Quantization", "Inference", "Fitting"]),
+      targets: ["Kernels", "Tensors", "Models", "Formats", "Quantization", "Inference", "Fitting", "Reports"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
@@ -57,10 +57,14 @@ let package = Package(
       name: "Fitting",
       dependencies: ["Models", "Quantization", .product(name: "Yams", package: "Yams")],
       resources: [.embedInCode("machines.yaml")], swiftSettings: strict),
+    .target(
+      name: "Reports",
+      dependencies: ["Models"],
+      resources: [.embedInCode("page.css"), .embedInCode("page.js")], swiftSettings: strict),
     .executableTarget(
       name: "ingot",
       dependencies: [
-        "Formats", "Quantization", "Inference", "Fitting", argumentParser,
+        "Formats", "Quantization", "Inference", "Fitting", "Reports", argumentParser,
         .product(name: "Yams", package: "Yams"),
       ],
       swiftSettings: strict),
@@ -81,6 +85,7 @@ let package = Package(
       swiftSettings: strict),
     .testTarget(
       name: "FittingTests", dependencies: ["Formats", "Fitting", "Quantization"], swiftSettings: strict),
+    .testTarget(name: "ReportsTests", dependencies: ["Reports"], swiftSettings: strict),
     .testTarget(
       name: "CommandTests", dependencies: ["Tensors", "ingot"], exclude: ["Snapshots"], swiftSettings: strict),
   ]

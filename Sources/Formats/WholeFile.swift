@@ -1,21 +1,40 @@
 import Kernels
+import Models
 import Tensors
 
-/// Writes a small file at once; it appears under its name when it is complete and durable.
-///
-/// - Parameter force: replace what stands there.
-public func writeFile(_ content: [UInt8], to path: String, force: Bool = false) throws(FormatError) {
-  var options = WriteOptions()
-  options.force = force
-  let output = try Output(
-    path, parts: [(path, content.count)],
-    identity: ["content": .string(hexDigits(XXH3.hash(Bytes(content).span)))],
-    options)
-  do throws(FormatError) {
-    if !output.isComplete { try output.files[0].write(content, at: 0) }
-    try output.commit()
-  } catch {
-    output.discard()
-    throw error
+/// A file whose content is there all at once, written by the rules of outputs: it appears complete or not at all, and
+/// nothing is replaced unless that was asked for.
+public enum WholeFile {
+  /// - Throws: FormatError when something stands at `path` and `force` does not replace it, or writing fails.
+  public static func write(_ content: [UInt8], to path: String, force: Bool = false) throws(FormatError) {
+    var options = WriteOptions()
+    options.force = force
+    let output = try Output(
+      path, parts: [(path, content.count)],
+      identity: ["content": .string(hexDigits(XXH3.hash(Bytes(content).span)))], options)
+    do throws(FormatError) {
+      if !output.isComplete { try output.files[0].write(content, at: 0) }
+      try output.commit()
+    } catch {
+      output.discard()
+      throw error
+    }
+  }
+
+  /// Refuses a path that `write` would refuse, before the work that leads to it.
+  public static func check(_ path: String, force: Bool) throws(FormatError) {
+    switch Folder.kind(path) {
+    case .nothing: break
+    case .file where force: break
+    case let kind:
+      throw FormatError(
+        path: path,
+        expected: kind == .folder ? "the path of a file" : "a new path (--force replaces)",
+        found: kind == .folder ? "a folder" : "something there already")
+    }
+    let folder = Folder.parent(of: path)
+    guard Folder.kind(folder) == .folder else {
+      throw FormatError(path: path, expected: "a folder '\(printable(folder))' to write to", found: "none")
+    }
   }
 }

@@ -16,7 +16,7 @@ extension ForwardPass {
   ///     this model, and of the other one; empty when there is none.
   ///   - deliver: gets these for all contexts, ranges ascending.
   func head<Output: Sendable>(
-    _ positions: [Range<Int>], with other: ForwardPass? = nil,
+    _ positions: [[Int]], with other: ForwardPass? = nil,
     measure:
       @escaping @Sendable (_ context: Int, _ rows: Range<Int>, _ logits: Span<Float>, _ other: Span<Float>)
       -> Output,
@@ -54,14 +54,20 @@ extension ForwardPass {
   }
 
   /// States at the positions by the final norm: contexts × (positions, hidden).
-  func headInputs(_ positions: [Range<Int>]) throws(FormatError) -> [[Float]] {
+  func headInputs(_ positions: [[Int]]) throws(FormatError) -> [[Float]] {
     let norm = try model.values(.finalNorm)
     let hidden = numbers.hiddenSize
     var inputs: [[Float]] = []
-    for (context, range) in positions.enumerated() {
-      let rows = states[context][range.lowerBound * hidden..<range.upperBound * hidden]
-      let normalized = normalizedRows(Array(rows), weight: norm)
-      try check(normalized.span, context: context, first: range.lowerBound, "finite inputs to the head")
+    for (context, chosen) in positions.enumerated() {
+      var rows: [Float] = []
+      rows.reserveCapacity(chosen.count * hidden)
+      for position in chosen { rows += states[context][position * hidden..<(position + 1) * hidden] }
+      let normalized = normalizedRows(rows, weight: norm)
+      if let index = firstNonFinite(normalized.span) {
+        throw FormatError(
+          path: model.path, expected: "finite inputs to the head",
+          found: "\(normalized[index]) at token \(chosen[index / hidden]) of \(contexts.name(context))")
+      }
       inputs.append(normalized)
     }
     return inputs
@@ -69,7 +75,7 @@ extension ForwardPass {
 
   /// Logits of one context for rows of the head: (positions, rows), all finite.
   func logits(
-    _ inputs: [Float], _ context: Int, _ positions: Range<Int>, _ rows: Range<Int>, _ weights: [Float],
+    _ inputs: [Float], _ context: Int, _ positions: [Int], _ rows: Range<Int>, _ weights: [Float],
     into buffer: inout [Float]
   ) throws(FormatError) {
     let (hidden, count) = (numbers.hiddenSize, positions.count * rows.count)
@@ -79,7 +85,7 @@ extension ForwardPass {
       throw FormatError(
         path: model.path, tensor: try model.required(.head).name, expected: "finite logits",
         found: "\(buffer[index]) for entry \(rows.lowerBound + index % rows.count) at token "
-          + "\(positions.lowerBound + index / rows.count) of \(contexts.name(context))")
+          + "\(positions[index / rows.count]) of \(contexts.name(context))")
     }
   }
 }
@@ -101,7 +107,7 @@ public func logits(of model: Model, _ contexts: [Context], workers: Int = 1) asy
   for layer in 0..<model.hyperparameters.layers { _ = try await pass.run(layer: layer) }
   let vocabulary = model.hyperparameters.vocabulary
   var results = contexts.map { [Float](repeating: 0, count: $0.tokens.count * vocabulary) }
-  try await pass.head(contexts.map { 0..<$0.tokens.count }) { _, _, logits, _ in
+  try await pass.head(contexts.map { Array($0.tokens.indices) }) { _, _, logits, _ in
     (0..<logits.count).map { logits[$0] }
   } deliver: { rows, outputs in
     for (context, chunk) in outputs.enumerated() {

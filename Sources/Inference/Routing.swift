@@ -82,8 +82,11 @@ package struct RoutingDifference: Sendable {
   package private(set) var changed = 0
   /// Σ ½ Σ_e |a_e − b_e| over the weights, an expert not chosen having weight 0.
   package private(set) var gateMassMoved = 0.0
+  /// For each expert: tokens that go to it by a, by b, and by both.
+  package private(set) var choices: ExpertChoices
 
-  package init() {}
+  /// - Parameter experts: how many there are to choose from.
+  package init(experts: Int) { choices = ExpertChoices(experts: experts) }
 
   package mutating func add(_ a: Routing, _ b: Routing) {
     precondition(a.tokens == b.tokens, "routings of the same tokens")
@@ -98,9 +101,18 @@ package struct RoutingDifference: Sendable {
         let weight = left <= right ? Double(a.weights[i]) : 0
         let other = right <= left ? Double(b.weights[j]) : 0
         moved += abs(weight - other)
-        if left == right { common += 1 }
-        if left <= right { i += 1 }
-        if right <= left { j += 1 }
+        if left == right {
+          common += 1
+          choices.both[Int(left)] += 1
+        }
+        if left <= right {
+          choices.original[Int(left)] += 1
+          i += 1
+        }
+        if right <= left {
+          choices.candidate[Int(right)] += 1
+          j += 1
+        }
       }
       let union = a.active + b.active - common
       tokens += 1
@@ -108,5 +120,19 @@ package struct RoutingDifference: Sendable {
       if common < union { changed += 1 }
       gateMassMoved += moved / 2
     }
+  }
+}
+
+/// How many tokens go to each expert of a layer in two models.
+public struct ExpertChoices: Hashable, Sendable {
+  public var original: [Int]
+  public var candidate: [Int]
+  /// Tokens that both send to the expert.
+  public var both: [Int]
+
+  init(experts: Int) {
+    original = [Int](repeating: 0, count: experts)
+    candidate = original
+    both = original
   }
 }

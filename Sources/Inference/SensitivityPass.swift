@@ -231,7 +231,8 @@ extension ForwardPass {
   /// Divergence from this model of another one that has passed the same layers.
   fileprivate func divergence(of other: ForwardPass) async throws(FormatError) -> SensitivityPass.Divergence {
     var scores = emptyScores
-    try await head(contexts.map(\.scoredPositions), with: other) { [contexts] context, rows, logits, others in
+    try await head(contexts.map { Array($0.scoredPositions) }, with: other) {
+      [contexts] context, rows, logits, others in
       compared(contexts[context], rows, logits, others)
     } deliver: { _, outputs in
       for (context, chunk) in outputs.enumerated() {
@@ -245,7 +246,7 @@ extension ForwardPass {
   fileprivate func divergences(of copies: [[Float]]) async throws(FormatError) -> [SensitivityPass.Divergence]
   {
     let count = copies.count / max(contexts.count, 1)
-    let positions = contexts.map(\.scoredPositions)
+    let positions = contexts.map { Array($0.scoredPositions) }
     let inputs = try headInputs(positions)
     var others: [[[Float]]] = []
     for copy in 0..<count {

@@ -35,9 +35,26 @@ struct Summary {
     }
   }
 
-  func report(_ contexts: [Context], _ layers: [VerificationReport.Layer], seconds: Double)
-    -> VerificationReport
-  {
+  /// Places of the predictions that diverge most, the worst first and of equal ones the earlier; none without divergence.
+  func worst(_ count: Int) -> [(context: Int, row: Int)] {
+    var best: [(context: Int, row: Int, divergence: Double)] = []
+    for (context, scores) in scores.enumerated() {
+      for (row, score) in scores.enumerated() where score.divergence > 0 {
+        if best.count == count, let last = best.last, !(score.divergence > last.divergence) { continue }
+        var place = best.count
+        while place > 0, score.divergence > best[place - 1].divergence { place -= 1 }
+        best.insert((context, row, score.divergence), at: place)
+        if best.count > count { best.removeLast() }
+      }
+    }
+    return best.map { ($0.context, $0.row) }
+  }
+
+  func divergence(_ context: Int, _ row: Int) -> Double { scores[context][row].divergence }
+
+  func report(
+    _ contexts: [Context], _ layers: [VerificationReport.Layer], _ worst: [WorstPrediction], seconds: Double
+  ) -> VerificationReport {
     let all = Array(scores.indices)
     let divergences = scores.joined().map(\.divergence).sorted()
     let changes = scores.joined().map(\.deltaP)
@@ -57,7 +74,8 @@ struct Summary {
         p95: percentile(0.95, of: divergences),
         p99: percentile(0.99, of: divergences),
         p999: percentile(0.999, of: divergences),
-        maximum: divergences[divergences.count - 1]),
+        maximum: divergences[divergences.count - 1],
+        histogram: Histogram(of: divergences)),
       deltaP: .init(
         mean: changes.reduce(0, +) / tokens,
         rms: (changes.reduce(0) { $0 + $1 * $1 } / tokens).squareRoot()),
@@ -72,6 +90,7 @@ struct Summary {
           divergence: mean(members, \.divergence),
           sameTop: sameTop(members))
       },
+      worst: worst,
       seconds: seconds)
   }
 

@@ -15,6 +15,8 @@ public struct VerificationReport: Hashable, Sendable {
   public var layers: [Layer]
   /// The figures for each text that contexts come from, in order of appearance; contexts without a name are in none.
   public var texts: [Text]
+  /// The predictions that diverge most, the worst first; of equal ones the earlier comes first.
+  public var worst: [WorstPrediction]
   public var seconds: Double
 
   /// exp of the mean negative log-likelihood of the tokens that come next.
@@ -34,6 +36,7 @@ public struct VerificationReport: Hashable, Sendable {
     public var p99: Double
     public var p999: Double
     public var maximum: Double
+    public var histogram: Histogram
   }
 
   public struct DeltaP: Hashable, Sendable {
@@ -58,6 +61,7 @@ public struct VerificationReport: Hashable, Sendable {
     public var changed: Double
     /// Mean over tokens of ½ Σ_e |w_original − w_candidate| over the experts' weights, from 0 to 1.
     public var gateMassMoved: Double
+    public var choices: ExpertChoices
   }
 
   public struct Text: Hashable, Sendable {
@@ -70,8 +74,12 @@ public struct VerificationReport: Hashable, Sendable {
 }
 
 extension VerificationReport {
+  public var json: JSON { json(text: nil) }
+
   /// The report as `verify --json` prints it. A standard error that cannot be told is null.
-  public var json: JSON {
+  ///
+  /// - Parameter text: spells tokens, for the worst predictions; nil leaves their numbers only.
+  public func json(text: (([Int]) -> String)?) -> JSON {
     .object([
       "tokens": JSON(tokens),
       "contexts": JSON(contexts),
@@ -85,11 +93,13 @@ extension VerificationReport {
         "p99": JSON(divergence.p99),
         "p999": JSON(divergence.p999),
         "maximum": JSON(divergence.maximum),
+        "histogram": divergence.histogram.json,
       ],
       "deltaP": ["mean": JSON(deltaP.mean), "rms": JSON(deltaP.rms)],
       "sameTop": JSON(sameTop),
       "layers": .array(layers.map(\.json)),
       "texts": .array(texts.map(\.json)),
+      "worst": .array(worst.map { $0.json(text) }),
       "seconds": JSON(seconds),
     ])
   }
@@ -119,7 +129,20 @@ extension VerificationReport.Layer {
         "overlap": JSON(router.overlap),
         "changed": JSON(router.changed),
         "gateMassMoved": JSON(router.gateMassMoved),
+        "experts": router.choices.json,
       ],
+    ]
+  }
+}
+
+extension ExpertChoices {
+  var json: JSON {
+    func list(_ counts: [Int]) -> JSON { .array(counts.map { JSON($0) }) }
+    return [
+      "original": list(original), "candidate": list(candidate), "both": list(both),
+      // Of the original's tokens, the share that goes elsewhere; null when there are none.
+      "moved": .array(
+        zip(original, both).map { $0 > 0 ? JSON(1 - Double($1) / Double($0)) : .null }),
     ]
   }
 }

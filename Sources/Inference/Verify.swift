@@ -15,6 +15,8 @@ public struct VerificationOptions: Sendable {
   /// Draws of the bootstrap that standard errors come from.
   public var resamples = 1000
   public var seed: UInt64 = 1
+  /// Predictions that the report shows of those that diverge most.
+  public var worst = 20
   /// Where the run keeps what a later one goes on from; nil to keep nothing.
   public var store: PassStore?
   /// Hears, from one task at a time, how far the run has come.
@@ -49,7 +51,7 @@ public func perplexity(
     meter.endLayer()
   }
   var scores = contexts.map { [TokenScore](repeating: TokenScore(), count: $0.scoredPositions.count) }
-  try await pass.head(contexts.map(\.scoredPositions)) { context, rows, logits, _ in
+  try await pass.head(contexts.map { Array($0.scoredPositions) }) { context, rows, logits, _ in
     let text = contexts[context]
     return text.scoredPositions.enumerated().map { row, position in
       TokenScore(
@@ -106,8 +108,9 @@ public func verify(
   do throws(FormatError) {
     try await passLayers(&first, &second, &layers, &meter, stored)
     let summary = try await compareHeads(first, second, &meter, options)
+    let worst = try await worstPredictions(first, second, summary, options)
     stored?.end()
-    return summary.report(contexts, layers, seconds: (clock.now - start) / .seconds(1))
+    return summary.report(contexts, layers, worst, seconds: (clock.now - start) / .seconds(1))
   } catch {
     throw stored?.left(error) ?? error
   }
@@ -127,7 +130,7 @@ private func passLayers(
     guard error.isFinite else {
       throw unrepresentable("hidden error after layer \(layer)", error, second.model)
     }
-    var difference = RoutingDifference()
+    var difference = RoutingDifference(experts: first.model.hyperparameters.experts.count)
     for (a, b) in zip(routes, otherRoutes) { difference.add(a, b) }
     let tokens = Double(difference.tokens)
     layers.append(
@@ -135,7 +138,7 @@ private func passLayers(
         layer: layer, hiddenError: error,
         router: .init(
           overlap: difference.overlap / tokens, changed: Double(difference.changed) / tokens,
-          gateMassMoved: difference.gateMassMoved / tokens)))
+          gateMassMoved: difference.gateMassMoved / tokens, choices: difference.choices)))
     try stored?.finished(layers[layer].stored, [first.states, second.states])
   }
 }
@@ -148,7 +151,8 @@ private func compareHeads(
   var scores = contexts.map {
     [TokenComparison](repeating: TokenComparison(), count: $0.scoredPositions.count)
   }
-  try await first.head(contexts.map(\.scoredPositions), with: second) { context, rows, logits, other in
+  try await first.head(contexts.map { Array($0.scoredPositions) }, with: second) {
+    context, rows, logits, other in
     let text = contexts[context]
     return text.scoredPositions.enumerated().map { row, position in
       let range = row * rows.count..<(row + 1) * rows.count
@@ -191,21 +195,27 @@ private func comparisonIdentity(_ candidate: Model, _ original: Model, _ context
 extension VerificationReport.Layer {
   /// The figures bit for bit.
   fileprivate var stored: JSON {
-    .array(
-      [hiddenError, router.overlap, router.changed, router.gateMassMoved].map {
-        .string(hexDigits($0.bitPattern))
-      })
+    let figures = [hiddenError, router.overlap, router.changed, router.gateMassMoved]
+    let choices = [router.choices.original, router.choices.candidate, router.choices.both]
+    return .array(
+      figures.map { .string(hexDigits($0.bitPattern)) } + choices.map { .array($0.map { JSON($0) }) })
   }
 
   fileprivate init(layer: Int, stored: JSON, _ path: String) throws(FormatError) {
-    let values = stored.array?.compactMap { $0.string.flatMap { UInt64($0, radix: 16) } } ?? []
-    guard values.count == 4 else {
-      throw FormatError(path: path, expected: "four figures of a layer", found: stored.kind)
+    let values = stored.array ?? []
+    let figures = values.prefix(4).compactMap { $0.string.flatMap { UInt64($0, radix: 16) } }
+    let counts = values.dropFirst(4).compactMap { $0.array?.compactMap(\.int) }
+    guard values.count == 7, figures.count == 4, counts.count == 3,
+      counts.allSatisfy({ $0.count == counts[0].count })
+    else {
+      throw FormatError(path: path, expected: "four figures and three counts of a layer", found: stored.kind)
     }
-    let figures = values.map { Double(bitPattern: $0) }
+    var choices = ExpertChoices(experts: 0)
+    (choices.original, choices.candidate, choices.both) = (counts[0], counts[1], counts[2])
+    let shares = figures.map { Double(bitPattern: $0) }
     self.init(
-      layer: layer, hiddenError: figures[0],
-      router: .init(overlap: figures[1], changed: figures[2], gateMassMoved: figures[3]))
+      layer: layer, hiddenError: shares[0],
+      router: .init(overlap: shares[1], changed: shares[2], gateMassMoved: shares[3], choices: choices))
   }
 }
 

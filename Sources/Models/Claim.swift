@@ -109,14 +109,3 @@ public struct Claim: Hashable, Sendable {
     }
   }
 }
-
-/// Digits in groups of three: `228,689,764,864`.
-public func grouped(_ value: Int) -> String {
-  var out = ""
-  let digits = String(value.magnitude)
-  for (index, digit) in digits.enumerated() {
-    if index > 0 && (digits.count - index) % 3 == 0 { out.append(",") }
-    out.append(digit)
-  }
-  return value < 0 ? "-" + out : out
-}

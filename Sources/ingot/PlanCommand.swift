@@ -96,7 +96,7 @@ struct PlanCommand: ParsableCommand {
       notes.append("buffers \(decimal(found.1.buffers)); \(decimal(found.1.left)) to spare")
     }
     let file = making.file(made)
-    if let output = budget.output { try writeFile(Array(file.text.utf8), to: output, force: budget.force) }
+    if let output = budget.output { try WholeFile.write(Array(file.text.utf8), to: output, force: budget.force) }
     let table = PlanTable(file: file, plan: made.result.plan, model: model)
     if json.json {
       var object = table.json
@@ -135,7 +135,7 @@ struct PlanCommand: ParsableCommand {
       var fresh = PlanFile(plan, format: file.format, for: model)
       (fresh.model, fresh.sensitivity, fresh.predicted) = (file.model, file.sensitivity, file.predicted)
       (fresh.curve, fresh.uniform) = (file.curve, file.uniform)
-      try writeFile(Array(fresh.text.utf8), to: output, force: budget.force)
+      try WholeFile.write(Array(fresh.text.utf8), to: output, force: budget.force)
     }
     let table = PlanTable(file: file, plan: plan, model: model)
     print(json.json ? JSON.object(table.json).text(indented: true) : table.text)

@@ -101,7 +101,7 @@ struct SensitivityCommand: AsyncParsableCommand {
     let found: Sensitivity
     do throws(FormatError) {
       found = try await run.measure(kept)
-      try writeFile(Array(found.text.utf8), to: output, force: force)
+      try WholeFile.write(Array(found.text.utf8), to: output, force: force)
       kept.end()
     } catch {
       progress.finish()

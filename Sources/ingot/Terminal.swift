@@ -1,3 +1,4 @@
+import Models
 import Synchronization
 
 #if canImport(Glibc)
@@ -95,40 +96,4 @@ extension Terminal {
     let bytes = Array("\r\u{1B}[K\(text)".utf8)
     unsafe bytes.withUnsafeBytes { unsafe _ = write(2, $0.baseAddress, $0.count) }
   }
-}
-
-/// Bytes in decimal units with three digits: `138 GB`.
-func decimal(_ bytes: Int) -> String {
-  var value = Double(bytes)
-  for unit in ["B", "kB", "MB", "GB", "TB"] {
-    if value < 999.5 || unit == "TB" {
-      return (value < 99.95 && unit != "B" ? fixed(value, value < 9.995 ? 2 : 1) : fixed(value, 0)) + " "
-        + unit
-    }
-    value /= 1000
-  }
-  return "\(bytes) B"
-}
-
-/// A number with a fixed count of decimals.
-func fixed(_ value: Double, _ decimals: Int) -> String {
-  guard value.isFinite, abs(value) < 1e15 else { return "\(value)" }
-  var scale = 1.0
-  for _ in 0..<decimals { scale *= 10 }
-  let rounded = Int((abs(value) * scale).rounded())
-  let sign = value < 0 && rounded != 0 ? "-" : ""
-  guard decimals > 0 else { return sign + String(rounded) }
-  let fraction = String(rounded % Int(scale))
-  return sign + "\(rounded / Int(scale))." + String(repeating: "0", count: decimals - fraction.count)
-    + fraction
-}
-
-/// A span of time: `0.4 s`, `7 s`, `3 min 20 s`, `2 h 5 min`.
-func duration(_ seconds: Double) -> String {
-  guard seconds.isFinite, seconds < 1e7 else { return "long" }
-  if seconds < 9.95 { return "\(fixed(seconds, 1)) s" }
-  let whole = Int(seconds.rounded())
-  if whole < 60 { return "\(whole) s" }
-  if whole < 3600 { return "\(whole / 60) min \(whole % 60) s" }
-  return "\(whole / 3600) h \(whole % 3600 / 60) min"
 }

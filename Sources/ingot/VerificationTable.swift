@@ -58,20 +58,3 @@ extension VerificationReport {
     estimate.standardError.map { "± " + text($0) } ?? "–"
   }
 }
-
-/// A number with `digits` significant digits: `0.0123`, `4.56e-07`, `0`.
-func significant(_ value: Double, _ digits: Int = 4) -> String {
-  guard value != 0, value.isFinite else { return value == 0 ? "0" : "\(value)" }
-  var exponent = 0
-  var mantissa = abs(value)
-  while mantissa >= 10 {
-    mantissa /= 10
-    exponent += 1
-  }
-  while mantissa < 1 {
-    mantissa *= 10
-    exponent -= 1
-  }
-  if exponent >= -4 && exponent < 9 { return fixed(value, max(digits - 1 - exponent, 0)) }
-  return (value < 0 ? "-" : "") + fixed(mantissa, digits - 1) + "e\(exponent)"
-}

@@ -3,6 +3,7 @@ import Formats
 import Inference
 import Kernels
 import Models
+import Reports
 import Tensors
 
 struct Verify: AsyncParsableCommand {
@@ -43,12 +44,21 @@ struct Verify: AsyncParsableCommand {
       "Compare size and KL divergence with what this plan predicted.", valueName: "plan.json"))
   var plan: String?
 
+  @Option(name: .long, help: ArgumentHelp("Predictions to show of those that diverge most.", valueName: "n"))
+  var worst: Int = 20
+
+  @OptionGroup var page: PageOptions
   @OptionGroup var tolerances: Tolerances
   @OptionGroup var reading: ReadingOptions
   @OptionGroup var work: WorkerOptions
   @OptionGroup var json: JSONOption
 
+  func validate() throws {
+    guard (0...1000).contains(worst) else { throw ValidationError("--worst must be 0 to 1000.") }
+  }
+
   func run() async throws {
+    try page.check()
     restartWithBetterBLAS()
     let original = try Model.read(against, reading.options)
     let folder = self.candidate
@@ -70,6 +80,7 @@ struct Verify: AsyncParsableCommand {
     options.workers = work.workers
     options.progress = { progress.set($0.bytes, of: $0.totalBytes) }
     options.store = store(original)
+    options.worst = worst
     let report = try await verify(candidate, against: original, contexts, options)
     progress.finish()
     if card {
@@ -78,11 +89,12 @@ struct Verify: AsyncParsableCommand {
     }
     let outcome = try plan.map { try PlanOutcome($0, original: original, candidate: candidate, report) }
     let violations = tolerances.violations(report) + (outcome?.violations ?? [])
+    let record = VerificationRecord(
+      candidate: candidate, original: original, texts: texts, workers: work.workers)
+    let result = try record.json(report, tokenizer, violations: violations, plan: outcome?.json)
+    try page.write { VerificationPage(result).html }
     if json.json {
-      guard case .object(var object) = report.json else { return }
-      object["plan"] = outcome?.json
-      object["violations"] = .array(violations.map { .string($0) })
-      print(JSON.object(object).text(indented: true))
+      print(result.text(indented: true))
     } else {
       print(report.table)
       if let outcome { print("\n" + outcome.text) }

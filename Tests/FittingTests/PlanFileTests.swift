@@ -45,7 +45,7 @@ enum Nano {
     let folder = try Folder.temporary()
     defer { Folder.remove(folder) }
     let path = folder + "/plan.json"
-    try writeFile(Array(text.utf8), to: path)
+    try WholeFile.write(Array(text.utf8), to: path)
     try body(path)
   }
 }

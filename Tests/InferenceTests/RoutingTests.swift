@@ -32,7 +32,7 @@ import Testing
   @Test func differenceOfTwoRoutings() {
     let a = Routing(active: 2, experts: [0, 1, 2, 5, 3, 4], weights: [0.5, 0.5, 0.25, 0.75, 0.5, 0.5])
     let b = Routing(active: 2, experts: [0, 1, 2, 3, 6, 7], weights: [0.75, 0.25, 0.5, 0.5, 0.5, 0.5])
-    var difference = RoutingDifference()
+    var difference = RoutingDifference(experts: 8)
     difference.add(a, b)
     #expect(difference.tokens == 3)
     #expect(difference.changed == 2)

@@ -111,7 +111,8 @@ import Testing
     let json = try JSON.parse(Array(report.json.text().utf8), path: "report")
     #expect(
       json.object!.keys == [
-        "tokens", "contexts", "perplexity", "klDivergence", "deltaP", "sameTop", "layers", "texts", "seconds",
+        "tokens", "contexts", "perplexity", "klDivergence", "deltaP", "sameTop", "layers", "texts", "worst",
+        "seconds",
       ])
     #expect(
       json["perplexity"]!.object!.keys == [
@@ -119,11 +120,12 @@ import Testing
       ])
     #expect(
       json["klDivergence"]!.object!.keys == [
-        "mean", "standardError", "median", "p90", "p95", "p99", "p999", "maximum",
+        "mean", "standardError", "median", "p90", "p95", "p99", "p999", "maximum", "histogram",
       ])
     #expect(json["deltaP"]!.object!.keys == ["mean", "rms"])
     #expect(json["layers"]!.array![3].object!.keys == ["layer", "hiddenError", "router"])
-    #expect(json["layers"]!.array![3]["router"]!.object!.keys == ["overlap", "changed", "gateMassMoved"])
+    #expect(
+      json["layers"]!.array![3]["router"]!.object!.keys == ["overlap", "changed", "gateMassMoved", "experts"])
     // One context tells no standard error.
     #expect(json["klDivergence"]!["standardError"] == .null)
     #expect(json["tokens"] == 4)

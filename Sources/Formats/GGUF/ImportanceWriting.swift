@@ -13,7 +13,7 @@ extension ImportanceFile {
   {
     let entries = try stackedEntries(model, path)
     let content = form == .gguf ? gguf(entries, path) : legacy(entries)
-    try writeFile(content, to: path, force: force)
+    try WholeFile.write(content, to: path, force: force)
   }
 
   /// Entries by GGUF's names, experts stacked, in the order of the names' bytes.

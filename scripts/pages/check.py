@@ -1,0 +1,183 @@
+"""Makes pages of reports out of the embedded model and looks at them in a headless Chromium. See scripts/test-pages."""
+
+import argparse
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+import browser
+from compare import compare
+
+NANO = "Tests/Fixtures/m2-nano"
+TEXTS = [f"{NANO}/text/heldout-agentic.txt", "Tests/Fixtures/text/prose.txt", "Tests/Fixtures/text/code.txt"]
+HERE = os.path.dirname(os.path.abspath(__file__))
+VIEWS = [(width, scheme) for width in [390, 1280] for scheme in ["light", "dark"]]
+
+# A name of a folder or file that is markup, script, quotes and control characters.
+HOSTILE = "<script>harmed=1<\\script>\"'`&lt;\x01\u202e\x1b[2J"
+HOSTILE_TEXT = (
+    "</script><script>harmed = 1</script><img src=x onerror='harmed = 1'>\u0000\u0007\u202e ]]> <!-- "
+    "\"><svg/onload=harmed=1>'&amp;&#60;script&#62; {{7*7}} \\u003cscript\\u003e\r\n\t"
+)
+
+
+class Pages:
+    """The pages under test, made by the command."""
+
+    def __init__(self, ingot, work):
+        self.ingot = ingot
+        self.work = work
+        self.made = {}
+
+    def command(self, *arguments, codes=(0,)):
+        result = subprocess.run([self.ingot, *arguments], capture_output=True)
+        if result.returncode not in codes:
+            raise SystemExit(f"ingot {' '.join(arguments)}: exit code {result.returncode}\n{result.stderr.decode()}")
+        return result.stdout
+
+    def page(self, name, *arguments, codes=(0,)):
+        """A page, and the JSON that the command prints beside it."""
+        path = f"{self.work}/{name}.html"
+        printed = self.command(*arguments, "--json", "--html", path, codes=codes)
+        self.made[name] = (path, json.loads(printed))
+
+    def make(self):
+        work = self.work
+        self.command("quantize", NANO, "--recipe", "int4", "-o", f"{work}/nano-int4.ingot")
+        self.page("verify", "verify", f"{work}/nano-int4.ingot", "--against", NANO, "--chunks", "8", "--text", *TEXTS)
+        self.page("verify-itself", "verify", NANO, "--against", NANO, "--chunks", "1", "--text", TEXTS[1])
+        self.mixed()
+        self.hostile()
+
+    def mixed(self):
+        """Experts of different encodings."""
+        recipe = f"{self.work}/mixed.yaml"
+        with open(recipe, "w", encoding="utf-8") as file:
+            file.write(
+                "name: mixed\nrules:\n"
+                "  - {parts: [attention, embedding, head], encoding: int8 g32 zero f16}\n"
+                "  - {parts: down, experts: [1, 5], encoding: int6 g64 zero f16}\n"
+                "  - {parts: experts, layers: 1-2, experts: [0, 3, 6-7], encoding: int3 g64 zero f16}\n"
+                "  - {parts: experts, layers: 3, experts: 2-4, encoding: int5 g64 zero f16}\n"
+                "  - {parts: experts, encoding: int4 g64 zero f16}\n")
+        self.command("quantize", NANO, "--recipe", recipe, "-o", f"{self.work}/nano-mixed.ingot")
+        self.page("verify-mixed", "verify", f"{self.work}/nano-mixed.ingot", "--against", NANO, "--chunks", "4",
+                  "--text", *TEXTS)
+
+    def hostile(self):
+        """A model, a text, its content and a recipe whose names are markup."""
+        folder = f"{self.work}/hostile"
+        os.makedirs(folder)
+        model = f"{folder}/{HOSTILE}"
+        shutil.copytree(NANO, model)
+        text = f"{folder}/{HOSTILE}.txt"
+        with open(text, "w", encoding="utf-8", newline="") as file:
+            file.write(HOSTILE_TEXT * 60)
+        recipe = f"{folder}/recipe.yaml"
+        with open(recipe, "w", encoding="utf-8") as file:
+            file.write(
+                "name: \"<script>harmed=1</script>\"\nrules:\n"
+                "  - {parts: experts, experts: [0-2], encoding: int3 g64 zero f16}\n"
+                "  - {parts: down, layers: 1-2, encoding: int6 g64 zero f16}\n"
+                "  - {parts: experts, encoding: int4 g64 zero f16}\n")
+        artifact = f"{folder}/<b onclick=harmed=1>.ingot"
+        self.command("quantize", model, "--recipe", recipe, "-o", artifact)
+        self.page("verify-hostile", "verify", artifact, "--against", model, "--text", text, TEXTS[1], "--chunks", "2",
+                  "--max-kld", "1e-9", codes=(2,))
+
+
+def look(tab, path):
+    tab.open(path)
+    with open(f"{HERE}/look.js", encoding="utf-8") as file:
+        return tab.value(file.read())
+
+
+def check(chromium, pages, name):
+    """Problems of a page in every view."""
+    path, printed = pages.made[name]
+    problems = []
+    for width, scheme in VIEWS:
+        tab = browser.Tab(chromium, width, 844 if width < 600 else 900, scheme, mobile=width < 600)
+        seen = look(tab, path)
+        found = tab.complaints() + compare(seen, printed)
+        tab.close()
+        problems += [f"{name} at {width} {scheme}: {problem}" for problem in found]
+    return problems, len(seen["figures"]), sum(len(one["marks"]) for one in seen["charts"])
+
+
+def policy(chromium, path):
+    """Whether the page's policy refuses requests and scripts that are not its own."""
+    tab = browser.Tab(chromium, 1280, 900, "light", mobile=False)
+    tab.open(path)
+    answer = tab.value(
+        "Promise.all([fetch('https://example.invalid/').then(() => 'sent', () => 'refused'),"
+        " new Promise((done) => { const one = document.createElement('script'); one.textContent = 'window.ran = 1';"
+        " document.body.appendChild(one); done(typeof window.ran); }),"
+        " new Promise((done) => { const one = new Image(); one.onload = () => done('loaded'); one.onerror = () => done('refused');"
+        " one.src = 'data:image/gif;base64,R0lGODlhAQABAAAAACw='; })])")
+    said = " ".join(tab.complaints())
+    tab.close()
+    ok = answer == ["refused", "undefined", "refused"] and said.count("Content Security Policy") >= 3
+    return [] if ok else [f"the policy lets through: {answer}: {said[:600]}"]
+
+
+# Name, page, width, height, scheme, scale, id of the section to begin with.
+SCREENSHOTS = [
+    ("verify-light", "verify", 1180, 1500, "light", 1, None),
+    ("verify-dark", "verify", 1180, 1180, "dark", 1, "worst"),
+    ("verify-phone", "verify", 390, 1180, "dark", 1.5, None),
+    ("verify-experts", "verify-mixed", 1180, 940, "light", 1, "bytes"),
+]
+
+
+def screenshots(chromium, pages, folder):
+    os.makedirs(folder, exist_ok=True)
+    for name, page, width, height, scheme, scale, section in SCREENSHOTS:
+        tab = browser.Tab(chromium, width, 900, scheme, mobile=width < 600, scale=scale)
+        tab.open(pages.made[page][0])
+        top = tab.value(f"document.getElementById('{section}').getBoundingClientRect().top - 12") if section else 0
+        tab.screenshot(f"{folder}/{name}.png", {"x": 0, "y": top, "width": width, "height": height})
+        tab.close()
+        print(f"{folder}/{name}.png: {os.path.getsize(f'{folder}/{name}.png')} bytes")
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--ingot", required=True)
+    parser.add_argument("--screenshots")
+    parser.add_argument("--work")
+    options = parser.parse_args()
+    start = time.monotonic()
+    work = options.work or tempfile.mkdtemp(prefix="ingot-pages-")
+    os.makedirs(work, exist_ok=True)
+    chromium = browser.Browser(browser.find())
+    problems = []
+    try:
+        pages = Pages(options.ingot, work)
+        pages.make()
+        for name in pages.made:
+            found, figures, marks = check(chromium, pages, name)
+            problems += found
+            size = os.path.getsize(pages.made[name][0])
+            print(f"{name}: {size} bytes, {figures} figures and {marks} marks held against the JSON, "
+                  + (f"{len(found)} problems" if found else "no problem"))
+        problems += policy(chromium, pages.made["verify"][0])
+        if options.screenshots:
+            screenshots(chromium, pages, options.screenshots)
+    finally:
+        chromium.close()
+        if not options.work:
+            shutil.rmtree(work, ignore_errors=True)
+    for problem in problems[:40]:
+        print(f"FAILED {problem}"[:1000])
+    print(f"{len(pages.made)} pages in {len(VIEWS)} views, {len(problems)} problems, {time.monotonic() - start:.0f} s")
+    sys.exit(1 if problems else 0)
+
+
+if __name__ == "__main__":
+    main()
