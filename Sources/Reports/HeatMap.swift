@@ -103,14 +103,16 @@ struct HeatMap {
     let values = Set(cells.joined().compactMap { $0 }).sorted()
     guard let least = values.first, let most = values.last else { return [] }
     if values.count <= HeatMap.colours { return values.map { Step(bounds: $0...$0, name: text($0)) } }
-    let isWide = least > 0 && most > 30 * least
+    let positive = values.first { $0 > 0 } ?? most
+    let isWide = least >= 0 && most > 30 * positive
     let bounds = (0...HeatMap.colours).map { index -> Double in
       let share = Double(index) / Double(HeatMap.colours)
       if index == HeatMap.colours { return most }
-      return isWide ? least * pow(most / least, share) : least + share * (most - least)
+      return isWide ? positive * pow(most / positive, share) : least + share * (most - least)
     }
     return (0..<HeatMap.colours).map { index in
-      let (low, high) = (bounds[index], bounds[index + 1])
+      // Zeros have no place on a logarithmic scale: they are with the least.
+      let (low, high) = (index == 0 ? least : bounds[index], bounds[index + 1])
       let start = Figures.text(low, style).replacing("\u{A0}%", with: "")
       return Step(bounds: low...high, name: "\(start)–\(text(high))")
     }

@@ -92,7 +92,7 @@ public struct PlanFilePage {
       )
     }
     return CurveChart(
-      title: "Predicted KL divergence by size",
+      title: "Predicted KL divergence by size (nats)",
       description:
         "KL divergence on a logarithmic axis over bits per weight: best plans, uniform encodings, this plan.",
       best: points("file.curve"), uniform: points("file.uniform"), plan: plan
@@ -133,7 +133,7 @@ public struct PlanFilePage {
 
   private var layerErrors: Markup {
     LineChart(
-      title: "Expected error by layer",
+      title: "Expected error by layer (nats)",
       description:
         "Expected share of the mean KL divergence of a layer's experts and of its attention, in nats.",
       unit: "layer", places: Array(figures.list("layerErrors").indices),

@@ -38,10 +38,13 @@ struct CalibratedRun {
   private var rescued: [Role] = []
   private var unrescued: [Role] = []
 
-  init(_ path: String, _ source: Model, _ original: Plan, _ techniques: TechniqueOptions, workers: Int)
-    async throws(FormatError)
-  {
-    let evidence = try CalibrationFile.read(path, for: source)
+  /// - Parameter known: the evidence of the file, when it is open already.
+  init(
+    _ path: String, _ source: Model, _ original: Plan, _ techniques: TechniqueOptions, workers: Int,
+    known: Evidence? = nil
+  ) async throws(FormatError) {
+    let evidence: Evidence
+    if let known { evidence = known } else { evidence = try CalibrationFile.read(path, for: source) }
     var calibration = Calibration(evidence)
     calibration.correctsInputs = techniques.has(.inputs)
     calibration.refits = techniques.has(.refit)

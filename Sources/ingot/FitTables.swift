@@ -80,11 +80,7 @@ struct FitTables {
     self.model = model
     self.options = options
     machines = try Machine.all(adding: options.machines)
-    let numbers = model.hyperparameters
-    context = min(options.context?.tokens ?? numbers.contextLength, numbers.contextLength)
-    if let asked = options.context?.tokens, asked > numbers.contextLength {
-      throw ValidationError("--context \(asked): the model's longest is \(numbers.contextLength).")
-    }
+    context = try FitTables.context(options, model)
     for recipe in Recipe.builtIn {
       guard let name = recipe.format, format == nil || format == name,
         let plan = try? recipe.plan(for: model)
@@ -101,11 +97,11 @@ struct FitTables {
     }
   }
 
-  func show(json: Bool, page: PageOption) throws {
+  func show(json: Bool, page: PageWriter) throws {
     if let name = options.machine {
       try one(named(name), json, page)
     } else if let text = options.fit {
-      try best(on: machines.first { $0.name == text } ?? sized(text), json, page)
+      try best(on: FitTables.machine(text, among: machines), json, page)
     } else {
       try all(json, page)
     }
@@ -119,7 +115,18 @@ struct FitTables {
     return machine
   }
 
-  private func sized(_ text: String) throws -> Machine {
+  private static func context(_ options: FitOptions, _ model: Model) throws -> Int {
+    let longest = model.hyperparameters.contextLength
+    guard let asked = options.context?.tokens else { return longest }
+    guard asked <= longest else {
+      throw ValidationError("--context \(asked): the model's longest is \(longest).")
+    }
+    return asked
+  }
+
+  /// The machine of that name, or one that has just so many bytes for the model.
+  private static func machine(_ text: String, among machines: [Machine]) throws -> Machine {
+    if let machine = machines.first(where: { $0.name == text }) { return machine }
     guard let size = ByteSize(text) else {
       throw ValidationError(
         "--fit \(text): expected a size such as 128GB or one of \(machines.map(\.name).joined(separator: ", "))."
@@ -130,13 +137,19 @@ struct FitTables {
     return machine
   }
 
+  /// What --fit and --context ask for.
+  static func demand(_ options: FitOptions, _ model: Model) throws -> (machine: Machine, context: Int) {
+    let machines = try Machine.all(adding: options.machines)
+    return (try machine(options.fit ?? "", among: machines), try context(options, model))
+  }
+
   private func demand(_ choice: Choice) -> Demand {
     Demand(model.hyperparameters, choice.weights, context: context, cache: options.cache)
   }
 
   // MARK: Machines × recipes
 
-  private func all(_ json: Bool, _ page: PageOption) throws {
+  private func all(_ json: Bool, _ page: PageWriter) throws {
     var tables: [String] = []
     var cells: [JSON] = []
     for engine in Engine.allCases {
@@ -240,7 +253,7 @@ struct FitTables {
 
   // MARK: One machine
 
-  private func one(_ machine: Machine, _ json: Bool, _ page: PageOption) throws {
+  private func one(_ machine: Machine, _ json: Bool, _ page: PageWriter) throws {
     let rows = choices.compactMap { choice in demand(choice).fit(choice.engine, machine).map { (choice, $0) }
     }
     .sorted { ($0.0.engine.rawValue, -$0.0.bits) < ($1.0.engine.rawValue, -$1.0.bits) }
@@ -280,7 +293,7 @@ struct FitTables {
   }
 
   /// The page of what some recipes take of a machine.
-  private func write(_ choices: JSON, _ machine: Machine, _ page: PageOption) throws(FormatError) {
+  private func write(_ choices: JSON, _ machine: Machine, _ page: PageWriter) throws(FormatError) {
     try page.write {
       MachinePage([
         "model": model.planRecord,
@@ -305,7 +318,7 @@ struct FitTables {
 
   // MARK: The best
 
-  private func best(on machine: Machine, _ json: Bool, _ page: PageOption) throws {
+  private func best(on machine: Machine, _ json: Bool, _ page: PageWriter) throws {
     let fitting = choices.compactMap { choice -> (Choice, Fit)? in
       guard let fit = demand(choice).fit(choice.engine, machine), fit.fits else { return nil }
       return (choice, fit)

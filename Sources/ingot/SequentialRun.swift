@@ -24,7 +24,8 @@ struct SequentialOptions: ParsableArguments {
 actor SequentialRun {
   private var pass: SequentialPass?
   private let live: Live
-  private let planes: Planes
+  /// Of the layer at hand, which the pass needs first and the writer after it.
+  private let planes: KeptPlanes
   private let layers: Int
 
   /// Evidence of the layer at hand.
@@ -35,37 +36,19 @@ actor SequentialRun {
     func get() -> LayerEvidence { evidence.withLock { $0! } }
   }
 
-  /// Planes of the layer at hand, which the pass needs first and the writer after it.
-  private final class Planes: Sendable {
-    private let found = Mutex<[Role: [Bytes]]>([:])
-
-    func clear() { found.withLock { $0 = [:] } }
-
-    func planes(of tensor: Tensor) throws(FormatError) -> [Bytes] {
-      if let known = found.withLock({ $0[tensor.role] }) { return known }
-      let planes = try tensor.planes()
-      found.withLock { $0[tensor.role] = planes }
-      return planes
-    }
-  }
-
   /// - Parameters:
   ///   - model: what `quantized` was made of.
   ///   - live: what the calibration of `quantized` goes by.
   init(_ model: Model, _ quantized: Model, _ plan: Plan, _ live: Live, _ contexts: [Context], workers: Int)
     throws(FormatError)
   {
-    let planes = Planes()
+    let planes = KeptPlanes()
     let kept = try quantized.mapTensors { tensor in
       guard tensor.role.layer != nil, plan.assignments[tensor.role]?.quantizer == Quantizer.gptq.rawValue
       else {
         return tensor
       }
-      return Tensor(
-        name: tensor.name, role: tensor.role, shape: tensor.shape, encoding: tensor.encoding,
-        path: tensor.path,
-        offset: tensor.offset, rowStep: max(tensor.rows, 1)
-      ) { _ throws(FormatError) in try planes.planes(of: tensor) }
+      return planes.keeping(tensor)
     }
     self.quantized = kept
     self.planes = planes

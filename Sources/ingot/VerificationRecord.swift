@@ -11,11 +11,12 @@ struct VerificationRecord {
   let workers: Int
 
   /// Figures, models and run in one object.
-  func json(_ report: VerificationReport, _ tokenizer: Tokenizer, violations: [String]) throws(FormatError)
-    -> JSON
-  {
+  func json(
+    _ report: VerificationReport, _ tokenizer: Tokenizer, violations: [String], plan: JSON? = nil
+  ) throws(FormatError) -> JSON {
     guard case .object(var object) = report.json(text: { tokenizer.decode($0) }) else { return .null }
     object["violations"] = .array(violations.map { .string($0) })
+    object["plan"] = plan
     var fields = candidate.record
     fields["parts"] = candidate.byteRecord
     fields["expertBits"] = candidate.expertBits
