@@ -38,12 +38,15 @@ struct CalibratedRun {
   private var rescued: [Role] = []
   private var unrescued: [Role] = []
 
-  /// - Parameter journal: where choices of channel scales are kept; nil for nowhere.
+  /// - Parameters:
+  ///   - known: the evidence of the file, when it is open already.
+  ///   - journal: where choices of channel scales are kept; nil for nowhere.
   init(
     _ path: String, _ source: Model, _ original: Plan, _ techniques: TechniqueOptions, workers: Int,
-    _ journal: ScaleJournal?
+    known: Evidence? = nil, _ journal: ScaleJournal? = nil
   ) async throws(FormatError) {
-    let evidence = try CalibrationFile.read(path, for: source)
+    let evidence: Evidence
+    if let known { evidence = known } else { evidence = try CalibrationFile.read(path, for: source) }
     var calibration = Calibration(evidence)
     calibration.correctsInputs = techniques.has(.inputs)
     calibration.refits = techniques.has(.refit)

@@ -8,7 +8,7 @@ import Tensors
 struct Quantize: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Quantize a model, expert by expert, straight from its files to the target.",
-    usage: "ingot quantize <model> --output <path> [--recipe <recipe>] [options]",
+    usage: "ingot quantize <model> --output <path> [--recipe <recipe> | --plan <plan.json>] [options]",
     discussion: """
       Nothing appears under the output's name before it is complete. A run that was stopped, by a
       signal, a fault or a full disk, is continued by the same command.
@@ -39,10 +39,10 @@ struct Quantize: AsyncParsableCommand {
   @OptionGroup var json: JSONOption
 
   func run() async throws {
-    let recipe = try recipe.read()
-    let format = try format.format(forOutput: output.output, recipe)
     let source = try Model.read(model, reading.options)
-    var plan = try recipe.plan(for: source)
+    let chosen = try recipe.read(for: source)
+    let format = try format.format(forOutput: output.output, named: chosen.format)
+    var plan = chosen.plan
     var model = source
     var quantization = QuantizationOptions()
     quantization.allowNonfinite = allowNonfinite
@@ -83,7 +83,7 @@ struct Quantize: AsyncParsableCommand {
     if let importance, isCalibrated {
       if techniques.has(.scaling), Folder.kind(Folder.parent(of: output.output)) == .folder {
         var identity = options.identity
-        identity["recipe"] = recipe.provenance
+        identity["recipe"] = chosen.provenance
         identity["source"] = .array(
           try source.weightFiles.map { path throws(FormatError) in try fileIdentity(path) })
         scales = try ScaleJournal(beside: output.output, identity: identity, takeOver: output.takeOver)
@@ -116,7 +116,7 @@ struct Quantize: AsyncParsableCommand {
       refits = sequential.refitBias ? run.refits : nil
       options.beforeLayer = { try await run.prepare($0) }
     }
-    options.provenance["recipe"] = recipe.provenance
+    options.provenance["recipe"] = chosen.provenance
     let progress = Progress("quantize", total: quantized.bytes)
     defer { progress.finish() }
     options.progress = { progress.add($0) }
@@ -132,7 +132,7 @@ struct Quantize: AsyncParsableCommand {
     let seconds = progress.seconds
     if json.json {
       let result: JSON = [
-        "recipe": .string(recipe.name), "format": .string(format.name),
+        "recipe": .string(plan.name), "format": .string(format.name),
         "files": .array(written.files.map { .string($0) }),
         "bytes": JSON(written.bytes), "sourceBytes": JSON(source.bytes), "bitsPerWeight": JSON(bits),
         "replacedNonfinite": JSON(replaced.count.load(ordering: .relaxed)), "seconds": JSON(seconds),
@@ -145,7 +145,7 @@ struct Quantize: AsyncParsableCommand {
       print(
         """
         \(written.files.count == 1 ? written.files[0] : "\(written.files.count) files from \(written.files[0])")
-        recipe \(recipe.name), \(fixed(bits, 3)) bits per weight, \(grouped(written.bytes)) bytes \
+        \(chosen.kind) \(plan.name), \(fixed(bits, 3)) bits per weight, \(grouped(written.bytes)) bytes \
         (\(fixed(100 * Double(written.bytes) / Double(source.bytes), 1)) % of \(decimal(source.bytes)))
         \(duration(seconds)), \(decimal(Int(Double(source.bytes) / max(seconds, 1e-3)))) of source a second
         """)

@@ -32,7 +32,8 @@ struct SequentialOptions: ParsableArguments {
 actor SequentialRun {
   private var pass: SequentialPass?
   private let live: Live
-  private let planes: Planes
+  /// Of the layer at hand, which the pass needs first and the writer after it.
+  private let planes: KeptPlanes
   private let layers: Int
 
   /// Evidence of the layer at hand.
@@ -56,20 +57,6 @@ actor SequentialRun {
     }
   }
 
-  /// Planes of the layer at hand, which the pass needs first and the writer after it.
-  private final class Planes: Sendable {
-    private let found = Mutex<[Role: [Bytes]]>([:])
-
-    func clear() { found.withLock { $0 = [:] } }
-
-    func planes(of tensor: Tensor) throws(FormatError) -> [Bytes] {
-      if let known = found.withLock({ $0[tensor.role] }) { return known }
-      let planes = try tensor.planes()
-      found.withLock { $0[tensor.role] = planes }
-      return planes
-    }
-  }
-
   /// - Parameters:
   ///   - model: what `quantized` was made of.
   ///   - live: what the calibration of `quantized` goes by.
@@ -77,7 +64,7 @@ actor SequentialRun {
     _ model: Model, _ quantized: Model, _ plan: Plan, _ live: Live, _ contexts: [Context],
     refitsBias: Bool, workers: Int
   ) throws(FormatError) {
-    let planes = Planes()
+    let planes = KeptPlanes()
     let refits = Refits()
     let kept = try quantized.mapTensors { tensor in
       if refitsBias, tensor.role.part == .routerBias { return tensor.refitted(by: refits) }
@@ -85,11 +72,7 @@ actor SequentialRun {
       else {
         return tensor
       }
-      return Tensor(
-        name: tensor.name, role: tensor.role, shape: tensor.shape, encoding: tensor.encoding,
-        path: tensor.path,
-        offset: tensor.offset, rowStep: max(tensor.rows, 1)
-      ) { _ throws(FormatError) in try planes.planes(of: tensor) }
+      return planes.keeping(tensor)
     }
     self.quantized = kept
     self.planes = planes
