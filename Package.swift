@@ -55,7 +55,7 @@ let package = Package(
     .target(name: "Inference", dependencies: ["Models"], swiftSettings: strict),
     .target(
       name: "Fitting",
-      dependencies: ["Models", .product(name: "Yams", package: "Yams")],
+      dependencies: ["Models", "Quantization", .product(name: "Yams", package: "Yams")],
       resources: [.embedInCode("machines.yaml")], swiftSettings: strict),
     .target(
       name: "Reports",

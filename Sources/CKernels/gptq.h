@@ -7,7 +7,7 @@
 #pragma STDC FP_CONTRACT OFF
 
 /// Columns that share d and m, at most: their refit needs arrays of so many values.
-enum { DESCENT_MOST = 256 };
+enum { DESCENT_MOST = 256, GPTQ_MOST = 64 };
 
 /// Determinants below this, next to the product they are the rest of, are rounding.
 #define DESCENT_SINGULAR 0x1p-16f

@@ -15,7 +15,7 @@ public struct Format: Sendable {
   /// repacked). What cannot be adapted stays and is refused.
   let adapt: @Sendable (Model) throws(FormatError) -> Model
   /// Why the format cannot hold an encoding; nil when it can.
-  let refusal: @Sendable (Encoding) -> String?
+  public let refusal: @Sendable (Encoding) -> String?
   /// Bytes that `write` would take, to the byte, without reading a weight.
   let measure: @Sendable (Model, _ path: String, WriteOptions) throws(FormatError) -> Int
   let write: @Sendable (Model, _ path: String, WriteOptions) async throws(FormatError) -> Written

@@ -71,7 +71,7 @@ struct ForwardPass: Sendable {
   }
 
   /// Attention with its residual, then the normalization and the router that experts begin with.
-  private mutating func runAttention(layer: Int, observer: inout LayerObserver?, passed: (Int) -> Void)
+  mutating func runAttention(layer: Int, observer: inout LayerObserver?, passed: (Int) -> Void)
     async throws(FormatError) -> (normalized: [[Float]], routings: [Routing])
   {
     let weights = try await LayerWeights(model, layer: layer, workers)
@@ -199,7 +199,7 @@ struct ForwardPass: Sendable {
   }
 
   /// down(silu(gate x) ∘ up x) of one expert for the tokens that visit it: (visits, hidden).
-  private func output(
+  func output(
     of expert: Int, layer: Int, _ visits: [Visit], forced: [Visit], _ inputs: [[Float]],
     _ buffers: inout Buffers, _ seen: inout SeenByExpert?
   ) throws(FormatError) -> [Float] {

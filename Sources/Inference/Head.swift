@@ -3,11 +3,11 @@ import Models
 import Tensors
 
 /// Rows of the head that are decoded and multiplied at once, rounded up to what the encodings can decode alone.
-private let rowsAtOnce = 512
+let headRowsAtOnce = 512
 
 extension ForwardPass {
   /// Logits of chosen positions of each context, a range of the vocabulary after the other: each row of the head
-  /// is decoded once, and no more logits are held than one context has for `rowsAtOnce` tokens, for each worker.
+  /// is decoded once, and no more logits are held than one context has for `headRowsAtOnce` tokens, for each worker.
   ///
   /// - Parameters:
   ///   - positions: of each context.
@@ -26,7 +26,7 @@ extension ForwardPass {
     let otherInputs = try other?.headInputs(positions)
     let step = leastCommonMultiple(
       try model.required(.head).rowStep, try other?.model.required(.head).rowStep ?? 1)
-    let stride = (rowsAtOnce + step - 1) / step * step
+    let stride = (headRowsAtOnce + step - 1) / step * step
     let chunks = (numbers.vocabulary + stride - 1) / stride
     let ranges = (0..<chunks).map { $0 * stride..<min(($0 + 1) * stride, numbers.vocabulary) }
     try await workers.inOrder(ranges.count) { index, buffers throws(FormatError) in
@@ -54,7 +54,7 @@ extension ForwardPass {
   }
 
   /// States at the positions by the final norm: contexts × (positions, hidden).
-  private func headInputs(_ positions: [[Int]]) throws(FormatError) -> [[Float]] {
+  func headInputs(_ positions: [[Int]]) throws(FormatError) -> [[Float]] {
     let norm = try model.values(.finalNorm)
     let hidden = numbers.hiddenSize
     var inputs: [[Float]] = []
@@ -74,7 +74,7 @@ extension ForwardPass {
   }
 
   /// Logits of one context for rows of the head: (positions, rows), all finite.
-  private func logits(
+  func logits(
     _ inputs: [Float], _ context: Int, _ positions: [Int], _ rows: Range<Int>, _ weights: [Float],
     into buffer: inout [Float]
   ) throws(FormatError) {

@@ -27,26 +27,31 @@ package struct Routing: Sendable {
   package init(
     logits: Span<Float>, experts count: Int, active: Int, bias: [Float]?, keepsGates: Bool = false
   ) {
-    precondition(count > 0 && (1...count).contains(active) && logits.count % count == 0, "(tokens, experts)")
+    precondition(count > 0 && logits.count % count == 0, "(tokens, experts)")
+    var gates = [Float](repeating: 0, count: logits.count)
+    for index in gates.indices { gates[index] = Float(1 / (1 + exp(-Double(logits[index])))) }
+    self.init(gates: gates, experts: count, active: active, bias: bias, keepsGates: keepsGates)
+  }
+
+  /// The same from gates, σ of the logits: (tokens, experts).
+  package init(gates: [Float], experts count: Int, active: Int, bias: [Float]?, keepsGates: Bool = false) {
+    precondition((1...count).contains(active) && gates.count % count == 0, "(tokens, experts)")
     self.active = active
-    let tokens = logits.count / count
+    let tokens = gates.count / count
     experts.reserveCapacity(tokens * active)
     weights.reserveCapacity(tokens * active)
-    var gates = [Float](repeating: 0, count: count)
-    var ranks = gates
+    var ranks = [Float](repeating: 0, count: count)
     for token in 0..<tokens {
-      for expert in 0..<count {
-        gates[expert] = Float(1 / (1 + exp(-Double(logits[token * count + expert]))))
-        ranks[expert] = gates[expert] + (bias?[expert] ?? 0)
-      }
+      let first = token * count
+      for expert in 0..<count { ranks[expert] = gates[first + expert] + (bias?[expert] ?? 0) }
       let chosen = largest(active, of: ranks).sorted()
-      let sum = chosen.reduce(0.0) { $0 + Double(gates[$1]) }
+      let sum = chosen.reduce(0.0) { $0 + Double(gates[first + $1]) }
       for expert in chosen {
         experts.append(Int32(expert))
-        weights.append(Float(Double(gates[expert]) / sum))
+        weights.append(Float(Double(gates[first + expert]) / sum))
       }
-      if keepsGates { self.gates += gates }
     }
+    if keepsGates { self.gates = gates }
   }
 
   /// For tests and statistics: choices made elsewhere, experts ascending for each token.

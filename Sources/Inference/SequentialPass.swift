@@ -10,15 +10,20 @@ public struct SequentialPass: Sendable {
   private var original: ForwardPass
   private var quantized: ForwardPass
   private let contexts: [Context]
+  private let refitsBias: Bool
 
   private var tokens: Int { contexts.reduce(0) { $0 + $1.tokens.count } }
 
-  /// - Parameter quantized: the same model; a tensor's planes are first asked for when its evidence was delivered, and may be
-  ///   asked for again.
-  public init(_ original: Model, _ quantized: Model, _ contexts: [Context], workers: Int) throws(FormatError)
-  {
+  /// - Parameters:
+  ///   - quantized: the same model; a tensor's planes are first asked for when its evidence was delivered, and may be
+  ///     asked for again.
+  ///   - refitsBias: whether the quantized model's routers get a correction bias by which choices come back, where they do.
+  public init(
+    _ original: Model, _ quantized: Model, _ contexts: [Context], workers: Int, refitsBias: Bool = false
+  ) throws(FormatError) {
     let workers = Workers(workers)
     self.contexts = contexts
+    self.refitsBias = refitsBias
     self.original = try ForwardPass(original, contexts, workers)
     self.quantized = try ForwardPass(quantized, contexts, workers)
   }
@@ -27,7 +32,11 @@ public struct SequentialPass: Sendable {
   ///
   /// - Parameter deliver: gets the layer's evidence three times, each time more complete: before query, key and value are
   ///   asked for, before the attention's output projection is, before the experts are.
-  public mutating func run(layer: Int, deliver: (LayerEvidence) -> Void) async throws(FormatError) {
+  /// - Returns: what came of refitting the router's bias, which this pass goes on with if it wins; nil without one.
+  @discardableResult
+  public mutating func run(layer: Int, deliver: (LayerEvidence) -> Void) async throws(FormatError)
+    -> BiasRefit?
+  {
     var evidence = LayerEvidence(layer: layer, tokens: tokens, fields: [:])
     evidence.targets = LayerEvidence.Targets()
     let weights = try await LayerWeights(original.model, layer: layer, original.workers)
@@ -37,13 +46,14 @@ public struct SequentialPass: Sendable {
     let attended = try await observeAttended(weights, own, layer: layer, &evidence)
     deliver(evidence)
     own.attentionOutput = try quantized.model.values(.attentionOutput, layer: layer)
-    let routed = try await observeExperts(attended, weights, own, layer: layer, &evidence)
+    let (routed, refit) = try await observeExperts(attended, weights, own, layer: layer, &evidence)
     deliver(evidence)
     var nobody: LayerObserver?
     try await original.runExperts(
       layer: layer, routed.map(\.inputs), routed.map(\.routing), observer: &nobody, passed: { _ in })
     try await quantized.runExperts(
       layer: layer, routed.map(\.ownInputs), routed.map(\.ownRouting), observer: &nobody, passed: { _ in })
+    return refit
   }
 
   /// What goes into the head once all layers have been passed.
@@ -122,8 +132,9 @@ public struct SequentialPass: Sendable {
   private mutating func observeExperts(
     _ attended: [[Float]], _ weights: LayerWeights, _ own: LayerWeights, layer: Int,
     _ evidence: inout LayerEvidence
-  ) async throws(FormatError) -> [Routed] {
+  ) async throws(FormatError) -> ([Routed], BiasRefit?) {
     let (first, second, hidden) = (original, quantized, original.numbers.hiddenSize)
+    let refitsBias = refitsBias && own.routerBias != nil
     var routed: [Routed] = []
     var sum = SequentialPass.zeros(hidden, hidden)
     var (inputs, ownInputs, residuals): ([UInt8], [UInt8], [UInt8]) = ([], [], [])
@@ -137,7 +148,7 @@ public struct SequentialPass: Sendable {
       let (inputs, routing) = try first.routed(
         first.states[index], context: index, layer: layer, weights, keepsGates: false)
       let (ownInputs, ownRouting) = try second.routed(
-        state, context: index, layer: layer, own, keepsGates: false)
+        state, context: index, layer: layer, own, keepsGates: refitsBias)
       return (
         state, Routed(inputs: inputs, routing: routing, ownInputs: ownInputs, ownRouting: ownRouting),
         SequentialPass.squares(ownInputs, hidden), SequentialPass.difference(first.states[index], state)
@@ -149,11 +160,14 @@ public struct SequentialPass: Sendable {
       inputs += SequentialPass.halves(own.inputs)
       ownInputs += SequentialPass.halves(own.ownInputs)
       residuals += SequentialPass.halves(found.3)
+      routed.append(own)
+    }
+    let refit = try refitsBias ? refit(&routed, own.routerBias!, layer: layer) : nil
+    for own in routed {
       for expert in own.ownRouting.experts {
         for shift in [0, 8, 16, 24] { chosen.append(UInt8(truncatingIfNeeded: expert >> Int32(shift))) }
       }
       mass += own.ownRouting.weights
-      routed.append(own)
     }
     evidence.fields[.expertInput] = mean(&sum, hidden)
     evidence.fields[.inputs] = Bytes(ownInputs)
@@ -161,7 +175,31 @@ public struct SequentialPass: Sendable {
     evidence.fields[.weights] = SequentialPass.floats(mass)
     evidence.targets?.inputs = Bytes(inputs)
     evidence.targets?.residuals = Bytes(residuals)
-    return routed
+    return (routed, refit)
+  }
+
+  /// Fits the bias, and routes by it if it wins; the gates are not needed after it.
+  private func refit(_ routed: inout [Routed], _ bias: [Float], layer: Int) throws(FormatError) -> BiasRefit {
+    let encoding = try quantized.model.required(.routerBias, layer: layer).encoding
+    let refit = BiasRefit(
+      layer: layer, routed.map { (own: $0.ownRouting, original: $0.routing) }, bias: bias
+    ) { values in
+      guard case .dense(let type) = encoding, let format = type.floatFormat else { return values }
+      let stored = Bytes(count: values.count * format.byteCount) { encode(format, values.span, into: &$0) }
+      var out = values
+      var span = out.mutableSpan
+      decode(format, stored.span, into: &span)
+      return out
+    }
+    let numbers = quantized.numbers.experts
+    for index in routed.indices {
+      let own = routed[index].ownRouting
+      routed[index].ownRouting =
+        refit.wins
+        ? Routing(gates: own.gates, experts: numbers.count, active: numbers.active, bias: refit.bias)
+        : Routing(active: own.active, experts: own.experts, weights: own.weights)
+    }
+    return refit
   }
 
   // ---- sums ----------------------------------------------------------------------------------------------------------

@@ -50,12 +50,19 @@ public struct CodeGrid: Sendable {
   public var parts: Int { (columns + part - 1) / part }
   public var supers: Int { (columns + superPart - 1) / superPart }
 
+  /// A value v of a code in this place stands for step · (v − zero) + bias.
+  func meaning(_ column: Int, _ row: Int) -> (step: Float, zero: Float, bias: Float) {
+    let (part, top) = (column / part * stride + row, column / superPart * stride + row)
+    return (
+      scales.isEmpty ? d[top] : d[top] * scales[part], zeros.isEmpty ? 0 : zeros[part],
+      m.isEmpty ? 0 : minima.isEmpty ? m[top] : m[top] * minima[part]
+    )
+  }
+
   /// What a code of this value stands for.
   func weight(_ value: Float, _ column: Int, _ row: Int) -> Float {
-    let (part, top) = (column / part * stride + row, column / superPart * stride + row)
-    let step = scales.isEmpty ? d[top] : d[top] * scales[part]
-    let bias = m.isEmpty ? 0 : minima.isEmpty ? m[top] : m[top] * minima[part]
-    return step * (value - (zeros.isEmpty ? 0 : zeros[part])) + bias
+    let (step, zero, bias) = meaning(column, row)
+    return step * (value - zero) + bias
   }
 
   /// Neighbouring grids of a part that a search tries, the part's own first.

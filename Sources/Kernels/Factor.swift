@@ -70,27 +70,43 @@ public func gptqFactor(
     let own = hessian[Int(column) * n + Int(column)]
     return hasEvidence(own) ? 1 / own.squareRoot() : 0
   }
+  let reversed = (0..<n).map { (column: order[n - 1 - $0], scale: scales[n - 1 - $0]) }
   var inverse = [Float](repeating: 0, count: n * n)
   var damping = max(damping, 1e-4)
   while true {
-    for i in 0..<n {
-      let (row, scale) = (Int(order[n - 1 - i]) * n, scales[n - 1 - i])
-      var line = inverse.mutableSpan
-      for j in 0..<i {
-        line[i * n + j] = hessian[row + Int(order[n - 1 - j])] * scale * scales[n - 1 - j]
+    unsafe hessian.withUnsafeBufferPointer { hessian in
+      unsafe inverse.withUnsafeMutableBufferPointer { inverse in
+        unsafe reversed.withUnsafeBufferPointer { reversed in
+          for i in 0..<n {
+            let (row, own) = (Int(order[n - 1 - i]) * n, scales[n - 1 - i])
+            for j in 0..<i {
+              let (column, scale) = unsafe reversed[j]
+              unsafe inverse[i * n + j] = unsafe hessian[row + Int(column)] * own * scale
+            }
+            unsafe inverse[i * n + i] = 1 + damping
+          }
+        }
       }
-      line[i * n + i] = 1 + damping
     }
     var span = inverse.mutableSpan
     if invertCholesky(&span, n: n) { break }
     damping *= 10
   }
   if factor.count < n * n { factor = [Float](repeating: 0, count: n * n) }
-  var out = factor.mutableSpan
-  let source = inverse.span
-  for k in 0..<n {
-    let scale = scales[k] > 0 ? scales[k] : 1
-    for j in 0...k { out[k * n + j] = source[(n - 1 - j) * n + (n - 1 - k)] * scale }
+  let block = 32
+  unsafe inverse.withUnsafeBufferPointer { source in
+    unsafe factor.withUnsafeMutableBufferPointer { out in
+      for top in stride(from: 0, to: n, by: block) {
+        for left in stride(from: 0, through: top, by: block) {
+          for k in top..<min(top + block, n) {
+            let scale = scales[k] > 0 ? scales[k] : 1
+            for j in left...min(left + block - 1, k) {
+              unsafe out[k * n + j] = unsafe source[(n - 1 - j) * n + (n - 1 - k)] * scale
+            }
+          }
+        }
+      }
+    }
   }
   return damping
 }

@@ -29,32 +29,24 @@ public struct GPTQResult: Sendable {
 /// least squares against the outputs as they are, rounded as stored, then every code to its own optimum. Between two such
 /// passes, codes of each part are chosen as a block by GPTQ once more, on the part's grid and its neighbours: steps, zero
 /// points, exponents, multiples. No step of these makes the damped error larger.
-/// - Parameters:
-///   - weights: (rows, columns), finite.
-///   - hessian: (columns, columns), symmetric: a multiple of Σ x xᵀ over the layer's inputs.
+/// - Parameter weights: (rows, columns), finite.
 public func chooseCodes(
-  _ weights: Span<Float>, hessian: Span<Float>, grid: inout CodeGrid, _ options: GPTQOptions = .init(),
+  _ weights: Span<Float>, hessian: GPTQHessian, grid: inout CodeGrid, _ options: GPTQOptions = .init(),
   using isa: InstructionSet = .best
 ) -> GPTQResult {
   let (rows, columns, stride) = (grid.rows, grid.columns, grid.stride)
-  precondition(weights.count == rows * columns && hessian.count == columns * columns, "(rows, columns)")
+  precondition(weights.count == rows * columns && hessian.columns == columns, "(rows, columns)")
   if rows == 0 || columns == 0 { return GPTQResult(values: [], error: 0, power: 0) }
   let isa = isa.checked
-  let order = (0..<columns).map { UInt32($0) }.sorted {
-    (hessian[Int($1) * columns + Int($1)], $0) < (hessian[Int($0) * columns + Int($0)], $1)
-  }
   let transposed = transposedRows(weights, rows: rows, columns: columns, stride: stride)
   var values = [Float](repeating: 0, count: columns * stride)
-  var factor: [Float] = []
-  let damping = gptqFactor(hessian, order: order, damping: options.damping, into: &factor)
-  var error = roundInOrder(transposed, order, factor, &grid, &values, isa)
-  factor = []
+  let damping = hessian.damping
+  var error = roundInOrder(transposed, hessian, &grid, &values, isa)
   var difference = differences(transposed, values, grid)
   let hasDescended = grid.canDescend && options.sweeps > 0
   if hasDescended {
     var gradient = [Float](repeating: 0, count: columns * stride)
-    var damped = [Float](repeating: 0, count: columns * columns)
-    for index in damped.indices { damped[index] = hessian[index] }
+    var damped = hessian.matrix
     for column in 0..<columns { damped[column * columns + column] *= 1 + damping }
     multiply(damped, difference, columns, stride, &gradient)
     for sweep in 0..<options.sweeps {
@@ -67,19 +59,30 @@ public func chooseCodes(
   // What was damped stands in the error so far: d H_jj e² for every weight's difference e. GPTQ takes a column without
   // evidence for one with H_jj = 1.
   for column in 0..<columns {
-    let own = difference[column * stride..<(column + 1) * stride]
-    let squares = own.reduce(0.0) { $0 + Double($1) * Double($1) }
-    let diagonal = hessian[column * columns + column]
+    let squares = sumOfSquares(difference, column * stride..<(column + 1) * stride)
+    let diagonal = hessian.matrix[column * columns + column]
     let isSeen = hasDescended || hasEvidence(diagonal)
     error -= (isSeen ? Double(damping) * Double(diagonal) : 1 + Double(damping)) * squares
   }
   return GPTQResult(
-    values: values, error: max(error, 0), power: outputPower(weights, hessian, rows: rows, columns: columns))
+    values: values, error: max(error, 0),
+    power: outputPower(weights, hessian.matrix.span, rows: rows, columns: columns))
 }
 
-/// Σ w H wᵀ, of at most 256 rows, evenly spread, in proportion.
+/// The same for a Hessian, (columns, columns), that no other weights share.
+public func chooseCodes(
+  _ weights: Span<Float>, hessian: Span<Float>, grid: inout CodeGrid, _ options: GPTQOptions = .init(),
+  using isa: InstructionSet = .best
+) -> GPTQResult {
+  var matrix = [Float](repeating: 0, count: hessian.count)
+  for index in matrix.indices { matrix[index] = hessian[index] }
+  return chooseCodes(
+    weights, hessian: GPTQHessian(matrix, columns: grid.columns, options), grid: &grid, options, using: isa)
+}
+
+/// Σ w H wᵀ, of at most 64 rows, evenly spread, in proportion: it is reported and decides nothing.
 private func outputPower(_ weights: Span<Float>, _ hessian: Span<Float>, rows: Int, columns: Int) -> Double {
-  let count = min(rows, 256)
+  let count = min(rows, 64)
   var some = [Float](repeating: 0, count: count * columns)
   for index in 0..<count {
     let from = index * rows / count * columns
@@ -96,14 +99,28 @@ private func outputPower(_ weights: Span<Float>, _ hessian: Span<Float>, rows: I
 
 /// What codes of these values on the grid stand for, subtracted from weights; all (columns, stride).
 private func differences(_ weights: [Float], _ values: [Float], _ grid: CodeGrid) -> [Float] {
-  var out = weights
   let stride = grid.stride
-  for column in 0..<grid.columns {
-    for row in 0..<stride {
-      out[column * stride + row] -= grid.weight(values[column * stride + row], column, row)
+  var (steps, zeros, biases) = (
+    [Float](repeating: 0, count: stride), [Float](repeating: 0, count: stride),
+    [Float](repeating: 0, count: stride)
+  )
+  return unsafe [Float](unsafeUninitializedCapacity: weights.count) { out, count in
+    for column in 0..<grid.columns {
+      if column % grid.part == 0 {
+        for row in 0..<stride { (steps[row], zeros[row], biases[row]) = grid.meaning(column, row) }
+      }
+      let first = column * stride
+      unsafe weights.withUnsafeBufferPointer { weights in
+        unsafe values.withUnsafeBufferPointer { values in
+          for row in 0..<stride {
+            let meant = steps[row] * (unsafe values[first + row] - zeros[row]) + biases[row]
+            unsafe (out.baseAddress! + first + row).initialize(to: weights[first + row] - meant)
+          }
+        }
+      }
     }
+    count = weights.count
   }
-  return out
 }
 
 /// (columns, stride) of weights (rows, columns); rows beyond the last are zeros.
@@ -131,55 +148,76 @@ private func multiply(_ h: [Float], _ x: [Float], _ columns: Int, _ stride: Int,
     c: &target, ldc: stride)
 }
 
+private func sumOfSquares(_ values: [Float], _ range: Range<Int>) -> Double {
+  unsafe values.withUnsafeBufferPointer { values in
+    let first = unsafe values.baseAddress! + range.lowerBound
+    return unsafe ingot_dot(first, first, range.count)
+  }
+}
+
 private func product(_ a: [Float], _ b: [Float]) -> Double {
   unsafe a.withUnsafeBufferPointer { a in
     unsafe b.withUnsafeBufferPointer { b in unsafe ingot_dot(a.baseAddress!, b.baseAddress!, a.count) }
   }
 }
 
-/// GPTQ: columns in order, in blocks whose errors the columns after them get all at once.
+/// GPTQ: columns in order, in blocks whose errors the columns after them get all at once: those of the same four blocks
+/// after each, the others after all four, since a product of few columns is a slow one.
 ///
 /// - Returns: Σ (w − ŵ)H(w − ŵ)ᵀ with H damped: the sum of the errors' squares.
 private func roundInOrder(
-  _ transposed: [Float], _ order: [UInt32], _ factor: [Float], _ grid: inout CodeGrid,
-  _ values: inout [Float],
+  _ transposed: [Float], _ hessian: GPTQHessian, _ grid: inout CodeGrid, _ values: inout [Float],
   _ isa: ingot_isa
 ) -> Double {
   let (columns, stride) = (grid.columns, grid.stride)
+  let (order, factor) = (hessian.order, hessian.factor)
   var squares = 0.0
-  var weights = [Float](repeating: 0, count: columns * stride)
-  for (place, column) in order.enumerated() {
-    let from = Int(column) * stride
-    for row in 0..<stride { weights[place * stride + row] = transposed[from + row] }
+  var weights = unsafe [Float](unsafeUninitializedCapacity: columns * stride) { weights, count in
+    for (place, column) in order.enumerated() {
+      unsafe transposed.withUnsafeBufferPointer { transposed in
+        unsafe (weights.baseAddress! + place * stride).initialize(
+          from: transposed.baseAddress! + Int(column) * stride, count: stride)
+      }
+    }
+    count = columns * stride
   }
-  let block = 64
-  var errors = [Float](repeating: 0, count: block * stride)
-  for first in Swift.stride(from: 0, to: columns, by: block) {
-    let count = min(block, columns - first)
-    unsafe grid.withNative { native in
-      unsafe weights.withUnsafeMutableBufferPointer { weights in
-        unsafe factor.withUnsafeBufferPointer { factor in
-          unsafe values.withUnsafeMutableBufferPointer { values in
-            unsafe errors.withUnsafeMutableBufferPointer { errors in
-              unsafe order.withUnsafeBufferPointer { order in
-                unsafe ingot_gptq_columns(
-                  isa, native, order.baseAddress! + first, count, weights.baseAddress! + first * stride,
-                  factor.baseAddress! + first * columns + first, columns, values.baseAddress!,
-                  errors.baseAddress!)
+  let (block, wide) = (64, 256)
+  var errors = [Float](repeating: 0, count: min(wide, columns) * stride)
+
+  /// Takes what columns from `first` on cost from those in `later`.
+  func update(_ later: Range<Int>, from first: Int, count: Int, errorsAt offset: Int) {
+    var rest = weights.mutableSpan
+    gemm(
+      m: later.count, n: stride, k: count, alpha: -1, a: factor.span,
+      aOffset: later.lowerBound * columns + first,
+      lda: columns, b: errors.span, bOffset: offset * stride, ldb: stride, bTransposed: false, beta: 1,
+      c: &rest, cOffset: later.lowerBound * stride, ldc: stride)
+  }
+
+  for start in Swift.stride(from: 0, to: columns, by: wide) {
+    let end = min(start + wide, columns)
+    for first in Swift.stride(from: start, to: end, by: block) {
+      let count = min(block, end - first)
+      unsafe grid.withNative { native in
+        unsafe weights.withUnsafeMutableBufferPointer { weights in
+          unsafe factor.withUnsafeBufferPointer { factor in
+            unsafe values.withUnsafeMutableBufferPointer { values in
+              unsafe errors.withUnsafeMutableBufferPointer { errors in
+                unsafe order.withUnsafeBufferPointer { order in
+                  unsafe ingot_gptq_columns(
+                    isa, native, order.baseAddress! + first, count, weights.baseAddress! + first * stride,
+                    factor.baseAddress! + first * columns + first, columns, values.baseAddress!,
+                    errors.baseAddress! + (first - start) * stride)
+                }
               }
             }
           }
         }
       }
+      squares += sumOfSquares(errors, (first - start) * stride..<(first - start + count) * stride)
+      update(first + count..<end, from: first, count: count, errorsAt: first - start)
     }
-    if count < block { for index in count * stride..<errors.count { errors[index] = 0 } }
-    squares += product(errors, errors)
-    let next = first + count
-    var rest = weights.mutableSpan
-    gemm(
-      m: columns - next, n: stride, k: count, alpha: -1, a: factor.span, aOffset: next * columns + first,
-      lda: columns,
-      b: errors.span, ldb: stride, bTransposed: false, beta: 1, c: &rest, cOffset: next * stride, ldc: stride)
+    update(end..<columns, from: start, count: end - start, errorsAt: 0)
   }
   return squares
 }

@@ -6,13 +6,14 @@ enum Chart {
 
   /// A drawing with a title and a description for those who do not see it.
   static func figure(
-    _ title: String, _ description: String, height: Double, legend: [String] = [], _ content: [Markup]
+    _ title: String, _ description: String, height: Double, legend: [String] = [],
+    isLogarithmic: Bool = false, _ content: [Markup]
   ) -> Markup {
     let drawing = Markup.element(
       "svg",
       [
         "xmlns": "http://www.w3.org/2000/svg", "viewBox": "0 0 \(coordinate(width)) \(coordinate(height))",
-        "role": "img", "class": "chart",
+        "role": "img", "class": "chart", "data-axis": isLogarithmic ? "logarithmic" : nil,
       ],
       [.element("title", [:], Markup(title)), .element("desc", [:], Markup(description))] + content)
     return .element(

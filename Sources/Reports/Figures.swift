@@ -18,6 +18,8 @@ struct Figures {
     case count
     /// Bytes in GB, MB or kB, three digits.
     case bytes
+    /// Tokens in whole units of 1024, `65k`, below that in full.
+    case tokens
   }
 
   /// The value at a place; null when there is none.
@@ -51,7 +53,8 @@ struct Figures {
       case .significant(let digits): Models.significant(value, digits)
       case .percent(let digits): Models.fixed(100 * value, digits) + "\u{A0}%"
       case .count: grouped(Int(value))
-      case .bytes: decimal(Int(value)).replacing(" ", with: "\u{A0}")
+      case .bytes: (value < 0 ? "-" : "") + decimal(abs(Int(value))).replacing(" ", with: "\u{A0}")
+      case .tokens: value >= 1024 ? "\(Int(value) / 1024)k" : "\(Int(value))"
       }
     return text.hasPrefix("-") ? "−" + text.dropFirst() : text
   }

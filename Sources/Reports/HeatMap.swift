@@ -1,5 +1,11 @@
 import Models
 
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Darwin)
+  import Darwin
+#endif
+
 /// Values of layers × experts in colours. All cells of one colour are one path, neighbours in a row one rectangle of it,
 /// so that 62 × 256 cells stay light.
 struct HeatMap {
@@ -29,7 +35,7 @@ struct HeatMap {
     guard rows > 0, columns > 0 else { return .nothing }
     let width = max(3, min(36, (720 / Double(columns)).rounded(.down)))
     let height = max(7, min(26, (420 / Double(rows)).rounded(.down)))
-    let (left, top) = (34.0, 4.0)
+    let (left, top) = (rows > 10 ? 44.0 : 34.0, 4.0)
     let right = left + width * Double(columns)
     let base = top + height * Double(rows)
     var content: [Markup] = [
@@ -91,17 +97,24 @@ struct HeatMap {
 
   private func text(_ value: Double) -> String { Figures.text(value, style) + (isPercent ? "" : unit) }
 
-  /// Each value its own colour when there are few, else equal ranges between the least and the most.
+  /// Each value its own colour when there are few; else ranges between the least and the most, equal on a logarithmic
+  /// scale when values are positive and far apart.
   private var steps: [Step] {
     let values = Set(cells.joined().compactMap { $0 }).sorted()
     guard let least = values.first, let most = values.last else { return [] }
     if values.count <= HeatMap.colours { return values.map { Step(bounds: $0...$0, name: text($0)) } }
-    let span = (most - least) / Double(HeatMap.colours)
+    let positive = values.first { $0 > 0 } ?? most
+    let isWide = least >= 0 && most > 30 * positive
+    let bounds = (0...HeatMap.colours).map { index -> Double in
+      let share = Double(index) / Double(HeatMap.colours)
+      if index == HeatMap.colours { return most }
+      return isWide ? positive * pow(most / positive, share) : least + share * (most - least)
+    }
     return (0..<HeatMap.colours).map { index in
-      let low = least + Double(index) * span
-      let high = index == HeatMap.colours - 1 ? most : low + span
-      return Step(
-        bounds: low...high, name: "\(Figures.text(low, style).replacing("\u{A0}%", with: ""))–\(text(high))")
+      // Zeros have no place on a logarithmic scale: they are with the least.
+      let (low, high) = (index == 0 ? least : bounds[index], bounds[index + 1])
+      let start = Figures.text(low, style).replacing("\u{A0}%", with: "")
+      return Step(bounds: low...high, name: "\(start)–\(text(high))")
     }
   }
 

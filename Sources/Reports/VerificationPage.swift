@@ -57,29 +57,31 @@ public struct VerificationPage {
   // MARK: Summary
 
   private var tiles: Markup {
-    func tile(_ name: Markup, _ big: Markup, _ small: Markup...) -> Markup {
-      .element(
-        "div", ["class": "tile"], .element("dt", [:], name),
-        .element("dd", ["class": "big"], big), .element("dd", ["class": "small"], small))
-    }
-    return .element(
-      "dl", ["class": "tiles"],
-      tile(
+    var tiles = [
+      Tile(
         "KL divergence", figures("klDivergence.mean", .significant(4)),
-        figures.error("klDivergence.standardError", .significant(2)), " nats"),
-      tile(
+        figures.error("klDivergence.standardError", .significant(2)) + " nats"),
+      Tile(
         "Perplexity ratio", figures("perplexity.ratio", .fixed(4)),
         figures.error("perplexity.standardErrors.ratio", .fixed(4))),
-      tile(
+      Tile(
         "Perplexity", figures("perplexity.candidate", .significant(5)),
-        "original ", figures("perplexity.original", .significant(5))),
-      tile(
-        "Same top token", figures("sameTop", .percent(2)), "of ", figures("tokens", .count), " predictions"),
-      tile(
-        "Δp, RMS", figures("deltaP.rms", .percent(2)), "of the next token, mean ",
-        figures("deltaP.mean", .percent(3))),
-      tile(
-        "Size", figures("candidate.bytes", .bytes), "original ", figures("original.bytes", .bytes)))
+        "original " + figures("perplexity.original", .significant(5))),
+      Tile(
+        "Same top token", figures("sameTop", .percent(2)), "of " + figures("tokens", .count) + " predictions"),
+      Tile(
+        "Δp, RMS", figures("deltaP.rms", .percent(2)),
+        "of the next token, mean " + figures("deltaP.mean", .percent(3))),
+      Tile("Size", figures("candidate.bytes", .bytes), "original " + figures("original.bytes", .bytes)),
+    ]
+    if figures.number("plan.klDivergence.predicted") != nil {
+      tiles.append(
+        Tile(
+          "Predicted KL divergence", figures("plan.klDivergence.predicted", .significant(4)),
+          figures("plan.klDivergence.low", .significant(3)) + " to "
+            + figures("plan.klDivergence.high", .significant(3))))
+    }
+    return Tile.list(tiles)
   }
 
   private var verdict: Markup {
@@ -210,13 +212,7 @@ public struct VerificationPage {
 
   // MARK: Experts
 
-  private var expertBits: Markup {
-    HeatMap(
-      title: "Bits per weight", description: "Bits per weight of every expert of every layer.",
-      cells: figures.list("candidate.expertBits").map { ($0.array ?? []).map(\.double) },
-      key: "candidate.expertBits", style: .fixed(2), unit: " bits"
-    ).markup
-  }
+  private var expertBits: Markup { ExpertBits(figures: figures, key: "candidate.expertBits").markup }
 
   private var expertDrift: Markup {
     HeatMap(

@@ -90,7 +90,13 @@ struct Calibrate: AsyncParsableCommand {
       run = going
     } catch {
       progress.finish()
-      throw writer.abandoned(error)
+      let error = writer.abandoned(error)
+      if !error.isResumable && writer.layers > 0 {
+        Terminal.error(
+          "evidence of \(writer.layers) of \(source.hyperparameters.layers) layers is kept beside the output: the same "
+            + "command goes on behind it, --force begins anew")
+      }
+      throw error
     }
     progress.finish()
     for line in run.ledger.overflows { Terminal.error("warning: \(line)") }

@@ -38,10 +38,15 @@ struct CalibratedRun {
   private var rescued: [Role] = []
   private var unrescued: [Role] = []
 
-  init(_ path: String, _ source: Model, _ original: Plan, _ techniques: TechniqueOptions, workers: Int)
-    async throws(FormatError)
-  {
-    let evidence = try CalibrationFile.read(path, for: source)
+  /// - Parameters:
+  ///   - known: the evidence of the file, when it is open already.
+  ///   - journal: where choices of channel scales are kept; nil for nowhere.
+  init(
+    _ path: String, _ source: Model, _ original: Plan, _ techniques: TechniqueOptions, workers: Int,
+    known: Evidence? = nil, _ journal: ScaleJournal? = nil
+  ) async throws(FormatError) {
+    let evidence: Evidence
+    if let known { evidence = known } else { evidence = try CalibrationFile.read(path, for: source) }
     var calibration = Calibration(evidence)
     calibration.correctsInputs = techniques.has(.inputs)
     calibration.refits = techniques.has(.refit)
@@ -59,7 +64,9 @@ struct CalibratedRun {
       let scales =
         techniques.has(.scaling)
         ? try await ChannelScales.search(
-          source, plan, evidence, rescuingOverflow: techniques.rescueOverflow, workers: workers)
+          source, plan, evidence, rescuingOverflow: techniques.rescueOverflow, workers: workers,
+          known: journal?.known ?? [:]
+        ) { layer, choices throws(FormatError) in try journal?.add(layer, choices) }
         : try ChannelScales.rescue(source, plan, evidence)
       (rescued, unrescued) = (scales.rescued, scales.unrescued)
       model = try source.rescaled(by: scales)

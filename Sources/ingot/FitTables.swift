@@ -3,6 +3,7 @@ import Fitting
 import Formats
 import Models
 import Quantization
+import Reports
 import Tensors
 
 /// On what a model is to run.
@@ -79,11 +80,7 @@ struct FitTables {
     self.model = model
     self.options = options
     machines = try Machine.all(adding: options.machines)
-    let numbers = model.hyperparameters
-    context = min(options.context?.tokens ?? numbers.contextLength, numbers.contextLength)
-    if let asked = options.context?.tokens, asked > numbers.contextLength {
-      throw ValidationError("--context \(asked): the model's longest is \(numbers.contextLength).")
-    }
+    context = try FitTables.context(options, model)
     for recipe in Recipe.builtIn {
       guard let name = recipe.format, format == nil || format == name,
         let plan = try? recipe.plan(for: model)
@@ -100,13 +97,13 @@ struct FitTables {
     }
   }
 
-  func show(json: Bool) throws {
+  func show(json: Bool, page: PageWriter) throws {
     if let name = options.machine {
-      try one(named(name), json)
+      try one(named(name), json, page)
     } else if let text = options.fit {
-      try best(on: machines.first { $0.name == text } ?? sized(text), json)
+      try best(on: FitTables.machine(text, among: machines), json, page)
     } else {
-      all(json)
+      try all(json, page)
     }
   }
 
@@ -118,7 +115,18 @@ struct FitTables {
     return machine
   }
 
-  private func sized(_ text: String) throws -> Machine {
+  private static func context(_ options: FitOptions, _ model: Model) throws -> Int {
+    let longest = model.hyperparameters.contextLength
+    guard let asked = options.context?.tokens else { return longest }
+    guard asked <= longest else {
+      throw ValidationError("--context \(asked): the model's longest is \(longest).")
+    }
+    return asked
+  }
+
+  /// The machine of that name, or one that has just so many bytes for the model.
+  private static func machine(_ text: String, among machines: [Machine]) throws -> Machine {
+    if let machine = machines.first(where: { $0.name == text }) { return machine }
     guard let size = ByteSize(text) else {
       throw ValidationError(
         "--fit \(text): expected a size such as 128GB or one of \(machines.map(\.name).joined(separator: ", "))."
@@ -129,13 +137,19 @@ struct FitTables {
     return machine
   }
 
+  /// What --fit and --context ask for.
+  static func demand(_ options: FitOptions, _ model: Model) throws -> (machine: Machine, context: Int) {
+    let machines = try Machine.all(adding: options.machines)
+    return (try machine(options.fit ?? "", among: machines), try context(options, model))
+  }
+
   private func demand(_ choice: Choice) -> Demand {
     Demand(model.hyperparameters, choice.weights, context: context, cache: options.cache)
   }
 
   // MARK: Machines × recipes
 
-  private func all(_ json: Bool) {
+  private func all(_ json: Bool, _ page: PageWriter) throws {
     var tables: [String] = []
     var cells: [JSON] = []
     for engine in Engine.allCases {
@@ -163,8 +177,14 @@ struct FitTables {
       tables.append(
         table.text + (none.isEmpty ? "" : "\nnothing fits on \(none.joined(separator: ", "))"))
     }
+    let result: JSON = [
+      "model": model.planRecord, "cache": .string(options.cache.rawValue),
+      "context": options.context.map { JSON($0.tokens) } ?? .null,
+      "machines": .array(machines.map { ["name": .string($0.name), "title": .string($0.title)] }),
+      "recipes": .array(recipes), "cells": .array(cells),
+    ]
+    try page.write { FitPage(result).html }
     if json {
-      let result: JSON = ["cache": .string(options.cache.rawValue), "cells": .array(cells)]
       print(result.text(indented: true))
       return
     }
@@ -180,23 +200,45 @@ struct FitTables {
       """)
   }
 
+  /// Every recipe once, the largest first.
+  private var recipes: [JSON] {
+    var seen = Set<String>()
+    return choices.filter { seen.insert($0.recipe.name).inserted }.sorted { $0.bits > $1.bits }.map {
+      choice in
+      let weights = choice.weights
+      let groups = [
+        ("experts", weights.experts), ("attention, routers, norms", weights.shared),
+        ("embedding", weights.embedding), ("head", weights.head),
+      ]
+      return [
+        "recipe": .string(choice.recipe.name), "format": JSON(choice.recipe.format),
+        "bitsPerWeight": JSON(choice.bits), "bytes": JSON(weights.total),
+        "ofSource": JSON(Double(weights.total) / Double(max(model.bytes, 1))),
+        "groups": .array(groups.map { ["group": .string($0.0), "bytes": JSON($0.1)] }),
+      ]
+    }
+  }
+
   private func cell(_ choice: Choice, _ machine: Machine) -> (String, JSON) {
     let demand = demand(choice)
     let longest = demand.longestContext(choice.engine, machine)
     let fit = demand.fit(choice.engine, machine)
     var text = "-"
+    var diskBound: Double?
     if let fit, options.context != nil, fit.fits {
       text = fixed(Double(fit.left) / 1e9, 0)
     } else if options.context == nil, let longest {
       text = longest >= 1024 ? "\(longest / 1024)k" : "\(longest)"
     } else if let slow = slow(choice, machine) {
       text = fixed(slow, 1) + "/s"
+      diskBound = slow
     }
     let cell: JSON = [
       "machine": .string(machine.name), "engine": .string(choice.engine.rawValue),
       "recipe": .string(choice.recipe.name), "bitsPerWeight": JSON(choice.bits),
       "weights": JSON(choice.weights.total), "longestContext": longest.map { JSON($0) } ?? .null,
       "left": fit.map { JSON($0.left) } ?? .null, "onDisk": fit.map { JSON($0.onDisk) } ?? .null,
+      "diskBound": diskBound.map { JSON($0) } ?? .null,
     ]
     return (text, cell)
   }
@@ -211,15 +253,17 @@ struct FitTables {
 
   // MARK: One machine
 
-  private func one(_ machine: Machine, _ json: Bool) throws {
+  private func one(_ machine: Machine, _ json: Bool, _ page: PageWriter) throws {
     let rows = choices.compactMap { choice in demand(choice).fit(choice.engine, machine).map { (choice, $0) }
     }
     .sorted { ($0.0.engine.rawValue, -$0.0.bits) < ($1.0.engine.rawValue, -$1.0.bits) }
     guard !rows.isEmpty else {
       throw ValidationError("No engine that is known here runs on \(machine.name).")
     }
+    let list = JSON.array(rows.map { self.json($0.0, $0.1, machine) })
+    try write(list, machine, page)
     if json {
-      print(JSON.array(rows.map { self.json($0.0, $0.1, machine) }).text(indented: true))
+      print(list.text(indented: true))
       return
     }
     print(
@@ -248,6 +292,17 @@ struct FitTables {
       """)
   }
 
+  /// The page of what some recipes take of a machine.
+  private func write(_ choices: JSON, _ machine: Machine, _ page: PageWriter) throws(FormatError) {
+    try page.write {
+      MachinePage([
+        "model": model.planRecord,
+        "machine": ["name": .string(machine.name), "title": .string(machine.title)],
+        "context": JSON(context), "cache": .string(options.cache.rawValue), "choices": choices,
+      ]).html
+    }
+  }
+
   private func gigabytes(_ bytes: Int) -> String { fixed(Double(bytes) / 1e9, 1) }
 
   private func json(_ choice: Choice, _ fit: Fit, _ machine: Machine) -> JSON {
@@ -263,7 +318,7 @@ struct FitTables {
 
   // MARK: The best
 
-  private func best(on machine: Machine, _ json: Bool) throws {
+  private func best(on machine: Machine, _ json: Bool, _ page: PageWriter) throws {
     let fitting = choices.compactMap { choice -> (Choice, Fit)? in
       guard let fit = demand(choice).fit(choice.engine, machine), fit.fits else { return nil }
       return (choice, fit)
@@ -278,8 +333,10 @@ struct FitTables {
         --context and --cache make the cache smaller.
         """)
     }
+    let list = JSON.array(fitting.map { self.json($0.0, $0.1, machine) })
+    try write(list, machine, page)
     if json {
-      print(JSON.array(fitting.map { self.json($0.0, $0.1, machine) }).text(indented: true))
+      print(list.text(indented: true))
       return
     }
     let suffix = choice.recipe.format == "gguf" ? ".gguf" : "-" + choice.recipe.name

@@ -23,7 +23,8 @@ struct Ingot: AsyncParsableCommand {
       """,
     version: version,
     subcommands: [
-      Inspect.self, PlanCommand.self, Calibrate.self, Quantize.self, Convert.self, Verify.self, Logits.self,
+      Inspect.self, PlanCommand.self, Calibrate.self, SensitivityCommand.self, Quantize.self, Convert.self,
+      Verify.self, Logits.self,
       Check.self,
       Recipes.self,
     ])

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Fitting
 import Formats
 import Models
 import Quantization
@@ -40,16 +41,47 @@ struct WorkerOptions: ParsableArguments {
 struct RecipeOption: ParsableArguments {
   @Option(
     name: .long,
-    help: ArgumentHelp("Name of a recipe (see 'ingot recipes') or path of a YAML file.", valueName: "recipe"))
-  var recipe: String = "int4"
+    help: ArgumentHelp(
+      "Name of a recipe (see 'ingot recipes') or path of a YAML file (default: int4).", valueName: "recipe"))
+  var recipe: String?
+
+  @Option(
+    name: .long,
+    help: ArgumentHelp("What 'ingot plan -o' wrote, instead of a recipe.", valueName: "plan.json"))
+  var plan: String?
 
   @Flag(
     name: .long, help: "Choose the codes that mlx_lm.convert would, bit for bit, instead of closer ones.")
   var matchMlx = false
 
-  func read() throws(FormatError) -> Recipe {
-    let recipe = try Recipe.named(recipe)
-    return matchMlx ? try recipe.matchingMLX() : recipe
+  func validate() throws {
+    guard plan == nil || (recipe == nil && !matchMlx) else {
+      throw ValidationError("--plan excludes --recipe and --match-mlx.")
+    }
+  }
+
+  /// A plan, and what is to be said of where it comes from.
+  struct Chosen {
+    var plan: Plan
+    /// The format it is made for; nil for any.
+    var format: String?
+    var provenance: JSON
+    /// `recipe` or `plan`.
+    var kind: String
+  }
+
+  func read(for model: Model) throws(FormatError) -> Chosen {
+    if let path = plan {
+      let file = try PlanFile.read(path)
+      let plan = try file.plan(for: model, path: path)
+      // By what it does, not by how its lines are written.
+      let same = PlanFile(plan, format: file.format, for: model)
+      return Chosen(plan: plan, format: file.format, provenance: same.provenance, kind: "plan")
+    }
+    var recipe = try Recipe.named(recipe ?? "int4")
+    if matchMlx { recipe = try recipe.matchingMLX() }
+    return Chosen(
+      plan: try recipe.plan(for: model), format: recipe.format, provenance: recipe.provenance, kind: "recipe")
   }
 }
 
@@ -63,7 +95,11 @@ struct FormatOption: ParsableArguments {
 
   /// The format that was named, else the recipe's, else the one that the output's name suggests.
   func format(forOutput path: String, _ recipe: Recipe? = nil) throws -> Format {
-    guard let name = format ?? recipe?.format else { return Format.of(path) }
+    try format(forOutput: path, named: recipe?.format)
+  }
+
+  func format(forOutput path: String, named suggestion: String?) throws -> Format {
+    guard let name = format ?? suggestion else { return Format.of(path) }
     guard let format = Format.named(name) else {
       throw ValidationError("--format must be one of \(Format.all.map(\.name).joined(separator: ", ")).")
     }

@@ -3,18 +3,27 @@ import Fitting
 import Formats
 import Models
 import Quantization
+import Reports
 import Tensors
 
 struct PlanCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "plan",
     abstract: "Show what fits where, or what a recipe makes of a model, before a weight is read.",
-    usage: "ingot plan <model> [--recipe <recipe> | --machine <name> | --fit <name or size>] [options]",
+    usage: """
+      ingot plan <model> [--recipe <recipe> | --machine <name> | --fit <name or size>] [options]
+      ingot plan <model> --sensitivity <file> (--bits <x> | --size <size> | --fit <name>) -o <plan>
+      ingot plan <model> --plan <plan.json>
+      """,
     discussion: """
       Without --recipe: a table of built-in recipes and machines, with the longest context that fits.
       With --machine: what every recipe takes of that machine, part by part.
       With --fit: the recipe of most bits that fits into a machine or a size, and how to make it.
       With --recipe: what becomes of each tensor, and the exact size.
+      With --sensitivity: an encoding for every tensor, so that the artifact keeps to a budget and
+      drifts least from the model; 'ingot quantize --plan' makes it. Formats differ in what they can
+      tell apart: .ingot every expert's projection, GGUF and MLX stacks of experts.
+      With --plan: what an edited plan makes of the model.
       """)
 
   @Argument(help: "Folder, .safetensors, .gguf or .ingot file, or name in the HF cache.")
@@ -29,25 +38,119 @@ struct PlanCommand: ParsableCommand {
     name: .long, help: "Choose the codes that mlx_lm.convert would, bit for bit, instead of closer ones.")
   var matchMlx = false
 
+  @Option(name: .long, help: ArgumentHelp("Plan to show, as -o wrote it.", valueName: "plan.json"))
+  var plan: String?
+
+  @OptionGroup var budget: BudgetOptions
   @OptionGroup var format: FormatOption
   @OptionGroup var fit: FitOptions
   @OptionGroup var layout: LayoutOptions
   @OptionGroup var reading: ReadingOptions
   @OptionGroup var json: JSONOption
+  @OptionGroup var page: PageOption
+
+  private var writer: PageWriter { page.writer(force: budget.force) }
 
   func validate() throws {
-    guard [recipe, fit.machine, fit.fit].compactMap({ $0 }).count <= 1 else {
-      throw ValidationError("--recipe, --machine and --fit exclude each other.")
+    guard [recipe, fit.machine, fit.fit, plan].compactMap({ $0 }).count <= 1 else {
+      throw ValidationError("--recipe, --machine, --fit and --plan exclude each other.")
+    }
+    guard budget.sensitivity != nil else { return }
+    let budgets = [budget.bits != nil, budget.size != nil, fit.fit != nil, plan != nil].count { $0 }
+    guard budgets == 1, recipe == nil, fit.machine == nil else {
+      throw ValidationError("--sensitivity goes with one of --bits, --size, --fit and --plan.")
     }
   }
 
   func run() throws {
+    try writer.check()
+    if let plan {
+      try showPlan(plan)
+      return
+    }
+    if let path = budget.sensitivity {
+      try make(path)
+      return
+    }
     guard let recipe else {
       try FitTables(model: Model.read(model, reading.options), options: fit, format: format.format)
-        .show(json: json.json)
+        .show(json: json.json, page: writer)
       return
     }
     try show(matchMlx ? Recipe.named(recipe).matchingMLX() : Recipe.named(recipe))
+  }
+
+  /// Finds the best plan for the budget.
+  private func make(_ path: String) throws {
+    let model = try Model.read(model, reading.options)
+    let making = try PlanMaking(model, path, format: format.format, layout.options)
+    var notes: [String] = []
+    let made: PlanMaking.Made
+    if let bits = budget.bits {
+      made = try making.plan(bits: bits)
+    } else if let size = budget.size {
+      made = try making.plan(bytes: size.bytes, "\(decimal(size.bytes))")
+    } else {
+      let (machine, context) = try FitTables.demand(fit, model)
+      let engine = fit.engine ?? Engine.usual(making.format.name, on: machine)
+      let found = try making.plan(machine, engine, context: context, cache: fit.cache)
+      made = found.0
+      notes.append(
+        "on \(machine.name) with \(engine.rawValue): weights \(decimal(found.1.weights)), cache "
+          + "\(decimal(found.1.cache)) for \(context) tokens,")
+      notes.append("buffers \(decimal(found.1.buffers)); \(decimal(found.1.left)) to spare")
+    }
+    let file = making.file(made)
+    if let output = budget.output {
+      try WholeFile.write(Array(file.text.utf8), to: output, force: budget.force)
+    }
+    let table = PlanTable(file: file, plan: made.result.plan, model: model)
+    try writer.write(
+      PlanRecord(file: file, plan: made.result.plan, model: model, errors: file.errors, table.json))
+    if json.json {
+      var object = table.json
+      object["output"] = budget.output.map { .string($0) } ?? .null
+      print(JSON.object(object).text(indented: true))
+      return
+    }
+    print(([table.text] + notes).joined(separator: "\n"))
+    guard let output = budget.output else { return }
+    print("\n  ingot quantize \(self.model) --plan \(output) -o \(making.suggestedOutput)")
+  }
+
+  /// An earlier plan, perhaps edited: its size, and what to expect when there is a sensitivity to go by.
+  private func showPlan(_ path: String) throws {
+    let model = try Model.read(model, reading.options)
+    var file = try PlanFile.read(path)
+    let plan = try file.plan(for: model, path: path)
+    let making = try PlanBytes(model, format: format.format ?? file.format, layout.options)
+    let quantized = try model.quantized(by: plan)
+    let bytes = try making.bytes(plan)
+    let isAsPredicted = file.isAsPredicted
+    var divergence = isAsPredicted ? file.predicted?.divergence : nil
+    if let path = budget.sensitivity {
+      let sensitivity = try Sensitivity.read(path, for: model)
+      guard let sum = sensitivity.sum(plan, model) else {
+        throw FormatError(
+          path: path, expected: "every encoding of the plan among those measured",
+          found: sensitivity.candidates.map(\.description).joined(separator: ", "))
+      }
+      divergence = Prediction(sensitivity).divergence(sum: sum)
+    }
+    let checksum = PlanFile(plan, format: file.format, for: model).checksum
+    file.predicted = .init(
+      checksum: checksum, bytes: bytes, tensorBytes: quantized.bytes,
+      bitsPerWeight: 8 * Double(quantized.bytes) / Double(quantized.parameters), divergence: divergence)
+    if let output = budget.output {
+      var fresh = PlanFile(plan, format: file.format, for: model)
+      (fresh.model, fresh.sensitivity, fresh.predicted) = (file.model, file.sensitivity, file.predicted)
+      (fresh.curve, fresh.uniform) = (file.curve, file.uniform)
+      try WholeFile.write(Array(fresh.text.utf8), to: output, force: budget.force)
+    }
+    let table = PlanTable(file: file, plan: plan, model: model)
+    let errors = isAsPredicted ? file.errors : [:]
+    try writer.write(PlanRecord(file: file, plan: plan, model: model, errors: errors, table.json))
+    print(json.json ? JSON.object(table.json).text(indented: true) : table.text)
   }
 
   /// The tensors of a recipe's plan and the size of its artifact.
@@ -61,20 +164,27 @@ struct PlanCommand: ParsableCommand {
     let bytes = try quantized.plannedBytes(as: format, options)
     let rows = plan.rows(model)
     let bits = 8 * Double(quantized.bytes) / Double(quantized.parameters)
-    if json.json {
-      let list = rows.map { row -> JSON in
-        [
-          "role": .string(row.part.rawValue), "encoding": .string("\(row.assignment.encoding)"),
-          "quantizer": .string(row.assignment.quantizer ?? "carried"), "tensors": JSON(row.tensors),
-          "parameters": JSON(row.parameters), "bytes": JSON(row.bytes),
-        ]
-      }
-      let result: JSON = [
-        "recipe": .string(plan.name), "format": .string(format.name), "bytes": JSON(bytes),
-        "tensorBytes": JSON(quantized.bytes),
-        "sourceBytes": JSON(model.bytes), "bitsPerWeight": JSON(bits), "rows": .array(list),
+    let list = rows.map { row -> JSON in
+      [
+        "role": .string(row.part.rawValue), "encoding": .string("\(row.assignment.encoding)"),
+        "quantizer": .string(row.assignment.quantizer ?? "carried"), "tensors": JSON(row.tensors),
+        "parameters": JSON(row.parameters), "bytes": JSON(row.bytes),
       ]
-      print(result.text(indented: true))
+    }
+    var result: JSONObject = [
+      "recipe": .string(plan.name), "format": .string(format.name), "bytes": JSON(bytes),
+      "tensorBytes": JSON(quantized.bytes),
+      "sourceBytes": JSON(model.bytes), "bitsPerWeight": JSON(bits), "rows": .array(list),
+    ]
+    let printed = JSON.object(result)
+    try writer.write {
+      result["model"] = model.planRecord
+      result["parts"] = ByteRecord(rows).json
+      result["expertBits"] = quantized.expertBits
+      return RecipePage(.object(result)).html
+    }
+    if json.json {
+      print(printed.text(indented: true))
       return
     }
     var table = Table(["role", "encoding", "quantizer", "tensors", "bytes", "bits/weight"], left: [0, 1, 2])

@@ -8,7 +8,7 @@ import Tensors
 struct Quantize: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Quantize a model, expert by expert, straight from its files to the target.",
-    usage: "ingot quantize <model> --output <path> [--recipe <recipe>] [options]",
+    usage: "ingot quantize <model> --output <path> [--recipe <recipe> | --plan <plan.json>] [options]",
     discussion: """
       Nothing appears under the output's name before it is complete. A run that was stopped, by a
       signal, a fault or a full disk, is continued by the same command.
@@ -39,10 +39,10 @@ struct Quantize: AsyncParsableCommand {
   @OptionGroup var json: JSONOption
 
   func run() async throws {
-    let recipe = try recipe.read()
-    let format = try format.format(forOutput: output.output, recipe)
     let source = try Model.read(model, reading.options)
-    var plan = try recipe.plan(for: source)
+    let chosen = try recipe.read(for: source)
+    let format = try format.format(forOutput: output.output, named: chosen.format)
+    var plan = chosen.plan
     var model = source
     var quantization = QuantizationOptions()
     quantization.allowNonfinite = allowNonfinite
@@ -53,6 +53,20 @@ struct Quantize: AsyncParsableCommand {
         "warning: tensor '\(printable(tensor.name))' (\(tensor.role)): \(count) values not finite, replaced by 0"
       )
     }
+    let isCalibrated = importance.map { CalibrationFile.recognizes($0) } ?? false
+    if techniques.rescueOverflow && !isCalibrated {
+      throw ValidationError(
+        "--rescue-overflow goes by what 'ingot calibrate' gathered: --importance X.calib.")
+    }
+    if !sequential.sequential.isEmpty && !isCalibrated {
+      throw ValidationError(
+        "--sequential goes by what 'ingot calibrate' gathered as well: --importance X.calib.")
+    }
+    if sequential.refitBias && sequential.sequential.isEmpty {
+      throw ValidationError(
+        "--refit-bias needs --sequential: a bias is fitted to what quantized layers give.")
+    }
+    let contexts = sequential.sequential.isEmpty ? [] : try sequential.contexts(source)
     var options = output.options(work.workers)
     options.identity["allow-nonfinite"] = .bool(allowNonfinite)
     if let importance { options.identity["importance"] = try fileIdentity(importance) }
@@ -61,16 +75,31 @@ struct Quantize: AsyncParsableCommand {
     if !sequential.sequential.isEmpty {
       options.identity["sequential"] = .array(
         try sequential.sequential.map { path throws(FormatError) in try fileIdentity(path) })
+      options.identity["refit-bias"] = .bool(sequential.refitBias)
     }
     let live = sequential.sequential.isEmpty ? nil : SequentialRun.Live()
     var calibrated: CalibratedRun?
-    if let importance, CalibrationFile.recognizes(importance) {
-      let run = try await CalibratedRun(importance, source, plan, techniques, workers: work.workers)
+    var scales: ScaleJournal?
+    if let importance, isCalibrated {
+      if techniques.has(.scaling), Folder.kind(Folder.parent(of: output.output)) == .folder {
+        var identity = options.identity
+        identity["recipe"] = chosen.provenance
+        identity["source"] = .array(
+          try source.weightFiles.map { path throws(FormatError) in try fileIdentity(path) })
+        scales = try ScaleJournal(beside: output.output, identity: identity, takeOver: output.takeOver)
+      }
+      let run: CalibratedRun
+      do throws(FormatError) {
+        run = try await CalibratedRun(importance, source, plan, techniques, workers: work.workers, scales)
+      } catch {
+        throw scales?.abandoned(error) ?? error
+      }
       (plan, model) = (run.plan, run.model)
       quantization.importance = run.importance
       quantization.calibration = run.calibration
       if let live { quantization.calibration = run.calibration.following { live.get() } }
       options.provenance["importance"] = run.provenance
+      if sequential.refitBias { options.provenance["refit-bias"] = .bool(true) }
       calibrated = run
     } else if let importance {
       let file = try ImportanceFile(importance, for: source)
@@ -78,44 +107,45 @@ struct Quantize: AsyncParsableCommand {
       options.provenance["importance"] = file.provenance(name: Folder.name(of: importance))
       for warning in file.warnings(plan, source) { Terminal.error("warning: \(importance): \(warning)") }
     }
-    if techniques.rescueOverflow && calibrated == nil {
-      throw ValidationError(
-        "--rescue-overflow goes by what 'ingot calibrate' gathered: --importance X.calib.")
-    }
-    if !sequential.sequential.isEmpty && calibrated == nil {
-      throw ValidationError(
-        "--sequential goes by what 'ingot calibrate' gathered as well: --importance X.calib.")
-    }
     var quantized = try model.quantized(by: plan, quantization)
+    var refits: SequentialRun.Refits?
     if let live, calibrated != nil {
-      let contexts = try sequential.contexts(source)
-      let run = try SequentialRun(model, quantized, plan, live, contexts, workers: work.workers)
+      let run = try SequentialRun(
+        model, quantized, plan, live, contexts, refitsBias: sequential.refitBias, workers: work.workers)
       quantized = run.quantized
+      refits = sequential.refitBias ? run.refits : nil
       options.beforeLayer = { try await run.prepare($0) }
     }
-    options.provenance["recipe"] = recipe.provenance
+    options.provenance["recipe"] = chosen.provenance
     let progress = Progress("quantize", total: quantized.bytes)
     defer { progress.finish() }
     options.progress = { progress.add($0) }
-    let written = try await quantized.write(output.output, as: format, options)
+    let written: Written
+    do throws(FormatError) {
+      written = try await quantized.write(output.output, as: format, options)
+    } catch {
+      throw scales?.abandoned(error) ?? error
+    }
+    scales?.end()
     progress.finish()
     let bits = 8 * Double(quantized.bytes) / Double(quantized.parameters)
     let seconds = progress.seconds
     if json.json {
       let result: JSON = [
-        "recipe": .string(recipe.name), "format": .string(format.name),
+        "recipe": .string(plan.name), "format": .string(format.name),
         "files": .array(written.files.map { .string($0) }),
         "bytes": JSON(written.bytes), "sourceBytes": JSON(source.bytes), "bitsPerWeight": JSON(bits),
         "replacedNonfinite": JSON(replaced.count.load(ordering: .relaxed)), "seconds": JSON(seconds),
-        "calibration": calibrated?.json ?? .null,
+        "calibration": calibrated?.json ?? .null, "routerBias": refits?.json ?? .null,
       ]
       print(result.text(indented: true))
     } else {
       if let calibrated { print(calibrated.table) }
+      if let refits { print(refits.table) }
       print(
         """
         \(written.files.count == 1 ? written.files[0] : "\(written.files.count) files from \(written.files[0])")
-        recipe \(recipe.name), \(fixed(bits, 3)) bits per weight, \(grouped(written.bytes)) bytes \
+        \(chosen.kind) \(plan.name), \(fixed(bits, 3)) bits per weight, \(grouped(written.bytes)) bytes \
         (\(fixed(100 * Double(written.bytes) / Double(source.bytes), 1)) % of \(decimal(source.bytes)))
         \(duration(seconds)), \(decimal(Int(Double(source.bytes) / max(seconds, 1e-3)))) of source a second
         """)

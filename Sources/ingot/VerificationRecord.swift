@@ -1,7 +1,6 @@
 import Inference
 import Kernels
 import Models
-import Reports
 import Tensors
 
 /// What `verify` says beside the figures: of both models, and how it was run.
@@ -12,11 +11,12 @@ struct VerificationRecord {
   let workers: Int
 
   /// Figures, models and run in one object.
-  func json(_ report: VerificationReport, _ tokenizer: Tokenizer, violations: [String]) throws(FormatError)
-    -> JSON
-  {
+  func json(
+    _ report: VerificationReport, _ tokenizer: Tokenizer, violations: [String], plan: JSON? = nil
+  ) throws(FormatError) -> JSON {
     guard case .object(var object) = report.json(text: { tokenizer.decode($0) }) else { return .null }
     object["violations"] = .array(violations.map { .string($0) })
+    object["plan"] = plan
     var fields = candidate.record
     fields["parts"] = candidate.byteRecord
     fields["expertBits"] = candidate.expertBits
@@ -59,43 +59,5 @@ struct VerificationRecord {
       }
       return files
     }
-  }
-}
-
-extension Model {
-  /// What a report calls a model by.
-  fileprivate var record: JSONObject {
-    [
-      "name": .string(Folder.name(of: path)), "format": .string(format), "bytes": JSON(bytes),
-      "parameters": JSON(parameters),
-      "bitsPerWeight": JSON(8 * Double(bytes) / Double(max(parameters, 1))),
-      "recipe": provenance?["recipe"]?["name"] ?? .null, "madeBy": provenance?["tool"] ?? .null,
-    ]
-  }
-
-  /// Where the bytes go.
-  var byteRecord: JSON {
-    let assignments = tensors.map { ($0.role, Plan.Assignment(encoding: $0.encoding, quantizer: nil)) }
-    let plan = Plan(name: "", assignments: Dictionary(uniqueKeysWithValues: assignments))
-    return ByteRecord(plan.rows(self)).json
-  }
-
-  /// Bits per weight of each expert's three projections together: layers × experts.
-  var expertBits: JSON {
-    let (layers, experts) = (hyperparameters.layers, hyperparameters.experts.count)
-    var bits = [Int](repeating: 0, count: layers * experts)
-    var weights = bits
-    for tensor in tensors {
-      guard let layer = tensor.role.layer, let expert = tensor.role.expert else { continue }
-      bits[layer * experts + expert] += 8 * tensor.bytes
-      weights[layer * experts + expert] += tensor.count
-    }
-    return .array(
-      (0..<layers).map { layer in
-        .array(
-          (layer * experts..<(layer + 1) * experts).map {
-            weights[$0] > 0 ? JSON(Double(bits[$0]) / Double(weights[$0])) : .null
-          })
-      })
   }
 }

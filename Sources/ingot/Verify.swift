@@ -15,7 +15,8 @@ struct Verify: AsyncParsableCommand {
       what they predict and which experts they choose. Each text is cut into contexts that follow
       each other; as llama-perplexity does, the second half of each is scored (of 512 tokens, 255
       predictions).
-      Exit code 2 when a figure is outside a tolerance that was given.
+      Exit code 2 when a figure is outside a tolerance that was given, or with --plan when the size is
+      not the planned one or the KL divergence above the predicted interval.
       A run that was stopped is continued by the same command.
       """)
 
@@ -37,10 +38,20 @@ struct Verify: AsyncParsableCommand {
       valueName: "path"))
   var state: String?
 
+  @Option(
+    name: .long,
+    help: ArgumentHelp(
+      "Compare size and KL divergence with what this plan predicted.", valueName: "plan.json"))
+  var plan: String?
+
   @Option(name: .long, help: ArgumentHelp("Predictions to show of those that diverge most.", valueName: "n"))
   var worst: Int = 20
 
-  @OptionGroup var page: PageOptions
+  @OptionGroup var page: PageOption
+
+  @Flag(name: .long, help: "Replace what stands at the path of --html.")
+  var force = false
+
   @OptionGroup var tolerances: Tolerances
   @OptionGroup var reading: ReadingOptions
   @OptionGroup var work: WorkerOptions
@@ -51,7 +62,7 @@ struct Verify: AsyncParsableCommand {
   }
 
   func run() async throws {
-    try page.check()
+    try page.writer(force: force).check()
     restartWithBetterBLAS()
     let original = try Model.read(against, reading.options)
     let folder = self.candidate
@@ -80,15 +91,17 @@ struct Verify: AsyncParsableCommand {
       try ModelCard.record(
         "## Against \(printable(original.sourceName))\n\n```\n\(report.table)\n```", inFolder: folder)
     }
-    let violations = tolerances.violations(report)
+    let outcome = try plan.map { try PlanOutcome($0, original: original, candidate: candidate, report) }
+    let violations = tolerances.violations(report) + (outcome?.violations ?? [])
     let record = VerificationRecord(
       candidate: candidate, original: original, texts: texts, workers: work.workers)
-    let result = try record.json(report, tokenizer, violations: violations)
-    try page.write { VerificationPage(result).html }
+    let result = try record.json(report, tokenizer, violations: violations, plan: outcome?.json)
+    try page.writer(force: force).write { VerificationPage(result).html }
     if json.json {
       print(result.text(indented: true))
     } else {
       print(report.table)
+      if let outcome { print("\n" + outcome.text) }
     }
     for violation in violations { Terminal.error("outside tolerance: \(violation)") }
     if !violations.isEmpty { throw ExitCode(2) }

@@ -4,7 +4,8 @@ import Testing
 
 @Suite struct HelpTests {
   @Test(arguments: [
-    "inspect", "plan", "calibrate", "quantize", "convert", "verify", "logits", "check", "recipes",
+    "inspect", "plan", "calibrate", "sensitivity", "quantize", "convert", "verify", "logits", "check",
+    "recipes",
   ])
   func helpOfCommand(_ name: String) throws {
     let outcome = try Command.run(name, "--help", environment: ["COLUMNS": "100"])

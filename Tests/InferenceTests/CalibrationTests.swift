@@ -3,6 +3,7 @@ import Foundation
 import Inference
 import Models
 import Quantization
+import Synchronization
 import Tensors
 import Testing
 
@@ -25,6 +26,31 @@ import Testing
       let (a, b) = (try one.layer(layer), try three.layer(layer))
       #expect(a.fields.count == LayerEvidence.fields(layer: layer, model.hyperparameters).count)
       for (field, bytes) in a.fields { #expect(bytes.array == b.fields[field]!.array, "\(layer) \(field)") }
+    }
+  }
+
+  @Test func knownChoicesOfScalesAreNotSearchedAgain() async throws {
+    let model = try Nano.model()
+    let evidence = try await Self.evidence(model, contexts: 3)
+    let plan = try SequentialTests.recipe("search").plan(for: model)
+    let heard = Mutex<[Int: [ChannelScales.Choice]]>([:])
+    let first = try await ChannelScales.search(model, plan, evidence, workers: 2) { layer, choices in
+      heard.withLock { $0[layer] = choices }
+    }
+    let known = heard.withLock { $0 }
+    #expect(known.keys.sorted() == Array(0..<evidence.layers))
+    #expect(known.values.contains { $0.contains { $0.alpha != 0 || $0.beta != 0 } }, "something is scaled")
+    // All but one, as if a run had ended there; that one is searched.
+    let again = Mutex<[Int]>([])
+    let second = try await ChannelScales.search(
+      model, plan, evidence, workers: 2, known: known.filter { $0.key != 2 }
+    ) { layer, _ in again.withLock { $0.append(layer) } }
+    #expect(again.withLock { $0 } == [2])
+    let (a, b) = (try model.rescaled(by: first), try model.rescaled(by: second))
+    for (tensor, other) in zip(a.tensors, b.tensors) {
+      #expect(
+        try tensor.encoding == other.encoding && tensor.planes().map(\.array) == other.planes().map(\.array),
+        "\(tensor.name)")
     }
   }
 

@@ -53,6 +53,13 @@ class Pages:
         self.page("verify-itself", "verify", NANO, "--against", NANO, "--chunks", "1", "--text", TEXTS[1])
         self.mixed()
         self.hostile()
+        self.page("plan-context", "plan", NANO, "--context", "4k")
+        self.page("plan-machine", "plan", NANO, "--machine", "pc-64-24")
+        self.page("plan-fit", "plan", NANO, "--fit", "12GB", "--context", "2k", "--cache", "q8_0")
+        self.page("plan-recipe", "plan", NANO, "--recipe", f"{work}/mixed.yaml")
+        self.planned()
+        self.full_size()
+        self.page("plan-hostile", "plan", f"{work}/hostile/{HOSTILE}", "--recipe", f"{work}/hostile/recipe.yaml")
 
     def mixed(self):
         """Experts of different encodings."""
@@ -68,6 +75,38 @@ class Pages:
         self.command("quantize", NANO, "--recipe", recipe, "-o", f"{self.work}/nano-mixed.ingot")
         self.page("verify-mixed", "verify", f"{self.work}/nano-mixed.ingot", "--against", NANO, "--chunks", "4",
                   "--text", *TEXTS)
+
+    def planned(self):
+        """A plan by measured sensitivity, what it became, and the same plan edited."""
+        sensitivity, plan = f"{self.work}/nano.sens", f"{self.work}/nano-plan.json"
+        self.command("sensitivity", NANO, "--text", *TEXTS[1:], "--context", "64", "--chunks", "3", "-o", sensitivity)
+        self.page("plan-sensitivity", "plan", NANO, "--sensitivity", sensitivity, "--bits", "4", "-o", plan)
+        artifact = f"{self.work}/nano-planned.ingot"
+        self.command("quantize", NANO, "--plan", plan, "-o", artifact)
+        self.page("verify-plan", "verify", artifact, "--against", NANO, "--plan", plan, "--chunks", "3", "--context",
+                  "64", "--text", *TEXTS[1:], codes=(0, 2))
+        with open(plan, encoding="utf-8") as file:
+            edited = json.load(file)
+        edited["tensors"]["head"] = "keep"
+        with open(plan, "w", encoding="utf-8") as file:
+            json.dump(edited, file)
+        self.page("plan-edited", "plan", NANO, "--plan", plan)
+
+    def full_size(self):
+        """MiniMax-M2's 62 layers and 256 experts: names and shapes, with holes for weights."""
+        model = f"{self.work}/MiniMax-M2"
+        subprocess.run(["scripts/make-checkpoint", model, "--sparse"], check=True, stdout=subprocess.DEVNULL)
+        recipe = f"{self.work}/m2.yaml"
+        with open(recipe, "w", encoding="utf-8") as file:
+            file.write(
+                "name: by-expert\nrules:\n"
+                "  - {parts: [attention, embedding, head], encoding: int8 g32 zero f16}\n"
+                "  - {parts: down, layers: first 1/8, encoding: int6 g64 zero f16}\n"
+                "  - {parts: experts, experts: [0-30, 77, 90-120], layers: more-bits, encoding: int6 g64 zero f16}\n"
+                "  - {parts: experts, experts: [31-60, 200-210], encoding: int3 g64 zero f16}\n"
+                "  - {parts: experts, encoding: int4 g64 zero f16}\n")
+        self.page("plan-m2", "plan", model)
+        self.page("plan-m2-recipe", "plan", model, "--recipe", recipe)
 
     def hostile(self):
         """A model, a text, its content and a recipe whose names are markup."""
@@ -132,6 +171,9 @@ SCREENSHOTS = [
     ("verify-dark", "verify", 1180, 1180, "dark", 1, "worst"),
     ("verify-phone", "verify", 390, 1180, "dark", 1.5, None),
     ("verify-experts", "verify-mixed", 1180, 940, "light", 1, "bytes"),
+    ("plan-curve", "plan-sensitivity", 1180, 1180, "light", 1, None),
+    ("plan-light", "plan-m2", 1180, 1330, "light", 1, None),
+    ("plan-phone", "plan-m2-recipe", 390, 1180, "dark", 1.5, "bytes"),
 ]
 
 

@@ -32,6 +32,9 @@ def is_number(value):
 
 def shows(text, value):
     """Whether a text is this number, rounded to the digits it has."""
+    tokens = re.match(r"(\d+)k$", text)
+    if tokens:
+        return int(tokens[1]) == value // 1024
     match = NUMBER.match(text.strip().replace("\u2212", "-"))
     if not match:
         return False
@@ -69,14 +72,18 @@ def charts(seen, report):
         if not chart["title"] or not chart["described"]:
             yield f"a chart without title or description: {chart['title']!r}"
         marks = [(one, mark_value(report, one["key"])) for one in chart["marks"]]
-        points = [(value, one["y"]) for one, value in marks if one["tag"] == "circle"]
-        if points:
-            (low, bottom), (high, top) = min(points), max(points)
-            if high > low:
-                for value, y in points:
-                    wanted = bottom + (value - low) / (high - low) * (top - bottom)
-                    if abs(wanted - y) > 0.02 or not top < bottom:
-                        yield f"{chart['title']}: a point of {value} stands at {y}, not {wanted}"
+        scale = math.log if chart["logarithmic"] else float
+        points = [(scale(value), one) for one, value in marks if one["tag"] == "circle"]
+        along = [(float(place(report, one["keyX"])), one["x"]) for _, one in points if one["keyX"]]
+        # Places rise to the right, values upwards: an axis runs down there.
+        for axis, direction in [([(value, one["y"]) for value, one in points], -1), (along, 1)]:
+            if not axis or max(axis)[0] == min(axis)[0]:
+                continue
+            (low, start), (high, end) = min(axis), max(axis)
+            for value, where in axis:
+                wanted = start + (value - low) / (high - low) * (end - start)
+                if abs(wanted - where) > 0.02 or (end - start) * direction <= 0:
+                    yield f"{chart['title']}: a point of {value} stands at {where}, not {wanted}"
         bars = [(one, value) for one, value in marks if one["tag"] == "rect"]
         for across in ["width", "height"]:
             # Counts stand upright, in bins of their own width.
@@ -148,7 +155,12 @@ def compare(seen, printed):
     """What is wrong with a page; `printed` is what the command wrote to standard output."""
     report = json.loads(seen["report"])
     found = []
-    if report != printed:
+    # A page of a plan knows more than what is printed; lists are its choices.
+    shared = report["choices"] if isinstance(printed, list) else {key: report.get(key) for key in printed}
+    if not isinstance(printed, list):
+        printed = {key: value for key, value in printed.items() if key != "output"}
+        shared.pop("output", None)
+    if shared != printed:
         found.append("the JSON in the page is not what --json prints")
     found += figures(seen, report)
     found += charts(seen, report)

@@ -8,8 +8,11 @@
   const charts = [...document.querySelectorAll("svg.chart")].map((chart) => ({
     title: chart.querySelector("title")?.textContent ?? "",
     described: (chart.querySelector("desc")?.textContent ?? "") !== "",
+    logarithmic: chart.dataset.axis === "logarithmic",
     marks: [...chart.querySelectorAll("[data-mark]")].map((one) => ({
       key: one.dataset.mark,
+      keyX: one.dataset.markX ?? "",
+      x: Number(one.getAttribute("cx")),
       tag: one.tagName,
       title: one.querySelector("title")?.textContent ?? "",
       y: Number(one.getAttribute("cy")),

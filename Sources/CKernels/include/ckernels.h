@@ -183,8 +183,8 @@ typedef struct {
   float minima_least;       // of multiples of m, which go up to 0
 } ingot_grid;
 
-/// GPTQ for `count` columns, `order` naming them: weights (count, rows) are what is left to be expressed, and lose to
-/// later ones of these columns what a rounding cost; factor[k * stride + j] = U_jk, H⁻¹ = UᵀU. Gives values
+/// GPTQ for at most 64 columns, `order` naming them: weights (count, rows) are what is left to be expressed, of which
+/// later ones of these columns lose what a rounding cost (whether in this place is left open); factor[k * stride + j] = U_jk, H⁻¹ = UᵀU. Gives values
 /// (columns, rows) and errors (count, rows), by which the columns after these are to be updated.
 void ingot_gptq_columns(
     ingot_isa isa, const ingot_grid *grid, const uint32_t *order, size_t count, float *weights,

@@ -46,18 +46,22 @@ void BODY(ingot_gptq_columns)(
     const ingot_grid *grid, const uint32_t *order, size_t count, float *weights, const float *factor,
     size_t stride, float *values, float *errors) {
   size_t rows = grid->rows;
-  for (size_t row = 0; row < rows; row += 16)
+  // Apart from the matrices, whose rows are powers of two apart and share a few places of the nearest cache.
+  float columns[GPTQ_MOST][GPTQ_MOST];
+  for (size_t k = 0; k < count; k++)
+    for (size_t j = 0; j < count; j++) columns[j][k] = factor[k * stride + j];
+  for (size_t row = 0; row < rows; row += 16) {
+    lanes_f32 w[GPTQ_MOST];
+    for (size_t j = 0; j < count; j++) w[j] = load_lanes(weights + j * rows + row);
     for (size_t j = 0; j < count; j++) {
       lanes_fit f = lanes_fit_of(grid, order[j], row);
-      lanes_f32 w = load_lanes(weights + j * rows + row), value = lanes_value_of(grid, f, w);
-      lanes_f32 error = (w - lanes_meant(f, value)) * splat(1 / factor[j * stride + j]);
+      lanes_f32 value = lanes_value_of(grid, f, w[j]);
+      lanes_f32 error = (w[j] - lanes_meant(f, value)) * splat(1 / columns[j][j]);
       store_lanes(values + order[j] * rows + row, value);
       store_lanes(errors + j * rows + row, error);
-      for (size_t k = j + 1; k < count; k++) {
-        float *later = weights + k * rows + row;
-        store_lanes(later, load_lanes(later) - splat(factor[k * stride + j]) * error);
-      }
+      for (size_t k = j + 1; k < count; k++) w[k] = w[k] - splat(columns[j][k]) * error;
     }
+  }
 }
 
 typedef struct {

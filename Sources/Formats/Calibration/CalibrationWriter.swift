@@ -69,18 +69,25 @@ extension CalibrationFile {
       }
     }
 
-    /// Bytes that are enough for the evidence of the layers that are not there yet.
+    /// Holds the disk's room against what the layers that are not there yet take at most: their evidence as if nothing of it
+    /// could be compressed, and twice the hidden states, the old ones staying until the new ones are safe. Nothing is
+    /// reserved: the file will be smaller, and grows layer by layer.
     ///
     /// - Parameter mostForced: visits that may be forced in a layer.
-    /// - Throws: FormatError when the disk has less room.
+    /// - Throws: FormatError when the disk has less room, with the bytes needed and free.
     public func begin(tokens: Int, mostForced: Int = 0) throws(FormatError) {
       self.tokens = tokens
-      var total = 0
+      if forced.count == numbers.layers { return }
+      var (total, isTooMuch) = tokens.multipliedReportingOverflow(by: 2 * 4 * numbers.hiddenSize)
+      guard !isTooMuch else {
+        throw FormatError(
+          path: output.path, expected: "evidence that can be counted", found: "\(tokens) tokens")
+      }
       for layer in forced.count..<numbers.layers {
         for field in kept(layer, isForced: true) {
           let size = CalibrationFile.packedSize(field, numbers, tokens: tokens, forced: mostForced)
           // What does not shrink grows by a little for each piece.
-          let room = size.map { $0 + CompressedField.headLength + (($0 >> 20) + 1) * 1024 + $0 >> 7 }
+          let room = size.map { $0 + CompressedField.headLength + (($0 >> 20) + 1) * 1024 + ($0 >> 7) }
           let (sum, overflow) = total.addingReportingOverflow(room ?? 0)
           guard room != nil, !overflow else {
             throw FormatError(
@@ -146,7 +153,14 @@ extension CalibrationFile {
     }
 
     /// The run ends with an error. What was kept stays when the same command may get further; the error says so then.
+    ///
+    /// Layers that are there stay whatever the error was: they are right, they may have taken hours, and a fault of the
+    /// machine looks like one of the model's.
     public func abandoned(_ error: FormatError) -> FormatError {
+      if error.cause == .content && layers > 0 && !output.isComplete {
+        output.journal.leave()
+        return error
+      }
       let error = output.abandoned(error)
       if !error.isResumable { removeStates(but: nil) }
       return error

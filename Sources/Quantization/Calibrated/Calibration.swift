@@ -148,7 +148,8 @@ final class CalibratedUnits: Sendable {
       let wanted = isOutput && calibration.fitsResiduals ? targets.attentionResidual : nil
       ExpertInputs.correct(&values, rows: tensor.rows, width: tensor.columns, hessian, cross, wanted)
     }
-    return quantize(role, values, rows: tensor.rows, columns: tensor.columns, hessian, encoding(role)!)
+    let prepared = GPTQHessian(hessian, columns: tensor.columns, calibration.options)
+    return quantize(role, values, rows: tensor.rows, columns: tensor.columns, prepared, encoding(role)!)
   }
 
   private static func divide(_ hessian: inout [Float], _ divisors: [Float]) {
@@ -160,7 +161,7 @@ final class CalibratedUnits: Sendable {
   }
 
   private func quantize(
-    _ role: Role, _ values: [Float], rows: Int, columns: Int, _ hessian: [Float], _ encoding: Encoding
+    _ role: Role, _ values: [Float], rows: Int, columns: Int, _ hessian: GPTQHessian, _ encoding: Encoding
   ) -> [Bytes] {
     let (planes, result) = Quantizer.calibrated(
       values, rows: rows, columns: columns, hessian: hessian, encoding: encoding, calibration.options)
@@ -193,10 +194,11 @@ final class CalibratedUnits: Sendable {
           ExpertInputs.correct(&quantized[part]!, rows: width, width: hidden, hessian, cross)
         }
       }
+      let prepared = GPTQHessian(hessian, columns: hidden, calibration.options)
       for part in parts {
         let role = Role(part, layer: layer, expert: expert)
         let encoding = encoding(role)!
-        planes[part] = quantize(role, quantized[part]!, rows: width, columns: hidden, hessian, encoding)
+        planes[part] = quantize(role, quantized[part]!, rows: width, columns: hidden, prepared, encoding)
         var decoded = [Float](repeating: 0, count: width * hidden)
         var span = decoded.mutableSpan
         encoding.decode(planes[part]!, rows: width, columns: hidden, into: &span)
@@ -213,7 +215,9 @@ final class CalibratedUnits: Sendable {
       ExpertInputs.correct(
         &target, rows: hidden, width: width, hessian, cross, calibration.fitsResiduals ? wanted : nil)
     }
-    planes[.down] = quantize(role, target, rows: hidden, columns: width, hessian, encoding)
+    planes[.down] = quantize(
+      role, target, rows: hidden, columns: width,
+      GPTQHessian(hessian, columns: width, calibration.options), encoding)
     if let reportExpert = calibration.reportExpert {
       var down = [Float](repeating: 0, count: hidden * width)
       var span = down.mutableSpan
@@ -229,13 +233,14 @@ final class CalibratedUnits: Sendable {
 extension Quantizer {
   /// Planes by GPTQ: the search gives the grid to begin with, columns weighted by the Hessian's diagonal.
   static func calibrated(
-    _ values: [Float], rows: Int, columns: Int, hessian: [Float], encoding: Encoding, _ options: GPTQOptions
+    _ values: [Float], rows: Int, columns: Int, hessian: GPTQHessian, encoding: Encoding,
+    _ options: GPTQOptions
   ) -> ([Bytes], GPTQResult) {
-    let importance = (0..<columns).map { hessian[$0 * columns + $0] }
+    let importance = (0..<columns).map { hessian.matrix[$0 * columns + $0] }
     let planes = Quantizer.search.planes(
       values, rows: rows, columns: columns, importance: importance, encoding: encoding)
     var grid = encoding.grid(planes, rows: rows, columns: columns)
-    let result = chooseCodes(values.span, hessian: hessian.span, grid: &grid, options)
+    let result = chooseCodes(values.span, hessian: hessian, grid: &grid, options)
     return (encoding.planes(grid, result.values, from: planes), result)
   }
 }

@@ -34,6 +34,13 @@ public struct ChannelScales: Sendable {
     public var alpha: Double
     public var beta: Double
     public var errorShare: Double
+
+    public init(place: String, alpha: Double, beta: Double, errorShare: Double) {
+      self.place = place
+      self.alpha = alpha
+      self.beta = beta
+      self.errorShare = errorShare
+    }
   }
 
   private static let candidates: [(alpha: Double, beta: Double)] = [
@@ -45,8 +52,15 @@ public struct ChannelScales: Sendable {
   private static let sampledRows = 256
 
   /// Searches every layer, some at a time.
+  ///
+  /// - Parameters:
+  ///   - known: by layer, what an earlier run of the same chose: scales follow from it without a search.
+  ///   - found: hears what was chosen in each layer that was searched, in any order.
+  /// - Throws: FormatError for evidence and weights that cannot be read, and what `found` throws.
   public static func search(
-    _ model: Model, _ plan: Plan, _ evidence: Evidence, rescuingOverflow: Bool = false, workers: Int
+    _ model: Model, _ plan: Plan, _ evidence: Evidence, rescuingOverflow: Bool = false, workers: Int,
+    known: [Int: [Choice]] = [:],
+    found report: @Sendable (_ layer: Int, [Choice]) throws(FormatError) -> Void = { _, _ in }
   ) async throws(FormatError) -> ChannelScales {
     let layers = model.hyperparameters.layers
     var found = [LayerScales](repeating: LayerScales(), count: layers)
@@ -57,11 +71,12 @@ public struct ChannelScales: Sendable {
           guard next < layers else { return }
           let layer = next
           next += 1
-          group.addTask { (layer, try LayerScales(model, plan, evidence.layer(layer))) }
+          group.addTask { (layer, try LayerScales(model, plan, evidence.layer(layer), known[layer])) }
         }
         for _ in 0..<max(workers, 1) { start() }
         while let (layer, scales) = try await group.next() {
           found[layer] = scales
+          if known[layer] == nil { try report(layer, scales.choices) }
           start()
         }
       }
@@ -141,10 +156,12 @@ public struct ChannelScales: Sendable {
     var output: [Float] = []
     var inner: [[Float]] = []
     var choices: [Choice] = []
+    private var known: [Choice] = []
 
     init() {}
 
-    init(_ model: Model, _ plan: Plan, _ evidence: LayerEvidence) throws(FormatError) {
+    init(_ model: Model, _ plan: Plan, _ evidence: LayerEvidence, _ known: [Choice]?) throws(FormatError) {
+      self.known = known ?? []
       let numbers = model.hyperparameters
       let (layer, count) = (evidence.layer, numbers.experts.count)
       func isFree(_ parts: [Role.Part], expert: Int? = nil) -> Bool {
@@ -212,24 +229,36 @@ public struct ChannelScales: Sendable {
               evidence.floats(.downSquares, range).map { Double($0) }
             ))
         }
-        var best: (error: Double, candidate: Int) = (.infinity, 0)
-        var first = 0.0
-        for index in ChannelScales.candidates.indices {
+        let choice = try choose("inner") { candidate throws(FormatError) in
           var error = 0.0
           for expert in sample {
-            let s = scales(all[expert].h, all[expert].w, ChannelScales.candidates[index])
+            let s = scales(all[expert].h, all[expert].w, candidate)
             error += try sampledError(model[.down, layer: layer, expert: expert]!, s, all[expert].h, plan)
           }
-          if index == 0 { first = error }
-          if error < best.error { best = (error, index) }
+          return error
         }
-        let candidate = ChannelScales.candidates[best.candidate]
-        inner = best.candidate == 0 ? [] : all.map { scales($0.h, $0.w, candidate) }
-        choices.append(
-          Choice(
-            place: "inner", alpha: candidate.alpha, beta: candidate.beta,
-            errorShare: first > 0 ? best.error / first : 1))
+        let candidate = (choice.alpha, choice.beta)
+        inner = candidate == (0, 0) ? [] : all.map { scales($0.h, $0.w, candidate) }
+        choices.append(choice)
       }
+    }
+
+    /// The candidate with the least error, or the one that is known.
+    private func choose(
+      _ place: String, error: ((alpha: Double, beta: Double)) throws(FormatError) -> Double
+    ) throws(FormatError) -> Choice {
+      if let choice = known.first(where: { $0.place == place }) { return choice }
+      var best: (error: Double, candidate: Int) = (.infinity, 0)
+      var first = 0.0
+      for (index, candidate) in ChannelScales.candidates.enumerated() {
+        let error = try error(candidate)
+        if index == 0 { first = error }
+        if error < best.error { best = (error, index) }
+      }
+      let candidate = ChannelScales.candidates[best.candidate]
+      return Choice(
+        place: place, alpha: candidate.alpha, beta: candidate.beta,
+        errorShare: first > 0 ? best.error / first : 1)
     }
 
     /// Each column's value replaced by the mean of those that share its row of value.
@@ -272,22 +301,14 @@ public struct ChannelScales: Sendable {
     private func choose(
       _ h: [Double], _ w: [Double], _ tensors: [Tensor], _ plan: Plan, _ place: String, truth: [Double]? = nil
     ) throws(FormatError) -> ([Float], Choice) {
-      var best: (error: Double, scales: [Float], candidate: Int) = (.infinity, [], 0)
-      var first = 0.0
-      for (index, candidate) in ChannelScales.candidates.enumerated() {
+      let choice = try choose(place) { candidate throws(FormatError) in
         let s = scales(h, w, candidate)
         var error = 0.0
         for tensor in tensors { error += try sampledError(tensor, s, truth ?? h, plan) }
-        if index == 0 { first = error }
-        if error < best.error { best = (error, s, index) }
+        return error
       }
-      let candidate = ChannelScales.candidates[best.candidate]
-      return (
-        best.candidate == 0 ? [] : best.scales,
-        Choice(
-          place: place, alpha: candidate.alpha, beta: candidate.beta,
-          errorShare: first > 0 ? best.error / first : 1)
-      )
+      let candidate = (choice.alpha, choice.beta)
+      return (candidate == (0, 0) ? [] : scales(h, w, candidate), choice)
     }
 
     /// Σ h (w − ŵ)² over the first rows of a tensor when its columns are quantized times s.

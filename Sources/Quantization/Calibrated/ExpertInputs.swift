@@ -19,7 +19,7 @@ package struct ExpertInputs {
 
   private static let chunk = 1024
   /// Tokens that an expert's output error is measured on, at most.
-  private static let sample = 256
+  private static let sample = 128
 
   package init(_ evidence: LayerEvidence, expert: Int, hidden: Int, divisors: [Float]) {
     self.evidence = evidence
@@ -159,6 +159,24 @@ package struct ExpertInputs {
     var span = sum.mutableSpan
     mirrorLowerTriangle(&span, n: width)
     return (sum, cross, wanted)
+  }
+
+  /// What goes into gate and up, and into down, for at most `sample` of its tokens and some of the layer's at large, each row
+  /// times the token's weight: (tokens, hidden) and (tokens, width).
+  func samples(gate: [Float], up: [Float], width: Int) -> (inputs: [Float], inner: [Float]) {
+    let count = min(visits.count, ExpertInputs.sample)
+    var some = (0..<count).map { visits[$0 * visits.count / count] }
+    let extra = min(pseudoTokens, evidence.tokens)
+    // A sample stands for all of its tokens; those at large count as often as in Hessians.
+    let share = Float(Double(max(count, 1)) / Double(max(visits.count, 1))).squareRoot()
+    for index in 0..<extra {
+      some.append(.init(token: index * evidence.tokens / extra, weight: share * meanWeight.squareRoot()))
+    }
+    var x = rows(some.map(\.token))
+    var y = inner(x, tokens: some.count, gate: gate, up: up, width: width)
+    scaleRows(&x, hidden, some.map(\.weight))
+    scaleRows(&y, width, some.map(\.weight))
+    return (x, y)
   }
 
   /// Tokens of its own, and Σ g²‖z − ẑ‖² / Σ g²‖z‖² over at most `sample` of them, z being what the true projections (gate,

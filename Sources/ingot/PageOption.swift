@@ -3,28 +3,30 @@ import Formats
 import Tensors
 
 /// A report as a page.
-struct PageOptions: ParsableArguments {
+struct PageOption: ParsableArguments {
   @Option(
     name: .long,
     help: ArgumentHelp("Also write the report as a page that needs no network.", valueName: "file"))
   var html: String?
 
-  @Flag(name: .long, help: "Replace what stands at the path of --html.")
-  var force = false
+  func writer(force: Bool) -> PageWriter { PageWriter(path: html, force: force) }
+}
 
-  func validate() throws {
-    if force, html == nil { throw ValidationError("--force is for --html here.") }
-  }
+/// Where a page goes; nowhere without a path.
+struct PageWriter {
+  let path: String?
+  /// Replace what stands there.
+  let force: Bool
 
   /// Refuses a path that cannot be written, before the work.
   func check() throws(FormatError) {
-    if let html { try WholeFile.check(html, force: force) }
+    if let path { try WholeFile.check(path, force: force) }
   }
 
   /// Writes the page that `make` gives, when one was asked for.
-  func write(_ make: () -> String) throws(FormatError) {
-    guard let html else { return }
-    try WholeFile.write(Array(make().utf8), to: html, force: force)
+  func write(_ make: () throws(FormatError) -> String) throws(FormatError) {
+    guard let path else { return }
+    try WholeFile.write(Array(try make().utf8), to: path, force: force)
   }
 }
 

@@ -1,0 +1,276 @@
+import ArgumentParser
+import Fitting
+import Formats
+import Models
+import Quantization
+import Tensors
+
+/// How large a planned artifact may be.
+struct BudgetOptions: ParsableArguments {
+  @Option(
+    name: .long,
+    help: ArgumentHelp("Plan by what 'ingot sensitivity' measured, for a budget.", valueName: "file"))
+  var sensitivity: String?
+
+  @Option(name: .long, help: ArgumentHelp("Budget: bits a weight, over all tensors.", valueName: "x"))
+  var bits: Double?
+
+  @Option(
+    name: .long, help: ArgumentHelp("Budget: bytes of the whole artifact, such as 120GB.", valueName: "size"))
+  var size: ByteSize?
+
+  @Option(name: [.short, .long], help: ArgumentHelp("Write the plan here, as JSON.", valueName: "plan.json"))
+  var output: String?
+
+  @Flag(name: .long, help: "Replace what stands at the paths of -o and --html.")
+  var force = false
+
+  func validate() throws {
+    if let bits, !(bits > 0 && bits <= 32) { throw ValidationError("--bits must be above 0 and at most 32.") }
+    guard [bits.map { _ in 0 }, size.map { _ in 0 }].compactMap({ $0 }).count <= 1 else {
+      throw ValidationError("--bits and --size exclude each other.")
+    }
+    if sensitivity == nil, bits != nil || size != nil || output != nil {
+      throw ValidationError(
+        "--bits, --size and --output go with --sensitivity FILE, which 'ingot sensitivity' measures.")
+    }
+  }
+}
+
+/// Exact sizes of plans' artifacts.
+struct PlanBytes {
+  private let model: Model
+  private let format: Format
+  private let options: WriteOptions
+
+  init(_ model: Model, format name: String, _ options: WriteOptions) throws {
+    self.model = model
+    self.options = options
+    guard let format = Format.named(name) else {
+      throw ValidationError("--format must be one of \(Format.all.map(\.name).joined(separator: ", ")).")
+    }
+    self.format = format
+  }
+
+  func bytes(_ plan: Plan) throws(FormatError) -> Int {
+    var options = options
+    options.provenance["recipe"] = PlanFile(plan, format: format.name, for: model).provenance
+    return try model.quantized(by: plan).plannedBytes(as: format, options)
+  }
+}
+
+extension Engine {
+  /// The one that runs artifacts of a format there; for .ingot, what llama.cpp would take.
+  static func usual(_ format: String, on machine: Machine) -> Engine {
+    let able = Engine.allCases.filter { $0.formats.contains(format) && $0.runs(on: machine.memory) }
+    return able.first ?? .llamaCpp
+  }
+}
+
+/// The best plan for a budget.
+struct PlanMaking {
+  let model: Model
+  let format: Format
+  let sensitivity: Sensitivity
+  let allocation: Allocation
+  private let path: String
+  private let prediction: Prediction
+  private let options: WriteOptions
+
+  init(_ model: Model, _ path: String, format name: String?, _ options: WriteOptions) throws {
+    self.model = model
+    self.path = path
+    self.options = options
+    let name = name ?? "ingot"
+    guard let format = Format.named(name) else {
+      throw ValidationError("--format must be one of \(Format.all.map(\.name).joined(separator: ", ")).")
+    }
+    guard let ties = Ties(format: name) else {
+      throw ValidationError(
+        "--format \(name): it has one encoding for all tensors, so there is nothing to plan; "
+          + "use --recipe, or ingot, gguf, mlx or compressed-tensors.")
+    }
+    self.format = format
+    sensitivity = try Sensitivity.read(path, for: model)
+    let usual = Sensitivity.candidates(format: name, for: model)?.all ?? []
+    // Encodings that were asked for are for any format that holds them.
+    let known = Set(Format.all.flatMap { Sensitivity.candidates(format: $0.name, for: model)?.all ?? [] })
+    let candidates = usual + sensitivity.candidates.filter { !known.contains($0) && !usual.contains($0) }
+    let measured = Set(sensitivity.candidates)
+    guard candidates.contains(where: { measured.contains($0) && format.refusal($0) == nil })
+    else {
+      throw FormatError(
+        path: path, expected: "encodings that \(name) holds (ingot sensitivity --format \(name))",
+        found: sensitivity.candidates.map(\.description).joined(separator: ", "))
+    }
+    allocation = try Allocation(model, sensitivity, ties, candidates: candidates) {
+      format.refusal($0) == nil
+    }
+    prediction = Prediction(sensitivity)
+  }
+
+  /// A plan and its exact size.
+  struct Made {
+    var result: Allocation.Result
+    var bytes: Int
+    var asked: String
+    var budget: Int
+  }
+
+  private func tooSmall(_ asked: String) throws -> Never {
+    let least = allocation.leastBytes
+    throw ValidationError(
+      """
+      \(asked): nothing fits; the smallest choices take \(grouped(least)) bytes of tensors \
+      (\(fixed(8 * Double(least) / Double(model.parameters), 3)) bits per weight).
+      """)
+  }
+
+  private func made(_ tensorBytes: Int, _ asked: String, budget: Int) throws -> Made? {
+    let name = "\(Folder.name(of: model.sourceName)), \(asked)"
+    guard let result = allocation.solved(tensorBytes: tensorBytes, name: name) else { return nil }
+    return Made(result: result, bytes: try bytes(result.plan), asked: asked, budget: budget)
+  }
+
+  private func bytes(_ plan: Plan) throws -> Int {
+    try PlanBytes(model, format: format.name, options).bytes(plan)
+  }
+
+  /// A name for the artifact, in examples.
+  var suggestedOutput: String {
+    switch format.name {
+    case "ingot", "gguf": "model.\(format.name)"
+    default: "model-\(format.name)"
+    }
+  }
+
+  func plan(bits: Double) throws -> Made {
+    let budget = Int(bits * Double(model.parameters) / 8)
+    let asked = "\(fixed(bits, 2)) bits"
+    guard let made = try made(budget, asked, budget: budget) else { try tooSmall("--bits \(bits)") }
+    return made
+  }
+
+  func plan(bytes: Int, _ asked: String) throws -> Made {
+    // What is not tensors depends a little on the choice: headers name it.
+    var budget = bytes
+    for _ in 0..<8 {
+      guard let found = try made(budget, asked, budget: bytes) else { break }
+      if found.bytes <= bytes { return found }
+      budget -= max(found.bytes - bytes, 1)
+    }
+    try tooSmall(asked)
+  }
+
+  /// The largest plan that fits into a machine: bisection over the budget.
+  func plan(_ machine: Machine, _ engine: Engine, context: Int, cache: CachePrecision) throws -> (Made, Fit) {
+    let asked = "\(machine.name), \(context) tokens"
+    func fit(_ made: Made) -> Fit? {
+      Demand(model.hyperparameters, Weights(model, made.result.plan), context: context, cache: cache)
+        .fit(engine, machine)
+    }
+    var (low, high) = (allocation.leastBytes, model.bytes)
+    var best: (Made, Fit)?
+    func attempt(_ budget: Int) throws -> Bool {
+      guard let made = try made(budget, asked, budget: budget), let fit = fit(made), fit.fits else {
+        return false
+      }
+      best = (made, fit)
+      return true
+    }
+    guard try attempt(low) else {
+      throw ValidationError(
+        "Nothing fits into \(machine.name) with \(context) tokens of context: the smallest choices take "
+          + "\(decimal(low)) and the cache \(decimal(model.hyperparameters.cacheBytes(context: context, cache)))."
+      )
+    }
+    if try !attempt(high) {
+      while high - low > max(model.bytes / 20000, 1) {
+        let middle = (low + high) / 2
+        if try attempt(middle) { low = middle } else { high = middle }
+      }
+    }
+    return best!
+  }
+
+  // MARK: The file
+
+  private func point(_ tensorBytes: Int, _ sum: Double) -> JSONObject {
+    [
+      "bitsPerWeight": JSON(rounded(8 * Double(tensorBytes) / Double(model.parameters))),
+      "tensorBytes": JSON(tensorBytes), "klDivergence": JSON(rounded(prediction.divergence(sum: sum).mean)),
+    ]
+  }
+
+  /// The size–quality curve: the best plans from the smallest choices up to 8.5 bits.
+  private func curve() -> [JSON] {
+    var points: [JSON] = []
+    let least = 8 * Double(allocation.leastBytes) / Double(model.parameters)
+    var bits = (least * 4).rounded(.up) / 4
+    var last = -1
+    while bits <= 8.5 {
+      let budget = Int(bits * Double(model.parameters) / 8)
+      if let result = allocation.solved(tensorBytes: budget, name: ""), result.tensorBytes > last {
+        last = result.tensorBytes
+        points.append(.object(point(result.tensorBytes, result.sum)))
+      }
+      bits += bits < 5 ? 0.25 : 0.5
+    }
+    return points
+  }
+
+  private func uniform() -> [JSON] {
+    sensitivity.candidates.filter { format.refusal($0) == nil }.compactMap { encoding in
+      let plan = Plan.uniform(encoding, for: model)
+      guard let sum = sensitivity.sum(plan, model) else { return nil }
+      let bytes = model.tensors.reduce(0) {
+        $0 + (plan.assignments[$1.role]?.encoding.bytes($1.shape) ?? 0)
+      }
+      var object: JSONObject = ["encoding": .string(encoding.description)]
+      for (key, value) in point(bytes, sum) { object[key] = value }
+      return .object(object)
+    }.sorted { ($0["tensorBytes"]?.int ?? 0) < ($1["tensorBytes"]?.int ?? 0) }
+  }
+
+  func divergence(_ made: Made) -> Prediction.Interval { prediction.divergence(sum: made.result.sum) }
+
+  /// The plan with everything that is known of it.
+  func file(_ made: Made) -> PlanFile {
+    var file = PlanFile(made.result.plan, format: format.name, for: model)
+    file.model = ModelName(model, name: model.sourceName).json
+    file.budget = ["bytes": JSON(made.budget), "asked": .string(made.asked)]
+    file.sensitivity = [
+      "name": .string(Folder.name(of: path)), "quantizer": .string(sensitivity.quantizer),
+      "tokens": JSON(sensitivity.tokens), "texts": .array(sensitivity.texts.map { .string($0) }),
+    ]
+    let predicted = divergence(made)
+    file.predicted = .init(
+      checksum: file.checksum, bytes: made.bytes, tensorBytes: made.result.tensorBytes,
+      bitsPerWeight: 8 * Double(made.result.tensorBytes) / Double(model.parameters), divergence: predicted,
+      gap: made.result.gap)
+    file.curve = curve()
+    file.uniform = uniform()
+    file.errors = errors(made, predicted.mean)
+    return file
+  }
+
+  /// Each tensor's share of the predicted divergence.
+  private func errors(_ made: Made, _ mean: Double) -> JSONObject {
+    let scale = made.result.sum > 0 ? mean / made.result.sum : 0
+    var object: JSONObject = [:]
+    for (name, roles) in sensitivity.stacks {
+      let values = roles.map { role -> JSON in
+        let assignment = made.result.plan.assignments[role]
+        let encoding = assignment?.quantizer == nil ? nil : assignment?.encoding
+        return JSON(rounded(scale * (sensitivity.error(role, encoding) ?? 0)))
+      }
+      object[name] = roles.count == 1 && roles[0].expert == nil ? values[0] : .array(values)
+    }
+    return object
+  }
+}
+
+extension PlanFile {
+  /// What an artifact says of the plan that made it.
+  var provenance: JSON { ["name": .string(name), "plan": .string(checksum)] }
+}

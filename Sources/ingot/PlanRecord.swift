@@ -1,0 +1,56 @@
+import Fitting
+import Formats
+import Models
+import Quantization
+import Reports
+import Tensors
+
+/// What the page of a plan shows: its file, where the bytes go, and bits and expected error of each expert.
+struct PlanRecord {
+  private var object: JSONObject
+
+  /// - Parameters:
+  ///   - errors: by stack, shares of the predicted KL divergence, one number an expert; none after an edit.
+  ///   - printed: what `--json` prints of it.
+  init(file: PlanFile, plan: Plan, model: Model, errors: JSONObject, _ printed: JSONObject)
+    throws(FormatError)
+  {
+    object = printed
+    var content = try JSON.parse(Array(file.text.utf8), path: file.name).object ?? [:]
+    content["errors"] = nil
+    object["file"] = .object(content)
+    object["model"] = model.planRecord
+    let planned = try model.quantized(by: plan)
+    object["parts"] = planned.byteRecord
+    object["expertBits"] = planned.expertBits
+    guard errors.count > 0 else { return }
+    let (layers, experts) = (model.hyperparameters.layers, model.hyperparameters.experts.count)
+    func values(_ layer: Int, _ part: Role.Part) -> [Double] {
+      let value = errors["layers.\(layer).\(part.rawValue)"] ?? .null
+      return value.array?.map { $0.double ?? 0 } ?? value.double.map { [$0] } ?? []
+    }
+    var rows: [JSON] = []
+    var sums: [JSON] = []
+    for layer in 0..<layers {
+      var each = [Double](repeating: 0, count: experts)
+      for part in [Role.Part.gate, .up, .down] {
+        for (expert, value) in values(layer, part).prefix(experts).enumerated() { each[expert] += value }
+      }
+      let attention = [Role.Part.query, .key, .value, .attentionOutput]
+        .reduce(0) { $0 + values(layer, $1).reduce(0, +) }
+      rows.append(.array(each.map { JSON($0) }))
+      sums.append(["experts": JSON(each.reduce(0, +)), "attention": JSON(attention)])
+    }
+    object["expertErrors"] = .array(rows)
+    object["layerErrors"] = .array(sums)
+  }
+
+  var html: String { PlanFilePage(.object(object)).html }
+}
+
+extension PageWriter {
+  /// Writes the page of a plan.
+  func write(_ make: @autoclosure () throws(FormatError) -> PlanRecord) throws(FormatError) {
+    try write { () throws(FormatError) -> String in try make().html }
+  }
+}

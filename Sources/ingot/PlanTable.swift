@@ -1,0 +1,92 @@
+import Fitting
+import Models
+import Tensors
+
+/// A plan for people: bits by layer and part, and what to expect.
+struct PlanTable {
+  let file: PlanFile
+  let plan: Plan
+  let model: Model
+
+  private static let columns: [(title: String, part: Role.Part)] = [
+    ("query", .query), ("key", .key), ("value", .value), ("output", .attentionOutput), ("gate", .gate),
+    ("up", .up), ("down", .down),
+  ]
+
+  /// Bits a weight of some tensors, the least and the most of them where they differ.
+  private func bits(_ tensors: [Tensor]) -> String {
+    let each = tensors.map { tensor in
+      8 * Double(plan.assignments[tensor.role]?.encoding.bytes(tensor.shape) ?? 0)
+        / Double(max(tensor.count, 1))
+    }
+    guard let low = each.min(), let high = each.max() else { return "" }
+    let mean = each.reduce(0, +) / Double(each.count)
+    return low == high ? fixed(mean, 2) : "\(fixed(mean, 2)) (\(fixed(low, 1))-\(fixed(high, 1)))"
+  }
+
+  var text: String {
+    var stacks: [Role: [Tensor]] = [:]
+    for tensor in model.tensors {
+      stacks[Role(tensor.role.part, layer: tensor.role.layer), default: []].append(tensor)
+    }
+    var table = Table(["layer"] + PlanTable.columns.map(\.title))
+    for layer in 0..<model.hyperparameters.layers {
+      table.add(["\(layer)"] + PlanTable.columns.map { bits(stacks[Role($0.part, layer: layer)] ?? []) })
+    }
+    var lines = [
+      "bits a weight, of experts the mean (least-most)", table.text,
+      "embedding \(bits(stacks[Role(.embedding)] ?? [])), head \(bits(stacks[Role(.head)] ?? []))", "",
+    ]
+    if let predicted = file.predicted {
+      lines.append(
+        "\(file.name): \(fixed(predicted.bitsPerWeight, 3)) bits per weight, "
+          + "\(grouped(predicted.bytes)) bytes (\(decimal(predicted.bytes))) as \(file.format)")
+      if let divergence = predicted.divergence {
+        lines.append(
+          "predicted KL divergence \(significant(divergence.mean)) "
+            + "(90 %: \(significant(divergence.low)) to \(significant(divergence.high)))")
+      }
+      if let gap = predicted.gap {
+        lines.append("at most \(fixed(100 * gap, 3)) % above the best choice there is")
+      }
+    }
+    if let nearest = nearestUniform {
+      lines.append(nearest)
+    }
+    return lines.joined(separator: "\n")
+  }
+
+  /// The uniform encoding of the same size, to compare with.
+  private var nearestUniform: String? {
+    guard let predicted = file.predicted, predicted.divergence != nil else { return nil }
+    let known = file.uniform.compactMap { entry -> (String, Double, Double)? in
+      guard let name = entry["encoding"]?.string, let bits = entry["bitsPerWeight"]?.double,
+        let divergence = entry["klDivergence"]?.double
+      else { return nil }
+      return (name, bits, divergence)
+    }
+    guard
+      let nearest = known.min(by: {
+        abs($0.1 - predicted.bitsPerWeight) < abs($1.1 - predicted.bitsPerWeight)
+      })
+    else { return nil }
+    return "for comparison: \(nearest.0) everywhere, \(fixed(nearest.1, 3)) bits, \(significant(nearest.2))"
+  }
+
+  var json: JSONObject {
+    var object: JSONObject = ["plan": .string(file.name), "format": .string(file.format)]
+    if let predicted = file.predicted {
+      object["bytes"] = JSON(predicted.bytes)
+      object["tensorBytes"] = JSON(predicted.tensorBytes)
+      object["bitsPerWeight"] = JSON(predicted.bitsPerWeight)
+      object["sourceBytes"] = JSON(model.bytes)
+      if let divergence = predicted.divergence {
+        object["klDivergence"] = [
+          "mean": JSON(divergence.mean), "low": JSON(divergence.low), "high": JSON(divergence.high),
+        ]
+      }
+      object["gap"] = predicted.gap.map { JSON($0) } ?? .null
+    }
+    return object
+  }
+}

@@ -1,0 +1,74 @@
+import Fitting
+import Inference
+import Models
+import Tensors
+
+/// What `ingot sensitivity` found, for people: which parts cost most.
+struct SensitivityTable {
+  private let found: Sensitivity
+
+  init(_ found: Sensitivity) { self.found = found }
+
+  private static let parts: [Role.Part] = [
+    .embedding, .query, .key, .value, .attentionOutput, .gate, .up, .down, .head,
+  ]
+
+  private struct Row {
+    var part: Role.Part
+    var tensors: Int
+    var sum: Double
+    var worst: Role
+    var largest: Double
+  }
+
+  private var rows: [Row] {
+    SensitivityTable.parts.compactMap { part in
+      let groups = found.groups.filter { $0.key.part == part }
+      guard let worst = groups.max(by: { ($0.value.mean, "\($1.key)") < ($1.value.mean, "\($0.key)") }) else {
+        return nil
+      }
+      return Row(
+        part: part, tensors: found.errors.keys.reduce(0) { $0 + ($1.part == part ? 1 : 0) },
+        sum: groups.values.map(\.mean).sorted().reduce(0, +), worst: worst.key, largest: worst.value.mean)
+    }
+  }
+
+  var text: String {
+    var table = Table(["at \(found.reference)", "tensors", "KL divergence", "largest", "in layer"])
+    for row in rows {
+      table.add([
+        row.part.rawValue, grouped(row.tensors), significant(row.sum), significant(row.largest),
+        row.worst.layer.map { "\($0)" } ?? "",
+      ])
+    }
+    var whole = Table(["whole model at", "KL divergence", "±", "sum of parts"])
+    for uniform in found.uniform {
+      whole.add([
+        uniform.encoding.description, significant(uniform.divergence.mean),
+        uniform.divergence.standardError.map { significant($0) } ?? "", significant(uniform.sum),
+      ])
+    }
+    return table.text + "\n\n" + whole.text
+  }
+
+  var json: JSONObject {
+    [
+      "quantizer": .string(found.quantizer), "reference": .string(found.reference.description),
+      "tokens": JSON(found.tokens),
+      "parts": .array(
+        rows.map {
+          [
+            "role": .string($0.part.rawValue), "tensors": JSON($0.tensors), "klDivergence": JSON($0.sum),
+            "largest": JSON($0.largest), "layer": $0.worst.layer.map { JSON($0) } ?? .null,
+          ]
+        }),
+      "uniform": .array(
+        found.uniform.map {
+          [
+            "encoding": .string($0.encoding.description), "klDivergence": JSON($0.divergence.mean),
+            "standardError": $0.divergence.standardError.map { JSON($0) } ?? .null, "sum": JSON($0.sum),
+          ]
+        }),
+    ]
+  }
+}

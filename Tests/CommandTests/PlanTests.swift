@@ -1,0 +1,106 @@
+import Foundation
+import Tensors
+import Testing
+
+/// From sensitivity to a verified artifact, as a user would go.
+@Suite struct PlanTests {
+  static func sensitivity(_ output: String, _ more: String...) -> [String] {
+    [
+      "sensitivity", Command.nano, "--text", CalibrateTests.text, CalibrateTests.code, "-o", output,
+      "--context",
+      "32", "--chunks", "2", "--candidates", "int3 g32 zero f16",
+    ] + more
+  }
+
+  @Test func roadFromSensitivityToVerify() throws {
+    let folder = try Folder.temporary()
+    defer { Folder.remove(folder) }
+    let (sens, plan, out) = (folder + "/x.sens", folder + "/plan.json", folder + "/x.ingot")
+    let measured = try Command.run(Self.sensitivity(sens, "--json"))
+    #expect(measured.status == 0, "\(measured.error)")
+    #expect(try measured.json()["uniform"]?.array?.count == 2)
+    let planned = try Command.run(
+      "plan", Command.nano, "--sensitivity", sens, "--size", "5.5MB", "-o", plan, "--json")
+    #expect(planned.status == 0, "\(planned.error)")
+    let bytes = try #require(try planned.json()["bytes"]?.int)
+    #expect(bytes <= 5_500_000 && bytes > 5_300_000)
+    #expect(try #require(try planned.json()["gap"]?.double) <= 0.005)
+    let quantized = try Command.run("quantize", Command.nano, "--plan", plan, "-o", out, "--json")
+    #expect(try quantized.json()["bytes"]?.int == bytes, "\(quantized.error)")
+    let verified = try Command.run(
+      "verify", out, "--against", Command.nano, "--plan", plan, "--text", CalibrateTests.text,
+      CalibrateTests.code,
+      "--context", "32", "--chunks", "2", "--json")
+    let outcome = try #require(try verified.json()["plan"])
+    #expect(outcome["bytes"]?["found"]?.int == bytes && outcome["otherEncodings"]?.int == 0)
+    #expect(verified.status == (outcome["inInterval"] == true ? 0 : 2) || verified.status == 0)
+    // Another artifact is not this plan's.
+    let other = folder + "/other.ingot"
+    #expect(try Command.run("quantize", Command.nano, "-o", other).status == 0)
+    let wrong = try Command.run(
+      "verify", other, "--against", Command.nano, "--plan", plan, "--text", CalibrateTests.text, "--context",
+      "32",
+      "--chunks", "1")
+    #expect(wrong.status == 2 && wrong.error.contains("planned were"), "\(wrong.error)")
+  }
+
+  @Test func plansForMachinesAndEditedOnes() throws {
+    let folder = try Folder.temporary()
+    defer { Folder.remove(folder) }
+    let (sens, plan, next) = (folder + "/x.sens", folder + "/plan.json", folder + "/next.json")
+    #expect(try Command.run(Self.sensitivity(sens, "--format", "gguf")).status == 0)
+    let fit = try Command.run(
+      "plan", Command.nano, "--sensitivity", sens, "--fit", "800MB", "--context", "64", "--format", "gguf",
+      "-o", plan)
+    #expect(fit.status == 0 && fit.output.contains("to spare"), "\(fit.error)")
+    #expect(
+      fit.output.split(separator: "\n").allSatisfy { $0.count <= 100 || $0.contains("ingot quantize") },
+      "\(fit.output)")
+    let text = try String(contentsOfFile: plan, encoding: .utf8)
+    let line = try #require(text.split(separator: "\n").first { $0.contains("\"head\": \"") })
+    let edited = text.replacingOccurrences(of: line, with: "    \"head\": \"q5_k\"")
+    try edited.write(toFile: plan, atomically: true, encoding: .utf8)
+    let stale = try Command.run("plan", Command.nano, "--plan", plan, "--json")
+    #expect(try stale.json()["klDivergence"] == nil, "an edited plan has no prediction")
+    let fresh = try Command.run(
+      "plan", Command.nano, "--plan", plan, "--sensitivity", sens, "-o", next, "--json")
+    #expect(try fresh.json()["klDivergence"]?["mean"]?.double != nil, "\(fresh.error)")
+    #expect(try Command.run("plan", Command.nano, "--plan", next, "--json").json()["klDivergence"] != nil)
+  }
+
+  @Test func sameSensitivityForAnyWorkersAndAfterAStop() throws {
+    let folder = try Folder.temporary()
+    defer { Folder.remove(folder) }
+    let (whole, path) = (folder + "/whole.sens", folder + "/x.sens")
+    #expect(try Command.run(Self.sensitivity(whole, "--workers", "1")).status == 0)
+    // Told to stop as soon as it has begun, it ends behind a layer.
+    let script = """
+      "$0" "$@" & while ! [ -e \(path).unfinished.journal ] && kill -0 $!; do :; done; kill -TERM $!; wait $!
+      """
+    let stopped = try Command.run(
+      ["-c", script, Command.executable.path] + Self.sensitivity(path, "--workers", "3"),
+      program: URL(fileURLWithPath: "/bin/bash"))
+    #expect(stopped.status == 75, "\(stopped.error)")
+    #expect(Folder.kind(path) == .nothing)
+    #expect(try Command.run(Self.sensitivity(path, "--workers", "2")).status == 0)
+    #expect(try CalibrateTests.bytes(path) == CalibrateTests.bytes(whole))
+    #expect(try Folder.names(folder) == ["whole.sens", "x.sens"])
+  }
+
+  @Test(arguments: [
+    (["--bits", "4"], "--sensitivity"), (["--sensitivity", "x"], "one of --bits"),
+    (["--sensitivity", "x", "--bits", "4", "--size", "3MB"], "exclude"),
+    (["--sensitivity", "x", "--bits", "0"], "above 0"),
+    (["--plan", "x", "--recipe", "int4"], "exclude"),
+  ])
+  func usageFaults(_ arguments: [String], _ message: String) throws {
+    let outcome = try Command.run(["plan", Command.nano] + arguments)
+    #expect(outcome.status == 64 && outcome.error.contains(message), "\(outcome.error)")
+  }
+
+  @Test func formatsOfOneEncodingHaveNothingToPlan() throws {
+    let outcome = try Command.run(
+      "plan", Command.nano, "--sensitivity", "x", "--bits", "4", "--format", "awq")
+    #expect(outcome.status == 64 && outcome.error.contains("nothing to plan"), "\(outcome.error)")
+  }
+}
