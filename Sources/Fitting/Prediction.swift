@@ -7,7 +7,8 @@
 /// From the sum of all tensors' errors to the KL divergence of the whole model, and how sure that is.
 ///
 /// Errors of tensors add up where they are small and independent. Where they are not quite, models that are quantized
-/// throughout say what the sum leaves out: ln K = a + b ln Σ through these, b between `slopes`.
+/// throughout say what the sum leaves out: ln K follows lines through these over ln Σ, points that are close being one; at both
+/// ends the next line goes on. Small errors add up to more than squares would have it, since they flip choices of the router.
 public struct Prediction: Sendable {
   /// A KL divergence with an interval of 90 %.
   public struct Interval: Hashable, Sendable {
@@ -22,30 +23,38 @@ public struct Prediction: Sendable {
     }
   }
 
-  private var intercept = 0.0
-  private var slope = 1.0
+  /// ln Σ and ln K of whole models, by rising Σ.
+  private var points: [(x: Double, y: Double)] = []
   /// Standard deviation of ln K.
   private var deviation: Double
 
-  static let slopes = 0.7...1.2
+  static let slopes = 0.3...1.2
+  /// Points whose ln Σ differ by less are one.
+  static let close = 0.3
   /// Of ln K, from one mixture to another whose errors have the same sum, as measured on m2-mini.
   static let mixtures = 0.08
 
   public init(_ sensitivity: Sensitivity) {
-    let points = sensitivity.uniform.filter { $0.sum > 0 && $0.divergence.mean > 0 }
-      .map { (x: log($0.sum), y: log($0.divergence.mean)) }
-    let n = Double(max(points.count, 1))
-    let x = points.reduce(0) { $0 + $1.x } / n
-    let y = points.reduce(0) { $0 + $1.y } / n
-    let spread = points.reduce(0) { $0 + ($1.x - x) * ($1.x - x) }
-    if spread > 0.01 {
-      let along = points.reduce(0) { $0 + ($1.x - x) * ($1.y - y) }
-      slope = min(max(along / spread, Prediction.slopes.lowerBound), Prediction.slopes.upperBound)
+    let measured = sensitivity.uniform.filter { $0.sum > 0 && $0.divergence.mean > 0 }
+      .map { (x: log($0.sum), y: log($0.divergence.mean)) }.sorted { ($0.x, $0.y) < ($1.x, $1.y) }
+    var groups: [[(x: Double, y: Double)]] = []
+    for point in measured {
+      if let first = groups.last?.first, point.x - first.x < Prediction.close {
+        groups[groups.count - 1].append(point)
+      } else {
+        groups.append([point])
+      }
     }
-    intercept = y - slope * x
-    let (a, b) = (intercept, slope)
-    let rest = points.reduce(0) { $0 + ($1.y - a - b * $1.x) * ($1.y - a - b * $1.x) }
-    let residual = points.count > 2 ? rest / Double(points.count - 2) : points.isEmpty ? 0.25 : 0
+    var residual = measured.isEmpty ? 0.25 : 0
+    for group in groups {
+      let n = Double(group.count)
+      let x = group.reduce(0) { $0 + $1.x } / n
+      let y = group.reduce(0) { $0 + $1.y } / n
+      points.append((x, y))
+      // How far encodings of equal sums lie apart.
+      residual += group.reduce(0) { $0 + ($1.y - $1.x - y + x) * ($1.y - $1.x - y + x) }
+    }
+    residual /= Double(max(measured.count, 1))
     // What is measured later has other texts than what was measured here: both have this error.
     let sampling = sensitivity.uniform.compactMap { measured -> Double? in
       guard let error = measured.divergence.standardError, measured.divergence.mean > 0 else { return nil }
@@ -57,8 +66,19 @@ public struct Prediction: Sendable {
 
   public func divergence(sum: Double) -> Interval {
     guard sum > 0 else { return Interval(mean: 0, low: 0, high: 0) }
-    let mean = exp(intercept + slope * log(sum))
+    let mean = exp(logarithm(log(sum)))
     let width = exp(1.645 * deviation)
     return Interval(mean: mean, low: mean / width, high: mean * width)
+  }
+  /// ln K at ln Σ.
+  private func logarithm(_ x: Double) -> Double {
+    guard let last = points.last, points.count > 1 else { return x + (points.first.map { $0.y - $0.x } ?? 0) }
+    let next = points.firstIndex { $0.x >= x } ?? points.count - 1
+    let (a, b) = (points[max(next - 1, 0)], points[max(next, 1)])
+    let slope = (b.y - a.y) / (b.x - a.x)
+    // Between two points the line is theirs; beyond the last ones it must not be steeper or flatter than errors allow.
+    if x >= points[0].x, x <= last.x { return a.y + slope * (x - a.x) }
+    let end = x < points[0].x ? points[0] : last
+    return end.y + min(max(slope, Prediction.slopes.lowerBound), Prediction.slopes.upperBound) * (x - end.x)
   }
 }

@@ -71,14 +71,14 @@ struct SensitivityCommand: AsyncParsableCommand {
     restartWithBetterBLAS()
     let source = try Model.read(model, reading.options)
     let choice = try SensitivityChoice(source, formats: format, more: candidates, reference: reference)
-    let contexts = try texts.contexts(try Tokenizer(of: source))
     if cost {
       let cost = SensitivityCost(
-        source, tokens: contexts.reduce(0) { $0 + $1.tokens.count }, choice, effort,
+        source, tokens: try mostTokens(source), choice, effort,
         isCalibrated: importance != nil)
       print(json.json ? cost.json.text(indented: true) : cost.text)
       return
     }
+    let contexts = try texts.contexts(try Tokenizer(of: source))
     if Folder.kind(output) != .nothing && !force {
       throw FormatError(
         path: output, expected: "a new path (--force replaces)", found: "something there already")
@@ -124,6 +124,14 @@ struct SensitivityCommand: AsyncParsableCommand {
   }
 }
 
+extension SensitivityCommand {
+  /// Tokens that the run would see; with --chunks, at most, without a look at the texts.
+  private func mostTokens(_ model: Model) throws(FormatError) -> Int {
+    if let chunks = texts.chunks { return texts.text.count * chunks * texts.context }
+    return try texts.contexts(try Tokenizer(of: model)).reduce(0) { $0 + $1.tokens.count }
+  }
+}
+
 /// How much of GPTQ, which is most of the cost, is tried.
 struct SensitivityOptions: ParsableArguments {
   @Option(
@@ -160,8 +168,8 @@ struct SensitivityChoice {
       }
       candidates += known.all.filter { !candidates.contains($0) }
       usual = usual ?? known.reference
-      // About 3.5 and 4.5 bits.
-      for bits in [3.4, 4.4] {
+      // Around the bits that plans have on the whole, and where the best of their tensors are.
+      for bits in [3.4, 4.4, 6.4] {
         let nearest = known.all.min {
           abs($0.bitsPerWeight - bits) < abs($1.bitsPerWeight - bits)
         }!

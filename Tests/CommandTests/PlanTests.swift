@@ -18,7 +18,7 @@ import Testing
     let (sens, plan, out) = (folder + "/x.sens", folder + "/plan.json", folder + "/x.ingot")
     let measured = try Command.run(Self.sensitivity(sens, "--json"))
     #expect(measured.status == 0, "\(measured.error)")
-    #expect(try measured.json()["uniform"]?.array?.count == 2)
+    #expect(try measured.json()["uniform"]?.array?.count == 3)
     let planned = try Command.run(
       "plan", Command.nano, "--sensitivity", sens, "--size", "5.5MB", "-o", plan, "--json")
     #expect(planned.status == 0, "\(planned.error)")
