@@ -49,7 +49,9 @@ class Rig:
             timeout=TIMEOUT)
         outcome.printed = None
         if target.prints and outcome.returncode == 0:
-            outcome.printed = re.sub(rb'"seconds": [0-9.e-]+', b"", outcome.stdout).replace(place.encode(), b"")
+            # But for how it was run.
+            outcome.printed = re.sub(
+                rb'"(seconds|threads|command)": ("[^"]*"|[0-9.e-]+)', b"", outcome.stdout).replace(place.encode(), b"")
         return outcome
 
     def fresh(self, name, target=None):
