@@ -31,9 +31,9 @@ public struct Prediction: Sendable {
   static let slopes = 0.3...1.2
   /// Points whose ln Σ differ by less are one.
   static let close = 0.3
-  /// Of ln K, from one mixture to another whose errors have the same sum. What is found lies further off (README, Plans), so the
-  /// interval is too narrow until that is understood.
-  static let mixtures = 0.08
+  /// Of ln K, from one mixture to another whose errors have the same sum: root mean square of ln(found / predicted) over the
+  /// plans of m2-mini that the README lists, 5 by GPTQ and 9 by the search.
+  static func mixtures(_ quantizer: String) -> Double { quantizer == "gptq" ? 0.27 : 0.6 }
 
   public init(_ sensitivity: Sensitivity) {
     let measured = sensitivity.uniform.filter { $0.sum > 0 && $0.divergence.mean > 0 }
@@ -62,7 +62,8 @@ public struct Prediction: Sendable {
       return error / measured.divergence.mean
     }
     let text = sampling.isEmpty ? 0.1 : sampling.reduce(0, +) / Double(sampling.count)
-    deviation = (residual + 2 * text * text + Prediction.mixtures * Prediction.mixtures).squareRoot()
+    let mixtures = Prediction.mixtures(sensitivity.quantizer)
+    deviation = (residual + 2 * text * text + mixtures * mixtures).squareRoot()
   }
 
   public func divergence(sum: Double) -> Interval {
