@@ -5,8 +5,12 @@ import Tensors
 /// A file whose content is there all at once, written by the rules of outputs: it appears complete or not at all, and
 /// nothing is replaced unless that was asked for.
 public enum WholeFile {
-  /// - Throws: FormatError when something stands at `path` and `force` does not replace it, or writing fails.
+  /// - Throws: FormatError when something else stands at `path` and `force` does not replace it, or writing fails.
   public static func write(_ content: [UInt8], to path: String, force: Bool = false) throws(FormatError) {
+    if !force, !Folder.exists(path + ".partial" + Journal.suffix), holds(path, content) {
+      // An earlier run came so far, and no further.
+      return try Folder.synchronize(Folder.parent(of: path))
+    }
     var options = WriteOptions()
     options.force = force
     let output = try Output(
@@ -21,11 +25,18 @@ public enum WholeFile {
     }
   }
 
-  /// Refuses a path that `write` would refuse, before the work that leads to it.
+  private static func holds(_ path: String, _ content: [UInt8]) -> Bool {
+    guard Folder.kind(path) == .file, let file = try? File(reading: path), (try? file.size()) == content.count,
+      let bytes = try? Bytes.mapping(path)
+    else { return false }
+    return bytes.array == content
+  }
+
+  /// Refuses a path that `write` would refuse for whatever content, before the work that leads to it.
   public static func check(_ path: String, force: Bool) throws(FormatError) {
     switch Folder.kind(path) {
     case .nothing: break
-    case .file where force: break
+    case .file where force || Folder.exists(path + ".partial" + Journal.suffix): break
     case let kind:
       throw FormatError(
         path: path,

@@ -9,8 +9,8 @@ struct Logits: AsyncParsableCommand {
     abstract: "Write the logits that the reference forward pass gives for token ids.",
     usage: "ingot logits <model> --tokens <file> --output <path> [options]",
     discussion: """
-      For comparison with other engines. The file of tokens holds a JSON array of contexts, each an
-      array of ids, all of one length. The output is a SafeTensors file with ids, I64 (contexts,
+      For comparison with other engines. The file of tokens holds a JSON array of contexts, each an \
+      array of ids, all of one length. The output is a SafeTensors file with ids, I64 (contexts, \
       tokens), and logits, F32 (contexts, tokens, vocabulary). All of it is held in memory:
       4 bytes x vocabulary a token, which for MiniMax-M2 is 800 kB.
       """)
@@ -34,26 +34,14 @@ struct Logits: AsyncParsableCommand {
   func run() async throws {
     restartWithBetterBLAS()
     let contexts = try Context.reading(tokens)
-    let partial = output + ".partial"
-    for path in [output, partial] where Folder.kind(path) != .nothing {
-      guard force, Folder.kind(path) == .file else {
-        throw FormatError(
-          path: path, expected: "a new path (--force replaces a file)", found: "something there already")
-      }
-    }
+    try WholeFile.check(output, force: force)
     let model = try Model.read(model, reading.options)
     let progress = Progress("logits", total: 0)
     defer { progress.finish() }
     let logits = try await logits(of: model, contexts, workers: work.workers)
     let vocabulary = model.hyperparameters.vocabulary
-    Folder.remove(partial)
-    do {
-      try write(logits, contexts, vocabulary, to: partial)
-      try Folder.rename(partial, to: output)
-    } catch {
-      Folder.remove(partial)
-      throw error
-    }
+    try WholeFile.write(
+      Logits.content(logits, contexts, vocabulary), to: output, force: force)
     progress.finish()
     let shape = [contexts.count, contexts[0].tokens.count, vocabulary]
     if json.json {
@@ -66,39 +54,35 @@ struct Logits: AsyncParsableCommand {
     }
   }
 
-  /// Writes the SafeTensors file: its two tensors lie in the order of their names, which is also that of their width.
-  private func write(_ logits: [[Float]], _ contexts: [Context], _ vocabulary: Int, to path: String)
-    throws(FormatError)
-  {
+  /// The SafeTensors file: its two tensors lie in the order of their names, which is also that of their width.
+  private static func content(_ logits: consuming [[Float]], _ contexts: [Context], _ vocabulary: Int) -> [UInt8] {
     let (count, tokens) = (contexts.count, contexts[0].tokens.count)
     let idsEnd = 8 * count * tokens
+    let end = idsEnd + 4 * count * tokens * vocabulary
     let shape: [JSON] = [JSON(count), JSON(tokens)]
     let entries: JSON = [
       "__metadata__": ["reference": .string("ingot \(Ingot.version)")],
       "ids": ["dtype": "I64", "shape": .array(shape), "data_offsets": [0, JSON(idsEnd)]],
       "logits": [
-        "dtype": "F32", "shape": .array(shape + [JSON(vocabulary)]),
-        "data_offsets": [JSON(idsEnd), JSON(idsEnd + 4 * count * tokens * vocabulary)],
+        "dtype": "F32", "shape": .array(shape + [JSON(vocabulary)]), "data_offsets": [JSON(idsEnd), JSON(end)],
       ],
     ]
     var header = Array(entries.text().utf8)
     while header.count % 8 != 0 { header.append(0x20) }
-    let file = try File(creating: path)
-    var position = 0
-    func put<T: FixedWidthInteger & BitwiseCopyable>(_ values: [T]) throws(FormatError) {
-      let bytes = Bytes(count: values.count * MemoryLayout<T>.size) { span in
-        for (index, value) in values.enumerated() {
-          span.storeBytes(of: value.littleEndian, toByteOffset: index * MemoryLayout<T>.size, as: T.self)
-        }
-      }
-      try file.write(bytes.span, at: position)
-      position += bytes.count
+    var content: [UInt8] = []
+    content.reserveCapacity(8 + header.count + end)
+    func put<T: FixedWidthInteger>(_ value: T) {
+      for byte in 0..<MemoryLayout<T>.size { content.append(UInt8(truncatingIfNeeded: value >> (8 * byte))) }
     }
-    try put([UInt64(header.count)])
-    try put(header)
-    for context in contexts { try put(context.tokens.map { Int64($0) }) }
-    for values in logits { try put(values.map(\.bitPattern)) }
-    try file.synchronize()
+    put(UInt64(header.count))
+    content += header
+    for context in contexts { for id in context.tokens { put(Int64(id)) } }
+    for index in logits.indices {
+      for value in logits[index] { put(value.bitPattern) }
+      // Both are not held at once.
+      logits[index] = []
+    }
+    return content
   }
 }
 

@@ -7,11 +7,11 @@ import Tensors
 struct ScaleJournal: Sendable {
   private let journal: Journal
 
-  /// Begins a journal beside an output, or continues that of an earlier run of the same identity.
+  /// Begins a journal beside an unfinished output, or continues that of an earlier run of the same identity.
   ///
   /// - Parameter identity: what decides the choices.
   init(beside output: String, identity: JSONObject, takeOver: Bool) throws(FormatError) {
-    journal = try Journal(beside: output + ".scales", identity: identity, discard: true, takeOver: takeOver)
+    journal = try Journal(beside: output + ".partial.scales", identity: identity, discard: true, takeOver: takeOver)
   }
 
   /// Choices of an earlier run, by layer.

@@ -79,10 +79,8 @@ struct SensitivityCommand: AsyncParsableCommand {
       return
     }
     let contexts = try texts.contexts(try Tokenizer(of: source))
-    if Folder.kind(output) != .nothing && !force {
-      throw FormatError(
-        path: output, expected: "a new path (--force replaces)", found: "something there already")
-    }
+    // A run that ended between naming the file and forgetting how it came to it goes on.
+    if !SensitivityJournal.exists(beside: output) { try WholeFile.check(output, force: force) }
     Interrupt.handle()
     let progress = Progress("sensitivity", total: 0)
     defer { progress.finish() }

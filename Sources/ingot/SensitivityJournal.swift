@@ -17,7 +17,7 @@ final class SensitivityJournal {
     _ output: String, identity: JSONObject, discard: Bool, takeOver: Bool,
     shouldStop: @escaping @Sendable () -> Bool
   ) throws(FormatError) {
-    path = output + ".unfinished"
+    path = SensitivityJournal.path(output)
     self.shouldStop = shouldStop
     let path = path
     journal = try Journal(beside: path, identity: identity, discard: discard, takeOver: takeOver) { records in
@@ -26,6 +26,11 @@ final class SensitivityJournal {
     }
     for record in journal.records { layers += record["layers"]?.array ?? [] }
   }
+
+  private static func path(_ output: String) -> String { output + ".partial.pass" }
+
+  /// Whether an unfinished run has left a journal.
+  static func exists(beside output: String) -> Bool { Folder.exists(path(output) + Journal.suffix) }
 
   private static func states(_ path: String, _ slot: Int) -> String { "\(path).states.\(slot)" }
 

@@ -53,7 +53,7 @@ import Testing
     // An error of writing: the choices were made by then.
     let stopped = try CalibrateTests.run(quantize(path), kilobytes: 8, killing: false)
     #expect(stopped.status == 75, "\(stopped.error)")
-    let journal = try String(contentsOfFile: path + ".scales.journal", encoding: .utf8)
+    let journal = try String(contentsOfFile: path + ".partial.scales.journal", encoding: .utf8)
     for layer in 0..<4 { #expect(journal.contains("\"layer\":\(layer)"), "\(journal.prefix(2000))") }
     let outcome = try Command.run(quantize(path) + ["--json"])
     #expect(outcome.status == 0, "\(outcome.error)")

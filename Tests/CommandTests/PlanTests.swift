@@ -75,7 +75,7 @@ import Testing
     #expect(try Command.run(Self.sensitivity(whole, "--workers", "1")).status == 0)
     // Told to stop as soon as it has begun, it ends behind a layer.
     let script = """
-      "$0" "$@" & while ! [ -e \(path).unfinished.journal ] && kill -0 $!; do :; done; kill -TERM $!; wait $!
+      "$0" "$@" & while ! [ -e \(path).partial.pass.journal ] && kill -0 $!; do :; done; kill -TERM $!; wait $!
       """
     let stopped = try Command.run(
       ["-c", script, Command.executable.path] + Self.sensitivity(path, "--workers", "3"),

@@ -151,7 +151,7 @@ def kills(rig, targets, count, workers, seed=1):
 def recorded(place):
     """Units in the journal of an unfinished output; None without one."""
     for name in os.listdir(place):
-        if name.endswith(".partial.journal"):
+        if name.endswith((".partial.journal", ".partial.pass.journal")):
             with open(os.path.join(place, name), "rb") as file:
                 return sum(
                     line[17:18] == b"{" and not line[17:].startswith((b'{"journal"', b'{"marked"'))
