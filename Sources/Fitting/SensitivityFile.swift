@@ -27,7 +27,7 @@ extension Sensitivity {
         "mass": .array(experts.map { JSON(rounded($0.mass)) }),
       ]
     }
-    let object: JSONObject = [
+    var object: JSONObject = [
       "sensitivity": 1, "model": model.json, "tokens": JSON(tokens),
       "texts": .array(texts.map { .string($0) }), "quantizer": .string(quantizer),
       "candidates": .array(candidates.map { .string($0.description) }),
@@ -42,7 +42,18 @@ extension Sensitivity {
         }),
       "groups": .object(groupLines), "experts": .object(loadLines), "errors": .object(errorLines),
     ]
-    return linesOfJSON(object, opening: ["uniform", "groups", "experts", "errors"])
+    if !mixtures.isEmpty {
+      object["mixtures"] = .array(
+        mixtures.map {
+          [
+            "format": .string($0.format), "bitsPerWeight": JSON(rounded($0.bitsPerWeight)),
+            "klDivergence": JSON(rounded($0.divergence.mean)),
+            "standardError": $0.divergence.standardError.map { JSON(rounded($0)) } ?? .null,
+            "sum": JSON(rounded($0.sum)), "tokens": JSON($0.tokens),
+          ]
+        })
+    }
+    return linesOfJSON(object, opening: ["uniform", "mixtures", "groups", "experts", "errors"])
   }
 
   /// Order of the forward pass.
@@ -80,7 +91,7 @@ private struct SensitivityReader {
 
   private static let keys: Set<String> = [
     "sensitivity", "model", "tokens", "texts", "quantizer", "candidates", "reference", "uniform", "groups",
-    "experts", "errors",
+    "experts", "errors", "mixtures",
   ]
 
   func read(_ model: Model) throws(FormatError) -> Sensitivity {
@@ -111,6 +122,14 @@ private struct SensitivityReader {
       }
       result.uniform.append(
         .init(encoding: try encoding(value["encoding"], "uniform"), divergence: try measure(value), sum: sum))
+    }
+    for value in json["mixtures"]?.array ?? [] {
+      guard let format = value["format"]?.string, let sum = value["sum"]?.double, sum >= 0,
+        let bits = value["bitsPerWeight"]?.double, let tokens = value["tokens"]?.int
+      else { throw wrong("a mixture with format, bitsPerWeight, sum of at least 0 and tokens", value) }
+      result.mixtures.append(
+        .init(
+          format: format, bitsPerWeight: bits, divergence: try measure(value), sum: sum, tokens: tokens))
     }
     for (key, value) in json["groups"]?.object ?? [:] {
       guard let stack = StackName.role(key) else { throw wrong("a stack's name in \"groups\"", .string(key)) }

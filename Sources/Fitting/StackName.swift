@@ -44,7 +44,7 @@ enum Runs {
       .joined(separator: ", ")
   }
 
-  /// - Returns: nil for a text of another form, falling ranges or numbers above `most`.
+  /// - Returns: nil for a text of another form, falling ranges, numbers above `most` or more numbers than that.
   static func numbers(_ text: String, most: Int = 1 << 20) -> [Int]? {
     var numbers: [Int] = []
     for part in text.split(separator: ",", omittingEmptySubsequences: false) {
@@ -53,7 +53,7 @@ enum Runs {
       while part.last == " " { part.removeLast() }
       let ends = part.split(separator: "-", omittingEmptySubsequences: false)
       guard ends.count <= 2, let first = ends.first, let low = Int(first), low >= 0, first.first != "+",
-        let high = ends.count == 2 ? Int(ends[1]) : low, high >= low, high <= most
+        let high = ends.count == 2 ? Int(ends[1]) : low, high >= low, high <= most, high - low < most - numbers.count
       else { return nil }
       numbers += low...high
     }

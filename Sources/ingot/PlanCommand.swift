@@ -135,7 +135,7 @@ struct PlanCommand: ParsableCommand {
           path: path, expected: "every encoding of the plan among those measured",
           found: sensitivity.candidates.map(\.description).joined(separator: ", "))
       }
-      divergence = Prediction(sensitivity).divergence(sum: sum)
+      divergence = Prediction(sensitivity, format: file.format).divergence(sum: sum)
     }
     let checksum = PlanFile(plan, format: file.format, for: model).checksum
     file.predicted = .init(

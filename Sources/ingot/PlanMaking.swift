@@ -67,6 +67,28 @@ extension Engine {
   }
 }
 
+extension Allocation {
+  /// Among what was measured for a format that tells tensors apart.
+  ///
+  /// - Parameter path: of the sensitivity, for messages.
+  init(_ model: Model, _ sensitivity: Sensitivity, for format: Format, path: String) throws(FormatError) {
+    let usual = Sensitivity.candidates(format: format.name, for: model)?.all ?? []
+    // Encodings that were asked for are for any format that holds them.
+    let known = Set(Format.all.flatMap { Sensitivity.candidates(format: $0.name, for: model)?.all ?? [] })
+    let candidates = usual + sensitivity.candidates.filter { !known.contains($0) && !usual.contains($0) }
+    let measured = Set(sensitivity.candidates)
+    guard let ties = Ties(format: format.name),
+      candidates.contains(where: { measured.contains($0) && format.refusal($0) == nil })
+    else {
+      throw FormatError(
+        path: path,
+        expected: "encodings that \(format.name) holds (ingot sensitivity --format \(format.name))",
+        found: sensitivity.candidates.map(\.description).joined(separator: ", "))
+    }
+    try self.init(model, sensitivity, ties, candidates: candidates) { format.refusal($0) == nil }
+  }
+}
+
 /// The best plan for a budget.
 struct PlanMaking {
   let model: Model
@@ -75,6 +97,8 @@ struct PlanMaking {
   let allocation: Allocation
   private let path: String
   private let prediction: Prediction
+  /// Of models in one encoding.
+  private let uniformPrediction: Prediction
   private let options: WriteOptions
 
   init(_ model: Model, _ path: String, format name: String?, _ options: WriteOptions) throws {
@@ -85,28 +109,16 @@ struct PlanMaking {
     guard let format = Format.named(name) else {
       throw ValidationError("--format must be one of \(Format.all.map(\.name).joined(separator: ", ")).")
     }
-    guard let ties = Ties(format: name) else {
+    guard Ties(format: name) != nil else {
       throw ValidationError(
         "--format \(name): it has one encoding for all tensors, so there is nothing to plan; "
           + "use --recipe, or ingot, gguf, mlx or compressed-tensors.")
     }
     self.format = format
     sensitivity = try Sensitivity.read(path, for: model)
-    let usual = Sensitivity.candidates(format: name, for: model)?.all ?? []
-    // Encodings that were asked for are for any format that holds them.
-    let known = Set(Format.all.flatMap { Sensitivity.candidates(format: $0.name, for: model)?.all ?? [] })
-    let candidates = usual + sensitivity.candidates.filter { !known.contains($0) && !usual.contains($0) }
-    let measured = Set(sensitivity.candidates)
-    guard candidates.contains(where: { measured.contains($0) && format.refusal($0) == nil })
-    else {
-      throw FormatError(
-        path: path, expected: "encodings that \(name) holds (ingot sensitivity --format \(name))",
-        found: sensitivity.candidates.map(\.description).joined(separator: ", "))
-    }
-    allocation = try Allocation(model, sensitivity, ties, candidates: candidates) {
-      format.refusal($0) == nil
-    }
-    prediction = Prediction(sensitivity)
+    allocation = try Allocation(model, sensitivity, for: format, path: path)
+    prediction = Prediction(sensitivity, format: name)
+    uniformPrediction = Prediction(sensitivity, format: nil)
   }
 
   /// A plan and its exact size.
@@ -195,7 +207,7 @@ struct PlanMaking {
 
   // MARK: The file
 
-  private func point(_ tensorBytes: Int, _ sum: Double) -> JSONObject {
+  private func point(_ tensorBytes: Int, _ sum: Double, _ prediction: Prediction) -> JSONObject {
     [
       "bitsPerWeight": JSON(rounded(8 * Double(tensorBytes) / Double(model.parameters))),
       "tensorBytes": JSON(tensorBytes), "klDivergence": JSON(rounded(prediction.divergence(sum: sum).mean)),
@@ -212,7 +224,7 @@ struct PlanMaking {
       let budget = Int(bits * Double(model.parameters) / 8)
       if let result = allocation.solved(tensorBytes: budget, name: ""), result.tensorBytes > last {
         last = result.tensorBytes
-        points.append(.object(point(result.tensorBytes, result.sum)))
+        points.append(.object(point(result.tensorBytes, result.sum, prediction)))
       }
       bits += bits < 5 ? 0.25 : 0.5
     }
@@ -227,7 +239,7 @@ struct PlanMaking {
         $0 + (plan.assignments[$1.role]?.encoding.bytes($1.shape) ?? 0)
       }
       var object: JSONObject = ["encoding": .string(encoding.description)]
-      for (key, value) in point(bytes, sum) { object[key] = value }
+      for (key, value) in point(bytes, sum, uniformPrediction) { object[key] = value }
       return .object(object)
     }.sorted { ($0["tensorBytes"]?.int ?? 0) < ($1["tensorBytes"]?.int ?? 0) }
   }
