@@ -27,7 +27,7 @@ extension Sensitivity {
         "mass": .array(experts.map { JSON(rounded($0.mass)) }),
       ]
     }
-    let object: JSONObject = [
+    var object: JSONObject = [
       "sensitivity": 1, "model": model.json, "tokens": JSON(tokens),
       "texts": .array(texts.map { .string($0) }), "quantizer": .string(quantizer),
       "candidates": .array(candidates.map { .string($0.description) }),
@@ -42,7 +42,12 @@ extension Sensitivity {
         }),
       "groups": .object(groupLines), "experts": .object(loadLines), "errors": .object(errorLines),
     ]
-    return linesOfJSON(object, opening: ["uniform", "groups", "experts", "errors"])
+    if let drops {
+      var lines: JSONObject = [:]
+      for (layer, drop) in drops.enumerated() { lines[StackName.text(layer: layer)] = drop.json }
+      object["drops"] = .object(lines)
+    }
+    return linesOfJSON(object, opening: ["uniform", "groups", "experts", "errors", "drops"])
   }
 
   /// Order of the forward pass.
@@ -80,7 +85,7 @@ private struct SensitivityReader {
 
   private static let keys: Set<String> = [
     "sensitivity", "model", "tokens", "texts", "quantizer", "candidates", "reference", "uniform", "groups",
-    "experts", "errors",
+    "experts", "errors", "drops",
   ]
 
   func read(_ model: Model) throws(FormatError) -> Sensitivity {
@@ -124,6 +129,19 @@ private struct SensitivityReader {
       }
       result.loads.append(
         zip(tokens, mass).map { .init(tokens: $0.int ?? 0, mass: $1.double ?? 0) })
+    }
+    if let lines = json["drops"] {
+      var drops: [Sensitivity.Drops] = []
+      for layer in 0..<name.layers {
+        let line = lines[StackName.text(layer: layer)]
+        guard let drop = Sensitivity.Drops(line, experts: name.experts) else {
+          throw wrong(
+            "scores and squares of \(name.experts) experts, rising counts with errors, and what was measured in "
+              + "\"drops\" of layer \(layer)", line)
+        }
+        drops.append(drop)
+      }
+      result.drops = drops
     }
     try readErrors(model, &result)
     return result

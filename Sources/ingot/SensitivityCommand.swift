@@ -95,6 +95,7 @@ struct SensitivityCommand: AsyncParsableCommand {
     if let importance { identity["importance"] = try fileIdentity(importance) }
     identity["sample"] = JSON(effort.sample)
     identity["quick"] = .bool(effort.quick)
+    identity["drops"] = true
     identity["techniques"] = .array(techniques.without.map { .string($0.rawValue) })
     let kept = try SensitivityJournal(
       output, identity: identity, discard: force, takeOver: takeOver, shouldStop: Interrupt.isRequested)
