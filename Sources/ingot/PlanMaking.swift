@@ -20,7 +20,7 @@ struct BudgetOptions: ParsableArguments {
   var size: ByteSize?
 
   @Option(
-    name: .long, defaultAsFlag: DropAmount.best,
+    name: .long, defaultAsFlag: DropAmount.best, parsing: .next,
     help: ArgumentHelp(
       "Leave out experts too, as many in every layer: so many, a share of them such as 0.25, or what is best.",
       valueName: "n"))
