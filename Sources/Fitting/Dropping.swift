@@ -70,16 +70,30 @@ extension Sensitivity {
       experts: model.experts, layers: drops.map { $0.order.prefix(count).sorted() })
   }
 
+  /// By what layers without experts do more, or less, together than the sum of each alone has it: so that the prediction for that
+  /// sum is what was found of the whole model without them.
+  private func togetherness(format: String) -> Double {
+    guard let drops, let dropped, dropped.divergence.mean > 0 else { return 1 }
+    let sum = drops.reduce(0) { $0 + $1.error(dropped.count) }
+    guard sum > 0 else { return 1 }
+    let known = Prediction(self, format: format).sum(divergence: dropped.divergence.mean)
+    // More than this would be noise.
+    return min(max(known / sum, 0.125), 8)
+  }
+
   /// The sensitivity of the model that is left without some experts: `base` is what leaving them out costs, the others are
   /// renumbered, and their errors grow as the weights of the tokens that they take over.
   ///
-  /// - Parameter left: the model that is left.
+  /// - Parameters:
+  ///   - left: the model that is left.
+  ///   - format: of the plans that this is for.
   /// - Returns: nil where scores were not measured.
-  public func without(_ dropped: DroppedExperts, left: Model) -> Sensitivity? {
+  public func without(_ dropped: DroppedExperts, left: Model, format: String) -> Sensitivity? {
     guard let drops else { return nil }
     var found = self
     found.model = ModelName(left, name: model.name)
-    found.base += zip(drops, dropped.layers).reduce(0) { $0 + $1.0.error($1.1) }
+    found.base +=
+      zip(drops, dropped.layers).reduce(0) { $0 + $1.0.error($1.1) } * togetherness(format: format)
     found.drops = nil
     found.loads = []
     var growth: [Double] = []
@@ -107,10 +121,7 @@ extension Sensitivity.Drops {
       "scores": .array(scores.map { JSON(rounded($0)) }),
       "squares": .array(squares.map { JSON(rounded($0)) }),
       "counts": .array(counts.map { JSON($0) }), "errors": .array(errors.map { JSON(rounded($0)) }),
-      "measured": [
-        "count": JSON(measured.count), "klDivergence": JSON(rounded(measured.divergence.mean)),
-        "standardError": measured.divergence.standardError.map { JSON(rounded($0)) } ?? .null,
-      ],
+      "measured": measured.json,
     ]
   }
 
@@ -127,13 +138,24 @@ extension Sensitivity.Drops {
     let counts = listed.compactMap { $0 }
     guard counts.count == listed.count, counts.count == errors.count,
       zip([0] + counts, counts + [experts]).allSatisfy({ $0 < $1 }),
-      let count = json?["measured"]?["count"]?.int,
-      let mean = json?["measured"]?["klDivergence"]?.double, mean >= 0
+      let measured = json?["measured"].flatMap(Anchor.init)
     else { return nil }
-    self.init(
-      scores: scores, squares: squares, counts: counts, errors: errors,
-      measured: .init(
-        count: count,
-        divergence: .init(mean: mean, standardError: json?["measured"]?["standardError"]?.double)))
+    self.init(scores: scores, squares: squares, counts: counts, errors: errors, measured: measured)
+  }
+}
+
+extension Sensitivity.Drops.Anchor {
+  var json: JSON {
+    [
+      "count": JSON(count), "klDivergence": JSON(rounded(divergence.mean)),
+      "standardError": divergence.standardError.map { JSON(rounded($0)) } ?? .null,
+    ]
+  }
+
+  init?(_ json: JSON) {
+    guard let count = json["count"]?.int, count >= 0, let mean = json["klDivergence"]?.double, mean >= 0,
+      mean.isFinite
+    else { return nil }
+    self.init(count: count, divergence: .init(mean: mean, standardError: json["standardError"]?.double))
   }
 }

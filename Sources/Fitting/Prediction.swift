@@ -6,9 +6,10 @@
 
 /// From the sum of all tensors' errors to the KL divergence of the whole model, and how sure that is.
 ///
-/// Errors of tensors add up where they are small and independent. Where they are not quite, models that are quantized
-/// throughout say what the sum leaves out: ln K follows lines through these over ln Σ, points that are close being one; at both
-/// ends the next line goes on. Small errors add up to more than squares would have it, since they flip choices of the router.
+/// Errors of tensors add up where they are small and independent, and where those of the tensors that were chosen are not
+/// those that were found too low. So models that are quantized throughout say what the sum leaves out: ln K follows lines
+/// through these over ln Σ, points that are close being one; at both ends the next line goes on. For plans of a format these
+/// models are plans of some budgets, measured on other text than chose them; for one encoding everywhere, models of one encoding.
 public struct Prediction: Sendable {
   /// A KL divergence with an interval of 90 %.
   public struct Interval: Hashable, Sendable {
@@ -31,12 +32,20 @@ public struct Prediction: Sendable {
   static let slopes = 0.3...1.2
   /// Points whose ln Σ differ by less are one.
   static let close = 0.3
-  /// Of ln K, from one mixture to another whose errors have the same sum: root mean square of ln(found / predicted) over the
-  /// plans of m2-mini that the README lists, 5 by GPTQ and 9 by the search.
-  static func mixtures(_ quantizer: String) -> Double { quantizer == "gptq" ? 0.27 : 0.6 }
+  /// Of ln K, beside what few contexts leave open: root mean square of ln(found / predicted) over the plans of m2-mini that the
+  /// README lists. Where there are no mixtures to go by, over plans that were predicted from models in one encoding, by GPTQ
+  /// and by the search.
+  static let plans = 0.15
+  static func plansByUniform(_ quantizer: String) -> Double { quantizer == "gptq" ? 0.27 : 0.6 }
 
-  public init(_ sensitivity: Sensitivity) {
-    let measured = sensitivity.uniform.filter { $0.sum > 0 && $0.divergence.mean > 0 }
+  /// - Parameter format: of plans that predictions are for; nil for models in one encoding.
+  public init(_ sensitivity: Sensitivity, format: String?) {
+    let mixtures = sensitivity.mixtures.filter { $0.format == format }
+    let whole =
+      mixtures.isEmpty
+      ? sensitivity.uniform.map { (sum: $0.sum, divergence: $0.divergence) }
+      : mixtures.map { (sum: $0.sum, divergence: $0.divergence) }
+    let measured = whole.filter { $0.sum > 0 && $0.divergence.mean > 0 }
       .map { (x: log($0.sum), y: log($0.divergence.mean)) }.sorted { ($0.x, $0.y) < ($1.x, $1.y) }
     var groups: [[(x: Double, y: Double)]] = []
     for point in measured {
@@ -57,13 +66,15 @@ public struct Prediction: Sendable {
     }
     residual /= Double(max(measured.count, 1))
     // What is measured later has other texts than what was measured here: both have this error.
-    let sampling = sensitivity.uniform.compactMap { measured -> Double? in
+    let sampling = whole.compactMap { measured -> Double? in
       guard let error = measured.divergence.standardError, measured.divergence.mean > 0 else { return nil }
       return error / measured.divergence.mean
     }
     let text = sampling.isEmpty ? 0.1 : sampling.reduce(0, +) / Double(sampling.count)
-    let mixtures = Prediction.mixtures(sensitivity.quantizer)
-    deviation = (residual + 2 * text * text + mixtures * mixtures).squareRoot()
+    let plans =
+      format == nil || !mixtures.isEmpty
+      ? Prediction.plans : Prediction.plansByUniform(sensitivity.quantizer)
+    deviation = (residual + 2 * text * text + plans * plans).squareRoot()
   }
 
   public func divergence(sum: Double) -> Interval {
@@ -72,6 +83,18 @@ public struct Prediction: Sendable {
     let width = exp(1.645 * deviation)
     return Interval(mean: mean, low: mean / width, high: mean * width)
   }
+
+  /// The sum that a divergence is predicted for: bisection over its logarithm.
+  func sum(divergence: Double) -> Double {
+    guard divergence > 0 else { return 0 }
+    var (low, high) = (-60.0, 20.0)
+    for _ in 0..<60 {
+      let middle = (low + high) / 2
+      if logarithm(middle) < log(divergence) { low = middle } else { high = middle }
+    }
+    return exp((low + high) / 2)
+  }
+
   /// ln K at ln Σ.
   private func logarithm(_ x: Double) -> Double {
     guard let last = points.last, points.count > 1 else { return x + (points.first.map { $0.y - $0.x } ?? 0) }

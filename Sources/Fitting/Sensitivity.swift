@@ -38,6 +38,27 @@ public struct Sensitivity: Sendable {
     }
   }
 
+  /// A plan of some budget, made as artifacts of it are, and what it does to the model on text that it was not chosen by.
+  public struct Mixture: Hashable, Sendable {
+    /// Name of the container that it is for.
+    public var format: String
+    /// Over all tensors.
+    public var bitsPerWeight: Double
+    public var divergence: Measure
+    /// What the errors of its tensors add up to.
+    public var sum: Double
+    /// That the divergence was measured on.
+    public var tokens: Int
+
+    public init(format: String, bitsPerWeight: Double, divergence: Measure, sum: Double, tokens: Int) {
+      self.format = format
+      self.bitsPerWeight = bitsPerWeight
+      self.divergence = divergence
+      self.sum = sum
+      self.tokens = tokens
+    }
+  }
+
   /// Tokens that the router sent to an expert, and the sum of their weights.
   public struct Load: Hashable, Sendable {
     public var tokens: Int
@@ -60,12 +81,16 @@ public struct Sensitivity: Sendable {
   /// By stack: the model with only this tensor, or these experts' tensors, quantized.
   public var groups: [Role: Measure]
   public var uniform: [Uniform]
+  /// By format, by rising bits; none in files of older versions.
+  public var mixtures: [Mixture] = []
   /// By layer and expert.
   public var loads: [[Load]]
   /// By tensor and candidate: the share of the KL divergence; nil where the candidate does not fit.
   public var errors: [Role: [Double?]]
   /// By layer: what leaving experts out costs; nil where that was not measured.
   public var drops: [Drops]?
+  /// The model with so many of every layer left out, on the text that mixtures are measured on.
+  public var dropped: Drops.Anchor?
   /// The share of the KL divergence that is there before anything is quantized: of experts that are left out.
   public var base = 0.0
 

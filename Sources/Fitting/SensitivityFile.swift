@@ -45,9 +45,21 @@ extension Sensitivity {
     if let drops {
       var lines: JSONObject = [:]
       for (layer, drop) in drops.enumerated() { lines[StackName.text(layer: layer)] = drop.json }
+      lines["model"] = dropped?.json
       object["drops"] = .object(lines)
     }
-    return linesOfJSON(object, opening: ["uniform", "groups", "experts", "errors", "drops"])
+    if !mixtures.isEmpty {
+      object["mixtures"] = .array(
+        mixtures.map {
+          [
+            "format": .string($0.format), "bitsPerWeight": JSON(rounded($0.bitsPerWeight)),
+            "klDivergence": JSON(rounded($0.divergence.mean)),
+            "standardError": $0.divergence.standardError.map { JSON(rounded($0)) } ?? .null,
+            "sum": JSON(rounded($0.sum)), "tokens": JSON($0.tokens),
+          ]
+        })
+    }
+    return linesOfJSON(object, opening: ["uniform", "mixtures", "groups", "experts", "errors", "drops"])
   }
 
   /// Order of the forward pass.
@@ -85,7 +97,7 @@ private struct SensitivityReader {
 
   private static let keys: Set<String> = [
     "sensitivity", "model", "tokens", "texts", "quantizer", "candidates", "reference", "uniform", "groups",
-    "experts", "errors", "drops",
+    "experts", "errors", "mixtures", "drops",
   ]
 
   func read(_ model: Model) throws(FormatError) -> Sensitivity {
@@ -117,6 +129,14 @@ private struct SensitivityReader {
       result.uniform.append(
         .init(encoding: try encoding(value["encoding"], "uniform"), divergence: try measure(value), sum: sum))
     }
+    for value in json["mixtures"]?.array ?? [] {
+      guard let format = value["format"]?.string, let sum = value["sum"]?.double, sum >= 0,
+        let bits = value["bitsPerWeight"]?.double, let tokens = value["tokens"]?.int
+      else { throw wrong("a mixture with format, bitsPerWeight, sum of at least 0 and tokens", value) }
+      result.mixtures.append(
+        .init(
+          format: format, bitsPerWeight: bits, divergence: try measure(value), sum: sum, tokens: tokens))
+    }
     for (key, value) in json["groups"]?.object ?? [:] {
       guard let stack = StackName.role(key) else { throw wrong("a stack's name in \"groups\"", .string(key)) }
       result.groups[stack] = try measure(value)
@@ -142,6 +162,12 @@ private struct SensitivityReader {
         drops.append(drop)
       }
       result.drops = drops
+      if let line = lines["model"] {
+        guard let dropped = Sensitivity.Drops.Anchor(line) else {
+          throw wrong("count and klDivergence of the whole model in \"drops\"", line)
+        }
+        result.dropped = dropped
+      }
     }
     try readErrors(model, &result)
     return result

@@ -234,7 +234,7 @@ extension ForwardPass {
   }
 
   /// Divergence from this model of another one that has passed the same layers.
-  fileprivate func divergence(of other: ForwardPass) async throws(FormatError) -> SensitivityPass.Divergence {
+  func divergence(of other: ForwardPass) async throws(FormatError) -> SensitivityPass.Divergence {
     var scores = emptyScores
     try await head(contexts.map { Array($0.scoredPositions) }, with: other) {
       [contexts] context, rows, logits, others in

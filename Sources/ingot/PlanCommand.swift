@@ -138,7 +138,7 @@ struct PlanCommand: ParsableCommand {
     if let path = budget.sensitivity {
       var sensitivity = try Sensitivity.read(path, for: model)
       if let dropped = plan.dropped {
-        guard let known = sensitivity.without(dropped, left: left) else {
+        guard let known = sensitivity.without(dropped, left: left, format: file.format) else {
           throw FormatError(
             path: path,
             expected:
@@ -152,7 +152,7 @@ struct PlanCommand: ParsableCommand {
           path: path, expected: "every encoding of the plan among those measured",
           found: sensitivity.candidates.map(\.description).joined(separator: ", "))
       }
-      divergence = Prediction(sensitivity).divergence(sum: sum)
+      divergence = Prediction(sensitivity, format: file.format).divergence(sum: sum)
     }
     let checksum = PlanFile(plan, format: file.format, for: left).checksum
     file.predicted = .init(

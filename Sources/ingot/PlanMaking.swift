@@ -77,6 +77,28 @@ extension Engine {
   }
 }
 
+extension Allocation {
+  /// Among what was measured for a format that tells tensors apart.
+  ///
+  /// - Parameter path: of the sensitivity, for messages.
+  init(_ model: Model, _ sensitivity: Sensitivity, for format: Format, path: String) throws(FormatError) {
+    let usual = Sensitivity.candidates(format: format.name, for: model)?.all ?? []
+    // Encodings that were asked for are for any format that holds them.
+    let known = Set(Format.all.flatMap { Sensitivity.candidates(format: $0.name, for: model)?.all ?? [] })
+    let candidates = usual + sensitivity.candidates.filter { !known.contains($0) && !usual.contains($0) }
+    let measured = Set(sensitivity.candidates)
+    guard let ties = Ties(format: format.name),
+      candidates.contains(where: { measured.contains($0) && format.refusal($0) == nil })
+    else {
+      throw FormatError(
+        path: path,
+        expected: "encodings that \(format.name) holds (ingot sensitivity --format \(format.name))",
+        found: sensitivity.candidates.map(\.description).joined(separator: ", "))
+    }
+    try self.init(model, sensitivity, ties, candidates: candidates) { format.refusal($0) == nil }
+  }
+}
+
 /// The best plan for a budget.
 struct PlanMaking {
   let model: Model
@@ -86,6 +108,8 @@ struct PlanMaking {
   private let variants: [Variant]
   private let path: String
   private let prediction: Prediction
+  /// Of models in one encoding.
+  private let uniformPrediction: Prediction
   private let options: WriteOptions
 
   /// The model without some of its experts, and what is known of it.
@@ -107,7 +131,7 @@ struct PlanMaking {
     guard let format = Format.named(name) else {
       throw ValidationError("--format must be one of \(Format.all.map(\.name).joined(separator: ", ")).")
     }
-    guard let ties = Ties(format: name) else {
+    guard Ties(format: name) != nil else {
       throw ValidationError(
         "--format \(name): it has one encoding for all tensors, so there is nothing to plan; "
           + "use --recipe, or ingot, gguf, mlx or compressed-tensors.")
@@ -115,27 +139,17 @@ struct PlanMaking {
     self.format = format
     let sensitivity = try Sensitivity.read(path, for: model)
     self.sensitivity = sensitivity
-    let usual = Sensitivity.candidates(format: name, for: model)?.all ?? []
-    // Encodings that were asked for are for any format that holds them.
-    let known = Set(Format.all.flatMap { Sensitivity.candidates(format: $0.name, for: model)?.all ?? [] })
-    let candidates = usual + sensitivity.candidates.filter { !known.contains($0) && !usual.contains($0) }
-    let measured = Set(sensitivity.candidates)
-    guard candidates.contains(where: { measured.contains($0) && format.refusal($0) == nil })
-    else {
-      throw FormatError(
-        path: path, expected: "encodings that \(name) holds (ingot sensitivity --format \(name))",
-        found: sensitivity.candidates.map(\.description).joined(separator: ", "))
-    }
     var variants: [Variant] = []
     for count in try drop?.counts(sensitivity, model, path: path) ?? [0] {
       let dropped = count > 0 ? sensitivity.least(count) : nil
       let left = try model.dropping(dropped)
-      let known = dropped.flatMap { sensitivity.without($0, left: left) } ?? sensitivity
-      let allocation = try Allocation(left, known, ties, candidates: candidates) { format.refusal($0) == nil }
+      let known = dropped.flatMap { sensitivity.without($0, left: left, format: name) } ?? sensitivity
+      let allocation = try Allocation(left, known, for: format, path: path)
       variants.append(Variant(dropped: dropped, model: left, sensitivity: known, allocation: allocation))
     }
     self.variants = variants
-    prediction = Prediction(sensitivity)
+    prediction = Prediction(sensitivity, format: name)
+    uniformPrediction = Prediction(sensitivity, format: nil)
   }
 
   /// A plan and its exact size.
@@ -244,7 +258,7 @@ struct PlanMaking {
 
   // MARK: The file
 
-  private func point(_ tensorBytes: Int, _ sum: Double) -> JSONObject {
+  private func point(_ tensorBytes: Int, _ sum: Double, _ prediction: Prediction) -> JSONObject {
     [
       "bitsPerWeight": JSON(rounded(8 * Double(tensorBytes) / Double(model.parameters))),
       "tensorBytes": JSON(tensorBytes), "klDivergence": JSON(rounded(prediction.divergence(sum: sum).mean)),
@@ -261,7 +275,7 @@ struct PlanMaking {
       let budget = Int(bits * Double(model.parameters) / 8)
       if let (result, _) = solved(budget, ""), result.tensorBytes > last {
         last = result.tensorBytes
-        points.append(.object(point(result.tensorBytes, result.sum)))
+        points.append(.object(point(result.tensorBytes, result.sum, prediction)))
       }
       bits += bits < 5 ? 0.25 : 0.5
     }
@@ -276,7 +290,7 @@ struct PlanMaking {
         $0 + (plan.assignments[$1.role]?.encoding.bytes($1.shape) ?? 0)
       }
       var object: JSONObject = ["encoding": .string(encoding.description)]
-      for (key, value) in point(bytes, sum) { object[key] = value }
+      for (key, value) in point(bytes, sum, uniformPrediction) { object[key] = value }
       return .object(object)
     }.sorted { ($0["tensorBytes"]?.int ?? 0) < ($1["tensorBytes"]?.int ?? 0) }
   }

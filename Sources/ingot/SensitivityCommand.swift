@@ -18,6 +18,9 @@ struct SensitivityCommand: AsyncParsableCommand {
       and candidate what KL divergence to expect; one file serves every budget and machine.
       With --importance tensors are quantized as 'ingot quantize --importance' does it; measure with
       it what will be made with it.
+      In the end plans of some budgets are run through the model whole, on other contexts than they
+      were chosen by: twice as many, the last of each text. Predictions go by these. They are best
+      where the evidence is of neither: give 'ingot calibrate' fewer contexts than the text has.
       A few contexts are enough: errors are averaged over tokens. Use text like your own, and other
       text than you verify with.
       A run that was stopped is continued by the same command after the last layer it kept.
@@ -78,7 +81,7 @@ struct SensitivityCommand: AsyncParsableCommand {
       print(json.json ? cost.json.text(indented: true) : cost.text)
       return
     }
-    let contexts = try texts.contexts(try Tokenizer(of: source))
+    let (contexts, others) = try texts.contextsApart(try Tokenizer(of: source))
     if Folder.kind(output) != .nothing && !force {
       throw FormatError(
         path: output, expected: "a new path (--force replaces)", found: "something there already")
@@ -87,12 +90,14 @@ struct SensitivityCommand: AsyncParsableCommand {
     let progress = Progress("sensitivity", total: 0)
     defer { progress.finish() }
     var run = try await SensitivityRun(
-      source, contexts, choice, importance: importance, techniques, effort, workers: work.workers)
+      source, contexts, judging: others, choice, importance: importance, techniques, effort,
+      workers: work.workers)
     run.progress = { progress.set($0, of: $1) }
     var identity = try CalibrationRun.identity(source, texts, coverage: nil)
     identity["candidates"] = .array(choice.candidates.map { .string($0.description) })
     identity["reference"] = .string(choice.reference.description)
     if let importance { identity["importance"] = try fileIdentity(importance) }
+    identity["mixtures"] = .array(choice.formats.map { .string($0) })
     identity["sample"] = JSON(effort.sample)
     identity["quick"] = .bool(effort.quick)
     identity["drops"] = true
@@ -126,10 +131,15 @@ struct SensitivityCommand: AsyncParsableCommand {
 }
 
 extension SensitivityCommand {
-  /// Tokens that the run would see; with --chunks, at most, without a look at the texts.
-  private func mostTokens(_ model: Model) throws(FormatError) -> Int {
-    if let chunks = texts.chunks { return texts.text.count * chunks * texts.context }
-    return try texts.contexts(try Tokenizer(of: model)).reduce(0) { $0 + $1.tokens.count }
+  /// Tokens that tensors and mixtures would be measured on; with --chunks, at most, without a look at the texts.
+  private func mostTokens(_ model: Model) throws(FormatError) -> (tensors: Int, mixtures: Int) {
+    if let chunks = texts.chunks {
+      let tokens = texts.text.count * chunks * texts.context
+      return (tokens, 2 * tokens)
+    }
+    let (tensors, mixtures) = try texts.contextsApart(try Tokenizer(of: model))
+    func tokens(_ contexts: [Context]) -> Int { contexts.reduce(0) { $0 + $1.tokens.count } }
+    return (tokens(tensors), tokens(mixtures))
   }
 }
 
@@ -142,7 +152,7 @@ struct SensitivityOptions: ParsableArguments {
   var sample: Int = 8
 
   @Flag(
-    name: .long, help: "Do not quantize whole models by GPTQ to see how parts add up: the search has to do.")
+    name: .long, help: "Do not quantize whole plans by GPTQ to see how parts add up: the search has to do.")
   var quick = false
 
   func validate() throws {
@@ -156,6 +166,8 @@ struct SensitivityChoice {
   let reference: Encoding
   /// Encodings that whole models are quantized to, to see how parts add up.
   let uniform: [Encoding]
+  /// That plans are run whole for.
+  let formats: [String]
 
   init(_ model: Model, formats: [String], more: [String], reference: String?) throws {
     var candidates: [Encoding] = []
@@ -196,6 +208,7 @@ struct SensitivityChoice {
     self.candidates = candidates
     self.reference = chosen
     self.uniform = uniform
+    self.formats = formats.reduce(into: []) { if !$0.contains($1) { $0.append($1) } }
   }
 }
 

@@ -12,12 +12,14 @@ struct SensitivityCost {
   private let states: Int
 
   init(
-    _ model: Model, tokens: Int, _ choice: SensitivityChoice, _ options: SensitivityOptions,
+    _ model: Model, tokens: (tensors: Int, mixtures: Int), _ choice: SensitivityChoice,
+    _ options: SensitivityOptions,
     isCalibrated: Bool
   ) {
     let numbers = model.hyperparameters
     let (hidden, width) = (Double(numbers.hiddenSize), Double(numbers.experts.width))
-    let (layers, tokens) = (Double(numbers.layers), Double(tokens))
+    let (layers, judged) = (Double(numbers.layers), Double(tokens.mixtures))
+    let tokens = Double(tokens.tensors)
     let attention = Double(numbers.attention.heads * numbers.attention.headDim)
     let shared = Double(numbers.attention.keyValueHeads * numbers.attention.headDim)
     let experts = Double(numbers.experts.count)
@@ -27,6 +29,7 @@ struct SensitivityCost {
     let layer = attentionOperations + expertOperations
     let groups = 8 * layers + 1
     let uniform = Double(choice.uniform.count)
+    let mixtures = Double(choice.formats.count * MixtureMaking.bits.count)
     let candidates = Double(choice.candidates.count)
     // A copy of each of 8 groups begins in every layer; four of them run the layer, three only its experts, beside exact ones, and
     // without some experts these run for scores and once more, for about twice as many tokens.
@@ -40,7 +43,11 @@ struct SensitivityCost {
       * (experts * 3 * 2 * seen * hidden * width + 2 * hidden * hidden * (attention + 2 * shared)
         + 2 * hidden * attention * attention)
     var rows = [
-      ("exact states and those of whole models", (1 + uniform) * tokens * layers * layer),
+      ("exact states and those of models in one encoding", (1 + uniform) * tokens * layers * layer),
+      (
+        "\(Int(mixtures)) plans as a whole, and the model without some experts",
+        judged * (2 + mixtures) * (layers * layer + hidden * Double(numbers.vocabulary))
+      ),
       ("copies, \(Int(groups)) of them in the end", tokens * copies), ("logits", tokens * head),
       ("errors of candidates", errors),
     ]
@@ -55,11 +62,11 @@ struct SensitivityCost {
       rows.append(
         ("GPTQ of \(Int(sample)) experts a layer to every candidate", candidates * layers * sample * each))
       if !options.quick {
-        rows.append(("GPTQ of \(Int(uniform)) whole models", uniform * layers * experts * each))
+        rows.append(("GPTQ of \(Int(mixtures)) plans as a whole", mixtures * layers * experts * each))
       }
     }
     self.rows = rows
-    states = Int(tokens * hidden * (groups + uniform + 1)) * 4
+    states = Int(max(tokens * (groups + uniform + 1), judged * (1 + mixtures)) * hidden) * 4
     rate = SensitivityCost.measuredRate()
   }
 

@@ -1,7 +1,8 @@
 import Formats
 import Tensors
 
-/// What a run of `ingot sensitivity` keeps beside its unfinished output: what layers showed, and all hidden states.
+/// What a run of `ingot sensitivity` keeps beside its unfinished output: what layers showed, and all hidden states; then those of
+/// the mixtures that it runs whole.
 final class SensitivityJournal {
   private let journal: Journal
   private let path: String
@@ -10,6 +11,8 @@ final class SensitivityJournal {
   private var pending: [JSON] = []
   /// What each layer showed that an earlier run has passed.
   private(set) var layers: [JSON] = []
+  /// Layers that the mixtures have passed.
+  private(set) var mixtureLayers = 0
 
   private static let interval: Duration = .seconds(30)
 
@@ -21,18 +24,38 @@ final class SensitivityJournal {
     self.shouldStop = shouldStop
     let path = path
     journal = try Journal(beside: path, identity: identity, discard: discard, takeOver: takeOver) { records in
-      guard let slot = records.last?["slot"]?.int else { return true }
-      return Folder.kind(SensitivityJournal.states(path, slot)) == .file
+      [SensitivityJournal.slot, SensitivityJournal.mixtureSlot].allSatisfy { key in
+        guard let slot = SensitivityJournal.last(key, records) else { return true }
+        return Folder.kind(SensitivityJournal.states(path, key, slot)) == .file
+      }
     }
+    mixtureLayers = SensitivityJournal.last("mixtures", journal.records) ?? 0
     for record in journal.records { layers += record["layers"]?.array ?? [] }
   }
 
-  private static func states(_ path: String, _ slot: Int) -> String { "\(path).states.\(slot)" }
+  /// Members of records that say where states are: of the pass over all tensors, and of the mixtures.
+  private static let slot = "slot"
+  private static let mixtureSlot = "mixture-slot"
+
+  private static func states(_ path: String, _ key: String, _ slot: Int) -> String {
+    "\(path).\(key == mixtureSlot ? "mixtures" : "states").\(slot)"
+  }
+
+  private static func last(_ key: String, _ records: [JSON]) -> Int? {
+    records.last { $0[key]?.int != nil }?[key]?.int
+  }
 
   /// The states that go with `layers`; nil when there are none.
-  func states(counts: [Int]) throws(FormatError) -> [[Float]]? {
-    guard let slot = journal.records.last?["slot"]?.int else { return nil }
-    return try StatesFile.read(SensitivityJournal.states(path, slot), counts: counts)
+  func states(counts: [Int]) throws(FormatError) -> [[Float]]? { try states(SensitivityJournal.slot, counts) }
+
+  /// The states that go with `mixtureLayers`; nil when there are none.
+  func mixtureStates(counts: [Int]) throws(FormatError) -> [[Float]]? {
+    try states(SensitivityJournal.mixtureSlot, counts)
+  }
+
+  private func states(_ key: String, _ counts: [Int]) throws(FormatError) -> [[Float]]? {
+    guard let slot = SensitivityJournal.last(key, journal.records) else { return nil }
+    return try StatesFile.read(SensitivityJournal.states(path, key, slot), counts: counts)
   }
 
   /// A layer is passed.
@@ -41,13 +64,27 @@ final class SensitivityJournal {
   func finished(_ layer: JSON, isLast: Bool, _ states: [[Float]]) throws(FormatError) {
     layers.append(layer)
     pending.append(layer)
+    try keep(states, SensitivityJournal.slot, layers.count % 2, isDue: isLast) { ["layers": .array(pending)] }
+  }
+
+  /// All mixtures have passed so many layers.
+  ///
+  /// - Throws: as `finished`.
+  func finishedMixtures(_ layers: Int, _ states: [[Float]]) throws(FormatError) {
+    try keep(states, SensitivityJournal.mixtureSlot, layers % 2, isDue: false) { ["mixtures": JSON(layers)] }
+  }
+
+  private func keep(
+    _ states: [[Float]], _ key: String, _ slot: Int, isDue: Bool, _ record: () -> JSONObject
+  ) throws(FormatError) {
     let isStopping = shouldStop()
-    guard isStopping || isLast || ContinuousClock.now - lastWritten >= SensitivityJournal.interval else {
+    guard isStopping || isDue || ContinuousClock.now - lastWritten >= SensitivityJournal.interval else {
       return
     }
-    let slot = layers.count % 2
-    let file = try StatesFile.write(states, to: SensitivityJournal.states(path, slot))
-    try journal.add(["layers": .array(pending), "slot": JSON(slot)])
+    let file = try StatesFile.write(states, to: SensitivityJournal.states(path, key, slot))
+    var record = record()
+    record[key] = JSON(slot)
+    try journal.add(.object(record))
     try journal.synchronize([file])
     pending = []
     lastWritten = .now
@@ -59,7 +96,9 @@ final class SensitivityJournal {
 
   /// The run has its result.
   func end() {
-    for slot in 0...1 { Folder.remove(SensitivityJournal.states(path, slot)) }
+    for key in [SensitivityJournal.slot, SensitivityJournal.mixtureSlot] {
+      for slot in 0...1 { Folder.remove(SensitivityJournal.states(path, key, slot)) }
+    }
     journal.end()
   }
 

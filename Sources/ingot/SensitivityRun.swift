@@ -9,6 +9,8 @@ import Tensors
 struct SensitivityRun {
   private let model: Model
   private let contexts: [Context]
+  /// That mixtures are judged by.
+  private let others: [Context]
   private let choice: SensitivityChoice
   private let workers: Int
   private let quantizer: String
@@ -16,6 +18,7 @@ struct SensitivityRun {
   private var candidates: [CandidateModel] = []
   private var calibrated: [CandidateModel] = []
   private let options: SensitivityOptions
+  private let mixtures: MixtureMaking
   private var uniform: [Model] = []
   /// Planes of the reference of the layer at hand: errors and copies both need them.
   private let kept = KeptPlanes()
@@ -26,12 +29,14 @@ struct SensitivityRun {
   private var place: Int { choice.candidates.firstIndex(of: choice.reference)! }
 
   init(
-    _ model: Model, _ contexts: [Context], _ choice: SensitivityChoice, importance: String?,
+    _ model: Model, _ contexts: [Context], judging others: [Context], _ choice: SensitivityChoice,
+    importance: String?,
     _ techniques: TechniqueOptions, _ options: SensitivityOptions, workers: Int
   ) async throws(FormatError) {
     self.options = options
     self.model = model
     self.contexts = contexts
+    self.others = others
     self.choice = choice
     self.workers = workers
     quantizer = importance == nil ? "search" : "gptq"
@@ -43,12 +48,17 @@ struct SensitivityRun {
       }
       evidence = try CalibrationFile.read(importance, for: model)
     }
+    mixtures = MixtureMaking(
+      model: model, formats: choice.formats, importance: importance, evidence: evidence,
+      techniques: techniques, isSearched: options.quick, workers: workers)
     // Down projections that make up for gate and up would look worse alone than they are.
     var apart = techniques
     apart.without.append(.inputs)
+    var uniform: [Encoding: Model] = [:]
     for encoding in choice.candidates {
       let made = try await SensitivityRun.quantized(model, encoding, importance, evidence, apart, workers)
       var searched = made.searched
+      if choice.uniform.contains(encoding) { uniform[encoding] = searched }
       if encoding == choice.reference {
         let kept = kept
         searched = try searched.mapTensors { $0.encoding == encoding ? kept.keeping($0) : $0 }
@@ -58,11 +68,7 @@ struct SensitivityRun {
         calibrated.append(try CandidateModel(encoding, model, quantized: made.model, scales: made.scales))
       }
     }
-    for encoding in choice.uniform {
-      let made = try await SensitivityRun.quantized(
-        model, encoding, importance, evidence, techniques, workers)
-      uniform.append(options.quick ? made.searched : made.model)
-    }
+    self.uniform = choice.uniform.map { uniform[$0]! }
   }
 
   /// The model in one encoding, as `ingot quantize` makes it, and with codes searched for instead of GPTQ.
@@ -93,7 +99,7 @@ struct SensitivityRun {
       model, reference: reference, uniform: uniform, contexts, workers: workers,
       layer: states == nil ? 0 : done, states: states)
     let errors = CandidateErrors(model, candidates, calibrated: calibrated, sample: options.sample)
-    let total = model.bytes
+    let total = 2 * model.bytes
     var passed = 0
     for tensor in model.tensors where (tensor.role.layer ?? layers) < pass.layer { passed += tensor.bytes }
     for layer in pass.layer..<layers {
@@ -117,11 +123,48 @@ struct SensitivityRun {
         }, dropped: .init(finished.dropped))
       try journal.finished(found.json, isLast: isLast, pass.states)
     }
-    return try await sensitivity(pass, journal)
+    let found = try await sensitivity(pass, journal)
+    var sensitivity = found.made
+    try await measureMixtures(&sensitivity, searched: found.searched, journal)
+    return sensitivity
+  }
+
+  /// Takes plans by what was measured, and the model without some experts of every layer, through all layers.
+  private func measureMixtures(
+    _ sensitivity: inout Sensitivity, searched: Sensitivity, _ journal: SensitivityJournal
+  ) async throws(FormatError) {
+    let plans = try mixtures.plans(sensitivity)
+    var models: [Model] = []
+    for plan in plans { models.append(try await mixtures.model(plan.result.plan)) }
+    let dropped = sensitivity.drops?.first.flatMap { sensitivity.least($0.measured.count) }
+    if let dropped { models.append(try model.dropping(dropped)) }
+    let states = try journal.mixtureStates(
+      counts: WholePass.counts(model, others, models: models.count))
+    let layers = model.hyperparameters.layers
+    var pass = try WholePass(
+      model, models, others, workers: workers, layer: states == nil ? 0 : journal.mixtureLayers,
+      states: states)
+    while pass.layer < layers {
+      try await pass.run()
+      progress?(model.bytes + model.bytes / layers * pass.layer, 2 * model.bytes)
+      try journal.finishedMixtures(pass.layer, pass.states)
+    }
+    let tokens = others.reduce(0) { $0 + $1.tokens.count }
+    let divergences = try await pass.divergences().map {
+      Sensitivity.Measure(mean: $0.mean, standardError: $0.standardError)
+    }
+    sensitivity.mixtures = zip(plans, divergences).map { plan, divergence in
+      .init(
+        format: plan.format, bitsPerWeight: 8 * Double(plan.result.tensorBytes) / Double(model.parameters),
+        divergence: divergence,
+        sum: (options.quick ? searched : sensitivity).sum(plan.result.plan, model) ?? plan.result.sum,
+        tokens: tokens)
+    }
+    if let dropped { sensitivity.dropped = .init(count: dropped.count, divergence: divergences[plans.count]) }
   }
 
   private func sensitivity(_ pass: SensitivityPass, _ journal: SensitivityJournal) async throws(FormatError)
-    -> Sensitivity
+    -> (made: Sensitivity, searched: Sensitivity)
   {
     var measured = Sensitivity.Measurements()
     for (layer, json) in journal.layers.enumerated() {
@@ -144,7 +187,7 @@ struct SensitivityRun {
       measured.groups[group] = .init(mean: divergence.mean, standardError: divergence.standardError)
     }
     let errors = Sensitivity.errors(measured, reference: place)
-    let whole = options.quick ? Sensitivity.errors(measured, reference: place, searched: true) : errors
+    let whole = Sensitivity.errors(measured, reference: place, searched: true)
     var found: [Sensitivity.Uniform] = []
     for (encoding, divergence) in zip(choice.uniform, divergences) {
       let column = choice.candidates.firstIndex(of: encoding)!
@@ -157,11 +200,14 @@ struct SensitivityRun {
     }
     var names: [String] = []
     for context in contexts { if let text = context.text, !names.contains(text) { names.append(text) } }
-    return Sensitivity(
+    let made = Sensitivity(
       model: ModelName(model, name: model.sourceName),
       tokens: contexts.reduce(0) { $0 + $1.tokens.count }, texts: names, quantizer: quantizer,
       candidates: choice.candidates, reference: choice.reference, groups: measured.groups, uniform: found,
       loads: measured.loads, errors: errors, drops: Sensitivity.drops(measured))
+    var searched = made
+    searched.errors = whole
+    return (made, searched)
   }
 }
 

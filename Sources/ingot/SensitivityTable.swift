@@ -48,7 +48,14 @@ struct SensitivityTable {
         uniform.divergence.standardError.map { significant($0) } ?? "", significant(uniform.sum),
       ])
     }
-    return table.text + "\n\n" + whole.text
+    var mixtures = Table(["plans of", "bits", "KL divergence", "±", "sum of parts"])
+    for mixture in found.mixtures {
+      mixtures.add([
+        mixture.format, fixed(mixture.bitsPerWeight, 3), significant(mixture.divergence.mean),
+        mixture.divergence.standardError.map { significant($0) } ?? "", significant(mixture.sum),
+      ])
+    }
+    return [table.text, whole.text, mixtures.text].joined(separator: "\n\n")
   }
 
   var json: JSONObject {
@@ -67,6 +74,15 @@ struct SensitivityTable {
           [
             "encoding": .string($0.encoding.description), "klDivergence": JSON($0.divergence.mean),
             "standardError": $0.divergence.standardError.map { JSON($0) } ?? .null, "sum": JSON($0.sum),
+          ]
+        }),
+      "mixtures": .array(
+        found.mixtures.map {
+          [
+            "format": .string($0.format), "bitsPerWeight": JSON($0.bitsPerWeight),
+            "klDivergence": JSON($0.divergence.mean),
+            "standardError": $0.divergence.standardError.map { JSON($0) } ?? .null, "sum": JSON($0.sum),
+            "tokens": JSON($0.tokens),
           ]
         }),
     ]

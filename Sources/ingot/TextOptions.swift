@@ -48,6 +48,22 @@ struct TextOptions: ParsableArguments {
     return found
   }
 
+  /// Contexts to choose by and others to judge the choice by: of each text the first `chunks`, and of those that follow the last
+  /// ones, twice as many at most. Without `chunks`, or where no context follows, the last quarter of those that there are; a
+  /// text of one context is for both.
+  func contextsApart(_ tokenizer: Tokenizer) throws(FormatError) -> (choosing: [Context], judging: [Context])
+  {
+    var (choosing, judging): ([Context], [Context]) = ([], [])
+    for all in try contexts(tokenizer, chunks: nil) {
+      var first = min(chunks ?? all.count, all.count)
+      if first == all.count { first = max(all.count - max(all.count / 4, 1), min(all.count, 1)) }
+      choosing += all.prefix(first)
+      let others = all.dropFirst(first)
+      judging += others.isEmpty ? all[...] : others.suffix(2 * (chunks ?? all.count))
+    }
+    return (choosing, judging)
+  }
+
   /// Contexts of all texts, one after the other.
   func contexts(_ tokenizer: Tokenizer) throws(FormatError) -> [Context] {
     try contexts(tokenizer, chunks: chunks).flatMap { $0 }

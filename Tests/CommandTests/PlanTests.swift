@@ -19,6 +19,12 @@ import Testing
     let measured = try Command.run(Self.sensitivity(sens, "--json"))
     #expect(measured.status == 0, "\(measured.error)")
     #expect(try measured.json()["uniform"]?.array?.count == 3)
+    let mixtures = try #require(try measured.json()["mixtures"]?.array)
+    #expect(mixtures.map { $0["format"]?.string } == ["ingot", "ingot", "ingot"])
+    let found = mixtures.compactMap { $0["klDivergence"]?.double }
+    #expect(found.count == 3 && found[0] > found[1] && found[1] > found[2] && found[2] > 0, "\(found)")
+    // Two contexts of each text choose; four others judge.
+    #expect(mixtures.allSatisfy { $0["tokens"]?.int == 2 * 4 * 32 })
     let planned = try Command.run(
       "plan", Command.nano, "--sensitivity", sens, "--size", "5.5MB", "-o", plan, "--json")
     #expect(planned.status == 0, "\(planned.error)")
@@ -85,6 +91,19 @@ import Testing
     #expect(try Command.run(Self.sensitivity(path, "--workers", "2")).status == 0)
     #expect(try CalibrateTests.bytes(path) == CalibrateTests.bytes(whole))
     #expect(try Folder.names(folder) == ["whole.sens", "x.sens"])
+    // Told to stop while plans are on their way through the model, it goes on with these.
+    let late = folder + "/late.sens"
+    let lateScript = script.replacingOccurrences(
+      of: "[ -e \(path).unfinished.journal ]",
+      with: "{ [ -e \(late).unfinished.journal ] && [[ $(<\(late).unfinished.journal) == *slot* ]]; }")
+    let stoppedLate = try Command.run(
+      ["-c", lateScript, Command.executable.path] + Self.sensitivity(late, "--workers", "2"),
+      program: URL(fileURLWithPath: "/bin/bash"))
+    #expect(stoppedLate.status == 75, "\(stoppedLate.error)")
+    #expect(try Folder.names(folder).contains { $0.hasPrefix("late.sens.unfinished.mixtures.") })
+    #expect(try Command.run(Self.sensitivity(late, "--workers", "1")).status == 0)
+    #expect(try CalibrateTests.bytes(late) == CalibrateTests.bytes(whole))
+    #expect(try Folder.names(folder) == ["late.sens", "whole.sens", "x.sens"])
   }
 
   @Test(arguments: [

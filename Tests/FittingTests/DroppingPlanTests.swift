@@ -25,7 +25,7 @@ import Testing
     let sensitivity = try sensitivity(model)
     let dropped = try #require(sensitivity.least(count))
     let left = try model.dropping(dropped)
-    let known = try #require(sensitivity.without(dropped, left: left))
+    let known = try #require(sensitivity.without(dropped, left: left, format: "ingot"))
     let allocation = try Allocation(left, known, .none, candidates: known.candidates) { _ in true }
     let result = try #require(
       allocation.solved(tensorBytes: Int(bits * Double(left.parameters) / 8), name: "test"))
@@ -55,7 +55,7 @@ import Testing
     let sensitivity = try Self.sensitivity(model)
     let dropped = try #require(sensitivity.least(2))
     let left = try model.dropping(dropped)
-    let known = try #require(sensitivity.without(dropped, left: left))
+    let known = try #require(sensitivity.without(dropped, left: left, format: "ingot"))
     #expect(abs(known.base - 4 * 4e-4) < 1e-12)
     // Layer 0 loses experts 0 and 1 of loads 0 to 7.
     let growth = 28.0 / 27

@@ -112,15 +112,30 @@ extension Folder {
 
   @Test func sensitivitiesReadBack() throws {
     let model = try Nano.model()
-    let sensitivity = try Nano.sensitivity(model, format: "ingot")
+    var sensitivity = try Nano.sensitivity(model, format: "ingot")
+    // Files of older versions have no mixtures.
+    try Nano.temporary(sensitivity.text) { path in
+      let old = try Sensitivity.read(path, for: model)
+      #expect(old.mixtures.isEmpty)
+    }
+    sensitivity.mixtures = Self.mixtures
     try Nano.temporary(sensitivity.text) { path in
       let read = try Sensitivity.read(path, for: model)
-      #expect(read.text == sensitivity.text)
+      #expect(read.text == sensitivity.text && read.mixtures == Self.mixtures)
       #expect(read.candidates == sensitivity.candidates && read.loads == sensitivity.loads)
     }
   }
 
+  static let mixtures: [Sensitivity.Mixture] = [(3.25, 0.4, 0.5), (4.25, 0.1, 0.2)].map {
+    .init(
+      format: "ingot", bitsPerWeight: $0.0, divergence: .init(mean: $0.1, standardError: 0.01), sum: $0.2,
+      tokens: 64)
+  }
+
   @Test(arguments: [
+    ("\"format\": \"ingot\"", "\"format\": 4", "a mixture with format"),
+    ("\"bitsPerWeight\": 3.25", "\"bits\": 3.25", "a mixture with format"),
+    ("\"klDivergence\": 0.4", "\"klDivergence\": -0.4", "at least 0"),
     ("\"sensitivity\": 1", "\"sensitivity\": 2", "\"sensitivity\": 1"),
     ("\"layers\": 4", "\"layers\": 5", "4 layers of 8 experts"),
     ("\"head\": {", "\"tail\": {", "a stack's name"),
@@ -130,7 +145,9 @@ extension Folder {
   ])
   func brokenSensitivitiesAreRefused(_ old: String, _ new: String, _ message: String) throws {
     let model = try Nano.model()
-    let text = try Nano.sensitivity(model, format: "ingot").text
+    var sensitivity = try Nano.sensitivity(model, format: "ingot")
+    sensitivity.mixtures = [Self.mixtures[0]]
+    let text = sensitivity.text
     try #require(text.contains(old))
     try Nano.temporary(text.replacingOccurrences(of: old, with: new)) { path in
       let error = try #require(throws: FormatError.self) { try Sensitivity.read(path, for: model) }
@@ -213,11 +230,21 @@ extension Folder {
       .init(encoding: encodings[2], divergence: .init(mean: 0.3, standardError: 0.01), sum: 0.8),
       .init(encoding: encodings[4], divergence: .init(mean: 0.12, standardError: 0.004), sum: 0.25),
     ]
-    let prediction = Prediction(sensitivity)
+    let prediction = Prediction(sensitivity, format: "ingot")
     let low = prediction.divergence(sum: 0.25)
     #expect(abs(prediction.divergence(sum: 0.8).mean - 0.3) < 1e-9)
     #expect(abs(low.mean - 0.12) < 1e-9)
     #expect(low.low < low.mean && low.mean < low.high)
     #expect(prediction.divergence(sum: 0).mean == 0)
+    // Plans of a format go by its own mixtures, more closely; models of one encoding by those of one.
+    sensitivity.mixtures = Self.mixtures
+    let plans = Prediction(sensitivity, format: "ingot")
+    #expect(abs(plans.divergence(sum: 0.5).mean - 0.4) < 1e-9)
+    #expect(abs(plans.divergence(sum: 0.2).mean - 0.1) < 1e-9)
+    let between = plans.divergence(sum: (0.5 * 0.2).squareRoot())
+    #expect(abs(between.mean - 0.2) < 1e-9, "the geometric mean of both")
+    #expect(between.high / between.mean < low.high / low.mean)
+    #expect(Prediction(sensitivity, format: "gguf").divergence(sum: 0.25) == low)
+    #expect(abs(Prediction(sensitivity, format: nil).divergence(sum: 0.8).mean - 0.3) < 1e-9)
   }
 }
