@@ -302,10 +302,7 @@ struct PlanMaking {
     var file = PlanFile(made.result.plan, format: format.name, for: made.left)
     file.model = ModelName(model, name: model.sourceName).json
     file.budget = ["bytes": JSON(made.budget), "asked": .string(made.asked)]
-    file.sensitivity = [
-      "name": .string(Folder.name(of: path)), "quantizer": .string(sensitivity.quantizer),
-      "tokens": JSON(sensitivity.tokens), "texts": .array(sensitivity.texts.map { .string($0) }),
-    ]
+    file.sensitivity = sensitivity.record(path)
     let predicted = divergence(made)
     file.predicted = .init(
       checksum: file.checksum, bytes: made.bytes, tensorBytes: made.result.tensorBytes,
