@@ -328,6 +328,9 @@ struct PlanMaking {
       }
       object[name] = roles.count == 1 && roles[0].expert == nil ? values[0] : .array(values)
     }
+    for (layer, base) in known.bases.enumerated() {
+      object["layers.\(layer).\(PlanRecord.dropped)"] = JSON(rounded(scale * base))
+    }
     return object
   }
 }
