@@ -89,7 +89,7 @@ class Pages:
         self.page("plan-fewer", "plan", NANO, "--sensitivity", sensitivity, "--bits", "2.5", "--allow-drop", "3", "-o", fewer)
         self.command("quantize", NANO, "--plan", fewer, "-o", artifact)
         self.page("verify-fewer", "verify", artifact, "--against", NANO, "--plan", fewer, "--chunks", "3", "--context",
-                  "128", "--text", TEXT)
+                  "64", "--text", *TEXTS[1:], codes=(0, 2))
         with open(plan, encoding="utf-8") as file:
             edited = json.load(file)
         edited["tensors"]["head"] = "keep"
