@@ -125,7 +125,7 @@ struct PlanCommand: ParsableCommand {
     let plan = try file.plan(for: model, path: path)
     let making = try PlanBytes(model, format: format.format ?? file.format, layout.options)
     let quantized = try model.quantized(by: plan)
-    let bytes = try making.bytes(plan)
+    let bytes = try making.bytes(plan, importance: file.sensitivity?["importance"])
     let isAsPredicted = file.isAsPredicted
     var divergence = isAsPredicted ? file.predicted?.divergence : nil
     if let path = budget.sensitivity {

@@ -52,15 +52,17 @@ struct PlanBytes {
     self.format = format
   }
 
-  func bytes(_ plan: Plan) throws(FormatError) -> Int {
+  /// - Parameter importance: what the artifact says of the evidence that its codes are chosen by; nil for none.
+  func bytes(_ plan: Plan, importance: JSON?) throws(FormatError) -> Int {
     var options = options
+    options.provenance["importance"] = importance
     options.provenance["recipe"] = PlanFile(plan, format: format.name, for: model).provenance
     return try model.quantized(by: plan).plannedBytes(as: format, options)
   }
 }
 
 extension Engine {
-  /// The one that runs artifacts of a format there; for .ingot, what llama.cpp would take.
+  /// The one that runs artifacts of a format there; where none does, what llama.cpp would take.
   static func usual(_ format: String, on machine: Machine) -> Engine {
     let able = Engine.allCases.filter { $0.formats.contains(format) && $0.runs(on: machine.memory) }
     return able.first ?? .llamaCpp
@@ -145,7 +147,7 @@ struct PlanMaking {
   }
 
   private func bytes(_ plan: Plan) throws -> Int {
-    try PlanBytes(model, format: format.name, options).bytes(plan)
+    try PlanBytes(model, format: format.name, options).bytes(plan, importance: sensitivity.importance)
   }
 
   /// A name for the artifact, in examples.
@@ -251,10 +253,12 @@ struct PlanMaking {
     var file = PlanFile(made.result.plan, format: format.name, for: model)
     file.model = ModelName(model, name: model.sourceName).json
     file.budget = ["bytes": JSON(made.budget), "asked": .string(made.asked)]
-    file.sensitivity = [
+    var measured: JSONObject = [
       "name": .string(Folder.name(of: path)), "quantizer": .string(sensitivity.quantizer),
       "tokens": JSON(sensitivity.tokens), "texts": .array(sensitivity.texts.map { .string($0) }),
     ]
+    measured["importance"] = sensitivity.importance
+    file.sensitivity = .object(measured)
     let predicted = divergence(made)
     file.predicted = .init(
       checksum: file.checksum, bytes: made.bytes, tensorBytes: made.result.tensorBytes,

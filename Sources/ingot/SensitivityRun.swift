@@ -125,6 +125,7 @@ struct SensitivityRun {
     }
     let found = try await sensitivity(pass, journal)
     var sensitivity = found.made
+    sensitivity.importance = mixtures.provenance
     sensitivity.mixtures = try await measureMixtures(found.made, searched: found.searched, journal)
     return sensitivity
   }
