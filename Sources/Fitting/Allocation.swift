@@ -150,14 +150,15 @@ public struct Allocation: Sendable {
       }
     }
     return Result(
-      plan: plan, tensorBytes: fixedBytes + solution.bytes, sum: solution.cost, gap: solution.gap)
+      plan: plan, tensorBytes: fixedBytes + solution.bytes, sum: sensitivity.base + solution.cost,
+      gap: solution.gap)
   }
 }
 
 extension Sensitivity {
   /// What the errors of a plan's tensors add up to; nil when it has an encoding that was not measured.
   public func sum(_ plan: Plan, _ model: Model) -> Double? {
-    var sum = 0.0
+    var sum = base
     for tensor in model.tensors where model.canQuantize(tensor) {
       guard let assignment = plan.assignments[tensor.role] else { return nil }
       if assignment.quantizer == nil { continue }

@@ -18,9 +18,12 @@ public struct PlanFile: Sendable {
   /// `klDivergence`, the latter with `encoding` too.
   public var curve: [JSON] = []
   public var uniform: [JSON] = []
+  /// By layer: its name, and the experts that are left out of it, such as `0-6, 9`. The whole file numbers experts as the original
+  /// does.
+  public private(set) var dropped: JSONObject
   /// By stack: its name, and its line.
   public private(set) var tensors: JSONObject
-  /// By stack: the share of the predicted KL divergence, one number an expert.
+  /// By stack: the share of the predicted KL divergence, one number an expert, null for one that is dropped.
   public var errors: JSONObject = [:]
 
   /// What a plan's artifact is expected to be.
@@ -47,26 +50,32 @@ public struct PlanFile: Sendable {
   }
 
   static let keys = [
-    "plan", "name", "format", "model", "budget", "sensitivity", "predicted", "curve", "uniform", "tensors",
-    "errors",
+    "plan", "name", "format", "model", "budget", "sensitivity", "predicted", "curve", "uniform", "dropped",
+    "tensors", "errors",
   ]
 
-  init(name: String, format: String, tensors: JSONObject) {
+  init(name: String, format: String, tensors: JSONObject, dropped: JSONObject = [:]) {
     self.name = name
     self.format = format
     self.tensors = tensors
+    self.dropped = dropped
   }
 
-  /// The file of a plan for a model.
+  /// The file of a plan.
+  ///
+  /// - Parameter model: without the experts that the plan drops.
   public init(_ plan: Plan, format: String, for model: Model) {
     var stacks: [Role: [Encoding?: [Int]]] = [:]
     var order: [Role] = []
+    let kept = plan.dropped.map { dropped in dropped.layers.indices.map { dropped.kept($0) } }
     for tensor in model.tensors where model.canQuantize(tensor) {
       let stack = tensor.role.stack
       if stacks[stack] == nil { order.append(stack) }
       let assignment = plan.assignments[tensor.role]
       let encoding = assignment?.quantizer == nil ? nil : assignment?.encoding
-      stacks[stack, default: [:]][encoding, default: []].append(tensor.role.expert ?? 0)
+      let expert = tensor.role.expert ?? 0
+      let number = tensor.role.expert == nil ? 0 : kept?[tensor.role.layer ?? 0][expert] ?? expert
+      stacks[stack, default: [:]][encoding, default: []].append(number)
     }
     var lines: JSONObject = [:]
     for stack in order {
@@ -82,11 +91,18 @@ public struct PlanFile: Sendable {
       }
       lines[StackName.text(stack)] = .object(line)
     }
-    self.init(name: plan.name, format: format, tensors: lines)
+    var dropped: JSONObject = [:]
+    for (layer, experts) in (plan.dropped?.layers ?? []).enumerated() {
+      dropped[StackName.text(layer: layer)] = .string(Runs.text(experts))
+    }
+    self.init(name: plan.name, format: format, tensors: lines, dropped: dropped)
   }
 
-  /// XXH3-64 of the tensors' lines.
-  public var checksum: String { hexDigits(XXH3.hash(Bytes(Array(JSON.object(tensors).text().utf8)).span)) }
+  /// XXH3-64 of the tensors' lines and of what is dropped.
+  public var checksum: String {
+    let text = JSON.object(tensors).text() + (dropped.count > 0 ? JSON.object(dropped).text() : "")
+    return hexDigits(XXH3.hash(Bytes(Array(text.utf8)).span))
+  }
 
   /// Whether the tensors are those that the prediction is of.
   public var isAsPredicted: Bool { predicted?.checksum == checksum }
@@ -99,9 +115,10 @@ public struct PlanFile: Sendable {
     object["predicted"] = predicted?.json
     if !curve.isEmpty { object["curve"] = .array(curve) }
     if !uniform.isEmpty { object["uniform"] = .array(uniform) }
+    if dropped.count > 0 { object["dropped"] = .object(dropped) }
     object["tensors"] = .object(tensors)
     if errors.count > 0 { object["errors"] = .object(errors) }
-    return linesOfJSON(object, opening: ["predicted", "curve", "uniform", "tensors", "errors"])
+    return linesOfJSON(object, opening: ["predicted", "curve", "uniform", "dropped", "tensors", "errors"])
   }
 }
 

@@ -30,7 +30,12 @@ extension PlanFile {
       throw wrong("\"tensors\", an object with a line for each", json["tensors"])
     }
     if let name = json["name"], name.string == nil { throw wrong("text for \"name\"", name) }
-    var file = PlanFile(name: json["name"]?.string ?? Folder.name(of: path), format: format, tensors: tensors)
+    if let lines = json["dropped"], lines.object == nil {
+      throw wrong("\"dropped\", an object with a line for each layer", lines)
+    }
+    var file = PlanFile(
+      name: json["name"]?.string ?? Folder.name(of: path), format: format, tensors: tensors,
+      dropped: json["dropped"]?.object ?? [:])
     if let found = json["predicted"] {
       guard let predicted = Predicted(found) else {
         throw wrong(
@@ -47,6 +52,48 @@ extension PlanFile {
     return file
   }
 
+  /// The experts that are left out of a model; nil for none.
+  ///
+  /// - Throws: FormatError naming the layer that lacks another number of them than the others do.
+  func dropped(of model: Model, path: String) throws(FormatError) -> DroppedExperts? {
+    guard dropped.count > 0 else { return nil }
+    let numbers = model.hyperparameters
+    func wrong(_ expected: String, _ found: String) -> FormatError {
+      FormatError(path: path, expected: "\(expected) in \"dropped\"", found: found)
+    }
+    var layers = [[Int]](repeating: [], count: numbers.layers)
+    for (key, line) in dropped {
+      guard let layer = StackName.layer(key), layer < numbers.layers else {
+        throw wrong("layers from \"layers.0\" to \"layers.\(numbers.layers - 1)\"", "'\(printable(key))'")
+      }
+      guard let experts = line.string.flatMap({ $0.isEmpty ? [] : Runs.numbers($0) }) else {
+        throw wrong("experts such as \"0-6, 9\" for \"\(key)\"", line.kind)
+      }
+      layers[layer] = experts.sorted()
+      if let large = experts.max(), large >= numbers.experts.count {
+        throw wrong("experts from 0 to \(numbers.experts.count - 1) for \"\(key)\"", "\(large)")
+      }
+      if let twice = zip(layers[layer], layers[layer].dropFirst()).first(where: { $0 == $1 }) {
+        throw wrong("every expert once for \"\(key)\"", "expert \(twice.0) a second time")
+      }
+    }
+    // Most layers are right where one was edited.
+    var counts: [Int: Int] = [:]
+    for layer in layers { counts[layer.count, default: 0] += 1 }
+    let usual = counts.max { ($0.value, $1.key) < ($1.value, $0.key) }?.key ?? 0
+    for (layer, experts) in layers.enumerated() where experts.count != usual {
+      throw wrong(
+        "\(usual) experts for \"\(StackName.text(layer: layer))\", as for other layers (a model has one number of experts)",
+        "\(experts.count)")
+    }
+    guard numbers.experts.count - usual >= numbers.experts.active else {
+      throw wrong(
+        "at most \(numbers.experts.count - numbers.experts.active) of \(numbers.experts.count) experts a layer, since a token goes "
+          + "to \(numbers.experts.active)", "\(usual)")
+    }
+    return usual == 0 ? nil : DroppedExperts(experts: numbers.experts.count, layers: layers)
+  }
+
   /// What each tensor of a model becomes.
   ///
   /// - Parameter path: of the file, for messages.
@@ -54,10 +101,13 @@ extension PlanFile {
   ///   for encodings that do not fit.
   public func plan(for model: Model, path: String) throws(FormatError) -> Plan {
     if let name = self.model.flatMap(ModelName.init) { try name.require(model, path: path) }
-    var plan = Plan(name: name, assignments: [:])
+    let dropped = try dropped(of: model, path: path)
+    func planned(_ role: Role) -> Role? { dropped.map { $0.role(role) } ?? role }
+    var plan = Plan(name: name, assignments: [:], dropped: dropped)
     plan.assignments.reserveCapacity(model.tensors.count)
     for tensor in model.tensors {
-      plan.assignments[tensor.role] = .init(encoding: tensor.encoding, quantizer: nil)
+      guard let role = planned(tensor.role) else { continue }
+      plan.assignments[role] = .init(encoding: tensor.encoding, quantizer: nil)
     }
     let experts = model.hyperparameters.experts.count
     for (key, line) in tensors {
@@ -85,6 +135,7 @@ extension PlanFile {
         else {
           throw wrong("an encoding that fits a tensor of \(tensor.shape)", "'\(encoding)'")
         }
+        guard let role = planned(role) else { return }
         plan.assignments[role] = .init(encoding: encoding, quantizer: quantizer.rawValue)
       }
       if let text = line.string {
@@ -97,20 +148,26 @@ extension PlanFile {
         throw wrong(
           isStack ? "an encoding, or encodings with their experts" : "the name of an encoding", line.kind)
       }
-      var seen = [Bool](repeating: false, count: experts)
+      let gone = Set(stack.layer.flatMap { dropped?.layers[$0] } ?? [])
+      var seen = (0..<experts).map { gone.contains($0) }
       for (text, value) in runs {
         guard let list = value.string, let numbers = Runs.numbers(list) else {
           throw wrong("experts such as \"0-6, 9\" for '\(printable(text))'", value.kind)
         }
         for number in numbers {
           guard number < experts else { throw wrong("experts from 0 to \(experts - 1)", "\(number)") }
+          guard !gone.contains(number) else {
+            throw wrong("experts that are not dropped", "expert \(number), which is")
+          }
           guard !seen[number] else { throw wrong("every expert once", "expert \(number) a second time") }
           seen[number] = true
           try assign(text, Role(stack.part, layer: stack.layer, expert: number))
         }
       }
       if let missing = seen.firstIndex(of: false) {
-        throw wrong("all \(experts) experts", "none for expert \(missing)")
+        throw wrong(
+          gone.isEmpty ? "all \(experts) experts" : "all \(experts - gone.count) experts that are left",
+          "none for expert \(missing)")
       }
     }
     return plan

@@ -83,6 +83,18 @@ public struct Prediction: Sendable {
     let width = exp(1.645 * deviation)
     return Interval(mean: mean, low: mean / width, high: mean * width)
   }
+
+  /// The sum that a divergence is predicted for: bisection over its logarithm.
+  func sum(divergence: Double) -> Double {
+    guard divergence > 0 else { return 0 }
+    var (low, high) = (-60.0, 20.0)
+    for _ in 0..<60 {
+      let middle = (low + high) / 2
+      if logarithm(middle) < log(divergence) { low = middle } else { high = middle }
+    }
+    return exp((low + high) / 2)
+  }
+
   /// ln K at ln Σ.
   private func logarithm(_ x: Double) -> Double {
     guard let last = points.last, points.count > 1 else { return x + (points.first.map { $0.y - $0.x } ?? 0) }

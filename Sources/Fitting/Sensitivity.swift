@@ -89,11 +89,17 @@ public struct Sensitivity: Sendable {
   public var loads: [[Load]]
   /// By tensor and candidate: the share of the KL divergence; nil where the candidate does not fit.
   public var errors: [Role: [Double?]]
+  /// By layer: what leaving experts out costs; nil where that was not measured.
+  public var drops: [Drops]?
+  /// The model with so many of every layer left out, on the text that mixtures are measured on.
+  public var dropped: Drops.Anchor?
+  /// The share of the KL divergence that is there before anything is quantized: of experts that are left out.
+  public var base = 0.0
 
   public init(
     model: ModelName, tokens: Int, texts: [String], quantizer: String, candidates: [Encoding],
     reference: Encoding, groups: [Role: Measure], uniform: [Uniform], loads: [[Load]],
-    errors: [Role: [Double?]]
+    errors: [Role: [Double?]], drops: [Drops]? = nil
   ) {
     self.model = model
     self.tokens = tokens
@@ -105,6 +111,7 @@ public struct Sensitivity: Sendable {
     self.uniform = uniform
     self.loads = loads
     self.errors = errors
+    self.drops = drops
   }
 
   /// Stacks by name, in the order of the forward pass, each with the roles of its tensors.

@@ -13,8 +13,50 @@ extension Sensitivity {
     /// By stack and expert: the error of the experts' outputs, weighted, with the stack at the reference.
     public var experts: [Role: [Double]] = [:]
     public var loads: [[Load]] = []
+    /// By layer: what leaving experts out does to its outputs.
+    public var dropped: [Dropped] = []
 
     public init() {}
+  }
+
+  /// What leaving experts out of a layer, those of least score first, does to its outputs, and to those of the model.
+  public struct Dropped: Hashable, Sendable {
+    /// By expert, as `Drops` has them.
+    public var scores: [Double]
+    public var squares: [Double]
+    /// Numbers of experts left out, and Σ‖ŷ − y‖² over the tokens' sums that this makes.
+    public var counts: [Int]
+    public var outputs: [Double]
+    /// One of `counts`, and the whole model's KL divergence with so many left out.
+    public var carried: Int
+    public var divergence = Measure(mean: 0, standardError: nil)
+
+    public init(scores: [Double], squares: [Double], counts: [Int], outputs: [Double], carried: Int) {
+      self.scores = scores
+      self.squares = squares
+      self.counts = counts
+      self.outputs = outputs
+      self.carried = carried
+    }
+  }
+
+  /// Shares of the KL divergence that leaving experts out makes: it goes as the square error of the layer's outputs, from the number
+  /// that was measured; where that did nothing to them, as in the experts' stacks at the reference.
+  public static func drops(_ measured: Measurements) -> [Drops] {
+    measured.dropped.enumerated().map { layer, found in
+      let stacks = [Role.Part.gate, .up, .down].map { Role($0, layer: layer) }
+      var (divergence, error) = (found.divergence.mean, 0.0)
+      if let place = found.counts.firstIndex(of: found.carried) { error = found.outputs[place] }
+      if error == 0 {
+        divergence = stacks.reduce(0) { $0 + (measured.groups[$1]?.mean ?? 0) }
+        error = stacks.reduce(0) { $0 + (measured.experts[$1] ?? []).reduce(0, +) }
+      }
+      let rate = error > 0 ? divergence / error : 0
+      return Drops(
+        scores: found.scores, squares: found.squares, counts: found.counts,
+        errors: found.outputs.map { rate * $0 },
+        measured: .init(count: found.carried, divergence: found.divergence))
+    }
   }
 
   /// Shares of the KL divergence, by tensor and candidate.

@@ -43,6 +43,12 @@ extension Sensitivity {
       "groups": .object(groupLines), "experts": .object(loadLines), "errors": .object(errorLines),
     ]
     if let importance { object["importance"] = importance }
+    if let drops {
+      var lines: JSONObject = [:]
+      for (layer, drop) in drops.enumerated() { lines[StackName.text(layer: layer)] = drop.json }
+      lines["model"] = dropped?.json
+      object["drops"] = .object(lines)
+    }
     if !mixtures.isEmpty {
       object["mixtures"] = .array(
         mixtures.map {
@@ -54,7 +60,7 @@ extension Sensitivity {
           ]
         })
     }
-    return linesOfJSON(object, opening: ["uniform", "mixtures", "groups", "experts", "errors"])
+    return linesOfJSON(object, opening: ["uniform", "mixtures", "groups", "experts", "errors", "drops"])
   }
 
   /// Order of the forward pass.
@@ -92,7 +98,7 @@ private struct SensitivityReader {
 
   private static let keys: Set<String> = [
     "sensitivity", "model", "tokens", "texts", "quantizer", "candidates", "reference", "uniform", "groups",
-    "experts", "errors", "mixtures", "importance",
+    "experts", "errors", "mixtures", "importance", "drops",
   ]
 
   func read(_ model: Model) throws(FormatError) -> Sensitivity {
@@ -148,6 +154,25 @@ private struct SensitivityReader {
       }
       result.loads.append(
         zip(tokens, mass).map { .init(tokens: $0.int ?? 0, mass: $1.double ?? 0) })
+    }
+    if let lines = json["drops"] {
+      var drops: [Sensitivity.Drops] = []
+      for layer in 0..<name.layers {
+        let line = lines[StackName.text(layer: layer)]
+        guard let drop = Sensitivity.Drops(line, experts: name.experts) else {
+          throw wrong(
+            "scores and squares of \(name.experts) experts, rising counts with errors, and what was measured in "
+              + "\"drops\" of layer \(layer)", line)
+        }
+        drops.append(drop)
+      }
+      result.drops = drops
+      if let line = lines["model"] {
+        guard let dropped = Sensitivity.Drops.Anchor(line) else {
+          throw wrong("count and klDivergence of the whole model in \"drops\"", line)
+        }
+        result.dropped = dropped
+      }
     }
     try readErrors(model, &result)
     return result

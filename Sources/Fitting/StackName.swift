@@ -6,6 +6,17 @@ enum StackName {
     role.layer.map { "layers.\($0).\(role.part.rawValue)" } ?? role.part.rawValue
   }
 
+  static func text(layer: Int) -> String { "layers.\(layer)" }
+
+  /// The layer that a name stands for; nil for other texts.
+  static func layer(_ text: String) -> Int? {
+    let words = text.split(separator: ".", omittingEmptySubsequences: false)
+    guard words.count == 2, words[0] == "layers", let layer = Int(words[1]), layer >= 0,
+      String(layer) == words[1]
+    else { return nil }
+    return layer
+  }
+
   /// The role that a name stands for, no expert being named; nil for other texts.
   static func role(_ text: String) -> Role? {
     let words = text.split(separator: ".", omittingEmptySubsequences: false)
@@ -27,36 +38,4 @@ enum StackName {
 extension Role {
   /// The stack it stands in: the role without its expert.
   package var stack: Role { Role(part, layer: layer) }
-}
-
-/// Numbers such as `0-6, 9`.
-enum Runs {
-  static func text(_ numbers: [Int]) -> String {
-    var runs: [ClosedRange<Int>] = []
-    for number in numbers.sorted() {
-      if let last = runs.last, number == last.upperBound + 1 {
-        runs[runs.count - 1] = last.lowerBound...number
-      } else {
-        runs.append(number...number)
-      }
-    }
-    return runs.map { $0.count == 1 ? "\($0.lowerBound)" : "\($0.lowerBound)-\($0.upperBound)" }
-      .joined(separator: ", ")
-  }
-
-  /// - Returns: nil for a text of another form, falling ranges or numbers above `most`.
-  static func numbers(_ text: String, most: Int = 1 << 20) -> [Int]? {
-    var numbers: [Int] = []
-    for part in text.split(separator: ",", omittingEmptySubsequences: false) {
-      var part = part
-      while part.first == " " { part.removeFirst() }
-      while part.last == " " { part.removeLast() }
-      let ends = part.split(separator: "-", omittingEmptySubsequences: false)
-      guard ends.count <= 2, let first = ends.first, let low = Int(first), low >= 0, first.first != "+",
-        let high = ends.count == 2 ? Int(ends[1]) : low, high >= low, high <= most
-      else { return nil }
-      numbers += low...high
-    }
-    return numbers
-  }
 }

@@ -42,6 +42,13 @@ public struct ModelCard {
     let tool = options.provenance["tool"]?.string ?? "ingot"
     lines.append(
       "Made from \(source) by \(tool)" + (recipe?["name"]?.string.map { ", recipe \($0)." } ?? "."))
+    if let dropped = try? model.droppedExperts() {
+      lines += [
+        "",
+        "Each layer has \(dropped.left) of the original's \(dropped.experts) experts; `\(DroppedExperts.key)` in config.json says "
+          + "which are left out.",
+      ]
+    }
     lines += ["", "| part | encoding | tensors | bytes | bits per weight |", "|---|---|---|---|---|"]
     for row in rows {
       lines.append(

@@ -63,6 +63,13 @@ package struct Routing: Sendable {
   }
 }
 
+extension Routing {
+  /// The same with experts named by other numbers, which rise as theirs do.
+  package func numbered(by numbers: [Int]) -> Routing {
+    Routing(active: active, experts: experts.map { Int32(numbers[Int($0)]) }, weights: weights)
+  }
+}
+
 /// Indices of the `count` largest values, largest first; of equal values the one of the lower index comes first.
 package func largest(_ count: Int, of values: [Float]) -> [Int] {
   precondition(count <= values.count, "more than there are")

@@ -76,9 +76,9 @@ public struct SensitivityPass: Sendable {
     (0..<count).flatMap { _ in contexts }
   }
 
-  /// Groups whose copies have begun before a layer.
+  /// Groups whose copies have begun before a layer. That of a router stands for the layer without some experts.
   private static func groups(before layer: Int) -> [Role] {
-    [Role(.embedding)] + (0..<layer).flatMap { layer in parts.map { Role($0, layer: layer) } }
+    [Role(.embedding)] + (0..<layer).flatMap { layer in (parts + [.router]).map { Role($0, layer: layer) } }
   }
 
   /// All states, to go on from: (1 + uniform + groups) × contexts.
@@ -107,8 +107,10 @@ public struct SensitivityPass: Sendable {
 
   /// Takes everything else through the layer that was observed, and begins the copies of its groups.
   ///
-  /// - Returns: errors of the experts' outputs, by part and expert.
-  public mutating func finish(reference: Model) async throws(FormatError) -> [Role.Part: [Double]] {
+  /// - Returns: errors of the experts' outputs, by part and expert, and what leaving experts out does.
+  public mutating func finish(reference: Model) async throws(FormatError) -> (
+    experts: [Role.Part: [Double]], dropped: DroppedOutputs
+  ) {
     precondition(!begun.isEmpty || contexts.isEmpty, "a layer is observed first")
     let model = original.model
     _ = try await copies.run(layer: layer)
@@ -124,12 +126,15 @@ public struct SensitivityPass: Sendable {
     var base = try ForwardPass(model, contexts, workers, states: begun)
     let (states, errors) = try await base.perturbExperts(layer: layer, reference)
     fresh += states
+    var whole = try ForwardPass(model, contexts, workers, states: begun)
+    let dropped = try await whole.dropExperts(layer: layer)
+    fresh += dropped.states
     begun = []
     layer += 1
     groups = SensitivityPass.groups(before: layer)
     copies = try ForwardPass(
       model, SensitivityPass.repeated(contexts, groups.count), workers, states: copies.states + fresh)
-    return errors
+    return (errors, dropped.found)
   }
 
   /// Divergences of all groups, the head's last, and of the uniform models, once all layers have been passed.

@@ -74,7 +74,8 @@ public func perplexity(
 /// Compares a candidate with its original: both go through the contexts layer by layer, side by side.
 ///
 /// Predictions are scored over the second halves of the contexts (`Context.scoredPositions`); hidden states and
-/// routers over all tokens. Standard errors come from a block bootstrap over contexts. A model against itself gives
+/// routers over all tokens. A candidate that lacks some of the original's experts, and says which, is compared by the original's
+/// numbers. Standard errors come from a block bootstrap over contexts. A model against itself gives
 /// exactly no difference, since both sides compute the same.
 ///
 /// - Throws: FormatError for models of different size, contexts they cannot take, none that is scored, and for NaN or
@@ -84,7 +85,7 @@ public func verify(
 ) async throws(FormatError) -> VerificationReport {
   let clock = ContinuousClock()
   let start = clock.now
-  try requireSameSize(candidate, original)
+  let dropped = try requireSameSize(candidate, original)
   _ = try scoredTokens(contexts, original)
   let workers = Workers(options.workers)
   var first = try ForwardPass(original, contexts, workers)
@@ -106,7 +107,7 @@ public func verify(
     stored = pass
   }
   do throws(FormatError) {
-    try await passLayers(&first, &second, &layers, &meter, stored)
+    try await passLayers(&first, &second, dropped, &layers, &meter, stored)
     let summary = try await compareHeads(first, second, &meter, options)
     let worst = try await worstPredictions(first, second, summary, options)
     stored?.end()
@@ -118,8 +119,8 @@ public func verify(
 
 /// Takes both models through the layers that are left.
 private func passLayers(
-  _ first: inout ForwardPass, _ second: inout ForwardPass, _ layers: inout [VerificationReport.Layer],
-  _ meter: inout Meter, _ stored: StoredPass?
+  _ first: inout ForwardPass, _ second: inout ForwardPass, _ dropped: DroppedExperts?,
+  _ layers: inout [VerificationReport.Layer], _ meter: inout Meter, _ stored: StoredPass?
 ) async throws(FormatError) {
   for layer in layers.indices { meter.skip(layer: layer) }
   for layer in layers.count..<first.model.hyperparameters.layers {
@@ -131,7 +132,8 @@ private func passLayers(
       throw unrepresentable("hidden error after layer \(layer)", error, second.model)
     }
     var difference = RoutingDifference(experts: first.model.hyperparameters.experts.count)
-    for (a, b) in zip(routes, otherRoutes) { difference.add(a, b) }
+    let kept = dropped?.kept(layer)
+    for (a, b) in zip(routes, otherRoutes) { difference.add(a, kept.map { b.numbered(by: $0) } ?? b) }
     let tokens = Double(difference.tokens)
     layers.append(
       .init(
@@ -231,16 +233,29 @@ private func scoredTokens(_ contexts: [Context], _ model: Model) throws(FormatEr
 }
 
 /// Refuses models that cannot be compared token by token, layer by layer and expert by expert.
-private func requireSameSize(_ candidate: Model, _ original: Model) throws(FormatError) {
-  func sizes(_ model: Model) -> String {
-    let numbers = model.hyperparameters
-    return "\(numbers.layers) layers, hidden size \(numbers.hiddenSize), vocabulary \(numbers.vocabulary), "
+///
+/// - Returns: the original's experts that the candidate lacks; nil for none.
+private func requireSameSize(_ candidate: Model, _ original: Model) throws(FormatError) -> DroppedExperts? {
+  let (mine, other) = (candidate.hyperparameters, original.hyperparameters)
+  func sizes(_ numbers: Hyperparameters) -> String {
+    "\(numbers.layers) layers, hidden size \(numbers.hiddenSize), vocabulary \(numbers.vocabulary), "
       + "\(numbers.experts.count) experts"
   }
-  let (found, expected) = (sizes(candidate), sizes(original))
-  guard found == expected else {
-    throw FormatError(path: candidate.path, expected: "\(expected) as \(original.path) has", found: found)
+  if sizes(mine) == sizes(other) { return nil }
+  var whole = mine
+  whole.experts.count = other.experts.count
+  guard sizes(whole) == sizes(other), mine.experts.count < other.experts.count else {
+    throw FormatError(
+      path: candidate.path, expected: "\(sizes(other)) as \(original.path) has", found: sizes(mine))
   }
+  guard let dropped = try candidate.droppedExperts(), dropped.experts == other.experts.count else {
+    throw FormatError(
+      path: candidate.path,
+      expected:
+        "\(sizes(other)) as \(original.path) has, or \"\(DroppedExperts.key)\" in config.json that says which of "
+        + "them are left out", found: sizes(mine))
+  }
+  return dropped
 }
 
 func unrepresentable(_ figure: String, _ value: Double, _ model: Model) -> FormatError {

@@ -4,6 +4,8 @@ import Tensors
 public struct ModelSummary: Sendable {
   public var family: String
   public var numbers: Hyperparameters
+  /// Experts of its original that it lacks, where its config says so.
+  public var dropped: DroppedExperts?
   /// Values of all tensors.
   public var total: Int
   /// Values that take part in computing one token: all but the experts that are not chosen, and without embedding
@@ -23,6 +25,7 @@ public struct ModelSummary: Sendable {
   public init(_ model: Model) {
     family = model.architecture.name
     numbers = model.hyperparameters
+    dropped = try? model.droppedExperts()
     var roles: [Role.Part: (Int, Int, Int)] = [:]
     var types: [DType: Int] = [:]
     var encodings: [Encoding: Int] = [:]
@@ -97,6 +100,7 @@ public struct ModelSummary: Sendable {
       "experts": [
         "count": JSON(numbers.experts.count), "active": JSON(numbers.experts.active),
         "shared": JSON(numbers.experts.shared), "width": JSON(numbers.experts.width),
+        "dropped": dropped?.json ?? .null,
       ],
       "parameters": [
         "total": JSON(total), "active": JSON(active), "activeWithEmbedding": JSON(activeWithEmbedding),

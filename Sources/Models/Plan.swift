@@ -16,11 +16,15 @@ public struct Plan: Sendable {
 
   /// Name of the recipe.
   public var name: String
+  /// By roles of the model without the experts that are dropped.
   public var assignments: [Role: Assignment]
+  /// Experts that are left out before anything else happens; nil for none.
+  public var dropped: DroppedExperts?
 
-  public init(name: String, assignments: [Role: Assignment]) {
+  public init(name: String, assignments: [Role: Assignment], dropped: DroppedExperts? = nil) {
     self.name = name
     self.assignments = assignments
+    self.dropped = dropped
   }
 
   /// One line of a plan's table: tensors of one part that share encoding and quantizer.

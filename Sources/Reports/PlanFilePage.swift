@@ -35,6 +35,12 @@ public struct PlanFilePage {
         "layers", "Layers", "Layer by layer", note: "Where the expected divergence comes from.",
         .element("div", ["class": "pair"], layerErrors), layers.folded)
     }
+    if !figures.list("droppedExperts").isEmpty {
+      page.add(
+        "dropped", "Left out", "Experts left out",
+        note: "By the original's numbers. The others are numbered anew in the artifact, in their order.",
+        dropped.markup)
+    }
     if let facts = facts { page.add("origin", "Origin", "How it was planned", facts) }
     return page.html
   }
@@ -116,6 +122,16 @@ public struct PlanFilePage {
 
   private var uniform: DataTable { table("One encoding everywhere", "file.uniform", named: true) }
   private var best: DataTable { table("Best plan of each size", "file.curve", named: false) }
+
+  // MARK: Experts left out
+
+  private var dropped: DataTable {
+    var table = DataTable("Experts left out of every layer", ["layer", "experts"], left: [0, 1])
+    for index in figures.list("droppedExperts").indices {
+      table.add([Markup("\(index)"), figures.name("droppedExperts.\(index)")])
+    }
+    return table
+  }
 
   // MARK: Errors
 

@@ -76,6 +76,47 @@ public struct Tensor: Sendable {
       make: { [make] rows, sources throws(FormatError) in try body(rows, try make(rows, sources)) })
   }
 
+  /// Some of this tensor's entries along its first extent, in the order in which they are named: rows of a matrix, values of a
+  /// vector. It is had as a whole, bytes as they are.
+  ///
+  /// - Throws: FormatError for an encoding in which such entries do not lie apart.
+  public func selecting(_ entries: [Int]) throws(FormatError) -> Tensor {
+    guard let all = shape.first, let layout = encoding.planes(shape) else {
+      throw error("a tensor of at least one extent", found: "shape \(shape)")
+    }
+    precondition(entries.allSatisfy { (0..<all).contains($0) }, "entries of \(all)")
+    var sizes: [Int] = []
+    for plane in layout {
+      guard plane.bytes % max(all, 1) == 0, shape.count > 1 ? plane.rows == rows : isWholeBytes else {
+        throw error("an encoding of which single rows can be taken, such as bf16", found: "\(encoding)")
+      }
+      sizes.append(plane.bytes / max(all, 1))
+    }
+    let (rows, cut) = (rows, sizes)
+    return Tensor(
+      name: name, role: role, shape: [entries.count] + shape.dropFirst(), encoding: encoding, path: path,
+      offset: offset, rowStep: max(shape.count > 1 ? entries.count * (rows / max(all, 1)) : 1, 1),
+      sources: { [sources] _ in sources(0..<rows) },
+      make: { [make] _, found throws(FormatError) in
+        try zip(make(0..<rows, found), cut).map { plane, size in
+          Bytes(count: entries.count * size) { out in
+            for (place, entry) in entries.enumerated() {
+              for byte in 0..<size {
+                out.storeBytes(
+                  of: plane[entry * size + byte], toByteOffset: place * size + byte, as: UInt8.self)
+              }
+            }
+          }
+        }
+      })
+  }
+
+  /// Whether each value of a row takes bytes of its own.
+  private var isWholeBytes: Bool {
+    if case .dense(let type) = encoding { return type.bits % 8 == 0 }
+    return false
+  }
+
   public var rows: Int { Matrix(shape)!.rows }
   public var columns: Int { Matrix(shape)!.columns }
   public var count: Int { elementCount(shape)! }

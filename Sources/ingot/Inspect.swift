@@ -89,6 +89,9 @@ struct Inspect: ParsableCommand {
       "\(numbers.experts.count) a layer, \(numbers.experts.active) active, \(numbers.experts.shared) shared, "
         + "width \(grouped(numbers.experts.width))",
     ])
+    if let dropped = summary.dropped {
+      table.add(["", "\(dropped.count) of the original's \(dropped.experts) left out of each layer"])
+    }
     table.add([
       "attention",
       "\(summary.attentionKind), \(attention.heads) heads on \(attention.keyValueHeads) key-value heads of \(attention.headDim)",

@@ -32,12 +32,18 @@ extension Model {
   }
 
   /// Bits per weight of each expert's three projections together: layers × experts.
-  var expertBits: JSON {
-    let (layers, experts) = (hyperparameters.layers, hyperparameters.experts.count)
+  var expertBits: JSON { expertBits(dropped: nil) }
+
+  /// The same in the numbers of the original, null for experts that are gone.
+  func expertBits(dropped: DroppedExperts?) -> JSON {
+    let layers = hyperparameters.layers
+    let experts = dropped?.experts ?? hyperparameters.experts.count
+    let kept = dropped.map { dropped in (0..<layers).map { dropped.kept($0) } }
     var bits = [Int](repeating: 0, count: layers * experts)
     var weights = bits
     for tensor in tensors {
-      guard let layer = tensor.role.layer, let expert = tensor.role.expert else { continue }
+      guard let layer = tensor.role.layer, let own = tensor.role.expert else { continue }
+      let expert = kept?[layer][own] ?? own
       bits[layer * experts + expert] += 8 * tensor.bytes
       weights[layer * experts + expert] += tensor.count
     }

@@ -75,7 +75,7 @@ struct RecipeOption: ParsableArguments {
       let file = try PlanFile.read(path)
       let plan = try file.plan(for: model, path: path)
       // By what it does, not by how its lines are written.
-      let same = PlanFile(plan, format: file.format, for: model)
+      let same = PlanFile(plan, format: file.format, for: try model.dropping(plan.dropped))
       return Chosen(plan: plan, format: file.format, provenance: same.provenance, kind: "plan")
     }
     var recipe = try Recipe.named(recipe ?? "int4")

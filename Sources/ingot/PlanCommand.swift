@@ -23,6 +23,8 @@ struct PlanCommand: ParsableCommand {
       With --sensitivity: an encoding for every tensor, so that the artifact keeps to a budget and
       drifts least from the model; 'ingot quantize --plan' makes it. Formats differ in what they can
       tell apart: .ingot every expert's projection, GGUF and MLX stacks of experts.
+      With --allow-drop a plan may also leave out the experts that add least to a layer's outputs,
+      as many in every layer, where that is better than fewer bits for all.
       With --plan: what an edited plan makes of the model.
       """)
 
@@ -56,6 +58,9 @@ struct PlanCommand: ParsableCommand {
       throw ValidationError("--recipe, --machine, --fit and --plan exclude each other.")
     }
     guard budget.sensitivity != nil else { return }
+    if budget.allowDrop != nil, plan != nil {
+      throw ValidationError("--allow-drop and --plan exclude each other: the plan says what is dropped.")
+    }
     let budgets = [budget.bits != nil, budget.size != nil, fit.fit != nil, plan != nil].count { $0 }
     guard budgets == 1, recipe == nil, fit.machine == nil else {
       throw ValidationError("--sensitivity goes with one of --bits, --size, --fit and --plan.")
@@ -83,7 +88,7 @@ struct PlanCommand: ParsableCommand {
   /// Finds the best plan for the budget.
   private func make(_ path: String) throws {
     let model = try Model.read(model, reading.options)
-    let making = try PlanMaking(model, path, format: format.format, layout.options)
+    let making = try PlanMaking(model, path, format: format.format, drop: budget.allowDrop, layout.options)
     var notes: [String] = []
     let made: PlanMaking.Made
     if let bits = budget.bits {
@@ -104,9 +109,10 @@ struct PlanCommand: ParsableCommand {
     if let output = budget.output {
       try WholeFile.write(Array(file.text.utf8), to: output, force: budget.force)
     }
-    let table = PlanTable(file: file, plan: made.result.plan, model: model)
+    let table = PlanTable(file: file, plan: made.result.plan, model: model, left: made.left)
     try writer.write(
-      PlanRecord(file: file, plan: made.result.plan, model: model, errors: file.errors, table.json))
+      PlanRecord(
+        file: file, plan: made.result.plan, model: model, left: made.left, errors: file.errors, table.json))
     if json.json {
       var object = table.json
       object["output"] = budget.output.map { .string($0) } ?? .null
@@ -124,32 +130,44 @@ struct PlanCommand: ParsableCommand {
     var file = try PlanFile.read(path)
     let plan = try file.plan(for: model, path: path)
     let making = try PlanBytes(model, format: format.format ?? file.format, layout.options)
-    let quantized = try model.quantized(by: plan)
+    let left = try model.dropping(plan.dropped)
+    let quantized = try left.quantized(by: plan)
     let bytes = try making.bytes(plan, importance: file.sensitivity?["importance"])
     let isAsPredicted = file.isAsPredicted
     var divergence = isAsPredicted ? file.predicted?.divergence : nil
     if let path = budget.sensitivity {
-      let sensitivity = try Sensitivity.read(path, for: model)
-      guard let sum = sensitivity.sum(plan, model) else {
+      var sensitivity = try Sensitivity.read(path, for: model)
+      if let dropped = plan.dropped {
+        guard let known = sensitivity.without(dropped, left: left, format: file.format) else {
+          throw FormatError(
+            path: path,
+            expected:
+              "scores of experts (\"drops\"), since the plan leaves some out: 'ingot sensitivity' measures them",
+            found: "none: it was written before there were any")
+        }
+        sensitivity = known
+      }
+      guard let sum = sensitivity.sum(plan, left) else {
         throw FormatError(
           path: path, expected: "every encoding of the plan among those measured",
           found: sensitivity.candidates.map(\.description).joined(separator: ", "))
       }
       divergence = Prediction(sensitivity, format: file.format).divergence(sum: sum)
     }
-    let checksum = PlanFile(plan, format: file.format, for: model).checksum
+    let checksum = PlanFile(plan, format: file.format, for: left).checksum
     file.predicted = .init(
       checksum: checksum, bytes: bytes, tensorBytes: quantized.bytes,
-      bitsPerWeight: 8 * Double(quantized.bytes) / Double(quantized.parameters), divergence: divergence)
+      bitsPerWeight: 8 * Double(quantized.bytes) / Double(model.parameters), divergence: divergence)
     if let output = budget.output {
-      var fresh = PlanFile(plan, format: file.format, for: model)
+      var fresh = PlanFile(plan, format: file.format, for: left)
       (fresh.model, fresh.sensitivity, fresh.predicted) = (file.model, file.sensitivity, file.predicted)
       (fresh.curve, fresh.uniform) = (file.curve, file.uniform)
       try WholeFile.write(Array(fresh.text.utf8), to: output, force: budget.force)
     }
-    let table = PlanTable(file: file, plan: plan, model: model)
+    let table = PlanTable(file: file, plan: plan, model: model, left: left)
     let errors = isAsPredicted ? file.errors : [:]
-    try writer.write(PlanRecord(file: file, plan: plan, model: model, errors: errors, table.json))
+    try writer.write(
+      PlanRecord(file: file, plan: plan, model: model, left: left, errors: errors, table.json))
     print(json.json ? JSON.object(table.json).text(indented: true) : table.text)
   }
 

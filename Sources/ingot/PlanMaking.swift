@@ -19,6 +19,13 @@ struct BudgetOptions: ParsableArguments {
     name: .long, help: ArgumentHelp("Budget: bytes of the whole artifact, such as 120GB.", valueName: "size"))
   var size: ByteSize?
 
+  @Option(
+    name: .long, defaultAsFlag: DropAmount.best, parsing: .next,
+    help: ArgumentHelp(
+      "Leave out experts too, as many in every layer: so many, a share of them such as 0.25, or what is best.",
+      valueName: "n"))
+  var allowDrop: DropAmount?
+
   @Option(name: [.short, .long], help: ArgumentHelp("Write the plan here, as JSON.", valueName: "plan.json"))
   var output: String?
 
@@ -30,9 +37,10 @@ struct BudgetOptions: ParsableArguments {
     guard [bits.map { _ in 0 }, size.map { _ in 0 }].compactMap({ $0 }).count <= 1 else {
       throw ValidationError("--bits and --size exclude each other.")
     }
-    if sensitivity == nil, bits != nil || size != nil || output != nil {
+    if sensitivity == nil, bits != nil || size != nil || output != nil || allowDrop != nil {
       throw ValidationError(
-        "--bits, --size and --output go with --sensitivity FILE, which 'ingot sensitivity' measures.")
+        "--bits, --size, --allow-drop and --output go with --sensitivity FILE, which 'ingot sensitivity' measures."
+      )
     }
   }
 }
@@ -54,10 +62,12 @@ struct PlanBytes {
 
   /// - Parameter importance: what the artifact says of the evidence that its codes are chosen by; nil for none.
   func bytes(_ plan: Plan, importance: JSON?) throws(FormatError) -> Int {
+    let left = try model.dropping(plan.dropped)
     var options = options
     options.provenance["importance"] = importance
-    options.provenance["recipe"] = PlanFile(plan, format: format.name, for: model).provenance
-    return try model.quantized(by: plan).plannedBytes(as: format, options)
+    options.provenance["recipe"] = PlanFile(plan, format: format.name, for: left).provenance
+    options.provenance[DroppedExperts.key] = plan.dropped?.json
+    return try left.quantized(by: plan).plannedBytes(as: format, options)
   }
 }
 
@@ -96,14 +106,26 @@ struct PlanMaking {
   let model: Model
   let format: Format
   let sensitivity: Sensitivity
-  let allocation: Allocation
+  /// One for each number of experts that may be left out, by rising number.
+  private let variants: [Variant]
   private let path: String
   private let prediction: Prediction
   /// Of models in one encoding.
   private let uniformPrediction: Prediction
   private let options: WriteOptions
 
-  init(_ model: Model, _ path: String, format name: String?, _ options: WriteOptions) throws {
+  /// The model without some of its experts, and what is known of it.
+  private struct Variant {
+    var dropped: DroppedExperts?
+    var model: Model
+    var sensitivity: Sensitivity
+    var allocation: Allocation
+  }
+
+  /// - Parameter drop: how many experts may be left out; nil for none.
+  init(_ model: Model, _ path: String, format name: String?, drop: DropAmount?, _ options: WriteOptions)
+    throws
+  {
     self.model = model
     self.path = path
     self.options = options
@@ -117,8 +139,17 @@ struct PlanMaking {
           + "use --recipe, or ingot, gguf, mlx or compressed-tensors.")
     }
     self.format = format
-    sensitivity = try Sensitivity.read(path, for: model)
-    allocation = try Allocation(model, sensitivity, for: format, path: path)
+    let sensitivity = try Sensitivity.read(path, for: model)
+    self.sensitivity = sensitivity
+    var variants: [Variant] = []
+    for count in try drop?.counts(sensitivity, model, path: path) ?? [0] {
+      let dropped = count > 0 ? sensitivity.least(count) : nil
+      let left = try model.dropping(dropped)
+      let known = dropped.flatMap { sensitivity.without($0, left: left, format: name) } ?? sensitivity
+      let allocation = try Allocation(left, known, for: format, path: path)
+      variants.append(Variant(dropped: dropped, model: left, sensitivity: known, allocation: allocation))
+    }
+    self.variants = variants
     prediction = Prediction(sensitivity, format: name)
     uniformPrediction = Prediction(sensitivity, format: nil)
   }
@@ -129,10 +160,28 @@ struct PlanMaking {
     var bytes: Int
     var asked: String
     var budget: Int
+    /// The model without the experts that the plan drops.
+    var left: Model
+    fileprivate var variant: Int
+  }
+
+  private var leastBytes: Int { variants.map(\.allocation.leastBytes).min()! }
+
+  /// The best choice over all numbers of experts left out; of equal ones that which leaves fewer out.
+  private func solved(_ tensorBytes: Int, _ name: String) -> (result: Allocation.Result, variant: Int)? {
+    var best: (result: Allocation.Result, variant: Int)?
+    for (index, variant) in variants.enumerated() {
+      guard var result = variant.allocation.solved(tensorBytes: tensorBytes, name: name),
+        result.sum < best?.result.sum ?? .infinity
+      else { continue }
+      result.plan.dropped = variant.dropped
+      best = (result, index)
+    }
+    return best
   }
 
   private func tooSmall(_ asked: String) throws -> Never {
-    let least = allocation.leastBytes
+    let least = leastBytes
     throw ValidationError(
       """
       \(asked): nothing fits; the smallest choices take \(grouped(least)) bytes of tensors \
@@ -142,8 +191,10 @@ struct PlanMaking {
 
   private func made(_ tensorBytes: Int, _ asked: String, budget: Int) throws -> Made? {
     let name = "\(Folder.name(of: model.sourceName)), \(asked)"
-    guard let result = allocation.solved(tensorBytes: tensorBytes, name: name) else { return nil }
-    return Made(result: result, bytes: try bytes(result.plan), asked: asked, budget: budget)
+    guard let (result, variant) = solved(tensorBytes, name) else { return nil }
+    return Made(
+      result: result, bytes: try bytes(result.plan), asked: asked, budget: budget,
+      left: variants[variant].model, variant: variant)
   }
 
   private func bytes(_ plan: Plan) throws -> Int {
@@ -180,10 +231,10 @@ struct PlanMaking {
   func plan(_ machine: Machine, _ engine: Engine, context: Int, cache: CachePrecision) throws -> (Made, Fit) {
     let asked = "\(machine.name), \(context) tokens"
     func fit(_ made: Made) -> Fit? {
-      Demand(model.hyperparameters, Weights(model, made.result.plan), context: context, cache: cache)
+      Demand(made.left.hyperparameters, Weights(made.left, made.result.plan), context: context, cache: cache)
         .fit(engine, machine)
     }
-    var (low, high) = (allocation.leastBytes, model.bytes)
+    var (low, high) = (leastBytes, model.bytes)
     var best: (Made, Fit)?
     func attempt(_ budget: Int) throws -> Bool {
       guard let made = try made(budget, asked, budget: budget), let fit = fit(made), fit.fits else {
@@ -219,12 +270,12 @@ struct PlanMaking {
   /// The size–quality curve: the best plans from the smallest choices up to 8.5 bits.
   private func curve() -> [JSON] {
     var points: [JSON] = []
-    let least = 8 * Double(allocation.leastBytes) / Double(model.parameters)
+    let least = 8 * Double(leastBytes) / Double(model.parameters)
     var bits = (least * 4).rounded(.up) / 4
     var last = -1
     while bits <= 8.5 {
       let budget = Int(bits * Double(model.parameters) / 8)
-      if let result = allocation.solved(tensorBytes: budget, name: ""), result.tensorBytes > last {
+      if let (result, _) = solved(budget, ""), result.tensorBytes > last {
         last = result.tensorBytes
         points.append(.object(point(result.tensorBytes, result.sum, prediction)))
       }
@@ -250,7 +301,7 @@ struct PlanMaking {
 
   /// The plan with everything that is known of it.
   func file(_ made: Made) -> PlanFile {
-    var file = PlanFile(made.result.plan, format: format.name, for: model)
+    var file = PlanFile(made.result.plan, format: format.name, for: made.left)
     file.model = ModelName(model, name: model.sourceName).json
     file.budget = ["bytes": JSON(made.budget), "asked": .string(made.asked)]
     var measured: JSONObject = [
@@ -273,12 +324,14 @@ struct PlanMaking {
   /// Each tensor's share of the predicted divergence.
   private func errors(_ made: Made, _ mean: Double) -> JSONObject {
     let scale = made.result.sum > 0 ? mean / made.result.sum : 0
+    let (plan, known) = (made.result.plan, variants[made.variant].sensitivity)
     var object: JSONObject = [:]
     for (name, roles) in sensitivity.stacks {
       let values = roles.map { role -> JSON in
+        guard let role = plan.dropped.map({ $0.role(role) }) ?? role else { return .null }
         let assignment = made.result.plan.assignments[role]
         let encoding = assignment?.quantizer == nil ? nil : assignment?.encoding
-        return JSON(rounded(scale * (sensitivity.error(role, encoding) ?? 0)))
+        return JSON(rounded(scale * (known.error(role, encoding) ?? 0)))
       }
       object[name] = roles.count == 1 && roles[0].expert == nil ? values[0] : .array(values)
     }

@@ -10,19 +10,20 @@ struct PlanRecord {
   private var object: JSONObject
 
   /// - Parameters:
+  ///   - left: the model without the experts that the plan drops.
   ///   - errors: by stack, shares of the predicted KL divergence, one number an expert; none after an edit.
   ///   - printed: what `--json` prints of it.
-  init(file: PlanFile, plan: Plan, model: Model, errors: JSONObject, _ printed: JSONObject)
-    throws(FormatError)
-  {
+  init(
+    file: PlanFile, plan: Plan, model: Model, left: Model, errors: JSONObject, _ printed: JSONObject
+  ) throws(FormatError) {
     object = printed
     var content = try JSON.parse(Array(file.text.utf8), path: file.name).object ?? [:]
     content["errors"] = nil
     object["file"] = .object(content)
     object["model"] = model.planRecord
-    let planned = try model.quantized(by: plan)
+    let planned = try left.quantized(by: plan)
     object["parts"] = planned.byteRecord
-    object["expertBits"] = planned.expertBits
+    object["expertBits"] = planned.expertBits(dropped: plan.dropped)
     guard errors.count > 0 else { return }
     let (layers, experts) = (model.hyperparameters.layers, model.hyperparameters.experts.count)
     func values(_ layer: Int, _ part: Role.Part) -> [Double] {
@@ -38,7 +39,8 @@ struct PlanRecord {
       }
       let attention = [Role.Part.query, .key, .value, .attentionOutput]
         .reduce(0) { $0 + values(layer, $1).reduce(0, +) }
-      rows.append(.array(each.map { JSON($0) }))
+      let gone = Set(plan.dropped?.layers[layer] ?? [])
+      rows.append(.array(each.enumerated().map { gone.contains($0) ? .null : JSON($1) }))
       sums.append(["experts": JSON(each.reduce(0, +)), "attention": JSON(attention)])
     }
     object["expertErrors"] = .array(rows)

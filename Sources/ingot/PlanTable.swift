@@ -7,6 +7,8 @@ struct PlanTable {
   let file: PlanFile
   let plan: Plan
   let model: Model
+  /// The model without the experts that the plan drops.
+  let left: Model
 
   private static let columns: [(title: String, part: Role.Part)] = [
     ("query", .query), ("key", .key), ("value", .value), ("output", .attentionOutput), ("gate", .gate),
@@ -26,7 +28,7 @@ struct PlanTable {
 
   var text: String {
     var stacks: [Role: [Tensor]] = [:]
-    for tensor in model.tensors {
+    for tensor in left.tensors {
       stacks[Role(tensor.role.part, layer: tensor.role.layer), default: []].append(tensor)
     }
     var table = Table(["layer"] + PlanTable.columns.map(\.title))
@@ -37,10 +39,23 @@ struct PlanTable {
       "bits a weight, of experts the mean (least-most)", table.text,
       "embedding \(bits(stacks[Role(.embedding)] ?? [])), head \(bits(stacks[Role(.head)] ?? []))", "",
     ]
+    if let dropped = plan.dropped {
+      lines += [
+        "\(dropped.count) of \(dropped.experts) experts of every layer left out: \(dropped.left) stay, "
+          + "\(grouped(left.parameters)) of \(grouped(model.parameters)) weights",
+        droppedLines(dropped), "",
+      ]
+    }
     if let predicted = file.predicted {
       lines.append(
         "\(file.name): \(fixed(predicted.bitsPerWeight, 3)) bits per weight, "
           + "\(grouped(predicted.bytes)) bytes (\(decimal(predicted.bytes))) as \(file.format)")
+      if plan.dropped != nil {
+        lines.append(
+          "bits over all weights of the original; "
+            + "\(fixed(8 * Double(predicted.tensorBytes) / Double(max(left.parameters, 1)), 3)) of those that stay"
+        )
+      }
       if let divergence = predicted.divergence {
         lines.append(
           "predicted KL divergence \(significant(divergence.mean)) "
@@ -54,6 +69,18 @@ struct PlanTable {
       lines.append(nearest)
     }
     return lines.joined(separator: "\n")
+  }
+
+  /// A line for each layer, cut where it would be too long.
+  private func droppedLines(_ dropped: DroppedExperts) -> String {
+    dropped.layers.enumerated().map { layer, experts in
+      var lines = ["  layer \(layer):"]
+      for word in Runs.text(experts).split(separator: " ") {
+        if lines[lines.count - 1].count + word.count > 98 { lines.append("   ") }
+        lines[lines.count - 1] += " \(word)"
+      }
+      return lines.joined(separator: "\n")
+    }.joined(separator: "\n")
   }
 
   /// The uniform encoding of the same size, to compare with.
@@ -87,6 +114,8 @@ struct PlanTable {
       }
       object["gap"] = predicted.gap.map { JSON($0) } ?? .null
     }
+    object["experts"] = JSON(left.hyperparameters.experts.count)
+    object["droppedExperts"] = plan.dropped?.json ?? .null
     return object
   }
 }

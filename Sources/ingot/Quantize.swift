@@ -1,5 +1,6 @@
 import ArgumentParser
 import Formats
+import Inference
 import Models
 import Quantization
 import Synchronization
@@ -43,7 +44,8 @@ struct Quantize: AsyncParsableCommand {
     let chosen = try recipe.read(for: source)
     let format = try format.format(forOutput: output.output, named: chosen.format)
     var plan = chosen.plan
-    var model = source
+    let left = try source.dropping(plan.dropped)
+    var model = left
     var quantization = QuantizationOptions()
     quantization.allowNonfinite = allowNonfinite
     let replaced = Replacements()
@@ -90,7 +92,9 @@ struct Quantize: AsyncParsableCommand {
       }
       let run: CalibratedRun
       do throws(FormatError) {
-        run = try await CalibratedRun(importance, source, plan, techniques, workers: work.workers, scales)
+        let evidence = try CalibrationFile.read(importance, for: source).dropping(plan.dropped, of: source)
+        run = try await CalibratedRun(
+          importance, left, plan, techniques, workers: work.workers, known: evidence, scales)
       } catch {
         throw scales?.abandoned(error) ?? error
       }
@@ -102,13 +106,14 @@ struct Quantize: AsyncParsableCommand {
       if sequential.refitBias { options.provenance["refit-bias"] = .bool(true) }
       calibrated = run
     } else if let importance {
-      let file = try ImportanceFile(importance, for: source)
+      let file = try ImportanceFile(importance, for: source).dropping(plan.dropped)
       quantization.importance = file.importance
       options.provenance["importance"] = file.provenance(name: Folder.name(of: importance))
-      for warning in file.warnings(plan, source) { Terminal.error("warning: \(importance): \(warning)") }
+      for warning in file.warnings(plan, left) { Terminal.error("warning: \(importance): \(warning)") }
     }
     var quantized = try model.quantized(by: plan, quantization)
     var refits: SequentialRun.Refits?
+    options.provenance[DroppedExperts.key] = plan.dropped?.json
     if let live, calibrated != nil {
       let run = try SequentialRun(
         model, quantized, plan, live, contexts, refitsBias: sequential.refitBias, workers: work.workers)

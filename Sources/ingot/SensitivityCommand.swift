@@ -100,6 +100,7 @@ struct SensitivityCommand: AsyncParsableCommand {
     identity["mixtures"] = .array(choice.formats.map { .string($0) })
     identity["sample"] = JSON(effort.sample)
     identity["quick"] = .bool(effort.quick)
+    identity["drops"] = true
     identity["techniques"] = .array(techniques.without.map { .string($0.rawValue) })
     let kept = try SensitivityJournal(
       output, identity: identity, discard: force, takeOver: takeOver, shouldStop: Interrupt.isRequested)

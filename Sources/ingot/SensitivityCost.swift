@@ -27,13 +27,15 @@ struct SensitivityCost {
     let attentionOperations = 2 * hidden * (2 * attention + 2 * shared) + 2 * hidden * experts
     let expertOperations = Double(numbers.experts.active) * 3 * 2 * hidden * width
     let layer = attentionOperations + expertOperations
-    let groups = 7 * layers + 1
+    let groups = 8 * layers + 1
     let uniform = Double(choice.uniform.count)
     let mixtures = Double(choice.formats.count * MixtureMaking.bits.count)
     let candidates = Double(choice.candidates.count)
-    // A copy of each of 7 groups begins in every layer; four of them run the layer, three only its experts, beside exact ones.
+    // A copy of each of 8 groups begins in every layer; four of them run the layer, three only its experts, beside exact ones, and
+    // without some experts these run for scores and once more, for about twice as many tokens.
     let copies =
-      layer * (7 * layers * (layers - 1) / 2 + layers) + layers * (4 * layer + 4 * expertOperations)
+      layer * (8 * layers * (layers - 1) / 2 + layers)
+      + layers * (5 * layer + 4 * expertOperations + 2 * expertOperations)
     let head = (groups + 2 * uniform + 3) * 2 * hidden * Double(numbers.vocabulary) / 2
     let seen = min(tokens * Double(numbers.experts.active) / experts, 256) + hidden / 16
     let errors =
@@ -43,8 +45,8 @@ struct SensitivityCost {
     var rows = [
       ("exact states and those of models in one encoding", (1 + uniform) * tokens * layers * layer),
       (
-        "\(Int(mixtures)) plans as a whole",
-        judged * (1 + mixtures) * (layers * layer + hidden * Double(numbers.vocabulary))
+        "\(Int(mixtures)) plans as a whole, and the model without some experts",
+        judged * (2 + mixtures) * (layers * layer + hidden * Double(numbers.vocabulary))
       ),
       ("copies, \(Int(groups)) of them in the end", tokens * copies), ("logits", tokens * head),
       ("errors of candidates", errors),

@@ -109,7 +109,7 @@ struct SensitivityRun {
         passed += bytes
         progress?(passed, total)
       }
-      let experts = try await pass.finish(reference: reference)
+      let finished = try await pass.finish(reference: reference)
       let isLast = layer == layers - 1
       if isLast {
         kept.clear()
@@ -117,26 +117,28 @@ struct SensitivityRun {
         outputs[Role(.embedding)] = try errors.embedding()
       }
       let found = MeasuredLayer(
-        outputs: outputs, experts: experts,
+        outputs: outputs, experts: finished.experts,
         loads: evidence.load(experts: model.hyperparameters.experts.count).map {
           .init(tokens: $0.tokens, mass: $0.mass)
-        })
+        }, dropped: .init(finished.dropped))
       try journal.finished(found.json, isLast: isLast, pass.states)
     }
     let found = try await sensitivity(pass, journal)
     var sensitivity = found.made
     sensitivity.importance = mixtures.provenance
-    sensitivity.mixtures = try await measureMixtures(found.made, searched: found.searched, journal)
+    try await measureMixtures(&sensitivity, searched: found.searched, journal)
     return sensitivity
   }
 
-  /// Takes plans by what was measured through the model as a whole.
+  /// Takes plans by what was measured, and the model without some experts of every layer, through all layers.
   private func measureMixtures(
-    _ sensitivity: Sensitivity, searched: Sensitivity, _ journal: SensitivityJournal
-  ) async throws(FormatError) -> [Sensitivity.Mixture] {
+    _ sensitivity: inout Sensitivity, searched: Sensitivity, _ journal: SensitivityJournal
+  ) async throws(FormatError) {
     let plans = try mixtures.plans(sensitivity)
     var models: [Model] = []
     for plan in plans { models.append(try await mixtures.model(plan.result.plan)) }
+    let dropped = sensitivity.drops?.first.flatMap { sensitivity.least($0.measured.count) }
+    if let dropped { models.append(try model.dropping(dropped)) }
     let states = try journal.mixtureStates(
       counts: WholePass.counts(model, others, models: models.count))
     let layers = model.hyperparameters.layers
@@ -149,13 +151,17 @@ struct SensitivityRun {
       try journal.finishedMixtures(pass.layer, pass.states)
     }
     let tokens = others.reduce(0) { $0 + $1.tokens.count }
-    return zip(plans, try await pass.divergences()).map { plan, divergence in
+    let divergences = try await pass.divergences().map {
+      Sensitivity.Measure(mean: $0.mean, standardError: $0.standardError)
+    }
+    sensitivity.mixtures = zip(plans, divergences).map { plan, divergence in
       .init(
         format: plan.format, bitsPerWeight: 8 * Double(plan.result.tensorBytes) / Double(model.parameters),
-        divergence: .init(mean: divergence.mean, standardError: divergence.standardError),
+        divergence: divergence,
         sum: (options.quick ? searched : sensitivity).sum(plan.result.plan, model) ?? plan.result.sum,
         tokens: tokens)
     }
+    if let dropped { sensitivity.dropped = .init(count: dropped.count, divergence: divergences[plans.count]) }
   }
 
   private func sensitivity(_ pass: SensitivityPass, _ journal: SensitivityJournal) async throws(FormatError)
@@ -169,10 +175,16 @@ struct SensitivityRun {
         measured.searched[role] = errors.searched
       }
       measured.loads.append(found.loads)
+      measured.dropped.append(found.dropped)
       for (part, values) in found.experts { measured.experts[Role(part, layer: layer)] = values }
     }
     let (groups, divergences) = try await pass.divergences(reference: reference)
     for (group, divergence) in groups {
+      if group.part == .router, let layer = group.layer {
+        measured.dropped[layer].divergence = .init(
+          mean: divergence.mean, standardError: divergence.standardError)
+        continue
+      }
       measured.groups[group] = .init(mean: divergence.mean, standardError: divergence.standardError)
     }
     let errors = Sensitivity.errors(measured, reference: place)
@@ -193,7 +205,7 @@ struct SensitivityRun {
       model: ModelName(model, name: model.sourceName),
       tokens: contexts.reduce(0) { $0 + $1.tokens.count }, texts: names, quantizer: quantizer,
       candidates: choice.candidates, reference: choice.reference, groups: measured.groups, uniform: found,
-      loads: measured.loads, errors: errors)
+      loads: measured.loads, errors: errors, drops: Sensitivity.drops(measured))
     var searched = made
     searched.errors = whole
     return (made, searched)
@@ -205,6 +217,7 @@ struct MeasuredLayer {
   var outputs: [Role: CandidateErrors.Errors]
   var experts: [Role.Part: [Double]]
   var loads: [Sensitivity.Load]
+  var dropped: Sensitivity.Dropped
 
   var json: JSON {
     let roles = outputs.keys.sorted { "\($0)" < "\($1)" }
@@ -223,16 +236,22 @@ struct MeasuredLayer {
           $0[$1.key.rawValue] = .array($1.value.map { JSON($0) })
         }),
       "tokens": .array(loads.map { JSON($0.tokens) }), "mass": .array(loads.map { JSON($0.mass) }),
+      "dropped": dropped.json,
     ]
   }
 
-  init(outputs: [Role: CandidateErrors.Errors], experts: [Role.Part: [Double]], loads: [Sensitivity.Load]) {
+  init(
+    outputs: [Role: CandidateErrors.Errors], experts: [Role.Part: [Double]], loads: [Sensitivity.Load],
+    dropped: Sensitivity.Dropped
+  ) {
     self.outputs = outputs
     self.experts = experts
     self.loads = loads
+    self.dropped = dropped
   }
 
   init(_ json: JSON, layer: Int, candidates: Int) throws(FormatError) {
+    dropped = .init(journal: json["dropped"])
     (outputs, experts) = ([:], [:])
     for entry in json["outputs"]?.array ?? [] {
       guard let part = entry["part"]?.string.flatMap(Role.Part.init), let searched = entry["searched"]?.array,
@@ -250,5 +269,30 @@ struct MeasuredLayer {
     loads = zip(json["tokens"]?.array ?? [], json["mass"]?.array ?? []).map {
       .init(tokens: $0.int ?? 0, mass: $1.double ?? 0)
     }
+  }
+}
+
+extension Sensitivity.Dropped {
+  init(_ found: DroppedOutputs) {
+    self.init(
+      scores: found.scores, squares: found.squares, counts: found.counts, outputs: found.errors,
+      carried: found.carried)
+  }
+
+  fileprivate var json: JSON {
+    [
+      "scores": .array(scores.map { JSON($0) }), "squares": .array(squares.map { JSON($0) }),
+      "counts": .array(counts.map { JSON($0) }), "outputs": .array(outputs.map { JSON($0) }),
+      "carried": JSON(carried),
+    ]
+  }
+
+  /// What `json` gave: the journal is our own.
+  fileprivate init(journal json: JSON?) {
+    func list(_ key: String) -> [Double] { (json?[key]?.array ?? []).compactMap(\.double) }
+    self.init(
+      scores: list("scores"), squares: list("squares"),
+      counts: (json?["counts"]?.array ?? []).compactMap(\.int), outputs: list("outputs"),
+      carried: json?["carried"]?.int ?? 0)
   }
 }

@@ -15,6 +15,8 @@ struct PlanOutcome {
   private let divergence: Estimate
   /// Tensors whose encoding is another than the plan's.
   private let different: [Role]
+  /// Experts that the artifact lacks, where these are not those that the plan drops.
+  private let droppedOtherwise: String?
 
   /// - Throws: FormatError for a plan that does not fit the original, or one that has no prediction of its tensors.
   init(_ path: String, original: Model, candidate: Model, _ report: VerificationReport) throws(FormatError) {
@@ -28,6 +30,12 @@ struct PlanOutcome {
         found: file.predicted == nil ? "none" : "one of other tensors")
     }
     self.predicted = predicted
+    let lacks = try candidate.droppedExperts()
+    droppedOtherwise =
+      lacks?.layers ?? [] == plan.dropped?.layers ?? []
+      ? nil
+      : "\(lacks?.count ?? 0) experts a layer left out, planned were \(plan.dropped?.count ?? 0)"
+        + (lacks?.count == plan.dropped?.count ? ", others" : "")
     different = candidate.tensors.compactMap { tensor in
       let wanted = plan.assignments[tensor.role]
       return wanted?.quantizer == nil || wanted?.encoding == tensor.encoding ? nil : tensor.role
@@ -51,6 +59,7 @@ struct PlanOutcome {
         "mean KL divergence \(significant(divergence.value)) is above the predicted interval, which ends at "
           + significant(interval.high))
     }
+    if let droppedOtherwise { lines.append(droppedOtherwise) }
     if let first = different.first {
       lines.append("\(grouped(different.count)) tensors are not in the plan's encoding, such as \(first)")
     }

@@ -139,11 +139,81 @@ import Testing
     (["--bits", "4"], "--sensitivity"), (["--sensitivity", "x"], "one of --bits"),
     (["--sensitivity", "x", "--bits", "4", "--size", "3MB"], "exclude"),
     (["--sensitivity", "x", "--bits", "0"], "above 0"),
-    (["--plan", "x", "--recipe", "int4"], "exclude"),
+    (["--plan", "x", "--recipe", "int4"], "exclude"), (["--allow-drop"], "--sensitivity"),
+    (["--sensitivity", "x", "--plan", "x", "--allow-drop"], "exclude"),
+    (["--sensitivity", "x", "--bits", "4", "--allow-drop", "-1"], "-1"),
+    (["--sensitivity", "x", "--bits", "4", "--allow-drop", "1.5"], "1.5"),
   ])
   func usageFaults(_ arguments: [String], _ message: String) throws {
     let outcome = try Command.run(["plan", Command.nano] + arguments)
     #expect(outcome.status == 64 && outcome.error.contains(message), "\(outcome.error)")
+  }
+
+  @Test func fewerExpertsWhereThatIsBetter() throws {
+    let folder = try Folder.temporary()
+    defer { Folder.remove(folder) }
+    let (sens, plan, out, page) = (
+      folder + "/x.sens", folder + "/plan.json", folder + "/x.ingot", folder + "/plan.html"
+    )
+    #expect(try Command.run(Self.sensitivity(sens)).status == 0)
+    // The option takes no number that is another option's.
+    #expect(
+      try Command.run("plan", Command.nano, "--allow-drop", "--sensitivity", sens, "--bits", "4").status == 0)
+    func predicted(_ bits: String, _ more: String...) throws -> Double {
+      let outcome = try Command.run(
+        ["plan", Command.nano, "--sensitivity", sens, "--bits", bits, "--json"] + more)
+      return try #require(try outcome.json()["klDivergence"]?["mean"]?.double, "\(outcome.error)")
+    }
+    for bits in ["3.4", "4", "6"] {
+      #expect(try predicted(bits, "--allow-drop") <= predicted(bits), "never worse by its own figures")
+    }
+    // Below the smallest encoding there is nothing else.
+    let low = try Command.run("plan", Command.nano, "--sensitivity", sens, "--bits", "2.1")
+    #expect(low.status == 64 && low.error.contains("nothing fits"))
+    let planned = try Command.run(
+      "plan", Command.nano, "--sensitivity", sens, "--bits", "2.1", "--allow-drop", "25%", "-o", plan,
+      "--html",
+      page, "--json")
+    #expect(planned.status == 0, "\(planned.error)")
+    #expect(try planned.json()["experts"]?.int == 6)
+    #expect(try planned.json()["droppedExperts"]?.array?.count == 4)
+    let shown = try Command.run("plan", Command.nano, "--plan", plan, "--sensitivity", sens)
+    #expect(shown.output.contains("2 of 8 experts of every layer left out: 6 stay"), "\(shown.error)")
+    #expect(try String(contentsOfFile: page, encoding: .utf8).contains("left out"))
+    let quantized = try Command.run("quantize", Command.nano, "--plan", plan, "-o", out, "--json")
+    #expect(try quantized.json()["bytes"] == planned.json()["bytes"], "\(quantized.error)")
+    #expect(try Command.run("check", out).status == 0)
+    let inspected = try Command.run("inspect", out, "--claim", "experts=6", "--json")
+    #expect(inspected.status == 0)
+    #expect(try inspected.json()["experts"]?["dropped"] == planned.json()["droppedExperts"])
+    let verified = try Command.run(
+      "verify", out, "--against", Command.nano, "--plan", plan, "--text", CalibrateTests.text, "--context",
+      "32",
+      "--chunks", "2", "--json")
+    #expect(try verified.json()["plan"]?["otherEncodings"]?.int == 0, "\(verified.error)")
+    #expect(!verified.error.contains("left out"), "\(verified.error)")
+    // Another plan's experts are not these.
+    let text = try String(contentsOfFile: plan, encoding: .utf8)
+    let line = try #require(text.split(separator: "\n").first { $0.contains("\"layers.0\": \"") })
+    let edited = text.replacingOccurrences(of: line, with: "    \"layers.0\": \"0\",")
+    try edited.write(toFile: plan, atomically: true, encoding: .utf8)
+    let wrong = try Command.run("quantize", Command.nano, "--plan", plan, "-o", out, "--force")
+    #expect(wrong.status == 1 && wrong.error.contains("2 experts for \"layers.0\""), "\(wrong.error)")
+  }
+
+  @Test func oldSensitivitiesAreReadButForDropping() throws {
+    let folder = try Folder.temporary()
+    defer { Folder.remove(folder) }
+    let sens = folder + "/x.sens"
+    #expect(try Command.run(Self.sensitivity(sens)).status == 0)
+    let json = try JSON.parse(Array(String(contentsOfFile: sens, encoding: .utf8).utf8), path: sens)
+    var object = try #require(json.object)
+    object["drops"] = nil
+    try JSON.object(object).text().write(toFile: sens, atomically: true, encoding: .utf8)
+    let arguments = ["plan", Command.nano, "--sensitivity", sens, "--bits", "4"]
+    #expect(try Command.run(arguments).status == 0)
+    let refused = try Command.run(arguments + ["--allow-drop"])
+    #expect(refused.status == 1 && refused.error.contains("ingot sensitivity"), "\(refused.error)")
   }
 
   @Test func formatsOfOneEncodingHaveNothingToPlan() throws {

@@ -1,5 +1,4 @@
 import Models
-import Synchronization
 import Tensors
 
 /// Evidence in a file: SafeTensors, with tensors `layers.N.…` named as in `LayerEvidence.Field` and, in its metadata, the
@@ -72,7 +71,7 @@ public struct CalibrationFile: Sendable {
         places[layer].append((field, mapping[found.range]))
       }
     }
-    let (all, latest) = (places, Latest())
+    let (all, latest) = (places, LatestEvidence())
     return Evidence(
       tokens: tokens, layers: numbers.layers, texts: list("texts").compactMap(\.string)
     ) { layer throws(FormatError) in
@@ -99,27 +98,6 @@ public struct CalibrationFile: Sendable {
     let bytes = try CompressedField.decompress(
       stored, size: size, width: field.dtype.bits / 8, wrong: wrong)
     return field.isSymmetric ? Triangle.unpack(bytes, n: field.shape(numbers, tokens: tokens)[0]) : bytes
-  }
-
-  /// The layers that were asked for last: quantizers ask for one again and again, and go from one to the next.
-  private final class Latest: Sendable {
-    private let kept = Mutex<[LayerEvidence]>([])
-
-    func layer(_ layer: Int, _ read: () throws(FormatError) -> LayerEvidence) throws(FormatError)
-      -> LayerEvidence
-    {
-      let result = kept.withLock { kept -> Result<LayerEvidence, FormatError> in
-        if let found = kept.first(where: { $0.layer == layer }) { return .success(found) }
-        if kept.count == 2 { kept.removeFirst() }
-        do throws(FormatError) {
-          kept.append(try read())
-        } catch {
-          return .failure(error)
-        }
-        return .success(kept[kept.count - 1])
-      }
-      return try result.get()
-    }
   }
 }
 

@@ -41,7 +41,13 @@ struct GGUFConfig {
     set("expert_count", numbers.experts.count)
     set("expert_used_count", numbers.experts.active)
     set("expert_gating_func", sigmoid)
+    if let dropped = try model.droppedExperts()?.json.array {
+      metadata[droppedKey] = .strings(dropped.compactMap(\.string))
+    }
   }
+
+  /// Key under which a file of ours says which experts of the original it lacks.
+  private static let droppedKey = "ingot.\(DroppedExperts.key)"
 
   /// The config.json of these keys, as MiniMax-M2 is published.
   ///
@@ -84,6 +90,10 @@ struct GGUFConfig {
       "use_qk_norm": true, "use_routing_bias": true, "vocab_size": JSON(vocabulary),
     ]
     for (name, value) in rest { config[name] = value }
+    if metadata[GGUFConfig.droppedKey] != nil {
+      config[DroppedExperts.key] = .array(
+        try metadata.strings(GGUFConfig.droppedKey).map { .string($0) })
+    }
     return .object(config)
   }
 

@@ -72,6 +72,17 @@ public struct ImportanceFile: Sendable {
     sha256 = hash.hexDigest()
   }
 
+  /// The same by the numbers of the experts that are left in a model.
+  ///
+  /// - Parameter dropped: nil for none.
+  public func dropping(_ dropped: DroppedExperts?) -> ImportanceFile {
+    guard let dropped else { return self }
+    var file = self
+    file.importance = importance.dropping(dropped)
+    file.unseen = unseen.compactMap { dropped.role($0) }
+    return file
+  }
+
   /// Enters what a file says of one tensor.
   private mutating func take(_ entry: Entry, _ family: GGUFFamily, _ model: Model, _ path: String)
     throws(FormatError)

@@ -19,12 +19,15 @@ public struct Architecture: Sendable {
   public let shape: @Sendable (Role.Part, Hyperparameters) -> [Int]
   /// Parts that must stay exact: quantizing them moves the choice of experts or scales everything.
   public let exactParts: Set<Role.Part>
+  /// Key of config.json that says how many experts a layer has.
+  public let expertCountKey: String
 
   private let parts: [String: Role.Part]
 
   public init(
     name: String, modelTypes: [String], classNames: [String], names: [Role.Part: String],
-    exactParts: Set<Role.Part>, shape: @escaping @Sendable (Role.Part, Hyperparameters) -> [Int],
+    exactParts: Set<Role.Part>, expertCountKey: String,
+    shape: @escaping @Sendable (Role.Part, Hyperparameters) -> [Int],
     hyperparameters: @escaping @Sendable (Config) throws(FormatError) -> Hyperparameters
   ) {
     self.name = name
@@ -32,6 +35,7 @@ public struct Architecture: Sendable {
     self.classNames = classNames
     self.names = names
     self.exactParts = exactParts
+    self.expertCountKey = expertCountKey
     self.shape = shape
     self.hyperparameters = hyperparameters
     parts = Dictionary(uniqueKeysWithValues: names.map { ($1, $0) })

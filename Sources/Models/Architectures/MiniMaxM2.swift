@@ -31,6 +31,7 @@ extension Architecture {
       .attentionNorm, .queryNorm, .keyNorm, .feedForwardNorm, .router, .routerBias, .finalNorm,
       .auxiliary, .unknown,
     ],
+    expertCountKey: "num_local_experts",
     shape: { part, numbers in
       let attention = numbers.attention
       let queries = attention.heads * attention.headDim
