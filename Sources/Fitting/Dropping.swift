@@ -81,7 +81,7 @@ extension Sensitivity {
     return min(max(known / sum, 0.125), 8)
   }
 
-  /// The sensitivity of the model that is left without some experts: `base` is what leaving them out costs, the others are
+  /// The sensitivity of the model that is left without some experts: `bases` are what leaving them out costs, the others are
   /// renumbered, and their errors grow as the weights of the tokens that they take over.
   ///
   /// - Parameters:
@@ -92,8 +92,8 @@ extension Sensitivity {
     guard let drops else { return nil }
     var found = self
     found.model = ModelName(left, name: model.name)
-    found.base +=
-      zip(drops, dropped.layers).reduce(0) { $0 + $1.0.error($1.1) } * togetherness(format: format)
+    let factor = togetherness(format: format)
+    found.bases = zip(drops, dropped.layers).map { factor * $0.error($1) }
     found.drops = nil
     found.loads = []
     var growth: [Double] = []

@@ -93,8 +93,10 @@ public struct Sensitivity: Sendable {
   public var drops: [Drops]?
   /// The model with so many of every layer left out, on the text that mixtures are measured on.
   public var dropped: Drops.Anchor?
-  /// The share of the KL divergence that is there before anything is quantized: of experts that are left out.
-  public var base = 0.0
+  /// By layer, the share of the KL divergence that is there before anything is quantized: of experts that are left out. Empty for
+  /// none.
+  public var bases: [Double] = []
+  public var base: Double { bases.reduce(0, +) }
 
   public init(
     model: ModelName, tokens: Int, texts: [String], quantizer: String, candidates: [Encoding],

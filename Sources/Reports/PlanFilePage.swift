@@ -145,15 +145,18 @@ public struct PlanFilePage {
     ).markup
   }
 
-  private static let series = ["experts", "attention"]
+  private var series: [String] {
+    let hasDropped = figures.list("layerErrors").first?["dropped"] != nil
+    return ["experts", "attention"] + (hasDropped ? ["dropped"] : [])
+  }
 
   private var layerErrors: Markup {
     LineChart(
       title: "Expected error by layer (nats)",
       description:
-        "Expected share of the mean KL divergence of a layer's experts and of its attention, in nats.",
+        "Expected share of the mean KL divergence of a layer's experts, of its attention and of experts left out, in nats.",
       unit: "layer", places: Array(figures.list("layerErrors").indices),
-      series: PlanFilePage.series.map { name in
+      series: series.map { name in
         .init(
           name: name, key: "layerErrors.*.\(name)",
           values: figures.list("layerErrors").map { $0[name]?.double ?? 0 })
@@ -162,11 +165,11 @@ public struct PlanFilePage {
   }
 
   private var layers: DataTable {
-    var table = DataTable("Expected error of every layer", ["layer", "experts", "attention"])
+    var table = DataTable("Expected error of every layer", ["layer"] + series.map { Markup($0) })
     for index in figures.list("layerErrors").indices {
       table.add(
         [Markup("\(index)")]
-          + PlanFilePage.series.map { figures("layerErrors.\(index).\($0)", .significant(3)) })
+          + series.map { figures("layerErrors.\(index).\($0)", .significant(3)) })
     }
     return table
   }

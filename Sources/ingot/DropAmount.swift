@@ -23,6 +23,9 @@ enum DropAmount: ExpressibleByArgument, Hashable {
     }
   }
 
+  /// Whether it names a number of experts.
+  var isNumber: Bool { self != .best }
+
   var defaultValueDescription: String { "best" }
 
   /// Numbers of experts to try.

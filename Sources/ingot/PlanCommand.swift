@@ -13,6 +13,7 @@ struct PlanCommand: ParsableCommand {
     usage: """
       ingot plan <model> [--recipe <recipe> | --machine <name> | --fit <name or size>] [options]
       ingot plan <model> --sensitivity <file> (--bits <x> | --size <size> | --fit <name>) -o <plan>
+      ingot plan <model> --sensitivity <file> --recipe <recipe> --allow-drop <n> -o <plan>
       ingot plan <model> --plan <plan.json>
       """,
     discussion: """
@@ -24,7 +25,8 @@ struct PlanCommand: ParsableCommand {
       drifts least from the model; 'ingot quantize --plan' makes it. Formats differ in what they can
       tell apart: .ingot every expert's projection, GGUF and MLX stacks of experts.
       With --allow-drop a plan may also leave out the experts that add least to a layer's outputs,
-      as many in every layer, where that is better than fewer bits for all.
+      as many in every layer, where that is better than fewer bits for all. With --recipe, too, it
+      takes so many experts away, for any format: 'keep' as encoding leaves the others as they are.
       With --plan: what an edited plan makes of the model.
       """)
 
@@ -51,7 +53,7 @@ struct PlanCommand: ParsableCommand {
   @OptionGroup var json: JSONOption
   @OptionGroup var page: PageOption
 
-  private var writer: PageWriter { page.writer(force: budget.force) }
+  var writer: PageWriter { page.writer(force: budget.force) }
 
   func validate() throws {
     guard [recipe, fit.machine, fit.fit, plan].compactMap({ $0 }).count <= 1 else {
@@ -61,9 +63,15 @@ struct PlanCommand: ParsableCommand {
     if budget.allowDrop != nil, plan != nil {
       throw ValidationError("--allow-drop and --plan exclude each other: the plan says what is dropped.")
     }
-    let budgets = [budget.bits != nil, budget.size != nil, fit.fit != nil, plan != nil].count { $0 }
-    guard budgets == 1, recipe == nil, fit.machine == nil else {
-      throw ValidationError("--sensitivity goes with one of --bits, --size, --fit and --plan.")
+    let budgets = [budget.bits != nil, budget.size != nil, fit.fit != nil, plan != nil, recipe != nil]
+      .count { $0 }
+    guard budgets == 1, fit.machine == nil else {
+      throw ValidationError("--sensitivity goes with one of --bits, --size, --fit, --recipe and --plan.")
+    }
+    guard recipe == nil || budget.allowDrop?.isNumber == true && !matchMlx else {
+      throw ValidationError(
+        "--recipe with --sensitivity plans for fewer experts: --allow-drop N says how many, without --match-mlx."
+      )
     }
   }
 
@@ -74,7 +82,7 @@ struct PlanCommand: ParsableCommand {
       return
     }
     if let path = budget.sensitivity {
-      try make(path)
+      if let recipe { try planRecipe(.named(recipe), path) } else { try make(path) }
       return
     }
     guard let recipe else {
@@ -122,53 +130,6 @@ struct PlanCommand: ParsableCommand {
     print(([table.text] + notes).joined(separator: "\n"))
     guard let output = budget.output else { return }
     print("\n  ingot quantize \(self.model) --plan \(output) -o \(making.suggestedOutput)")
-  }
-
-  /// An earlier plan, perhaps edited: its size, and what to expect when there is a sensitivity to go by.
-  private func showPlan(_ path: String) throws {
-    let model = try Model.read(model, reading.options)
-    var file = try PlanFile.read(path)
-    let plan = try file.plan(for: model, path: path)
-    let making = try PlanBytes(model, format: format.format ?? file.format, layout.options)
-    let left = try model.dropping(plan.dropped)
-    let quantized = try left.quantized(by: plan)
-    let bytes = try making.bytes(plan, importance: file.sensitivity?["importance"])
-    let isAsPredicted = file.isAsPredicted
-    var divergence = isAsPredicted ? file.predicted?.divergence : nil
-    if let path = budget.sensitivity {
-      var sensitivity = try Sensitivity.read(path, for: model)
-      if let dropped = plan.dropped {
-        guard let known = sensitivity.without(dropped, left: left, format: file.format) else {
-          throw FormatError(
-            path: path,
-            expected:
-              "scores of experts (\"drops\"), since the plan leaves some out: 'ingot sensitivity' measures them",
-            found: "none: it was written before there were any")
-        }
-        sensitivity = known
-      }
-      guard let sum = sensitivity.sum(plan, left) else {
-        throw FormatError(
-          path: path, expected: "every encoding of the plan among those measured",
-          found: sensitivity.candidates.map(\.description).joined(separator: ", "))
-      }
-      divergence = Prediction(sensitivity, format: file.format).divergence(sum: sum)
-    }
-    let checksum = PlanFile(plan, format: file.format, for: left).checksum
-    file.predicted = .init(
-      checksum: checksum, bytes: bytes, tensorBytes: quantized.bytes,
-      bitsPerWeight: 8 * Double(quantized.bytes) / Double(model.parameters), divergence: divergence)
-    if let output = budget.output {
-      var fresh = PlanFile(plan, format: file.format, for: left)
-      (fresh.model, fresh.sensitivity, fresh.predicted) = (file.model, file.sensitivity, file.predicted)
-      (fresh.curve, fresh.uniform) = (file.curve, file.uniform)
-      try WholeFile.write(Array(fresh.text.utf8), to: output, force: budget.force)
-    }
-    let table = PlanTable(file: file, plan: plan, model: model, left: left)
-    let errors = isAsPredicted ? file.errors : [:]
-    try writer.write(
-      PlanRecord(file: file, plan: plan, model: model, left: left, errors: errors, table.json))
-    print(json.json ? JSON.object(table.json).text(indented: true) : table.text)
   }
 
   /// The tensors of a recipe's plan and the size of its artifact.

@@ -304,12 +304,7 @@ struct PlanMaking {
     var file = PlanFile(made.result.plan, format: format.name, for: made.left)
     file.model = ModelName(model, name: model.sourceName).json
     file.budget = ["bytes": JSON(made.budget), "asked": .string(made.asked)]
-    var measured: JSONObject = [
-      "name": .string(Folder.name(of: path)), "quantizer": .string(sensitivity.quantizer),
-      "tokens": JSON(sensitivity.tokens), "texts": .array(sensitivity.texts.map { .string($0) }),
-    ]
-    measured["importance"] = sensitivity.importance
-    file.sensitivity = .object(measured)
+    file.sensitivity = sensitivity.record(path)
     let predicted = divergence(made)
     file.predicted = .init(
       checksum: file.checksum, bytes: made.bytes, tensorBytes: made.result.tensorBytes,
@@ -334,6 +329,9 @@ struct PlanMaking {
         return JSON(rounded(scale * (known.error(role, encoding) ?? 0)))
       }
       object[name] = roles.count == 1 && roles[0].expert == nil ? values[0] : .array(values)
+    }
+    for (layer, base) in known.bases.enumerated() {
+      object["layers.\(layer).\(PlanRecord.dropped)"] = JSON(rounded(scale * base))
     }
     return object
   }

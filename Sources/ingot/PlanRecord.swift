@@ -8,6 +8,8 @@ import Tensors
 /// What the page of a plan shows: its file, where the bytes go, and bits and expected error of each expert.
 struct PlanRecord {
   private var object: JSONObject
+  /// What the share of experts that are left out is called.
+  static let dropped = "dropped"
 
   /// - Parameters:
   ///   - left: the model without the experts that the plan drops.
@@ -41,7 +43,9 @@ struct PlanRecord {
         .reduce(0) { $0 + values(layer, $1).reduce(0, +) }
       let gone = Set(plan.dropped?.layers[layer] ?? [])
       rows.append(.array(each.enumerated().map { gone.contains($0) ? .null : JSON($1) }))
-      sums.append(["experts": JSON(each.reduce(0, +)), "attention": JSON(attention)])
+      var sum: JSONObject = ["experts": JSON(each.reduce(0, +)), "attention": JSON(attention)]
+      if let share = errors["layers.\(layer).\(PlanRecord.dropped)"] { sum[PlanRecord.dropped] = share }
+      sums.append(.object(sum))
     }
     object["expertErrors"] = .array(rows)
     object["layerErrors"] = .array(sums)

@@ -55,7 +55,20 @@ struct SensitivityTable {
         mixture.divergence.standardError.map { significant($0) } ?? "", significant(mixture.sum),
       ])
     }
-    return [table.text, whole.text, mixtures.text].joined(separator: "\n\n")
+    var dropped = Table(["experts left out", "KL divergence", "±", "sum of layers"])
+    if let anchor = found.dropped {
+      dropped.add([
+        "\(anchor.count) of \(found.model.experts)", significant(anchor.divergence.mean),
+        anchor.divergence.standardError.map { significant($0) } ?? "",
+        significant(layersWithout(anchor.count)),
+      ])
+    }
+    return [table.text, whole.text, mixtures.text, dropped.text].joined(separator: "\n\n")
+  }
+
+  /// Of each layer alone.
+  private func layersWithout(_ count: Int) -> Double {
+    (found.drops ?? []).reduce(0) { $0 + $1.error(count) }
   }
 
   var json: JSONObject {
@@ -85,6 +98,13 @@ struct SensitivityTable {
             "tokens": JSON($0.tokens),
           ]
         }),
+      "dropped": found.dropped.map { anchor in
+        [
+          "experts": JSON(anchor.count), "klDivergence": JSON(anchor.divergence.mean),
+          "standardError": anchor.divergence.standardError.map { JSON($0) } ?? .null,
+          "sum": JSON(layersWithout(anchor.count)),
+        ]
+      } ?? .null,
     ]
   }
 }

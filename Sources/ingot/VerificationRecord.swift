@@ -19,7 +19,8 @@ struct VerificationRecord {
     object["plan"] = plan
     var fields = candidate.record
     fields["parts"] = candidate.byteRecord
-    fields["expertBits"] = candidate.expertBits
+    // By the original's numbers, as the drift of the router.
+    fields["expertBits"] = candidate.expertBits(dropped: try? candidate.droppedExperts())
     object["candidate"] = .object(fields)
     object["original"] = .object(original.record)
     object["run"] = [

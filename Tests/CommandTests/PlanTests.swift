@@ -141,6 +141,8 @@ import Testing
     (["--sensitivity", "x", "--bits", "0"], "above 0"),
     (["--plan", "x", "--recipe", "int4"], "exclude"), (["--allow-drop"], "--sensitivity"),
     (["--sensitivity", "x", "--plan", "x", "--allow-drop"], "exclude"),
+    (["--sensitivity", "x", "--recipe", "int4"], "--allow-drop N"),
+    (["--sensitivity", "x", "--recipe", "int4", "--allow-drop"], "--allow-drop N"),
     (["--sensitivity", "x", "--bits", "4", "--allow-drop", "-1"], "-1"),
     (["--sensitivity", "x", "--bits", "4", "--allow-drop", "1.5"], "1.5"),
   ])
@@ -199,6 +201,71 @@ import Testing
     try edited.write(toFile: plan, atomically: true, encoding: .utf8)
     let wrong = try Command.run("quantize", Command.nano, "--plan", plan, "-o", out, "--force")
     #expect(wrong.status == 1 && wrong.error.contains("2 experts for \"layers.0\""), "\(wrong.error)")
+  }
+
+  /// Formats of one encoding have plans of fewer experts too.
+  @Test(arguments: [("gptq-4bit", "gptq"), ("awq-4bit", "awq"), ("keep", "safetensors"), ("mlx-4bit", "mlx")])
+  func recipesForFewerExperts(_ recipe: String, _ format: String) throws {
+    let folder = try Folder.temporary()
+    defer { Folder.remove(folder) }
+    let (sens, plan, out) = (folder + "/x.sens", folder + "/plan.json", folder + "/out")
+    #expect(try Command.run(Self.sensitivity(sens)).status == 0)
+    var recipe = recipe
+    if recipe == "keep" {
+      recipe = folder + "/keep.yaml"
+      try "name: keep\nrules:\n  - encoding: keep\n".write(toFile: recipe, atomically: true, encoding: .utf8)
+    }
+    let planned = try Command.run(
+      "plan", Command.nano, "--sensitivity", sens, "--recipe", recipe, "--format", format, "--allow-drop",
+      "3",
+      "-o", plan, "--json")
+    #expect(planned.status == 0, "\(planned.error)")
+    #expect((try planned.json()["klDivergence"]?["mean"]?.double != nil) == (format == "safetensors"))
+    let made = try Command.run("quantize", Command.nano, "--plan", plan, "-o", out, "--json")
+    #expect(try made.json()["bytes"] == planned.json()["bytes"] && made.json()["format"] == .string(format))
+    let inspected = try Command.run("inspect", out, "--claim", "experts=5", "--json")
+    #expect(inspected.status == 0, "\(inspected.output)")
+    let verified = try Command.run(
+      "verify", out, "--against", Command.nano, "--plan", plan, "--text", CalibrateTests.text, "--context",
+      "32",
+      "--chunks", "1")
+    #expect(verified.output.contains("equal") && !verified.error.contains("left out"), "\(verified.error)")
+  }
+
+  /// Evidence of the whole model serves what is left of it.
+  @Test func calibratedWithFewerExperts() throws {
+    let folder = try Folder.temporary()
+    defer { Folder.remove(folder) }
+    let (sens, plan, calib, imatrix) = (
+      folder + "/x.sens", folder + "/plan.json", folder + "/x.calib", folder + "/imatrix.gguf"
+    )
+    #expect(try Command.run(Self.sensitivity(sens)).status == 0)
+    for path in [calib, imatrix] {
+      let gathered = try Command.run(
+        "calibrate", Command.nano, "--text", CalibrateTests.text, "--context", "64", "--chunks", "3", "-o",
+        path)
+      #expect(gathered.status == 0, "\(gathered.error)")
+    }
+    #expect(
+      try Command.run(
+        "plan", Command.nano, "--sensitivity", sens, "--bits", "3", "--allow-drop", "2", "-o", plan
+      ).status == 0)
+    func divergence(_ more: String...) throws -> Double {
+      let out = folder + "/x.ingot"
+      let made = try Command.run(
+        ["quantize", Command.nano, "--plan", plan, "-o", out, "--force", "--json"] + more)
+      #expect(made.status == 0, "\(made.error)")
+      #expect(!made.error.contains("stand nowhere"), "\(made.error)")
+      let verified = try Command.run(
+        "verify", out, "--against", Command.nano, "--text", CalibrateTests.text, "--context", "64",
+        "--chunks", "3",
+        "--json")
+      return try #require(try verified.json()["klDivergence"]?["mean"]?.double, "\(verified.error)")
+    }
+    let plain = try divergence()
+    #expect(try divergence("--importance", imatrix) < 1.2 * plain)
+    #expect(try divergence("--importance", calib) < plain, "on the very text it was calibrated on")
+    #expect(try divergence("--importance", calib, "--sequential", CalibrateTests.text) < plain)
   }
 
   @Test func oldSensitivitiesAreReadButForDropping() throws {

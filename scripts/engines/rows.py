@@ -8,11 +8,13 @@ class Row:
     container: str
     # What the row is called: a recipe's name, or an encoding.
     encoding: str
-    # Arguments after `ingot VERB SOURCE`; RECIPE stands for a file with `rules`.
+    # Arguments after `ingot VERB SOURCE`; RECIPE stands for a file with `rules`, PLAN for one with `plan`.
     verb: str
     arguments: list
     engines: list
     rules: str = ""
+    # Encodings of embedding and head, and of everything else, in a plan that leaves experts out.
+    plan: tuple = ()
     # Recipe that `ingot recipes` must list, or none.
     recipe: str = ""
     notes: list = field(default_factory=list)
@@ -60,6 +62,12 @@ def dense(container, name, engines):
     return Row(container, name, "convert", ["--decode", name, "--format", container], engines)
 
 
+def fewer(container, encoding, engines, apart=""):
+    """An artifact that lacks experts, others in each layer."""
+    return Row(container, f"{encoding}, fewer experts", "quantize", ["--plan", "PLAN"], engines,
+               plan=(apart or encoding, encoding))
+
+
 def everything(encoding, apart=""):
     return (f"  - {{parts: [embedding, head], encoding: {apart}}}\n" if apart else "") \
         + f"  - encoding: {encoding}\n"
@@ -83,6 +91,9 @@ ROWS = [
     *[recipe("gguf", name, LLAMA)
       for name in ("q8_0", "q6_k", "q5_k_m", "q4_k_m", "q4_k_s", "q3_k_m", "q2_k", "iq4_xs", "mxfp4_moe",
                    "q4_k_moe", "q3_k_moe", "q4_k_pure", "q3_k_pure", "q4_0_pure")],
+    *[fewer("safetensors", "bf16", [TRANSFORMERS]), fewer("compressed-tensors", "int4 g128 sym bf16", [PACKED], "bf16"),
+      fewer("gptq", "int4 g128 sym f16", [GPTQ], "f16"), fewer("awq", "int4 g128 zero f16", [GPTQ], "f16"),
+      fewer("mlx", "int4 g64 bias bf16", [MLX]), fewer("gguf", "q8_0", LLAMA)],
     *[custom("gguf", name, everything(name), LLAMA)
       for name in ("q4_0", "q4_1", "q5_0", "q5_1", "q2_k", "q3_k", "q4_k", "q5_k", "iq4_nl", "iq4_xs", "mxfp4")],
 ]

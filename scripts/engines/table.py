@@ -63,9 +63,25 @@ def our_artifact(session, row, number):
     if row.rules:
         with open(recipe, "w") as f:
             f.write(f"name: trial\nsummary: {row.encoding}\nrules:\n{row.rules}")
-    arguments = [recipe if x == "RECIPE" else x for x in row.arguments]
+    files = {"RECIPE": recipe, "PLAN": plan(session, row) if row.plan else ""}
+    arguments = [files.get(x, x) for x in row.arguments]
     session.ingot(row.verb, session.a.model, *arguments, "-o", artifact)
     return artifact
+
+
+def plan(session, row):
+    """A plan that leaves three experts out of every layer."""
+    with open(os.path.join(session.a.model, "config.json")) as f:
+        config = json.load(f)
+    layers, experts = config["num_hidden_layers"], config["num_local_experts"]
+    apart, usual = row.plan
+    tensors = {"embedding": apart, "head": apart}
+    for layer in range(layers):
+        for part in ("query", "key", "value", "attention_output", "gate", "up", "down"):
+            tensors[f"layers.{layer}.{part}"] = usual
+    dropped = {f"layers.{layer}": ", ".join(str((layer + i) % experts) for i in (0, 2, 5)) for layer in range(layers)}
+    return session.write("plan.json", {"plan": 1, "name": "fewer experts", "format": row.container, "dropped": dropped,
+                                       "tensors": tensors})
 
 
 def ours(session, rows):

@@ -85,6 +85,11 @@ class Pages:
         self.command("quantize", NANO, "--plan", plan, "-o", artifact)
         self.page("verify-plan", "verify", artifact, "--against", NANO, "--plan", plan, "--chunks", "3", "--context",
                   "64", "--text", *TEXTS[1:], codes=(0, 2))
+        fewer, artifact = f"{self.work}/nano-fewer.json", f"{self.work}/nano-fewer.ingot"
+        self.page("plan-fewer", "plan", NANO, "--sensitivity", sensitivity, "--bits", "2.5", "--allow-drop", "3", "-o", fewer)
+        self.command("quantize", NANO, "--plan", fewer, "-o", artifact)
+        self.page("verify-fewer", "verify", artifact, "--against", NANO, "--plan", fewer, "--chunks", "3", "--context",
+                  "64", "--text", *TEXTS[1:], codes=(0, 2))
         with open(plan, encoding="utf-8") as file:
             edited = json.load(file)
         edited["tensors"]["head"] = "keep"
