@@ -169,6 +169,16 @@ import Testing
     for bits in ["3.4", "4", "6"] {
       #expect(try predicted(bits, "--allow-drop") <= predicted(bits), "never worse by its own figures")
     }
+    // A file of so many bytes: what is not tensors is less with fewer experts.
+    func sized(_ more: String...) throws -> JSON {
+      try Command.run(["plan", Command.nano, "--sensitivity", sens, "--size", "4.2MB", "--json"] + more)
+        .json()
+    }
+    let (whole, some) = (try sized(), try sized("--allow-drop"))
+    #expect(try #require(some["bytes"]?.int) <= 4_200_000)
+    if let without = whole["klDivergence"]?["mean"]?.double {
+      #expect(try #require(some["klDivergence"]?["mean"]?.double) <= without)
+    }
     // Below the smallest encoding there is nothing else.
     let low = try Command.run("plan", Command.nano, "--sensitivity", sens, "--bits", "2.1")
     #expect(low.status == 64 && low.error.contains("nothing fits"))
