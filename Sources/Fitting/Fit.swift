@@ -47,13 +47,20 @@ public struct Demand: Sendable {
     guard engine.runs(on: machine.memory) else { return nil }
     switch machine.memory {
     case .unified(let bytes, let share):
-      var fit = whole(engine, devices: 1, capacity: Int(Double(bytes) * share))
+      // The processor may have what the system does not keep.
+      let isOurs = engine == .ingot && share < 1
+      let capacity = isOurs ? max(bytes - Demand.system, 0) : Int(Double(bytes) * share)
+      var fit = whole(engine, devices: 1, capacity: capacity)
+      if engine == .ingot { return fit }
       fit.bound = machine.bandwidth.map { $0 / bytesPerToken }
       return fit
     case .gpus(let count, let bytes):
       return engine == .vllm
         ? parallel(engine, count, bytes, machine) : layered(engine, count, bytes, machine)
     case .main(let bytes, let gpus, let gpuBytes):
+      if engine == .ingot {
+        return whole(engine, devices: 1, capacity: max(bytes - Demand.system, 0))
+      }
       return offloaded(engine, bytes, gpus, gpuBytes, machine)
     }
   }
@@ -73,8 +80,8 @@ public struct Demand: Sendable {
 
   private func whole(_ engine: Engine, devices: Int, capacity: Int) -> Fit {
     Fit(
-      capacity: capacity, weights: weights.total, cache: cacheBytes,
-      buffers: buffers(engine, devices: devices))
+      capacity: capacity, weights: weights.total,
+      cache: engine.cacheBytes(numbers, context: context, cache), buffers: buffers(engine, devices: devices))
   }
 
   /// Layers are dealt out; a token passes the GPUs one after another.

@@ -83,6 +83,8 @@ public struct Sensitivity: Sendable {
   public var uniform: [Uniform]
   /// By format, by rising bits; none in files of older versions.
   public var mixtures: [Mixture] = []
+  /// What artifacts say of the evidence that their codes are chosen by; nil without, and in files of older versions.
+  public var importance: JSON?
   /// By layer and expert.
   public var loads: [[Load]]
   /// By tensor and candidate: the share of the KL divergence; nil where the candidate does not fit.

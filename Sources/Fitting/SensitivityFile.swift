@@ -42,6 +42,7 @@ extension Sensitivity {
         }),
       "groups": .object(groupLines), "experts": .object(loadLines), "errors": .object(errorLines),
     ]
+    if let importance { object["importance"] = importance }
     if let drops {
       var lines: JSONObject = [:]
       for (layer, drop) in drops.enumerated() { lines[StackName.text(layer: layer)] = drop.json }
@@ -97,7 +98,7 @@ private struct SensitivityReader {
 
   private static let keys: Set<String> = [
     "sensitivity", "model", "tokens", "texts", "quantizer", "candidates", "reference", "uniform", "groups",
-    "experts", "errors", "mixtures", "drops",
+    "experts", "errors", "mixtures", "importance", "drops",
   ]
 
   func read(_ model: Model) throws(FormatError) -> Sensitivity {
@@ -128,6 +129,10 @@ private struct SensitivityReader {
       }
       result.uniform.append(
         .init(encoding: try encoding(value["encoding"], "uniform"), divergence: try measure(value), sum: sum))
+    }
+    result.importance = json["importance"]
+    if let importance = result.importance, importance.object == nil {
+      throw wrong("an object in \"importance\"", importance)
     }
     for value in json["mixtures"]?.array ?? [] {
       guard let format = value["format"]?.string, let sum = value["sum"]?.double, sum >= 0,

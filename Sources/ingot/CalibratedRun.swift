@@ -79,7 +79,12 @@ struct CalibratedRun {
     calibration.report = { errors.add($0, expected: $1) }
     calibration.reportExpert = { errors.add(layer: $0, expert: $1, tokens: $2, measured: $3) }
     self.calibration = calibration
-    provenance = [
+    provenance = CalibratedRun.provenance(path, evidence, techniques)
+  }
+
+  /// What an artifact says of the evidence in the file at a path.
+  static func provenance(_ path: String, _ evidence: Evidence, _ techniques: TechniqueOptions) -> JSON {
+    [
       "name": .string(Folder.name(of: path)), "tokens": JSON(evidence.tokens),
       "texts": .array(evidence.texts.map { .string($0) }),
       "without": .array(techniques.without.map { .string($0.rawValue) }),

@@ -260,10 +260,10 @@ struct FitTables {
     guard !rows.isEmpty else {
       throw ValidationError("No engine that is known here runs on \(machine.name).")
     }
-    let list = JSON.array(rows.map { self.json($0.0, $0.1, machine) })
-    try write(list, machine, page)
+    let record = record(rows, machine)
+    try page.write { MachinePage(record).html }
     if json {
-      print(list.text(indented: true))
+      print(record.text(indented: true))
       return
     }
     print(
@@ -292,15 +292,14 @@ struct FitTables {
       """)
   }
 
-  /// The page of what some recipes take of a machine.
-  private func write(_ choices: JSON, _ machine: Machine, _ page: PageWriter) throws(FormatError) {
-    try page.write {
-      MachinePage([
-        "model": model.planRecord,
-        "machine": ["name": .string(machine.name), "title": .string(machine.title)],
-        "context": JSON(context), "cache": .string(options.cache.rawValue), "choices": choices,
-      ]).html
-    }
+  /// What some recipes take of a machine.
+  private func record(_ rows: [(Choice, Fit)], _ machine: Machine) -> JSON {
+    [
+      "model": model.planRecord,
+      "machine": ["name": .string(machine.name), "title": .string(machine.title)],
+      "context": JSON(context), "cache": .string(options.cache.rawValue),
+      "choices": .array(rows.map { json($0.0, $0.1, machine) }),
+    ]
   }
 
   private func gigabytes(_ bytes: Int) -> String { fixed(Double(bytes) / 1e9, 1) }
@@ -333,10 +332,10 @@ struct FitTables {
         --context and --cache make the cache smaller.
         """)
     }
-    let list = JSON.array(fitting.map { self.json($0.0, $0.1, machine) })
-    try write(list, machine, page)
+    let record = record(fitting, machine)
+    try page.write { MachinePage(record).html }
     if json {
-      print(list.text(indented: true))
+      print(record.text(indented: true))
       return
     }
     let suffix = choice.recipe.format == "gguf" ? ".gguf" : "-" + choice.recipe.name

@@ -43,6 +43,12 @@ struct MixtureMaking: Sendable {
     return found
   }
 
+  /// What artifacts say of the evidence; nil without.
+  var provenance: JSON? {
+    guard let importance, let evidence else { return nil }
+    return CalibratedRun.provenance(importance, evidence, techniques)
+  }
+
   /// The model as a plan makes it.
   func model(_ plan: Plan) async throws(FormatError) -> Model {
     guard let importance else { return try model.quantized(by: plan) }

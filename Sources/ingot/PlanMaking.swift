@@ -60,9 +60,11 @@ struct PlanBytes {
     self.format = format
   }
 
-  func bytes(_ plan: Plan) throws(FormatError) -> Int {
+  /// - Parameter importance: what the artifact says of the evidence that its codes are chosen by; nil for none.
+  func bytes(_ plan: Plan, importance: JSON?) throws(FormatError) -> Int {
     let left = try model.dropping(plan.dropped)
     var options = options
+    options.provenance["importance"] = importance
     options.provenance["recipe"] = PlanFile(plan, format: format.name, for: left).provenance
     options.provenance[DroppedExperts.key] = plan.dropped?.json
     return try left.quantized(by: plan).plannedBytes(as: format, options)
@@ -70,7 +72,7 @@ struct PlanBytes {
 }
 
 extension Engine {
-  /// The one that runs artifacts of a format there; for .ingot, what llama.cpp would take.
+  /// The one that runs artifacts of a format there; where none does, what llama.cpp would take.
   static func usual(_ format: String, on machine: Machine) -> Engine {
     let able = Engine.allCases.filter { $0.formats.contains(format) && $0.runs(on: machine.memory) }
     return able.first ?? .llamaCpp
@@ -166,9 +168,11 @@ struct PlanMaking {
   private var leastBytes: Int { variants.map(\.allocation.leastBytes).min()! }
 
   /// The best choice over all numbers of experts left out; of equal ones that which leaves fewer out.
-  private func solved(_ tensorBytes: Int, _ name: String) -> (result: Allocation.Result, variant: Int)? {
+  private func solved(_ tensorBytes: Int, _ name: String, only: Int? = nil) -> (
+    result: Allocation.Result, variant: Int
+  )? {
     var best: (result: Allocation.Result, variant: Int)?
-    for (index, variant) in variants.enumerated() {
+    for (index, variant) in variants.enumerated() where only ?? index == index {
       guard var result = variant.allocation.solved(tensorBytes: tensorBytes, name: name),
         result.sum < best?.result.sum ?? .infinity
       else { continue }
@@ -187,16 +191,17 @@ struct PlanMaking {
       """)
   }
 
-  private func made(_ tensorBytes: Int, _ asked: String, budget: Int) throws -> Made? {
+  /// - Parameter only: the number of experts left out, by its place; nil for the best.
+  private func made(_ tensorBytes: Int, _ asked: String, budget: Int, only: Int? = nil) throws -> Made? {
     let name = "\(Folder.name(of: model.sourceName)), \(asked)"
-    guard let (result, variant) = solved(tensorBytes, name) else { return nil }
+    guard let (result, variant) = solved(tensorBytes, name, only: only) else { return nil }
     return Made(
       result: result, bytes: try bytes(result.plan), asked: asked, budget: budget,
       left: variants[variant].model, variant: variant)
   }
 
   private func bytes(_ plan: Plan) throws -> Int {
-    try PlanBytes(model, format: format.name, options).bytes(plan)
+    try PlanBytes(model, format: format.name, options).bytes(plan, importance: sensitivity.importance)
   }
 
   /// A name for the artifact, in examples.
@@ -215,45 +220,79 @@ struct PlanMaking {
   }
 
   func plan(bytes: Int, _ asked: String) throws -> Made {
-    // What is not tensors depends a little on the choice: headers name it.
+    var best: Made?
+    // What is not tensors depends on how many experts stay.
+    for variant in variants.indices {
+      if let found = try made(bytes: bytes, asked, variant), found.result.sum < best?.result.sum ?? .infinity
+      {
+        best = found
+      }
+    }
+    guard let best else { try tooSmall(asked) }
+    return best
+  }
+
+  private func made(bytes: Int, _ asked: String, _ variant: Int) throws -> Made? {
+    // And a little on the choice: headers name it.
     var budget = bytes
     for _ in 0..<8 {
-      guard let found = try made(budget, asked, budget: bytes) else { break }
+      guard let found = try made(budget, asked, budget: bytes, only: variant) else { return nil }
       if found.bytes <= bytes { return found }
       budget -= max(found.bytes - bytes, 1)
     }
-    try tooSmall(asked)
+    return nil
   }
 
-  /// The largest plan that fits into a machine: bisection over the budget.
+  /// The best of the largest plans that fit into a machine.
   func plan(_ machine: Machine, _ engine: Engine, context: Int, cache: CachePrecision) throws -> (Made, Fit) {
-    let asked = "\(machine.name), \(context) tokens"
+    let demand = MachineDemand(machine: machine, engine: engine, context: context, cache: cache)
+    var best: (Made, Fit)?
+    for variant in variants.indices {
+      if let found = try largest(demand, variant), found.0.result.sum < best?.0.result.sum ?? .infinity {
+        best = found
+      }
+    }
+    guard let best else {
+      throw ValidationError(
+        "Nothing fits into \(machine.name) with \(context) tokens of context: the smallest choices take "
+          + "\(decimal(leastBytes)) and the cache \(decimal(model.hyperparameters.cacheBytes(context: context, cache)))."
+      )
+    }
+    return best
+  }
+
+  private struct MachineDemand {
+    var machine: Machine
+    var engine: Engine
+    var context: Int
+    var cache: CachePrecision
+
     func fit(_ made: Made) -> Fit? {
       Demand(made.left.hyperparameters, Weights(made.left, made.result.plan), context: context, cache: cache)
         .fit(engine, machine)
     }
-    var (low, high) = (leastBytes, model.bytes)
+  }
+
+  /// The largest plan that fits, of one number of experts: bisection over the budget.
+  private func largest(_ demand: MachineDemand, _ variant: Int) throws -> (Made, Fit)? {
+    let asked = "\(demand.machine.name), \(demand.context) tokens"
+    var (low, high) = (variants[variant].allocation.leastBytes, model.bytes)
     var best: (Made, Fit)?
     func attempt(_ budget: Int) throws -> Bool {
-      guard let made = try made(budget, asked, budget: budget), let fit = fit(made), fit.fits else {
-        return false
-      }
+      guard let made = try made(budget, asked, budget: budget, only: variant), let fit = demand.fit(made),
+        fit.fits
+      else { return false }
       best = (made, fit)
       return true
     }
-    guard try attempt(low) else {
-      throw ValidationError(
-        "Nothing fits into \(machine.name) with \(context) tokens of context: the smallest choices take "
-          + "\(decimal(low)) and the cache \(decimal(model.hyperparameters.cacheBytes(context: context, cache)))."
-      )
-    }
+    guard try attempt(low) else { return nil }
     if try !attempt(high) {
       while high - low > max(model.bytes / 20000, 1) {
         let middle = (low + high) / 2
         if try attempt(middle) { low = middle } else { high = middle }
       }
     }
-    return best!
+    return best
   }
 
   // MARK: The file

@@ -69,7 +69,8 @@ extension PlanCommand {
     errors: JSONObject
   ) throws {
     let quantized = try left.quantized(by: plan)
-    let bytes = try PlanBytes(model, format: format.format ?? file.format, layout.options).bytes(plan)
+    let bytes = try PlanBytes(model, format: format.format ?? file.format, layout.options)
+      .bytes(plan, importance: file.sensitivity?["importance"])
     var (file, fresh) = (file, PlanFile(plan, format: file.format, for: left))
     file.predicted = .init(
       checksum: fresh.checksum, bytes: bytes, tensorBytes: quantized.bytes,
@@ -89,9 +90,11 @@ extension PlanCommand {
 extension Sensitivity {
   /// What a plan says of what it was made by.
   func record(_ path: String) -> JSON {
-    [
+    var record: JSONObject = [
       "name": .string(Folder.name(of: path)), "quantizer": .string(quantizer), "tokens": JSON(tokens),
       "texts": .array(texts.map { .string($0) }),
     ]
+    record["importance"] = importance
+    return .object(record)
   }
 }

@@ -125,6 +125,7 @@ struct SensitivityRun {
     }
     let found = try await sensitivity(pass, journal)
     var sensitivity = found.made
+    sensitivity.importance = mixtures.provenance
     try await measureMixtures(&sensitivity, searched: found.searched, journal)
     return sensitivity
   }

@@ -57,12 +57,19 @@ import Testing
     let table = try Command.run("plan", model).output
     #expect(table.split(separator: "\n").allSatisfy { $0.count <= 100 }, "\(table)")
     let best =
-      try Command.run("plan", model, "--fit", "128GB", "--context", "64k", "--json").json().array ?? []
+      try Command.run("plan", model, "--fit", "128GB", "--context", "64k", "--json").json()["choices"]?.array
+      ?? []
     let bits = best.compactMap { $0["bitsPerWeight"]?.double }
     #expect(!bits.isEmpty && bits == bits.sorted(by: >))
     #expect(best.allSatisfy { ($0["weights"]?.int ?? 0) + ($0["cache"]?.int ?? 0) <= 128_000_000_000 })
     #expect(try Command.run("plan", model, "--fit", "20GB").status == 64)
     #expect(try Command.run("plan", model, "--machine", "mac-97").status == 64)
+    for option in ["--machine", "--fit"] {
+      let one = try Command.run("plan", model, option, "mac-192", "--context", "2k", "--json").json()
+      #expect(one["machine"]?["name"] == "mac-192" && one["context"] == 2048 && one["cache"] == "f16")
+      let choices = try #require(one["choices"]?.array)
+      #expect(choices.contains { $0["recipe"] == "q4_k_m" && $0["fits"] == true }, "\(choices.count)")
+    }
 
     let claims = Command.repository.appending(path: "examples/claims-minimax-m2.yaml").path
     let sheet = try Command.run("inspect", model, "--claims", claims, "--json")

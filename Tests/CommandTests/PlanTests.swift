@@ -40,6 +40,10 @@ import Testing
     let outcome = try #require(try verified.json()["plan"])
     #expect(outcome["bytes"]?["found"]?.int == bytes && outcome["otherEncodings"]?.int == 0)
     #expect(verified.status == (outcome["inInterval"] == true ? 0 : 2) || verified.status == 0)
+    // Our own forward pass is what runs .ingot.
+    let own = try Command.run(
+      "plan", Command.nano, "--sensitivity", sens, "--fit", "400MB", "--context", "64")
+    #expect(own.status == 0 && own.output.contains("with ingot:"), "\(own.error)")
     // Another artifact is not this plan's.
     let other = folder + "/other.ingot"
     #expect(try Command.run("quantize", Command.nano, "-o", other).status == 0)
@@ -48,6 +52,31 @@ import Testing
       "32",
       "--chunks", "1")
     #expect(wrong.status == 2 && wrong.error.contains("planned were"), "\(wrong.error)")
+  }
+
+  /// The artifact says what evidence its codes come from, and the plan counts that.
+  @Test(arguments: ["gguf", "mlx"])
+  func calibratedSizesAreExact(_ format: String) throws {
+    let folder = try Folder.temporary()
+    defer { Folder.remove(folder) }
+    let (evidence, sens, plan) = (folder + "/x.calib", folder + "/x.sens", folder + "/plan.json")
+    let calibrated = try Command.run(
+      "calibrate", Command.nano, "--text", CalibrateTests.text, "--context", "64", "--chunks", "4", "-o",
+      evidence)
+    #expect(calibrated.status == 0, "\(calibrated.error)")
+    let measured = try Command.run(
+      "sensitivity", Command.nano, "--text", CalibrateTests.text, "--context", "32", "--chunks", "1",
+      "--importance", evidence, "--sample", "1", "--quick", "--format", format, "-o", sens)
+    #expect(measured.status == 0, "\(measured.error)")
+    let bits = format == "gguf" ? "5.5" : "3.9"
+    let planned = try Command.run(
+      "plan", Command.nano, "--sensitivity", sens, "--format", format, "--bits", bits, "-o", plan, "--json")
+    let bytes = try #require(try planned.json()["bytes"]?.int, "\(planned.error)")
+    let quantized = try Command.run(
+      "quantize", Command.nano, "--plan", plan, "--importance", evidence, "-o", folder + "/out.\(format)",
+      "--json")
+    #expect(try quantized.json()["bytes"]?.int == bytes, "\(quantized.error)")
+    #expect(try Command.run("plan", Command.nano, "--plan", plan, "--json").json()["bytes"]?.int == bytes)
   }
 
   @Test func plansForMachinesAndEditedOnes() throws {
@@ -139,6 +168,16 @@ import Testing
     }
     for bits in ["3.4", "4", "6"] {
       #expect(try predicted(bits, "--allow-drop") <= predicted(bits), "never worse by its own figures")
+    }
+    // A file of so many bytes: what is not tensors is less with fewer experts.
+    func sized(_ more: String...) throws -> JSON {
+      try Command.run(["plan", Command.nano, "--sensitivity", sens, "--size", "4.2MB", "--json"] + more)
+        .json()
+    }
+    let (whole, some) = (try sized(), try sized("--allow-drop"))
+    #expect(try #require(some["bytes"]?.int) <= 4_200_000)
+    if let without = whole["klDivergence"]?["mean"]?.double {
+      #expect(try #require(some["klDivergence"]?["mean"]?.double) <= without)
     }
     // Below the smallest encoding there is nothing else.
     let low = try Command.run("plan", Command.nano, "--sensitivity", sens, "--bits", "2.1")

@@ -49,6 +49,18 @@ import Testing
     #expect(demand.fit(.vllm, try machine("mac-192")) == nil)
   }
 
+  @Test func ourForwardPassHoldsOneLayersKeysAndValues() throws {
+    let demand = try FitTests.demand(context: 8192)
+    let fit = try #require(demand.fit(.ingot, machine("mac-192")))
+    // 2 · 8 heads · 128 values · 4 bytes a token; no GPU's share of memory.
+    #expect(fit.cache == 2 * 8 * 128 * 4 * 8192 && fit.weights == 128_300_000_000)
+    #expect(fit.capacity == (192 - 4) << 30 && fit.fits && fit.bound == nil)
+    #expect(fit.buffers > 4 * 8192 * 3072 * 4 && fit.buffers < 20_000_000_000, "\(fit.buffers)")
+    #expect(demand.fit(.ingot, try machine("8x24")) == nil, "GPUs alone")
+    let longer = try #require(FitTests.demand(context: 16384).fit(.ingot, machine("mac-192")))
+    #expect(longer.buffers > fit.buffers)
+  }
+
   @Test func longestContextIsTheLastThatFits() throws {
     var demand = try FitTests.demand()
     let machine = try machine("mac-192")

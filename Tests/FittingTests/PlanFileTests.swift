@@ -119,9 +119,11 @@ extension Folder {
       #expect(old.mixtures.isEmpty)
     }
     sensitivity.mixtures = Self.mixtures
+    sensitivity.importance = ["name": "x.calib", "tokens": 4096]
     try Nano.temporary(sensitivity.text) { path in
       let read = try Sensitivity.read(path, for: model)
       #expect(read.text == sensitivity.text && read.mixtures == Self.mixtures)
+      #expect(read.importance == sensitivity.importance)
       #expect(read.candidates == sensitivity.candidates && read.loads == sensitivity.loads)
     }
   }
