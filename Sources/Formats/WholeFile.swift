@@ -26,7 +26,8 @@ public enum WholeFile {
   }
 
   private static func holds(_ path: String, _ content: [UInt8]) -> Bool {
-    guard Folder.kind(path) == .file, let file = try? File(reading: path), (try? file.size()) == content.count,
+    guard Folder.kind(path) == .file, let file = try? File(reading: path),
+      (try? file.size()) == content.count,
       let bytes = try? Bytes.mapping(path)
     else { return false }
     return bytes.array == content

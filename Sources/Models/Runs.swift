@@ -22,7 +22,8 @@ public enum Runs {
       while part.last == " " { part.removeLast() }
       let ends = part.split(separator: "-", omittingEmptySubsequences: false)
       guard ends.count <= 2, let first = ends.first, let low = Int(first), low >= 0, first.first != "+",
-        let high = ends.count == 2 ? Int(ends[1]) : low, high >= low, high <= most, high - low < most - numbers.count
+        let high = ends.count == 2 ? Int(ends[1]) : low, high >= low, high <= most,
+        high - low < most - numbers.count
       else { return nil }
       numbers += low...high
     }

@@ -9,12 +9,12 @@ struct Calibrate: AsyncParsableCommand {
     abstract: "Gather evidence of what goes into each linear layer and each expert.",
     usage: "ingot calibrate <model> --text <file> ... --output <file.calib> [options]",
     discussion: """
-      Runs the reference forward pass over the texts, one layer at a time, and keeps what quantizers
-      need: 'ingot quantize --importance FILE' uses it. A text ends in .txt, or in .jsonl with an
-      object a line: {"text": ...} or {"messages": [...], "tools": [...]} as chat APIs take them,
+      Runs the reference forward pass over the texts, one layer at a time, and keeps what quantizers \
+      need: 'ingot quantize --importance FILE' uses it. A text ends in .txt, or in .jsonl with an \
+      object a line: {"text": ...} or {"messages": [...], "tools": [...]} as chat APIs take them, \
       which become conversations in MiniMax-M2's form.
       An output that ends in .gguf or .dat is llama.cpp's importance matrix, new form or old.
-      A run that was stopped, by a signal, a fault or a full disk, is continued by the same command
+      A run that was stopped, by a signal, a fault or a full disk, is continued by the same command \
       after the last layer that it finished.
       Never calibrate on the text you measure with.
       """)

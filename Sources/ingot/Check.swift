@@ -7,7 +7,7 @@ struct Check: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Look for faults in an artifact, byte by byte.",
     discussion: """
-      Every format: structure, and finite values everywhere. For .ingot also the checksums of header,
+      Every format: structure, and finite values everywhere. For .ingot also the checksums of header, \
       directory, every plane of every tensor and side files, and the zeros between them.
       Exit code 1 at a fault.
       """)

@@ -9,7 +9,7 @@ struct Convert: AsyncParsableCommand {
     abstract: "Repack a model into another format without touching a number, or refuse.",
     usage: "ingot convert <model> --output <path> [--format <format>] [--decode <type>] [options]",
     discussion: """
-      Codes and scales are copied bit for bit; the first value that is not finite stops it. With --decode, every quantized tensor is turned into dense
+      Codes and scales are copied bit for bit; the first value that is not finite stops it. With --decode, every quantized tensor is turned into dense \
       values of that type, which rounds; the command then says so. A run that was stopped is continued by the same command.
       """)
 

@@ -16,9 +16,9 @@ struct Ingot: AsyncParsableCommand {
       ingot check X.ingot                      every checksum
       ingot verify X.ingot --against MODEL --text held-out.txt
 
-      MODEL is a folder with config.json and SafeTensors, an .ingot file, or a name such as
+      MODEL is a folder with config.json and SafeTensors, an .ingot file, or a name such as \
       MiniMaxAI/MiniMax-M2 that is in the Hugging Face cache.
-      Exit codes: 0 done, 1 failed, 2 outside tolerance, 64 usage, 75 stopped and to be continued
+      Exit codes: 0 done, 1 failed, 2 outside tolerance, 64 usage, 75 stopped and to be continued \
       by the same command.
       """,
     version: version,

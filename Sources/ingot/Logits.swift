@@ -55,7 +55,9 @@ struct Logits: AsyncParsableCommand {
   }
 
   /// The SafeTensors file: its two tensors lie in the order of their names, which is also that of their width.
-  private static func content(_ logits: consuming [[Float]], _ contexts: [Context], _ vocabulary: Int) -> [UInt8] {
+  private static func content(_ logits: consuming [[Float]], _ contexts: [Context], _ vocabulary: Int)
+    -> [UInt8]
+  {
     let (count, tokens) = (contexts.count, contexts[0].tokens.count)
     let idsEnd = 8 * count * tokens
     let end = idsEnd + 4 * count * tokens * vocabulary
@@ -64,7 +66,8 @@ struct Logits: AsyncParsableCommand {
       "__metadata__": ["reference": .string("ingot \(Ingot.version)")],
       "ids": ["dtype": "I64", "shape": .array(shape), "data_offsets": [0, JSON(idsEnd)]],
       "logits": [
-        "dtype": "F32", "shape": .array(shape + [JSON(vocabulary)]), "data_offsets": [JSON(idsEnd), JSON(end)],
+        "dtype": "F32", "shape": .array(shape + [JSON(vocabulary)]),
+        "data_offsets": [JSON(idsEnd), JSON(end)],
       ],
     ]
     var header = Array(entries.text().utf8)

@@ -21,11 +21,11 @@ struct PlanCommand: ParsableCommand {
       With --machine: what every recipe takes of that machine, part by part.
       With --fit: the recipe of most bits that fits into a machine or a size, and how to make it.
       With --recipe: what becomes of each tensor, and the exact size.
-      With --sensitivity: an encoding for every tensor, so that the artifact keeps to a budget and
-      drifts least from the model; 'ingot quantize --plan' makes it. Formats differ in what they can
+      With --sensitivity: an encoding for every tensor, so that the artifact keeps to a budget and \
+      drifts least from the model; 'ingot quantize --plan' makes it. Formats differ in what they can \
       tell apart: .ingot every expert's projection, GGUF and MLX stacks of experts.
-      With --allow-drop a plan may also leave out the experts that add least to a layer's outputs,
-      as many in every layer, where that is better than fewer bits for all. With --recipe, too, it
+      With --allow-drop a plan may also leave out the experts that add least to a layer's outputs, \
+      as many in every layer, where that is better than fewer bits for all. With --recipe, too, it \
       takes so many experts away, for any format: 'keep' as encoding leaves the others as they are.
       With --plan: what an edited plan makes of the model.
       """)

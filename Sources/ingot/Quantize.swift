@@ -11,7 +11,7 @@ struct Quantize: AsyncParsableCommand {
     abstract: "Quantize a model, expert by expert, straight from its files to the target.",
     usage: "ingot quantize <model> --output <path> [--recipe <recipe> | --plan <plan.json>] [options]",
     discussion: """
-      Nothing appears under the output's name before it is complete. A run that was stopped, by a
+      Nothing appears under the output's name before it is complete. A run that was stopped, by a \
       signal, a fault or a full disk, is continued by the same command.
       The bytes are the same for any number of workers.
       """)

@@ -11,7 +11,8 @@ struct ScaleJournal: Sendable {
   ///
   /// - Parameter identity: what decides the choices.
   init(beside output: String, identity: JSONObject, takeOver: Bool) throws(FormatError) {
-    journal = try Journal(beside: output + ".partial.scales", identity: identity, discard: true, takeOver: takeOver)
+    journal = try Journal(
+      beside: output + ".partial.scales", identity: identity, discard: true, takeOver: takeOver)
   }
 
   /// Choices of an earlier run, by layer.

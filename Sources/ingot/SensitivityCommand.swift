@@ -12,16 +12,16 @@ struct SensitivityCommand: AsyncParsableCommand {
     abstract: "Measure what quantizing each tensor would cost, for 'ingot plan' to choose by.",
     usage: "ingot sensitivity <model> --text <file> ... --output <file.sens> [options]",
     discussion: """
-      One pass through the model. In each layer every tensor is quantized to every candidate encoding,
-      and copies of the hidden states, each with one tensor (or one projection of all experts) at the
-      reference encoding, go on beside the exact ones to the logits. The file says for every tensor
+      One pass through the model. In each layer every tensor is quantized to every candidate encoding, \
+      and copies of the hidden states, each with one tensor (or one projection of all experts) at the \
+      reference encoding, go on beside the exact ones to the logits. The file says for every tensor \
       and candidate what KL divergence to expect; one file serves every budget and machine.
-      With --importance tensors are quantized as 'ingot quantize --importance' does it; measure with
+      With --importance tensors are quantized as 'ingot quantize --importance' does it; measure with \
       it what will be made with it.
-      In the end plans of some budgets are run through the model whole, on other contexts than they
-      were chosen by: twice as many, the last of each text. Predictions go by these. They are best
+      In the end plans of some budgets are run through the model whole, on other contexts than they \
+      were chosen by: twice as many, the last of each text. Predictions go by these. They are best \
       where the evidence is of neither: give 'ingot calibrate' fewer contexts than the text has.
-      A few contexts are enough: errors are averaged over tokens. Use text like your own, and other
+      A few contexts are enough: errors are averaged over tokens. Use text like your own, and other \
       text than you verify with.
       A run that was stopped is continued by the same command after the last layer it kept.
       """)

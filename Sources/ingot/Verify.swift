@@ -11,11 +11,11 @@ struct Verify: AsyncParsableCommand {
     abstract: "Measure how far a model drifted from its original.",
     usage: "ingot verify <candidate> --against <original> --text <file> ... [options]",
     discussion: """
-      Runs the reference forward pass of both, one layer at a time, on the same text, and compares
-      what they predict and which experts they choose. Each text is cut into contexts that follow
-      each other; as llama-perplexity does, the second half of each is scored (of 512 tokens, 255
+      Runs the reference forward pass of both, one layer at a time, on the same text, and compares \
+      what they predict and which experts they choose. Each text is cut into contexts that follow \
+      each other; as llama-perplexity does, the second half of each is scored (of 512 tokens, 255 \
       predictions).
-      Exit code 2 when a figure is outside a tolerance that was given, or with --plan when the size is
+      Exit code 2 when a figure is outside a tolerance that was given, or with --plan when the size is \
       not the planned one or the KL divergence above the predicted interval.
       A run that was stopped is continued by the same command.
       """)
