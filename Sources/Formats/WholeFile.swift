@@ -5,9 +5,12 @@ import Tensors
 /// A file whose content is there all at once, written by the rules of outputs: it appears complete or not at all, and
 /// nothing is replaced unless that was asked for.
 public enum WholeFile {
+  /// - Parameter again: whether an earlier run may have got as far as to name the file: the same content there is no error then.
   /// - Throws: FormatError when something else stands at `path` and `force` does not replace it, or writing fails.
-  public static func write(_ content: [UInt8], to path: String, force: Bool = false) throws(FormatError) {
-    if !force, !Folder.exists(path + ".partial" + Journal.suffix), holds(path, content) {
+  public static func write(
+    _ content: [UInt8], to path: String, force: Bool = false, again: Bool = false
+  ) throws(FormatError) {
+    if again, !force, !Folder.exists(path + ".partial" + Journal.suffix), holds(path, content) {
       // An earlier run came so far, and no further.
       return try Folder.synchronize(Folder.parent(of: path))
     }

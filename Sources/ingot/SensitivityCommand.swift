@@ -105,7 +105,7 @@ struct SensitivityCommand: AsyncParsableCommand {
     let found: Sensitivity
     do throws(FormatError) {
       found = try await run.measure(kept)
-      try WholeFile.write(Array(found.text.utf8), to: output, force: force)
+      try WholeFile.write(Array(found.text.utf8), to: output, force: force, again: true)
       kept.end()
     } catch {
       progress.finish()

@@ -123,13 +123,13 @@ import Testing
     // Told to stop while plans are on their way through the model, it goes on with these.
     let late = folder + "/late.sens"
     let lateScript = script.replacingOccurrences(
-      of: "[ -e \(path).unfinished.journal ]",
-      with: "{ [ -e \(late).unfinished.journal ] && [[ $(<\(late).unfinished.journal) == *slot* ]]; }")
+      of: "[ -e \(path).partial.pass.journal ]",
+      with: "{ [ -e \(late).partial.pass.journal ] && [[ $(<\(late).partial.pass.journal) == *slot* ]]; }")
     let stoppedLate = try Command.run(
       ["-c", lateScript, Command.executable.path] + Self.sensitivity(late, "--workers", "2"),
       program: URL(fileURLWithPath: "/bin/bash"))
     #expect(stoppedLate.status == 75, "\(stoppedLate.error)")
-    #expect(try Folder.names(folder).contains { $0.hasPrefix("late.sens.unfinished.mixtures.") })
+    #expect(try Folder.names(folder).contains { $0.hasPrefix("late.sens.partial.pass.mixtures.") })
     #expect(try Command.run(Self.sensitivity(late, "--workers", "1")).status == 0)
     #expect(try CalibrateTests.bytes(late) == CalibrateTests.bytes(whole))
     #expect(try Folder.names(folder) == ["late.sens", "whole.sens", "x.sens"])
