@@ -11,7 +11,8 @@ public enum WholeFile {
     _ content: [UInt8], to path: String, force: Bool = false, again: Bool = false
   ) throws(FormatError) {
     if again, !force, !Folder.exists(path + ".partial" + Journal.suffix), holds(path, content) {
-      // An earlier run came so far, and no further.
+      // An earlier run came so far, and no further: what says that it is at work goes.
+      try Journal(beside: path + ".partial", identity: [:]).end()
       return try Folder.synchronize(Folder.parent(of: path))
     }
     var options = WriteOptions()

@@ -101,6 +101,8 @@ final class SensitivityJournal {
 
   /// The run has its result.
   func end() {
+    // First of all: a journal whose states are gone would have the next run begin anew.
+    Folder.remove(journal.path)
     for key in [SensitivityJournal.slot, SensitivityJournal.mixtureSlot] {
       for slot in 0...1 { Folder.remove(SensitivityJournal.states(path, key, slot)) }
     }
