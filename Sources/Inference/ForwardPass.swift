@@ -162,10 +162,14 @@ struct ForwardPass: Sendable {
 
   /// Adds to every state what the experts of its tokens say. Each expert is decoded once, for all tokens it gets;
   /// a token's experts are summed in ascending order, then added to its state.
+  ///
+  /// - Parameter probe: for each expert, further inputs whose outputs get into no state: (tokens, hidden).
+  /// - Returns: these outputs: (tokens, hidden).
+  @discardableResult
   mutating func runExperts(
     layer: Int, _ inputs: [[Float]], _ routings: [Routing], observer: inout LayerObserver?,
-    passed: (Int) -> Void
-  ) async throws(FormatError) {
+    probe: [[Float]] = [], passed: (Int) -> Void
+  ) async throws(FormatError) -> [[Float]] {
     let pass = self
     let isObserved = observer != nil
     let hidden = numbers.hiddenSize
@@ -175,14 +179,17 @@ struct ForwardPass: Sendable {
       observer?.coverage.map { Visit.forced(routings, visits, wanted: $0) } ?? visits.map { _ in [] }
     observer?.take(forced: forced, contexts)
     var sums = states.map { [Float](repeating: 0, count: $0.count) }  // contexts × (tokens, hidden)
+    var probed: [[Float]] = []
     try await workers.inOrder(visits.count) { expert, buffers throws(FormatError) in
       var seen: SeenByExpert? = isObserved ? SeenByExpert() : nil
+      let own = probe.isEmpty ? [] : probe[expert]
       let outputs = try pass.output(
-        of: expert, layer: layer, visits[expert], forced: forced[expert], inputs, &buffers, &seen)
-      return (outputs, seen)
+        of: expert, layer: layer, visits[expert], forced: forced[expert], inputs, &buffers, &seen, probe: own)
+      return (outputs, seen, Array(buffers.probed.prefix(own.count)))
     } deliver: { expert, result throws(FormatError) in
       let outputs = result.0
       if let seen = result.1 { observer?.take(seen, of: expert) }
+      probed.append(result.2)
       for (index, visit) in visits[expert].enumerated() {
         addRow(outputs, index, width: hidden, to: &sums[visit.context], visit.token, scale: visit.weight)
       }
@@ -196,44 +203,57 @@ struct ForwardPass: Sendable {
       let state = states[index]
       try check(state.span, context: index, "a finite hidden state after layer \(layer)")
     }
+    return probed
   }
 
   /// down(silu(gate x) ∘ up x) of one expert for the tokens that visit it: (visits, hidden).
+  ///
+  /// - Parameters:
+  ///   - forced: visits that only the observer sees, without the outputs.
+  ///   - probe: inputs in place of forced visits, (tokens, hidden); the outputs are left in the buffers.
   func output(
     of expert: Int, layer: Int, _ visits: [Visit], forced: [Visit], _ inputs: [[Float]],
-    _ buffers: inout Buffers, _ seen: inout SeenByExpert?
+    _ buffers: inout Buffers, _ seen: inout SeenByExpert?, probe: [Float] = []
   ) throws(FormatError) -> [Float] {
     // An expert that no token visits still has weights whose columns count.
-    if visits.isEmpty && seen == nil { return [] }
+    if visits.isEmpty && seen == nil && probe.isEmpty { return [] }
     let (count, hidden, width) = (visits.count, numbers.hiddenSize, numbers.experts.width)
     gather(visits, inputs, into: &buffers.gathered)
-    gather(forced, inputs, into: &buffers.forced.gathered)
+    precondition(forced.isEmpty || probe.isEmpty, "one or the other stands aside")
+    let probes = probe.count / hidden
+    let aside = max(forced.count, probes)
+    if probes > 0 {
+      buffers.forced.gathered = probe
+    } else {
+      gather(forced, inputs, into: &buffers.forced.gathered)
+    }
     // Forced ones apart from the others, so that these have the same bits with and without them.
     let needed = seen != nil
     let gate = try model.required(.gate, layer: layer, expert: expert)
-    try gate.decode(into: &buffers.weights, if: needed || gate.wantsDecoding(count, forced.count))
+    try gate.decode(into: &buffers.weights, if: needed || gate.wantsDecoding(count, aside))
     seen?.addColumns(buffers.weights, rows: width, columns: hidden)
     try gate.linear(buffers.gathered, tokens: count, buffers.weights, into: &buffers.gated)
     try gate.linear(
-      buffers.forced.gathered, tokens: forced.count, buffers.weights, into: &buffers.forced.gated)
+      buffers.forced.gathered, tokens: aside, buffers.weights, into: &buffers.forced.gated)
     let up = try model.required(.up, layer: layer, expert: expert)
-    try up.decode(into: &buffers.weights, if: needed || up.wantsDecoding(count, forced.count))
+    try up.decode(into: &buffers.weights, if: needed || up.wantsDecoding(count, aside))
     seen?.addColumns(buffers.weights, rows: width, columns: hidden)
     try up.linear(buffers.gathered, tokens: count, buffers.weights, into: &buffers.lifted)
     try up.linear(
-      buffers.forced.gathered, tokens: forced.count, buffers.weights, into: &buffers.forced.lifted)
+      buffers.forced.gathered, tokens: aside, buffers.weights, into: &buffers.forced.lifted)
     activate(&buffers.gated, buffers.lifted, count: count * width)
-    activate(&buffers.forced.gated, buffers.forced.lifted, count: forced.count * width)
+    activate(&buffers.forced.gated, buffers.forced.lifted, count: aside * width)
     seen?.take(
       [
         (buffers.gathered, buffers.lifted, buffers.gated, count),
-        (buffers.forced.gathered, buffers.forced.lifted, buffers.forced.gated, forced.count),
+        (buffers.forced.gathered, buffers.forced.lifted, buffers.forced.gated, aside),
       ], hidden, width)
     let down = try model.required(.down, layer: layer, expert: expert)
-    try down.decode(into: &buffers.weights, if: needed || down.wantsDecoding(count))
+    try down.decode(into: &buffers.weights, if: needed || down.wantsDecoding(count, probes))
     seen?.addDownColumns(buffers.weights, rows: hidden, columns: width)
     var outputs: [Float] = []  // (visits, hidden)
     try down.linear(buffers.gated, tokens: count, buffers.weights, into: &outputs)
+    try down.linear(buffers.forced.gated, tokens: probes, buffers.weights, into: &buffers.probed)
     if let index = firstNonFinite(outputs.span) {
       let visit = visits[index / hidden]
       throw FormatError(

@@ -51,6 +51,9 @@ public struct VerificationReport: Hashable, Sendable {
     /// ‖candidate − original‖ / ‖original‖ of the hidden states after the layer.
     public var hiddenError: Double
     public var router: Router
+    /// For each of the original's experts ‖candidate − original‖ / ‖original‖ of the outputs on up to 8 of its tokens, both getting
+    /// the original's inputs; nil for an expert that got none, whose outputs are zero, or that the candidate lacks.
+    public var expertErrors: [Double?]
   }
 
   /// How the choice of experts moved. The candidate's router sees the candidate's own hidden state.
@@ -131,6 +134,7 @@ extension VerificationReport.Layer {
         "gateMassMoved": JSON(router.gateMassMoved),
         "experts": router.choices.json,
       ],
+      "expertErrors": .array(expertErrors.map { $0.map { JSON($0) } ?? .null }),
     ]
   }
 }

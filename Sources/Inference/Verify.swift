@@ -124,15 +124,14 @@ private func passLayers(
 ) async throws(FormatError) {
   for layer in layers.indices { meter.skip(layer: layer) }
   for layer in layers.count..<first.model.hyperparameters.layers {
-    let routes = try await first.run(layer: layer) { meter.pass($0) }
-    let otherRoutes = try await second.run(layer: layer) { meter.pass($0) }
+    let kept = dropped?.kept(layer)
+    let (routes, otherRoutes, expertErrors) = try await passLayer(layer, &first, &second, kept, &meter)
     meter.endLayer()
     let error = relativeError(of: second.states, to: first.states)
     guard error.isFinite else {
       throw unrepresentable("hidden error after layer \(layer)", error, second.model)
     }
     var difference = RoutingDifference(experts: first.model.hyperparameters.experts.count)
-    let kept = dropped?.kept(layer)
     for (a, b) in zip(routes, otherRoutes) { difference.add(a, kept.map { b.numbered(by: $0) } ?? b) }
     let tokens = Double(difference.tokens)
     layers.append(
@@ -140,9 +139,43 @@ private func passLayers(
         layer: layer, hiddenError: error,
         router: .init(
           overlap: difference.overlap / tokens, changed: Double(difference.changed) / tokens,
-          gateMassMoved: difference.gateMassMoved / tokens, choices: difference.choices)))
+          gateMassMoved: difference.gateMassMoved / tokens, choices: difference.choices),
+        expertErrors: expertErrors))
     try stored?.finished(layers[layer].stored, [first.states, second.states])
   }
+}
+
+/// Takes both models through a layer, and some of the original's tokens through the experts of both.
+///
+/// - Parameter kept: the original's numbers of the candidate's experts; nil when it has all.
+/// - Returns: where each sent its tokens, and the errors of experts' outputs by the original's numbers.
+private func passLayer(
+  _ layer: Int, _ first: inout ForwardPass, _ second: inout ForwardPass, _ kept: [Int]?, _ meter: inout Meter
+) async throws(FormatError) -> (original: [Routing], candidate: [Routing], errors: [Double?]) {
+  var nobody: LayerObserver?
+  let (inputs, routes) = try await first.runAttention(layer: layer, observer: &nobody) { meter.pass($0) }
+  let probe = ExpertProbe(
+    inputs, routes, experts: first.numbers.experts.count, hidden: first.numbers.hiddenSize)
+  let outputs = try await first.runExperts(
+    layer: layer, inputs, routes, observer: &nobody, probe: probe.inputs
+  ) { meter.pass($0) }
+  let norm = (
+    original: try first.model.values(.feedForwardNorm, layer: layer),
+    candidate: try second.model.values(.feedForwardNorm, layer: layer)
+  )
+  let (otherInputs, otherRoutes) = try await second.runAttention(layer: layer, observer: &nobody) {
+    meter.pass($0)
+  }
+  let otherOutputs = try await second.runExperts(
+    layer: layer, otherInputs, otherRoutes, observer: &nobody, probe: probe.inputs(kept: kept, norm: norm)
+  ) { meter.pass($0) }
+  let errors = probe.errors(original: outputs, candidate: otherOutputs, kept: kept)
+  for (expert, error) in errors.enumerated() {
+    if let error, !error.isFinite {
+      throw unrepresentable("error of the outputs of expert \(expert) of layer \(layer)", error, second.model)
+    }
+  }
+  return (routes, otherRoutes, errors)
 }
 
 /// What both models predict, at the end of their layers.
@@ -199,25 +232,34 @@ extension VerificationReport.Layer {
   fileprivate var stored: JSON {
     let figures = [hiddenError, router.overlap, router.changed, router.gateMassMoved]
     let choices = [router.choices.original, router.choices.candidate, router.choices.both]
+    let errors: [JSON] = expertErrors.map { $0.map { .string(hexDigits($0.bitPattern)) } ?? .null }
     return .array(
-      figures.map { .string(hexDigits($0.bitPattern)) } + choices.map { .array($0.map { JSON($0) }) })
+      figures.map { .string(hexDigits($0.bitPattern)) } + choices.map { .array($0.map { JSON($0) }) } + [
+        .array(errors)
+      ])
   }
 
   fileprivate init(layer: Int, stored: JSON, _ path: String) throws(FormatError) {
+    func bits(_ value: JSON) -> UInt64? { value.string.flatMap { UInt64($0, radix: 16) } }
     let values = stored.array ?? []
-    let figures = values.prefix(4).compactMap { $0.string.flatMap { UInt64($0, radix: 16) } }
-    let counts = values.dropFirst(4).compactMap { $0.array?.compactMap(\.int) }
-    guard values.count == 7, figures.count == 4, counts.count == 3,
-      counts.allSatisfy({ $0.count == counts[0].count })
+    let figures = values.prefix(4).compactMap(bits)
+    let counts = values.dropFirst(4).prefix(3).compactMap { $0.array?.compactMap(\.int) }
+    let errors = values.last?.array ?? []
+    guard values.count == 8, figures.count == 4, counts.count == 3,
+      (counts + [errors.indices.map { $0 }]).allSatisfy({ $0.count == counts[0].count }),
+      errors.allSatisfy({ $0 == .null || bits($0) != nil })
     else {
-      throw FormatError(path: path, expected: "four figures and three counts of a layer", found: stored.kind)
+      throw FormatError(
+        path: path, expected: "four figures, three counts and the experts' errors of a layer",
+        found: stored.kind)
     }
     var choices = ExpertChoices(experts: 0)
     (choices.original, choices.candidate, choices.both) = (counts[0], counts[1], counts[2])
     let shares = figures.map { Double(bitPattern: $0) }
     self.init(
       layer: layer, hiddenError: shares[0],
-      router: .init(overlap: shares[1], changed: shares[2], gateMassMoved: shares[3], choices: choices))
+      router: .init(overlap: shares[1], changed: shares[2], gateMassMoved: shares[3], choices: choices),
+      expertErrors: errors.map { bits($0).map { Double(bitPattern: $0) } })
   }
 }
 

@@ -11,6 +11,8 @@ struct Buffers {
   var lifted: [Float] = []
   /// The same of visits that are only looked at.
   var forced: (gathered: [Float], gated: [Float], lifted: [Float]) = ([], [], [])
+  /// Outputs of an expert that are only looked at.
+  var probed: [Float] = []
   var queries: [Float] = []
   var keys: [Float] = []
   var values: [Float] = []

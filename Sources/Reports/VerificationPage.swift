@@ -40,10 +40,12 @@ public struct VerificationPage {
     page.add(
       "experts", "Experts", "Expert by expert",
       note: """
-        Bits per weight of each expert's three projections, scales included, and the share of the tokens that the \
-        original sends to an expert which the candidate sends elsewhere.
+        Bits per weight of each expert's three projections, scales included; the length of the difference of its \
+        outputs as a share of the original's, where both get the original's inputs; and the share of the tokens that \
+        the original sends to it which the candidate sends elsewhere.
         """,
-      .element("div", ["class": "pair maps"], expertBits, expertDrift))
+      .element("div", ["class": "pair maps"], expertBits, expertErrors),
+      .element("div", ["class": "pair maps"], expertDrift), worstExperts)
     page.add("run", "Run", "How it was run", RunFacts(figures: figures).markup)
     return page.html
   }
@@ -213,6 +215,38 @@ public struct VerificationPage {
   // MARK: Experts
 
   private var expertBits: Markup { ExpertBits(figures: figures, key: "candidate.expertBits").markup }
+
+  private var expertErrors: Markup {
+    HeatMap(
+      title: "Error of the outputs",
+      description: "Relative error of each expert's outputs on the original's inputs.",
+      cells: figures.list("layers").map { ($0["expertErrors"]?.array ?? []).map(\.double) },
+      key: "layers.*.expertErrors", style: .percent(2), unit: "\u{A0}%"
+    ).markup
+  }
+
+  /// The experts whose outputs are furthest off, the worst first.
+  private var worstExperts: Markup {
+    let columns = ["layer", "expert", "error of outputs", "bits", "tokens", "sent elsewhere"]
+    var table = DataTable("Experts furthest off", columns.map { Markup($0) })
+    var all: [(error: Double, layer: Int, expert: Int)] = []
+    for (layer, record) in figures.list("layers").enumerated() {
+      for (expert, error) in (record["expertErrors"]?.array ?? []).enumerated() {
+        if let error = error.double, error > 0 { all.append((error, layer, expert)) }
+      }
+    }
+    for (_, layer, expert) in all.sorted(by: { $0.error > $1.error }).prefix(10) {
+      let key = "layers.\(layer)."
+      table.add([
+        figures(key + "layer", .count), Markup("\(expert)"),
+        figures(key + "expertErrors.\(expert)", .percent(2)),
+        figures("candidate.expertBits.\(layer).\(expert)", .fixed(2)),
+        figures(key + "router.experts.original.\(expert)", .count),
+        figures(key + "router.experts.moved.\(expert)", .percent(1)),
+      ])
+    }
+    return all.isEmpty ? .nothing : table.markup
+  }
 
   private var expertDrift: Markup {
     HeatMap(

@@ -45,8 +45,25 @@ extension VerificationReport {
       change of the next token's probability: mean \(significant(100 * deltaP.mean)) %, RMS \(significant(100 * deltaP.rms)) %
 
       \(layers.text)
+      \(expertErrors)
 
       \(grouped(contexts)) contexts, \(grouped(tokens)) predictions scored, \(duration(seconds))
+      """
+  }
+
+  /// The experts' own errors in a line or two.
+  private var expertErrors: String {
+    var all: [(error: Double, layer: Int, expert: Int)] = []
+    for layer in layers {
+      for (expert, error) in layer.expertErrors.enumerated() {
+        if let error { all.append((error, layer.layer, expert)) }
+      }
+    }
+    guard let worst = all.max(by: { $0.error < $1.error }) else { return "no expert got a token" }
+    let median = all.map(\.error).sorted()[all.count / 2]
+    return """
+      error of experts' outputs, both given the original's inputs: median \(percent(median)),
+      largest \(percent(worst.error)) (layer \(worst.layer), expert \(worst.expert))
       """
   }
 

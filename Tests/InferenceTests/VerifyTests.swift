@@ -36,6 +36,7 @@ import Testing
       #expect(layer.hiddenError == 0)
       #expect(layer.router.overlap == 1 && layer.router.changed == 0)
       #expect(layer.router.gateMassMoved == 0)
+      #expect(layer.expertErrors.allSatisfy { $0 == nil || $0 == 0 })
     }
     let alone = try await perplexity(of: model, Nano.contexts(3, of: 128))
     #expect(alone == report.perplexity.original)
@@ -123,7 +124,7 @@ import Testing
         "mean", "standardError", "median", "p90", "p95", "p99", "p999", "maximum", "histogram",
       ])
     #expect(json["deltaP"]!.object!.keys == ["mean", "rms"])
-    #expect(json["layers"]!.array![3].object!.keys == ["layer", "hiddenError", "router"])
+    #expect(json["layers"]!.array![3].object!.keys == ["layer", "hiddenError", "router", "expertErrors"])
     #expect(
       json["layers"]!.array![3]["router"]!.object!.keys == ["overlap", "changed", "gateMassMoved", "experts"])
     // One context tells no standard error.

@@ -21,9 +21,12 @@ import Testing
       """
     let layerList = list(layers) { layer in
       let moved = list(experts) { $0 == 3 ? "null" : number(layer, $0) }
+      let errors = list(experts) { $0 == 3 ? "null" : number(layer + 1, $0) }
+      let original = list(experts) { "\($0 * layer)" }
       return """
         {"layer": \(layer), "hiddenError": \(number(layer, 1)), "router": {"overlap": \(number(layer, 2)),
-         "changed": \(number(layer, 3)), "gateMassMoved": \(number(layer, 4)), "experts": {"moved": \(moved)}}}
+         "changed": \(number(layer, 3)), "gateMassMoved": \(number(layer, 4)), "experts": {"original": \(original),
+         "moved": \(moved)}}, "expertErrors": \(errors)}
         """
     }
     let bits = list(layers) { layer in
@@ -57,7 +60,7 @@ import Testing
     let page = try PageText(VerificationPage(report).html)
     #expect(try page.report() == report)
     #expect(page.all("h2").count == 7)
-    #expect(page.all("svg").filter { $0.attributes["role"] == "img" }.count == 7)
+    #expect(page.all("svg").filter { $0.attributes["role"] == "img" }.count == 8)
     let drawings = page.all("svg").filter { $0.attributes["role"] == "img" }
     #expect(page.all("desc").count == drawings.count, "each drawing says what it is")
   }
@@ -75,6 +78,8 @@ import Testing
     #expect(shown("sameTop") == ["86.14\u{A0}%", "86.144\u{A0}%"])
     #expect(shown("deltaP.mean") == ["−0.375\u{A0}%"])
     #expect(shown("candidate.bytes") == ["4.35\u{A0}MB", "4,350,080"])
+    // 9973 parts of 7919 (layer + 1) + 104729 expert.
+    #expect(shown("layers.2.expertErrors.7") == ["89.09\u{A0}%"])
     #expect(shown("worst.0.expected.0.candidate") == ["0.0010\u{A0}%"])
     for element in page.all("data") {
       #expect(element.attributes["value"] != nil && element.attributes["data-key"] != nil)
@@ -121,6 +126,6 @@ import Testing
     #expect(time < .seconds(5), "\(time)")
     let page = try PageText(html)
     let cells = page.all("path").filter { $0.attributes["class"]?.hasPrefix("h") == true }
-    #expect(cells.count <= 16, "one path for each colour")
+    #expect(cells.count <= 24, "one path for each colour")
   }
 }
