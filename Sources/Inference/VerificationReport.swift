@@ -1,3 +1,4 @@
+import Models
 import Tensors
 
 /// How far a candidate is from its original on a set of contexts. Every figure is finite.
@@ -18,6 +19,8 @@ public struct VerificationReport: Hashable, Sendable {
   /// The predictions that diverge most, the worst first; of equal ones the earlier comes first.
   public var worst: [WorstPrediction]
   public var seconds: Double
+  /// The original's experts that the candidate lacks; nil for none.
+  public var dropped: DroppedExperts?
 
   /// exp of the mean negative log-likelihood of the tokens that come next.
   public struct Perplexities: Hashable, Sendable {
@@ -83,7 +86,7 @@ extension VerificationReport {
   ///
   /// - Parameter text: spells tokens, for the worst predictions; nil leaves their numbers only.
   public func json(text: (([Int]) -> String)?) -> JSON {
-    .object([
+    var object: JSONObject = [
       "tokens": JSON(tokens),
       "contexts": JSON(contexts),
       "perplexity": perplexity.json,
@@ -104,7 +107,9 @@ extension VerificationReport {
       "texts": .array(texts.map(\.json)),
       "worst": .array(worst.map { $0.json(text) }),
       "seconds": JSON(seconds),
-    ])
+    ]
+    object["droppedExperts"] = dropped?.json
+    return .object(object)
   }
 }
 

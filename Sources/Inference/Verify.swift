@@ -74,8 +74,8 @@ public func perplexity(
 /// Compares a candidate with its original: both go through the contexts layer by layer, side by side.
 ///
 /// Predictions are scored over the second halves of the contexts (`Context.scoredPositions`); hidden states and
-/// routers over all tokens. A candidate that lacks some of the original's experts, and says which, is compared by the original's
-/// numbers. Standard errors come from a block bootstrap over contexts. A model against itself gives
+/// routers over all tokens. A candidate that lacks some of the original's experts is compared by the original's numbers
+/// (`Model.droppedExperts(of:)`). Standard errors come from a block bootstrap over contexts. A model against itself gives
 /// exactly no difference, since both sides compute the same.
 ///
 /// - Throws: FormatError for models of different size, contexts they cannot take, none that is scored, and for NaN or
@@ -111,7 +111,9 @@ public func verify(
     let summary = try await compareHeads(first, second, &meter, options)
     let worst = try await worstPredictions(first, second, summary, options)
     stored?.end()
-    return summary.report(contexts, layers, worst, seconds: (clock.now - start) / .seconds(1))
+    var report = summary.report(contexts, layers, worst, seconds: (clock.now - start) / .seconds(1))
+    report.dropped = dropped
+    return report
   } catch {
     throw stored?.left(error) ?? error
   }
@@ -290,14 +292,7 @@ private func requireSameSize(_ candidate: Model, _ original: Model) throws(Forma
     throw FormatError(
       path: candidate.path, expected: "\(sizes(other)) as \(original.path) has", found: sizes(mine))
   }
-  guard let dropped = try candidate.droppedExperts(), dropped.experts == other.experts.count else {
-    throw FormatError(
-      path: candidate.path,
-      expected:
-        "\(sizes(other)) as \(original.path) has, or \"\(DroppedExperts.key)\" in config.json that says which of "
-        + "them are left out", found: sizes(mine))
-  }
-  return dropped
+  return try candidate.droppedExperts(of: original)
 }
 
 func unrepresentable(_ figure: String, _ value: Double, _ model: Model) -> FormatError {

@@ -20,7 +20,7 @@ struct VerificationRecord {
     var fields = candidate.record
     fields["parts"] = candidate.byteRecord
     // By the original's numbers, as the drift of the router.
-    fields["expertBits"] = candidate.expertBits(dropped: try? candidate.droppedExperts())
+    fields["expertBits"] = candidate.expertBits(dropped: report.dropped)
     object["candidate"] = .object(fields)
     object["original"] = .object(original.record)
     object["run"] = [

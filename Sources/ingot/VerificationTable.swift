@@ -47,8 +47,12 @@ extension VerificationReport {
       \(layers.text)
       \(expertErrors)
 
-      \(grouped(contexts)) contexts, \(grouped(tokens)) predictions scored, \(duration(seconds))
+      \(left)\(grouped(contexts)) contexts, \(grouped(tokens)) predictions scored, \(duration(seconds))
       """
+  }
+
+  private var left: String {
+    dropped.map { "\($0.left) of the original's \($0.experts) experts are left in each layer\n" } ?? ""
   }
 
   /// The experts' own errors in a line or two.
