@@ -144,10 +144,12 @@ final class StoredPass {
   }
 
   /// The run ends with an error: what the store has is for the next one, unless that would meet the same error.
-  func left(_ error: FormatError) -> FormatError {
+  ///
+  /// - Parameter isPassed: all layers are passed and the error is of what came after: whatever it is, the next run needs only that.
+  func left(_ error: FormatError, isPassed: Bool = false) -> FormatError {
     guard let journal else { return error }
     var error = error
-    if error.cause == .content {
+    if error.cause == .content && !isPassed {
       end()
     } else {
       error.isResumable = true
@@ -160,6 +162,8 @@ final class StoredPass {
   /// The run has its result.
   func end() {
     guard let journal else { return }
+    // First of all: a journal whose states are gone would have the next run begin anew.
+    Folder.remove(journal.path)
     Folder.remove(store.path)
     journal.end()
     self.journal = nil

@@ -78,10 +78,15 @@ public func perplexity(
 /// (`Model.droppedExperts(of:)`). Standard errors come from a block bootstrap over contexts. A model against itself gives
 /// exactly no difference, since both sides compute the same.
 ///
+/// - Parameter deliver: brings the report to where it is wanted. Only then is what the run keeps for a later one removed: when this
+///   throws, or the process ends in it, the next run has every layer that was kept.
 /// - Throws: FormatError for models of different size, contexts they cannot take, none that is scored, and for NaN or
-///   infinities, naming model, layer and token: never a figure that is not one.
+///   infinities, naming model, layer and token: never a figure that is not one. And what `deliver` throws.
+@discardableResult
 public func verify(
-  _ candidate: Model, against original: Model, _ contexts: [Context], _ options: VerificationOptions = .init()
+  _ candidate: Model, against original: Model, _ contexts: [Context],
+  _ options: VerificationOptions = .init(),
+  deliver: (VerificationReport) throws(FormatError) -> Void = { _ throws(FormatError) in }
 ) async throws(FormatError) -> VerificationReport {
   let clock = ContinuousClock()
   let start = clock.now
@@ -106,17 +111,24 @@ public func verify(
     }
     stored = pass
   }
+  let report: VerificationReport
   do throws(FormatError) {
     try await passLayers(&first, &second, dropped, &layers, &meter, stored)
     let summary = try await compareHeads(first, second, &meter, options)
     let worst = try await worstPredictions(first, second, summary, options)
-    stored?.end()
-    var report = summary.report(contexts, layers, worst, seconds: (clock.now - start) / .seconds(1))
-    report.dropped = dropped
-    return report
+    var found = summary.report(contexts, layers, worst, seconds: (clock.now - start) / .seconds(1))
+    found.dropped = dropped
+    report = found
   } catch {
     throw stored?.left(error) ?? error
   }
+  do throws(FormatError) {
+    try deliver(report)
+  } catch {
+    throw stored?.left(error, isPassed: true) ?? error
+  }
+  stored?.end()
+  return report
 }
 
 /// Takes both models through the layers that are left.

@@ -77,6 +77,7 @@ struct Verify: AsyncParsableCommand {
       Terminal.error(
         "warning: the candidate's tokenizer.json is another one; the original's is used for both")
     }
+    let planned = try plan.map { path throws(FormatError) in try PlanOutcome.read(path, for: original) }
     let contexts = try texts.contexts(tokenizer)
     let progress = Progress("verify", total: 0)
     defer { progress.finish() }
@@ -85,23 +86,27 @@ struct Verify: AsyncParsableCommand {
     options.progress = { progress.set($0.bytes, of: $0.totalBytes) }
     options.store = store(original)
     options.worst = worst
-    let report = try await verify(candidate, against: original, contexts, options)
-    progress.finish()
-    if card {
-      try ModelCard.record(
-        "## Against \(printable(original.sourceName))\n\n```\n\(report.table)\n```", inFolder: folder)
-    }
-    let outcome = try plan.map { try PlanOutcome($0, original: original, candidate: candidate, report) }
-    let violations = tolerances.violations(report) + (outcome?.violations ?? [])
-    let record = VerificationRecord(
-      candidate: candidate, original: original, texts: texts, workers: work.workers)
-    let result = try record.json(report, tokenizer, violations: violations, plan: outcome?.json)
-    try page.writer(force: force).write { VerificationPage(result).html }
-    if json.json {
-      print(result.text(indented: true))
-    } else {
-      print(report.table)
-      if let outcome { print("\n" + outcome.text) }
+    var violations: [String] = []
+    try await verify(candidate, against: original, contexts, options) { report throws(FormatError) in
+      progress.finish()
+      if card {
+        try ModelCard.record(
+          "## Against \(printable(original.sourceName))\n\n```\n\(report.table)\n```", inFolder: folder)
+      }
+      let outcome = try planned.map { plan throws(FormatError) in
+        try PlanOutcome(plan, candidate: candidate, report)
+      }
+      violations = tolerances.violations(report) + (outcome?.violations ?? [])
+      let record = VerificationRecord(
+        candidate: candidate, original: original, texts: texts, workers: work.workers)
+      let result = try record.json(report, tokenizer, violations: violations, plan: outcome?.json)
+      try page.writer(force: force).write { () throws(FormatError) in VerificationPage(result).html }
+      if json.json {
+        print(result.text(indented: true))
+      } else {
+        print(report.table)
+        if let outcome { print("\n" + outcome.text) }
+      }
     }
     for violation in violations { Terminal.error("outside tolerance: \(violation)") }
     if !violations.isEmpty { throw ExitCode(2) }

@@ -18,9 +18,13 @@ struct PlanOutcome {
   /// Experts that the artifact lacks, where these are not those that the plan drops.
   private let droppedOtherwise: String?
 
+  /// A plan that has something to be compared with.
+  ///
   /// - Throws: FormatError for a plan that does not fit the original, or one that has no prediction of its tensors.
-  init(_ path: String, original: Model, candidate: Model, _ report: VerificationReport) throws(FormatError) {
-    file = try PlanFile.read(path)
+  static func read(_ path: String, for original: Model) throws(FormatError) -> (
+    PlanFile, Plan, PlanFile.Predicted
+  ) {
+    let file = try PlanFile.read(path)
     let plan = try file.plan(for: original, path: path)
     guard let predicted = file.predicted, file.isAsPredicted else {
       throw FormatError(
@@ -29,6 +33,15 @@ struct PlanOutcome {
           + "'ingot plan --plan FILE --sensitivity X.sens -o NEW' makes it anew)",
         found: file.predicted == nil ? "none" : "one of other tensors")
     }
+    return (file, plan, predicted)
+  }
+
+  init(
+    _ read: (file: PlanFile, plan: Plan, predicted: PlanFile.Predicted), candidate: Model,
+    _ report: VerificationReport
+  ) throws(FormatError) {
+    let (file, plan, predicted) = read
+    self.file = file
     self.predicted = predicted
     let lacks = try candidate.droppedExperts()
     droppedOtherwise =

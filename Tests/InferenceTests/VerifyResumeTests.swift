@@ -74,4 +74,40 @@ import Testing
     _ = try await verify(model, against: model, Nano.contexts(1, of: 16), options)
     #expect(!Folder.exists(path) && !Folder.exists(path + ".journal"))
   }
+
+  /// Hours of work are not lost because a report could not be written.
+  @Test func whatIsKeptStaysUntilTheReportIsDelivered() async throws {
+    let model = try Nano.model()
+    let candidate = try model.quantized(by: Recipe.named("int4").plan(for: model))
+    let contexts = try Nano.contexts(2, of: 64)
+    let folder = FileManager.default.temporaryDirectory.appending(path: "ingot-verify-\(UUID().uuidString)")
+      .path
+    try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    var options = VerificationOptions()
+    options.store = PassStore(path: folder + "/state")
+    for cause in [FormatError.Cause.content, .system(28)] {
+      let error = await #expect(throws: FormatError.self) {
+        try await verify(candidate, against: model, contexts, options) { _ throws(FormatError) in
+          var error = FormatError(path: "report.html", expected: "room", found: "none")
+          error.cause = cause
+          throw error
+        }
+      }
+      #expect(try #require(error).isResumable && error?.path == "report.html")
+      #expect(try Folder.names(folder) == ["state", "state.journal"])
+    }
+    // No layer is passed again: this would stop behind the first.
+    options.store?.shouldStop = { true }
+    var delivered: String?
+    let report = try await verify(candidate, against: model, contexts, options) {
+      report throws(FormatError) in
+      delivered = report.json.text()
+      #expect((try? Set(Folder.names(folder)).isSuperset(of: ["state", "state.journal"])) == true)
+    }
+    #expect(delivered == report.json.text())
+    #expect(try Folder.names(folder) == [])
+    options.store = nil
+    #expect(try figures(report) == figures(await verify(candidate, against: model, contexts, options)))
+  }
 }
