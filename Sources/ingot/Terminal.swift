@@ -1,5 +1,6 @@
 import Models
 import Synchronization
+import Tensors
 
 #if canImport(Glibc)
   import Glibc
@@ -7,15 +8,30 @@ import Synchronization
   import Darwin
 #endif
 
-/// Standard error: messages, and progress where a person watches.
+/// Standard error: messages, and progress where a person watches. Standard output where a result must have arrived.
 enum Terminal {
-  static func error(_ text: String) {
+  /// A line that is lost where it cannot be written.
+  static func error(_ text: String) { _ = put(text, 2) }
+
+  /// A result on standard output, past the buffer of `print`.
+  ///
+  /// - Throws: FormatError when the system does not take all of it.
+  static func output(_ text: String) throws(FormatError) {
+    guard put(text, 1) else {
+      throw FormatError.system(path: "standard output", "\(text.utf8.count + 1) bytes to be written")
+    }
+  }
+
+  /// - Returns: whether all of the text and a line feed were written; errno says why not.
+  private static func put(_ text: String, _ descriptor: Int32) -> Bool {
     var line = Array((text + "\n").utf8)[...]
     while !line.isEmpty {
-      let written = unsafe line.withUnsafeBytes { unsafe write(2, $0.baseAddress, $0.count) }
-      guard written > 0 else { return }
+      let written = unsafe line.withUnsafeBytes { unsafe write(descriptor, $0.baseAddress, $0.count) }
+      if written < 0 && errno == EINTR { continue }
+      guard written > 0 else { return false }
       line = line.dropFirst(written)
     }
+    return true
   }
 
   static var isWatched: Bool { isatty(2) == 1 }

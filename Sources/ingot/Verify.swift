@@ -100,13 +100,10 @@ struct Verify: AsyncParsableCommand {
       let record = VerificationRecord(
         candidate: candidate, original: original, texts: texts, workers: work.workers)
       let result = try record.json(report, tokenizer, violations: violations, plan: outcome?.json)
+      try Terminal.output(
+        json.json ? result.text(indented: true) : report.table + (outcome.map { "\n\n" + $0.text } ?? ""))
+      // Last: where a page stands, the next run is refused.
       try page.writer(force: force).write { () throws(FormatError) in VerificationPage(result).html }
-      if json.json {
-        print(result.text(indented: true))
-      } else {
-        print(report.table)
-        if let outcome { print("\n" + outcome.text) }
-      }
     }
     for violation in violations { Terminal.error("outside tolerance: \(violation)") }
     if !violations.isEmpty { throw ExitCode(2) }

@@ -57,4 +57,23 @@ import Testing
     #expect(allowed.status == 0)
     #expect(allowed.error.contains("1 values not finite, replaced by 0"), "\(allowed.error)")
   }
+
+  #if os(Linux)
+    /// Hours of work must not end in a report that nobody gets: its state stays, and the exit code says that it may be continued.
+    @Test func aReportThatCannotBePrintedIsAnError() throws {
+      let folder = try Folder.temporary()
+      defer { Folder.remove(folder) }
+      let command =
+        "exec \"$0\" verify \"$1\" --against \"$1\" --chunks 1 --context 16 --text \"$1/text/heldout-agentic.txt\" "
+        + "--state \"$2/state\""
+      let arguments = [Command.executable.path, Command.nano, folder]
+      let shell = URL(fileURLWithPath: "/bin/sh")
+      let full = try Command.run(["-c", command + " > /dev/full"] + arguments, program: shell)
+      #expect(full.status == 75 && full.error.contains("standard output"), "\(full.status): \(full.error)")
+      #expect(try Folder.names(folder) == ["state", "state.journal"])
+      let again = try Command.run(["-c", command] + arguments, program: shell)
+      #expect(again.status == 0 && again.output.contains("predictions scored"), "\(again.error)")
+      #expect(try Folder.names(folder) == [])
+    }
+  #endif
 }

@@ -245,7 +245,7 @@ public final class File: Sendable {
 
 extension FormatError {
   /// The error of a system call that has just failed: what was wanted and errno's text.
-  static func system(
+  package static func system(
     path: String, offset: UInt64? = nil, _ expected: String, code: Int32 = errno
   ) -> FormatError {
     let text = unsafe String(cString: strerror(code))
