@@ -1,4 +1,4 @@
-// Transposing a matrix of 1-, 2- or 4-byte elements, in square tiles that stay in the first cache.
+// Transposing a matrix of 1-, 2-, 4- or 8-byte elements, in square tiles that stay in the first cache.
 #include <stdint.h>
 #include <string.h>
 
@@ -24,6 +24,7 @@ void ingot_transpose(uint32_t width, const void *source, void *target, size_t ro
   switch (width) {
     case 1: TRANSPOSE(uint8_t) break;
     case 2: TRANSPOSE(uint16_t) break;
-    default: TRANSPOSE(uint32_t) break;
+    case 4: TRANSPOSE(uint32_t) break;
+    default: TRANSPOSE(uint64_t) break;
   }
 }

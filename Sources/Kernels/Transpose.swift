@@ -2,11 +2,11 @@ import CKernels
 
 /// Transposes a matrix of elements of `width` bytes: `out` (columns, rows) of `source` (rows, columns).
 ///
-/// - Precondition: `width` is 1, 2 or 4; both have `rows * columns * width` bytes.
+/// - Precondition: `width` is 1, 2, 4 or 8; both have `rows * columns * width` bytes.
 public func transpose(
   width: Int, _ source: RawSpan, rows: Int, columns: Int, into out: inout MutableRawSpan
 ) {
-  precondition(width == 1 || width == 2 || width == 4, "elements have 1, 2 or 4 bytes")
+  precondition([1, 2, 4, 8].contains(width), "elements have 1, 2, 4 or 8 bytes")
   precondition(
     rows >= 0 && columns >= 0 && source.byteCount == rows * columns * width
       && out.byteCount == source.byteCount, "source and result have \(rows) × \(columns) elements")

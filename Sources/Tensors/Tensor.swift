@@ -19,6 +19,8 @@ public struct Tensor: Sendable {
   public var offset: UInt64
   /// A range of rows to be loaded alone must begin at a multiple of this.
   public let rowStep: Int
+  /// The whole planes, when they are in memory or in a mapping as they are: views cut these. Nil when planes are made.
+  let stored: [Bytes]?
   private let sources: Sources
   private let make: Make
 
@@ -32,9 +34,10 @@ public struct Tensor: Sendable {
       sources: { _ in [] }, make: { rows, _ throws(FormatError) in try load(rows) })
   }
 
-  private init(
+  /// A tensor whose planes are made from sources; `stored` for one whose sources are its planes.
+  init(
     name: String, role: Role, shape: [Int], encoding: Encoding, path: String, offset: UInt64, rowStep: Int?,
-    sources: @escaping Sources, make: @escaping Make
+    stored: [Bytes]? = nil, sources: @escaping Sources, make: @escaping Make
   ) {
     precondition(Matrix(shape) != nil && encoding.planes(shape) != nil, "\(name): \(encoding) does not fit")
     self.name = name
@@ -44,6 +47,7 @@ public struct Tensor: Sendable {
     self.path = path
     self.offset = offset
     self.rowStep = rowStep ?? encoding.rowStep(rows: Matrix(shape)!.rows)
+    self.stored = stored
     self.sources = sources
     self.make = make
   }
@@ -57,6 +61,7 @@ public struct Tensor: Sendable {
     precondition(layout.map(\.bytes) == planes.map(\.count), "\(name): planes do not have their sizes")
     self.init(
       name: name, role: role, shape: shape, encoding: encoding, path: path, offset: offset, rowStep: nil,
+      stored: planes,
       sources: { rows in zip(layout, planes).map { plane, bytes in bytes[plane.range(rows: rows)] } },
       make: { _, sources in sources })
   }
@@ -74,47 +79,6 @@ public struct Tensor: Sendable {
       name: name, role: role, shape: shape, encoding: encoding, path: path, offset: offset,
       rowStep: rowStep ?? max(self.rowStep, encoding.rowStep(rows: rows)), sources: sources,
       make: { [make] rows, sources throws(FormatError) in try body(rows, try make(rows, sources)) })
-  }
-
-  /// Some of this tensor's entries along its first extent, in the order in which they are named: rows of a matrix, values of a
-  /// vector. It is had as a whole, bytes as they are.
-  ///
-  /// - Throws: FormatError for an encoding in which such entries do not lie apart.
-  public func selecting(_ entries: [Int]) throws(FormatError) -> Tensor {
-    guard let all = shape.first, let layout = encoding.planes(shape) else {
-      throw error("a tensor of at least one extent", found: "shape \(shape)")
-    }
-    precondition(entries.allSatisfy { (0..<all).contains($0) }, "entries of \(all)")
-    var sizes: [Int] = []
-    for plane in layout {
-      guard plane.bytes % max(all, 1) == 0, shape.count > 1 ? plane.rows == rows : isWholeBytes else {
-        throw error("an encoding of which single rows can be taken, such as bf16", found: "\(encoding)")
-      }
-      sizes.append(plane.bytes / max(all, 1))
-    }
-    let (rows, cut) = (rows, sizes)
-    return Tensor(
-      name: name, role: role, shape: [entries.count] + shape.dropFirst(), encoding: encoding, path: path,
-      offset: offset, rowStep: max(shape.count > 1 ? entries.count * (rows / max(all, 1)) : 1, 1),
-      sources: { [sources] _ in sources(0..<rows) },
-      make: { [make] _, found throws(FormatError) in
-        try zip(make(0..<rows, found), cut).map { plane, size in
-          Bytes(count: entries.count * size) { out in
-            for (place, entry) in entries.enumerated() {
-              for byte in 0..<size {
-                out.storeBytes(
-                  of: plane[entry * size + byte], toByteOffset: place * size + byte, as: UInt8.self)
-              }
-            }
-          }
-        }
-      })
-  }
-
-  /// Whether each value of a row takes bytes of its own.
-  private var isWholeBytes: Bool {
-    if case .dense(let type) = encoding { return type.bits % 8 == 0 }
-    return false
   }
 
   public var rows: Int { Matrix(shape)!.rows }

@@ -41,7 +41,7 @@ void ingot_encode(ingot_isa isa, ingot_float format, const float *source, void *
 /// Index of the first NaN or infinity, or `count`.
 size_t ingot_first_non_finite(ingot_isa isa, const float *values, size_t count);
 
-/// target (columns, rows) = source (rows, columns) transposed; elements of `width` bytes: 1, 2 or 4.
+/// target (columns, rows) = source (rows, columns) transposed; elements of `width` bytes: 1, 2, 4 or 8.
 void ingot_transpose(uint32_t width, const void *source, void *target, size_t rows, size_t columns);
 
 // ---- codes -------------------------------------------------------------------------------------------

@@ -176,3 +176,16 @@ extension RawSpan {
     T(littleEndian: unsafeLoad(fromByteOffset: offset, as: type, checked: ()))
   }
 }
+
+/// Copies all of `source` into `out`, to the bytes from `offset` on.
+func copy(_ source: RawSpan, into out: inout MutableRawSpan, at offset: Int) {
+  let count = source.byteCount
+  precondition(
+    offset >= 0 && offset <= out.byteCount && count <= out.byteCount - offset, "copy out of bounds")
+  guard count > 0 else { return }
+  unsafe source.withUnsafeBytes { source in
+    unsafe out.withUnsafeMutableBytes { target in
+      unsafe UnsafeMutableRawBufferPointer(rebasing: target[offset..<offset + count]).copyMemory(from: source)
+    }
+  }
+}
