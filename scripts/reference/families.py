@@ -1,0 +1,256 @@
+#!/usr/bin/env python3
+"""Tiny random checkpoints of model families by transformers, with golden logits; and a check of ours.
+
+    families.py OUT [--only PATTERN ...] [--seed N] [--scale S] [--list]
+    families.py --compare INGOT FOLDER ...
+
+The first form writes OUT/<case>/ for every case of family_cases.py: config.json as transformers
+writes it, config.legacy.json for the same model in the spelling of transformers 4, the weights, and
+golden.safetensors: ids I64 (contexts, tokens) and logits F32 (contexts, tokens, vocabulary), computed
+from the stored values in F32 with eager attention, one context at a time. The same seed gives the same
+bytes of weights. Seed 0 uses the sizes written in family_cases.py; other seeds use other sizes.
+
+Each case is checked while it is made: the number of rotated dimensions is the one in the config; the
+window, rope scaling or router rule that the case is for changes the logits; transformers computes the
+same logits from the legacy config; no choice of experts or of the top token is a near tie.
+
+The second form runs `INGOT logits` on case folders, or on folders of case folders, once with each
+config. It exits 1 if a relative error exceeds --tolerance or a top token differs.
+"""
+
+import argparse
+import copy
+import fnmatch
+import json
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+from safetensors.numpy import save_file as save_arrays
+from safetensors.torch import load_file, save_file
+
+import family_compare
+import family_storage as storage
+from family_cases import Case, all_cases, seed_of
+
+GOLDEN = "golden.safetensors"
+TRIES = 200
+# The plain code paths of transformers, in F32 whatever the type in the file.
+PLAIN: dict[str, Any] = {
+    "dtype": torch.float32, "attn_implementation": "eager", "experts_implementation": "eager"}
+
+
+def build(case: Case, values: dict[str, Any] | None = None) -> Any:
+    """transformers' model of the case's config, some values of it replaced, in F32."""
+    options = copy.deepcopy(case.config) | copy.deepcopy(values or {})
+    config = transformers.AutoConfig.for_model(case.model_type, **options)
+    return transformers.AutoModelForCausalLM.from_config(config, **PLAIN).eval()
+
+
+def random_tensor(name: str, shape: torch.Size, tied: bool, seed: int) -> torch.Tensor:
+    """Normal values, scaled by the kind of tensor: large enough that attention and router matter; norms near 1."""
+    normal = np.random.Generator(np.random.PCG64(seed)).standard_normal(tuple(shape))
+    if name.endswith("bias"):
+        normal *= 0.2
+    elif len(shape) == 1:
+        normal = 1 + 0.1 * normal
+    elif "embed_tokens" not in name or tied:
+        normal *= 1.5 / np.sqrt(shape[-1])
+    return torch.from_numpy(normal.astype(np.float32))
+
+
+def randomize(model: torch.nn.Module, case: Case, seed: int) -> None:
+    """Every parameter and every stored buffer, each from a seed of its own name."""
+    seen: set[int] = set()
+    with torch.no_grad():
+        for name, tensor in model.state_dict(keep_vars=True).items():
+            if tensor.data_ptr() in seen:
+                continue
+            seen.add(tensor.data_ptr())
+            tied = bool(case.config["tie_word_embeddings"])
+            tensor.copy_(random_tensor(name, tensor.shape, tied, seed_of(seed, case.weight_key, name)))
+
+
+def logits_of(model: torch.nn.Module, ids: torch.Tensor) -> torch.Tensor:
+    """(contexts, tokens) to (contexts, tokens, vocabulary), a context at a time."""
+    with torch.no_grad():
+        return torch.stack([model(context[None]).logits[0].float() for context in ids])
+
+
+def difference(ours: torch.Tensor, reference: torch.Tensor) -> float:
+    """Largest relative difference of a token's logits."""
+    error = (ours.double() - reference.double()).norm(dim=-1)
+    return float((error / reference.double().norm(dim=-1)).max())
+
+
+def nudged(model: torch.nn.Module, seed: int) -> torch.nn.Module:
+    """A copy with weights changed by 1e-5 of their size, which decides near ties of a router differently."""
+    other = copy.deepcopy(model)
+    rng = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter.mul_(1 + 1e-5 * torch.randn(parameter.shape, generator=rng))
+    return other
+
+
+def choose_ids(model: torch.nn.Module, case: Case, seed: int) -> torch.Tensor:
+    """Random contexts in which no choice of experts or of the top token is a near tie."""
+    rng = np.random.Generator(np.random.PCG64(seed_of(seed, case.weight_key, "ids")))
+    others = [nudged(model, i) for i in range(3)]
+    chosen: list[torch.Tensor] = []
+    for _ in range(TRIES):
+        ids = torch.from_numpy(rng.integers(0, case.shape.vocabulary, (1, case.shape.tokens)))
+        logits = logits_of(model, ids)
+        best = logits.topk(2).values
+        clear = (best[..., 0] - best[..., 1]).min() > 2e-3 * logits.std()
+        if clear and all(difference(logits_of(other, ids), logits) < 1e-3 for other in others):
+            chosen.append(ids[0])
+        if len(chosen) == case.shape.contexts:
+            return torch.stack(chosen)
+    raise SystemExit(f"{case.name}: no {case.shape.contexts} contexts without near ties in {TRIES}")
+
+
+def check_rope(case: Case, model: Any) -> None:
+    """The reference rotates as many dimensions as the config says; llama3 and yarn have all three bands."""
+    rotary = model.model.rotary_emb
+    assert 2 * rotary.inv_freq.numel() == case.rotated, (case.name, rotary.inv_freq.numel(), case.rotated)
+    rope = model.config.rope_parameters
+    if rope["rope_type"] in ("llama3", "yarn"):
+        d = case.rotated
+        plain = rope["rope_theta"] ** (-torch.arange(0, d, 2).double() / d)
+        ratio = plain / rotary.inv_freq.double()
+        assert abs(ratio[0] - 1) < 1e-5 and abs(ratio[-1] - rope["factor"]) < 1e-4, (case.name, ratio)
+        assert ((ratio > 1.01) & (ratio < rope["factor"] * 0.99)).any(), (case.name, ratio)
+
+
+def saved(model: Any, folder: Path) -> tuple[storage.Tensors, dict[str, Any]]:
+    """(tensors, config) as transformers writes them."""
+    model.save_pretrained(folder)
+    return load_file(folder / "model.safetensors"), json.loads((folder / "config.json").read_text())
+
+
+def loaded(tensors: storage.Tensors, config: dict[str, Any], folder: Path) -> Any:
+    """Writes a folder and loads it with transformers in F32; missing or unexpected tensors are an error."""
+    folder.mkdir(exist_ok=True)
+    save_file({k: v.contiguous() for k, v in tensors.items()}, folder / "model.safetensors", {"format": "pt"})
+    (folder / "config.json").write_text(json.dumps(config))
+    load: Any = transformers.AutoModelForCausalLM.from_pretrained
+    model, report = load(folder, output_loading_info=True, **PLAIN)
+    assert not any(report.get(k) for k in ("missing_keys", "unexpected_keys", "mismatched_keys")), report
+    return model.eval()
+
+
+def write_weights(tensors: storage.Tensors, shard_bytes: int, folder: Path) -> None:
+    """One file, or shards of at most so many bytes in the order of the names, and their index."""
+    shards: list[list[str]] = [[]]
+    room = shard_bytes
+    for name in sorted(tensors):
+        if shard_bytes and shards[-1] and room < tensors[name].nbytes:
+            shards.append([])
+            room = shard_bytes
+        shards[-1].append(name)
+        room -= tensors[name].nbytes
+    if len(shards) == 1:
+        save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+        return
+    files = [f"model-{i + 1:05}-of-{len(shards):05}.safetensors" for i in range(len(shards))]
+    for file, names in zip(files, shards, strict=True):
+        save_file({name: tensors[name] for name in names}, folder / file, {"format": "pt"})
+    index = {
+        "metadata": {"total_size": sum(t.nbytes for t in tensors.values())},
+        "weight_map": {name: file for file, names in zip(files, shards, strict=True) for name in names},
+    }
+    write_json(index, folder / "model.safetensors.index.json")
+
+
+def write_json(value: object, path: Path) -> None:
+    path.write_text(json.dumps(value, indent=2) + "\n")
+
+
+def make(case: Case, seed: int, folder: Path, scratch: Path) -> None:
+    """Writes one case folder; an existing folder is replaced."""
+    model = build(case)
+    check_rope(case, model)
+    randomize(model, case, seed)
+    tensors, config = saved(model, scratch / "saved")
+    stored = storage.rounded(tensors, case.dtype, case.keep_float32)
+    values = {name: tensor.float() for name, tensor in stored.items()}
+    if case.fp8:
+        stored, values = storage.with_fp8(stored)
+    # The golden logits are computed from this model: the stored values under plain names.
+    exact = loaded(values, config, scratch / "exact")
+    check_rope(case, exact)
+
+    config["dtype"] = case.dtype
+    config["model_type"] = case.written_type or config["model_type"]
+    if case.written_type:
+        config["architectures"] = [case.written_type.capitalize() + "ForCausalLM"]
+    if case.fp8:
+        config["quantization_config"] = storage.fp8_config(tensors)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    write_json(config, folder / "config.json")
+    legacy = case.legacy.rewritten(config)
+    write_json(legacy, folder / "config.legacy.json")
+    write_weights(storage.LAYOUTS[case.layout](stored), case.shard_bytes, folder)
+    if not case.golden:
+        return
+
+    ids = choose_ids(exact, case, seed)
+    logits = logits_of(exact, ids)
+    for changed in case.differs:
+        other = build(case, changed)
+        other.load_state_dict(exact.state_dict())
+        assert difference(logits_of(other, ids), logits) > 1e-3, (case.name, changed)
+    old = loaded(values, {k: v for k, v in legacy.items() if k != "quantization_config"}, scratch / "old")
+    assert torch.equal(logits_of(old, ids), logits), f"{case.name}: the old spelling is another model"
+    if case.layout == "fused":
+        # transformers also loads its in-memory layout.
+        own = loaded(load_file(folder / "model.safetensors"), config, scratch / "own")
+        assert torch.equal(logits_of(own, ids), logits), case.name
+    rounding = difference(logits_of(copy.deepcopy(exact).double(), ids), logits)
+    assert rounding < 5e-6, (case.name, rounding)
+    save_arrays({"ids": ids.numpy().astype(np.int64), "logits": logits.numpy()}, folder / GOLDEN, metadata={
+        "reference": f"transformers {transformers.__version__} {type(exact).__name__}, float32, "
+                     f"torch {torch.__version__} CPU"})
+    size = sum(file.stat().st_size for file in folder.iterdir())
+    print(f"{case.name:22} {size:9,} bytes  rounding {rounding:.1e}", flush=True)
+
+
+def main() -> int:
+    p = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("paths", nargs="*", metavar="OUT", help="where to write; with --compare: case folders")
+    p.add_argument("--only", nargs="+", default=["*"], metavar="PATTERN", help="cases by name, * and ? allowed")
+    p.add_argument("--seed", type=int, default=0, help="other weights and other sizes (default: 0)")
+    p.add_argument("--scale", type=float, default=1.0, help="multiplies hidden sizes, widths and vocabulary")
+    p.add_argument("--list", action="store_true", help="name the cases and stop")
+    p.add_argument("--compare", metavar="INGOT", help="program to run on the folders")
+    p.add_argument("--tolerance", type=float, default=1e-5, help="of the relative error (default: 1e-5)")
+    a = p.parse_args()
+
+    if a.compare:
+        return family_compare.compare(a.compare, [Path(path) for path in a.paths], a.only, a.tolerance)
+    cases = [c for c in all_cases(a.seed, a.scale) if any(fnmatch.fnmatch(c.name, o) for o in a.only)]
+    if a.list:
+        for case in cases:
+            print(f"{case.name:22} {case.model_type:11} {case.dtype:9} {case.layout or '-':11} {case.shape}")
+        return 0
+    if len(a.paths) != 1 or not cases:
+        p.error("give one folder to write to, and patterns that some case has")
+    transformers.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    torch.set_num_threads(1)
+    for case in cases:
+        with tempfile.TemporaryDirectory() as scratch:
+            make(case, a.seed, Path(a.paths[0]) / case.name, Path(scratch))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
