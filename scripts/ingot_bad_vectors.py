@@ -336,7 +336,6 @@ def bad_models(bad):
     configured("an object without keys", ["model_type"], b"{}")
     configured("deep nesting", ["nesting", "byte"], b"[" * 300)
     replaced("a key twice", ["byte", "vocab_size"], b'"hidden_size"', b'"vocab_size"')
-    replaced("another family", ["model_type", "gemini"], b'"minimax_m2"', b'"gemini"')
     replaced("no layers", ["num_hidden_layers"], b'"num_hidden_layers": 1', b'"num_hidden_layers": 0')
     replaced("more experts than there are", ["block_sparse_moe.gate.weight", "shape [3, 16]"], b'"num_local_experts": 2', b'"num_local_experts": 3')
     replaced("a wider model", ["model.embed_tokens.weight", "shape"], b'"hidden_size": 16', b'"hidden_size": 32')

@@ -23,14 +23,14 @@ public enum Ties: Sendable {
   }
 
   /// What stands for a role and those that it is tied to; nil for one that stays as it is.
-  func key(_ role: Role) -> Role? {
-    switch (self, role.part) {
-    case (.none, _): role
-    case (.stacks, _): role.stack
-    case (.fused, .embedding), (.fused, .head): nil
-    case (.fused, .key), (.fused, .value): Role(.query, layer: role.layer)
-    case (.fused, .gate), (.fused, .up), (.fused, .down): Role(.gate)
-    case (.fused, _): role
+  func key(_ role: Role, _ blueprint: Blueprint) -> Role? {
+    switch self {
+    case .none: return role
+    case .stacks: return role.stack
+    case .fused:
+      guard let layer = role.layer, let tap = blueprint.layers[layer].tap(of: role.kind) else { return nil }
+      if role.expert != nil { return Role(blueprint.layers[layer].feedForward.projections.gating) }
+      return Role(tap.linears[0], layer: layer)
     }
   }
 }
@@ -76,7 +76,7 @@ public struct Allocation: Sendable {
     var places: [Role: Int] = [:]
     var members: [[Int]] = []
     for (index, tensor) in model.tensors.enumerated() {
-      guard model.canQuantize(tensor), let key = ties.key(tensor.role) else {
+      guard model.canQuantize(tensor), let key = ties.key(tensor.role, model.blueprint) else {
         fixedBytes += tensor.bytes
         continue
       }

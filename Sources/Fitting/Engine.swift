@@ -50,15 +50,12 @@ public enum Engine: String, CaseIterable, Sendable {
   /// For each token of a batch: residual stream, queries, keys and values, what the chosen experts take in, make inside
   /// and give back, and with llama.cpp, which reserves logits for the whole batch, those; the others compute logits of the
   /// last token. Attention is fused and keeps no scores, but its mask is there: tokens of the batch × context.
-  func activations(_ numbers: Hyperparameters, context: Int) -> Int {
-    if self == .ingot { return Engine.forwardPass(numbers, tokens: context) }
+  func activations(_ blueprint: Blueprint, context: Int) -> Int {
+    if self == .ingot { return Engine.forwardPass(blueprint, tokens: context) }
     let tokens = batch(context: context)
     let value = self == .llamaCpp ? 4 : 2
-    let attention = numbers.attention
-    let heads = (2 * attention.heads + 2 * attention.keyValueHeads) * attention.headDim
-    let experts = numbers.experts.active * (2 * numbers.hiddenSize + 3 * numbers.experts.width)
-    var each = value * (3 * numbers.hiddenSize + heads + experts)
-    if self == .llamaCpp { each += 4 * numbers.vocabulary + 2 * context }
+    var each = value * (3 * blueprint.hiddenSize + blueprint.mostActivations)
+    if self == .llamaCpp { each += 4 * blueprint.vocabulary + 2 * context }
     return tokens * each
   }
 
@@ -82,23 +79,31 @@ public enum Engine: String, CaseIterable, Sendable {
   /// makes of them. Scores of 256 queries. A layer's attention and its router, decoded. For each thread one projection of an
   /// expert, its tokens' inputs, both inner products and, of twice as many, outputs: experts have up to four times their
   /// share of tokens. Logits of half the tokens for 512 entries.
-  private static func forwardPass(_ numbers: Hyperparameters, tokens: Int) -> Int {
-    let (attention, experts, hidden) = (numbers.attention, numbers.experts, numbers.hiddenSize)
-    let (width, shared) = (attention.heads * attention.headDim, attention.keyValueHeads * attention.headDim)
-    let states = tokens * (4 * hidden + experts.count + 2 * width)
-    let scores = min(256, tokens) * tokens
-    let layer = hidden * (2 * width + 2 * shared + experts.count)
-    let visits = min(tokens, 4 * tokens * experts.active / max(experts.count, 1) + 1)
-    let each =
-      hidden * experts.width + visits * (3 * hidden + 2 * experts.width) + (tokens / 2) * 512
-    return 4 * (states + scores + layer + min(threads, experts.count) * each)
+  private static func forwardPass(_ blueprint: Blueprint, tokens: Int) -> Int {
+    let hidden = blueprint.hiddenSize
+    func layer(_ layer: Blueprint.Layer) -> Int {
+      let (block, mixer) = (layer.feedForward, layer.mixer)
+      let routed = block.isMixture ? block.count : 0
+      let output = layer.mixerOutput.columns
+      let states = tokens * (4 * hidden + routed + 2 * output)
+      let scores = min(256, tokens) * tokens
+      let weights = mixer.tensors.reduce(hidden * routed) { $0 + ($1.isLinear ? $1.parameters : 0) }
+      let width = block.intermediateSize
+      guard block.isMixture else {
+        return states + scores + max(weights, 3 * hidden * width) + threads * 512 * (2 * hidden + 2 * width)
+      }
+      let visits = min(tokens, 4 * tokens * block.perToken / max(block.count, 1) + 1)
+      let each = hidden * width + visits * (3 * hidden + 2 * width) + (tokens / 2) * 512
+      return states + scores + weights + min(threads, block.count) * each
+    }
+    return 4 * (blueprint.layers.map(layer).max() ?? 0)
   }
 
   /// Bytes of keys and values that it holds: engines that make text those of all layers, the forward pass, which takes a
   /// context through one layer after the other, those of one, in F32.
-  func cacheBytes(_ numbers: Hyperparameters, context: Int, _ precision: CachePrecision) -> Int {
-    guard self == .ingot else { return numbers.cacheBytes(context: context, precision) }
-    return 2 * 4 * numbers.attention.keyValueHeads * numbers.attention.headDim * context
+  func cacheBytes(_ blueprint: Blueprint, context: Int, _ precision: CachePrecision) -> Int {
+    guard self == .ingot else { return blueprint.cacheBytes(context: context, precision) }
+    return 4 * (blueprint.layers.map(\.mixer.cachedValuesPerToken).max() ?? 0) * context
   }
 
   /// The share of a GPU's memory that it uses: vLLM's gpu_memory_utilization.

@@ -27,13 +27,13 @@ public struct Fit: Sendable {
 
 /// What is asked of a machine.
 public struct Demand: Sendable {
-  public var numbers: Hyperparameters
+  public var blueprint: Blueprint
   public var weights: Weights
   public var context: Int
   public var cache: CachePrecision
 
-  public init(_ numbers: Hyperparameters, _ weights: Weights, context: Int, cache: CachePrecision = .f16) {
-    self.numbers = numbers
+  public init(_ blueprint: Blueprint, _ weights: Weights, context: Int, cache: CachePrecision = .f16) {
+    self.blueprint = blueprint
     self.weights = weights
     self.context = context
     self.cache = cache
@@ -65,28 +65,29 @@ public struct Demand: Sendable {
     }
   }
 
-  private var cacheBytes: Int { numbers.cacheBytes(context: context, cache) }
+  private var cacheBytes: Int { blueprint.cacheBytes(context: context, cache) }
 
   /// Bytes that one token reads, half of the context's cache among them.
   private var bytesPerToken: Double {
-    let read = weights.read(numbers)
+    let read = weights.read(blueprint)
     return read.experts + read.rest + Double(cacheBytes) / 2
   }
 
   private func buffers(_ engine: Engine, devices: Int) -> Int {
-    engine.activations(numbers, context: context) + engine.perDevice
+    engine.activations(blueprint, context: context) + engine.perDevice
       + engine.loading(weights, devices: devices)
   }
 
   private func whole(_ engine: Engine, devices: Int, capacity: Int) -> Fit {
     Fit(
       capacity: capacity, weights: weights.total,
-      cache: engine.cacheBytes(numbers, context: context, cache), buffers: buffers(engine, devices: devices))
+      cache: engine.cacheBytes(blueprint, context: context, cache), buffers: buffers(engine, devices: devices)
+    )
   }
 
   /// Layers are dealt out; a token passes the GPUs one after another.
   private func layered(_ engine: Engine, _ count: Int, _ bytes: Int, _ machine: Machine) -> Fit {
-    let layers = max(numbers.layers, 1)
+    let layers = max(blueprint.layerCount, 1)
     let most = (layers + count - 1) / count
     let layer = (weights.experts + weights.shared) / layers
     // Embedding and head stand with the first and the last layers.
@@ -100,17 +101,19 @@ public struct Demand: Sendable {
 
   /// Each tensor is cut over the GPUs, experts whole when their width cannot be cut at groups.
   private func parallel(_ engine: Engine, _ count: Int, _ bytes: Int, _ machine: Machine) -> Fit {
-    let attention = numbers.attention
+    let (heads, keyHeads) = (blueprint.attention?.heads ?? 1, blueprint.attention?.keyValueHeads ?? 1)
     var notes = count == 1 ? [] : ["tensor parallel over \(count)"]
     if count > 1, let group = weights.expertGroup,
-      numbers.experts.width % count != 0 || (numbers.experts.width / count) % group != 0
+      blueprint.experts.intermediateSize % count != 0
+        || (blueprint.experts.intermediateSize / count) % group != 0
     {
       notes.append(
-        "experts whole (expert parallel): \(numbers.experts.width)/\(count) is not cut at groups of \(group)")
+        "experts whole (expert parallel): \(blueprint.experts.intermediateSize)/\(count) is not cut at groups of \(group)"
+      )
     }
-    let headsCut = attention.heads % count == 0
-    if !headsCut { notes.append("\(attention.heads) heads are not divisible by \(count)") }
-    let keyValueShare = max(1 / Double(count), 1 / Double(attention.keyValueHeads))
+    let headsCut = heads % count == 0
+    if !headsCut { notes.append("\(heads) heads are not divisible by \(count)") }
+    let keyValueShare = max(1 / Double(count), 1 / Double(keyHeads))
     var fit = Fit(
       capacity: Int(Double(bytes) * engine.deviceShare),
       weights: (weights.experts + weights.shared + weights.embedding + weights.head) / count,
@@ -127,7 +130,7 @@ public struct Demand: Sendable {
     _ engine: Engine, _ main: Int, _ gpus: Int, _ gpuBytes: Int, _ machine: Machine
   ) -> Fit {
     let room = max(main - Demand.system, 0)
-    let read = weights.read(numbers)
+    let read = weights.read(blueprint)
     guard gpus > 0 else {
       var fit = whole(engine, devices: 1, capacity: room)
       fit.buffers -= engine.perDevice
@@ -135,15 +138,16 @@ public struct Demand: Sendable {
       fit.bound = speed(fit, machine, inMain: read.experts + read.rest + Double(cacheBytes) / 2, onGPU: 0)
       return fit
     }
-    let layer = weights.experts / max(numbers.layers, 1)
+    let layer = weights.experts / max(blueprint.layerCount, 1)
     var fit = Fit(
       capacity: gpus * gpuBytes, weights: weights.shared + weights.embedding + weights.head,
       cache: cacheBytes,
       buffers: buffers(engine, devices: gpus) + (gpus - 1) * engine.perDevice)
-    let layers = fit.left > 0 && layer > 0 ? min(fit.left / layer, numbers.layers) : 0
+    let layers = fit.left > 0 && layer > 0 ? min(fit.left / layer, blueprint.layerCount) : 0
     fit.weights += layers * layer
     fit.inMainMemory = weights.experts - layers * layer
-    fit.layout = "experts of \(numbers.layers - layers) of \(numbers.layers) layers in main memory"
+    fit.layout =
+      "experts of \(blueprint.layerCount - layers) of \(blueprint.layerCount) layers in main memory"
     if fit.inMainMemory > room { spill(&fit, fit.inMainMemory - room) }
     let inMain = read.experts * Double(fit.inMainMemory) / Double(max(weights.experts, 1))
     fit.bound = speed(
@@ -160,7 +164,7 @@ public struct Demand: Sendable {
   private func speed(_ fit: Fit, _ machine: Machine, inMain: Double, onGPU: Double) -> Double? {
     guard let bandwidth = machine.bandwidth else { return nil }
     var seconds = onGPU > 0 ? onGPU / (machine.gpuBandwidth ?? bandwidth) : 0
-    let read = weights.read(numbers).experts
+    let read = weights.read(blueprint).experts
     let cold = read * Double(fit.onDisk) / Double(max(weights.experts, 1))
     seconds += max(inMain - cold, 0) / bandwidth
     if cold > 0 {
@@ -178,7 +182,7 @@ public struct Demand: Sendable {
       return demand.fit(engine, machine)?.fits ?? false
     }
     guard holds(1) else { return nil }
-    var (low, high) = (1, numbers.contextLength)
+    var (low, high) = (1, blueprint.contextLength)
     if holds(high) { return high }
     while high - low > 1 {
       let middle = (low + high) / 2

@@ -57,21 +57,22 @@ extension PlanFile {
   /// - Throws: FormatError naming the layer that lacks another number of them than the others do.
   func dropped(of model: Model, path: String) throws(FormatError) -> DroppedExperts? {
     guard dropped.count > 0 else { return nil }
-    let numbers = model.hyperparameters
+    let blueprint = model.blueprint
     func wrong(_ expected: String, _ found: String) -> FormatError {
       FormatError(path: path, expected: "\(expected) in \"dropped\"", found: found)
     }
-    var layers = [[Int]](repeating: [], count: numbers.layers)
+    var layers = [[Int]](repeating: [], count: blueprint.layerCount)
     for (key, line) in dropped {
-      guard let layer = StackName.layer(key), layer < numbers.layers else {
-        throw wrong("layers from \"layers.0\" to \"layers.\(numbers.layers - 1)\"", "'\(printable(key))'")
+      guard let layer = StackName.layer(key), layer < blueprint.layerCount else {
+        throw wrong(
+          "layers from \"layers.0\" to \"layers.\(blueprint.layerCount - 1)\"", "'\(printable(key))'")
       }
       guard let experts = line.string.flatMap({ $0.isEmpty ? [] : Runs.numbers($0) }) else {
         throw wrong("experts such as \"0-6, 9\" for \"\(key)\"", line.kind)
       }
       layers[layer] = experts.sorted()
-      if let large = experts.max(), large >= numbers.experts.count {
-        throw wrong("experts from 0 to \(numbers.experts.count - 1) for \"\(key)\"", "\(large)")
+      if let large = experts.max(), large >= blueprint.experts.count {
+        throw wrong("experts from 0 to \(blueprint.experts.count - 1) for \"\(key)\"", "\(large)")
       }
       if let twice = zip(layers[layer], layers[layer].dropFirst()).first(where: { $0 == $1 }) {
         throw wrong("every expert once for \"\(key)\"", "expert \(twice.0) a second time")
@@ -79,19 +80,20 @@ extension PlanFile {
     }
     // Most layers are right where one was edited.
     var counts: [Int: Int] = [:]
-    for layer in layers { counts[layer.count, default: 0] += 1 }
+    for layer in blueprint.mixtures { counts[layers[layer].count, default: 0] += 1 }
     let usual = counts.max { ($0.value, $1.key) < ($1.value, $0.key) }?.key ?? 0
-    for (layer, experts) in layers.enumerated() where experts.count != usual {
+    for (layer, experts) in layers.enumerated()
+    where experts.count != (blueprint.layers[layer].feedForward.isMixture ? usual : 0) {
       throw wrong(
         "\(usual) experts for \"\(StackName.text(layer: layer))\", as for other layers (a model has one number of experts)",
         "\(experts.count)")
     }
-    guard numbers.experts.count - usual >= numbers.experts.active else {
+    guard blueprint.experts.count - usual >= blueprint.experts.perToken else {
       throw wrong(
-        "at most \(numbers.experts.count - numbers.experts.active) of \(numbers.experts.count) experts a layer, since a token goes "
-          + "to \(numbers.experts.active)", "\(usual)")
+        "at most \(blueprint.experts.count - blueprint.experts.perToken) of \(blueprint.experts.count) experts a layer, since a token goes "
+          + "to \(blueprint.experts.perToken)", "\(usual)")
     }
-    return usual == 0 ? nil : DroppedExperts(experts: numbers.experts.count, layers: layers)
+    return usual == 0 ? nil : DroppedExperts(experts: blueprint.experts.count, layers: layers)
   }
 
   /// What each tensor of a model becomes.
@@ -109,14 +111,15 @@ extension PlanFile {
       guard let role = planned(tensor.role) else { continue }
       plan.assignments[role] = .init(encoding: tensor.encoding, quantizer: nil)
     }
-    let experts = model.hyperparameters.experts.count
+    let experts = model.blueprint.experts.count
     for (key, line) in tensors {
       func wrong(_ expected: String, _ found: String) -> FormatError {
         FormatError(path: path, expected: "\(expected) in \"\(printable(key))\"", found: found)
       }
-      let isStack = StackName.role(key).map { [Role.Part.gate, .up, .down].contains($0.part) } ?? false
+      let isStack = StackName.role(key).map { model[$0.kind, layer: $0.layer, expert: 0] != nil } ?? false
       guard let stack = StackName.role(key),
-        model[Role(stack.part, layer: stack.layer, expert: isStack ? 0 : nil)] != nil
+        model[Role(stack.kind, layer: stack.layer, expert: isStack ? 0 : nil)] != nil,
+        model.blueprint.isLinear(stack)
       else {
         throw FormatError(
           path: path,
@@ -140,7 +143,7 @@ extension PlanFile {
       }
       if let text = line.string {
         for expert in isStack ? 0..<experts : 0..<1 {
-          try assign(text, Role(stack.part, layer: stack.layer, expert: isStack ? expert : nil))
+          try assign(text, Role(stack.kind, layer: stack.layer, expert: isStack ? expert : nil))
         }
         continue
       }
@@ -161,7 +164,7 @@ extension PlanFile {
           }
           guard !seen[number] else { throw wrong("every expert once", "expert \(number) a second time") }
           seen[number] = true
-          try assign(text, Role(stack.part, layer: stack.layer, expert: number))
+          try assign(text, Role(stack.kind, layer: stack.layer, expert: number))
         }
       }
       if let missing = seen.firstIndex(of: false) {

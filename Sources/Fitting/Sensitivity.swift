@@ -119,11 +119,11 @@ public struct Sensitivity: Sendable {
   /// Stacks by name, in the order of the forward pass, each with the roles of its tensors.
   public var stacks: [(name: String, roles: [Role])] {
     groups.keys.sorted { Sensitivity.order($0) < Sensitivity.order($1) }.map { stack in
-      let isStack = [Role.Part.gate, .up, .down].contains(stack.part)
+      let isStack = errors[Role(stack.kind, layer: stack.layer, expert: 0)] != nil
       return (
         StackName.text(stack),
         isStack
-          ? (0..<model.experts).map { Role(stack.part, layer: stack.layer, expert: $0) } : [stack]
+          ? (0..<model.experts).map { Role(stack.kind, layer: stack.layer, expert: $0) } : [stack]
       )
     }
   }
@@ -147,8 +147,8 @@ public struct ModelName: Hashable, Sendable {
 
   public init(_ model: Model, name: String) {
     self.name = name
-    layers = model.hyperparameters.layers
-    experts = model.hyperparameters.experts.count
+    layers = model.blueprint.layerCount
+    experts = model.blueprint.experts.count
     parameters = model.parameters
     bytes = model.bytes
   }

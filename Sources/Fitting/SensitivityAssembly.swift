@@ -44,7 +44,9 @@ extension Sensitivity {
   /// that was measured; where that did nothing to them, as in the experts' stacks at the reference.
   public static func drops(_ measured: Measurements) -> [Drops] {
     measured.dropped.enumerated().map { layer, found in
-      let stacks = [Role.Part.gate, .up, .down].map { Role($0, layer: layer) }
+      let stacks = measured.experts.keys.filter { $0.layer == layer }.sorted {
+        Sensitivity.order($0) < Sensitivity.order($1)
+      }
       var (divergence, error) = (found.divergence.mean, 0.0)
       if let place = found.counts.firstIndex(of: found.carried) { error = found.outputs[place] }
       if error == 0 {

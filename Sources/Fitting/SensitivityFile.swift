@@ -65,13 +65,9 @@ extension Sensitivity {
 
   /// Order of the forward pass.
   static func order(_ stack: Role) -> Int {
-    let parts = Role.Part.allCases
-    let part = parts.firstIndex(of: stack.part)!
-    switch stack.part {
-    case .embedding: return -1
-    case .head: return Int.max
-    default: return (stack.layer ?? 0) * parts.count + part
-    }
+    guard let layer = stack.layer else { return stack == Role(.embedding) ? -1 : Int.max }
+    let kinds = TensorKind.known
+    return layer * kinds.count + (kinds.firstIndex(of: stack.kind) ?? 0)
   }
 
   private static let sizeLimit = 1 << 30
@@ -149,8 +145,9 @@ private struct SensitivityReader {
     for layer in 0..<name.layers {
       let entry = json["experts"]?["layers.\(layer)"]
       let (tokens, mass) = (entry?["tokens"]?.array ?? [], entry?["mass"]?.array ?? [])
-      guard tokens.count == name.experts, mass.count == name.experts else {
-        throw wrong("tokens and mass of \(name.experts) experts of layer \(layer)", entry)
+      let count = model.blueprint.layers[layer].feedForward.count
+      guard tokens.count == count, mass.count == count else {
+        throw wrong("tokens and mass of \(count) experts of layer \(layer)", entry)
       }
       result.loads.append(
         zip(tokens, mass).map { .init(tokens: $0.int ?? 0, mass: $1.double ?? 0) })
@@ -159,9 +156,10 @@ private struct SensitivityReader {
       var drops: [Sensitivity.Drops] = []
       for layer in 0..<name.layers {
         let line = lines[StackName.text(layer: layer)]
-        guard let drop = Sensitivity.Drops(line, experts: name.experts) else {
+        let experts = model.blueprint.layers[layer].feedForward.isMixture ? name.experts : 0
+        guard let drop = Sensitivity.Drops(line, experts: experts) else {
           throw wrong(
-            "scores and squares of \(name.experts) experts, rising counts with errors, and what was measured in "
+            "scores and squares of \(experts) experts, rising counts with errors, and what was measured in "
               + "\"drops\" of layer \(layer)", line)
         }
         drops.append(drop)
@@ -181,8 +179,10 @@ private struct SensitivityReader {
   private func readErrors(_ model: Model, _ result: inout Sensitivity) throws(FormatError) {
     for (key, value) in json["errors"]?.object ?? [:] {
       guard let stack = StackName.role(key) else { throw wrong("a stack's name in \"errors\"", .string(key)) }
-      let isStack = [Role.Part.gate, .up, .down].contains(stack.part)
-      let count = isStack ? model.hyperparameters.experts.count : 1
+      let spec = model.blueprint.spec(
+        of: Role(stack.kind, layer: stack.layer, expert: stack.layer == nil ? nil : 0))
+      let isStack = spec?.experts != nil
+      let count = spec?.experts ?? 1
       guard let rows = value.array, rows.count == count else {
         throw wrong("\(count) rows of errors of \(key)", value)
       }
@@ -200,7 +200,7 @@ private struct SensitivityReader {
             throw wrong("an error of at least 0 or null in \(key)", number)
           }
         }
-        result.errors[Role(stack.part, layer: stack.layer, expert: isStack ? index : nil)] = errors
+        result.errors[Role(stack.kind, layer: stack.layer, expert: isStack ? index : nil)] = errors
       }
     }
     for tensor in model.tensors where model.canQuantize(tensor) && result.errors[tensor.role] == nil {

@@ -1,9 +1,10 @@
+import Models
 import Tensors
 
 /// How plans and sensitivities name tensors: `embedding`, `layers.3.query`, and `layers.3.gate` for that part of all experts.
 enum StackName {
   static func text(_ role: Role) -> String {
-    role.layer.map { "layers.\($0).\(role.part.rawValue)" } ?? role.part.rawValue
+    role.layer.map { "layers.\($0).\(role.kind.rawValue)" } ?? role.kind.rawValue
   }
 
   static func text(layer: Int) -> String { "layers.\(layer)" }
@@ -21,21 +22,17 @@ enum StackName {
   static func role(_ text: String) -> Role? {
     let words = text.split(separator: ".", omittingEmptySubsequences: false)
     if words.count == 1 {
-      guard let part = Role.Part(rawValue: text), part == .embedding || part == .head else { return nil }
-      return Role(part)
+      let kind = TensorKind(rawValue: text)
+      return TensorKind.ends.contains(kind) ? Role(kind) : nil
     }
     guard words.count == 3, words[0] == "layers", let layer = Int(words[1]), String(layer) == words[1],
-      layer >= 0,
-      let part = Role.Part(rawValue: String(words[2]))
+      layer >= 0, TensorKind.isValid(String(words[2]))
     else { return nil }
-    switch part {
-    case .query, .key, .value, .attentionOutput, .gate, .up, .down: return Role(part, layer: layer)
-    default: return nil
-    }
+    return Role(TensorKind(rawValue: String(words[2])), layer: layer)
   }
 }
 
 extension Role {
   /// The stack it stands in: the role without its expert.
-  package var stack: Role { Role(part, layer: layer) }
+  package var stack: Role { Role(kind, layer: layer) }
 }

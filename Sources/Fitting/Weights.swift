@@ -19,19 +19,22 @@ public struct Weights: Sendable {
   public init() {}
 
   public init(_ model: Model, _ plan: Plan) {
-    var layers = [Int](repeating: 0, count: model.hyperparameters.layers)
+    var layers = [Int](repeating: 0, count: model.blueprint.layerCount)
     var groups = Set<Int>()
     for tensor in model.tensors {
       let encoding = plan.assignments[tensor.role]?.encoding ?? tensor.encoding
       let bytes = encoding.bytes(tensor.shape) ?? tensor.bytes
-      switch tensor.role.part {
-      case .gate, .up, .down:
+      if tensor.role.expert != nil {
         experts += bytes
         if let layer = tensor.role.layer { layers[layer] += bytes }
         if let group = encoding.group { groups.insert(group) }
-      case .embedding: embedding += bytes
-      case .head: head += bytes
-      default: shared += bytes
+      } else if tensor.role == model.blueprint.headRole {
+        // A tied embedding is read whole for every token.
+        head += bytes
+      } else if tensor.role == Role(.embedding) {
+        embedding += bytes
+      } else {
+        shared += bytes
       }
     }
     largestLayer = layers.max() ?? 0
@@ -40,9 +43,9 @@ public struct Weights: Sendable {
 
   /// Bytes of weights that one token reads, experts and the rest apart: `active` experts of each layer, the head, and a
   /// row of the embedding, which is not counted.
-  func read(_ numbers: Hyperparameters) -> (experts: Double, rest: Double) {
+  func read(_ blueprint: Blueprint) -> (experts: Double, rest: Double) {
     (
-      Double(experts) * Double(numbers.experts.active) / Double(max(numbers.experts.count, 1)),
+      Double(experts) * Double(blueprint.experts.perToken) / Double(max(blueprint.experts.count, 1)),
       Double(shared + head)
     )
   }
@@ -79,10 +82,21 @@ public enum CachePrecision: String, CaseIterable, Sendable {
   }
 }
 
-extension Hyperparameters {
+extension Blueprint {
   /// Bytes of keys and values of a context of so many tokens; a sliding window holds no more than its own.
   public func cacheBytes(context: Int, _ precision: CachePrecision) -> Int {
-    let held = min(context, attention.slidingWindow ?? context)
-    return Int((Double(keyValueCacheBytesPerToken) * precision.bits / 16 * Double(held)).rounded(.up))
+    let values = layers.reduce(0) { sum, layer in
+      sum + layer.mixer.cachedValuesPerToken * min(context, layer.mixer.window ?? context)
+    }
+    return Int((Double(2 * values) * precision.bits / 16).rounded(.up))
+  }
+
+  /// Values that one token takes in the layer that takes most, beside the residual stream: the mixer's, and what gated MLPs
+  /// take in, make inside and give back.
+  var mostActivations: Int {
+    layers.map { layer in
+      layer.mixer.activationsPerToken
+        + layer.feedForward.perToken * (2 * hiddenSize + 3 * layer.feedForward.intermediateSize)
+    }.max() ?? 0
   }
 }

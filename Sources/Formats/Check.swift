@@ -77,7 +77,7 @@ extension Format {
     // What the family does not know may hold any values.
     var byName: [String: Tensor] = [:]
     for tensor in (try? file.model(path: path, keepUnknown: true))?.tensors ?? []
-    where tensor.role.part != .unknown && tensor.role.part != .auxiliary {
+    where tensor.role.kind != .unknown && tensor.role.kind != .auxiliary {
       byName[tensor.name] = tensor
     }
     let values = byName

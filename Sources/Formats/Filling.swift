@@ -52,6 +52,7 @@ private struct Filling: Sendable {
   let cores: Threads
   let disk = Threads(4)
   let hashes: SourceHashes?
+  let blueprint: Blueprint
   /// Tensors under way at once.
   let width: Int
 
@@ -62,6 +63,7 @@ private struct Filling: Sendable {
     self.options = options
     self.journal = journal
     self.checksums = checksums
+    blueprint = model.blueprint
     cores = Threads(max(options.workers, 1))
     var fetched: [(path: String, range: Range<Int>)] = []
     var largest = 0
@@ -164,27 +166,29 @@ private struct Filling: Sendable {
     guard options.beforeLayer != nil else { return [(nil, order)] }
     let layers = 1 + (placements.compactMap(\.tensor.role.layer).max() ?? -1)
     func stage(_ role: Role) -> Int {
-      role.layer ?? ([.head, .finalNorm].contains(role.part) ? layers : -1)
+      role.layer ?? ([.head, .finalNorm].contains(role.kind) ? layers : -1)
     }
     return (-1...layers).map { layer in
       (layer < 0 ? nil : layer, order.filter { stage(placements[$0].tensor.role) == layer })
     }
   }
 
-  /// Indices of placements, one after the other but for an expert's tensors that read by themselves: these may be
-  /// quantized together, by the first of them that is asked for, and so are one unit.
+  /// Indices of placements, one after the other but for the projections of a gated MLP that read by themselves: these may
+  /// be quantized together, by the first of them that is asked for, and so are one unit.
   private func units(_ order: [Int], _ placements: [Placement]) -> [[Int]] {
     var units: [[Int]] = []
     var places: [Role: Int] = [:]
     for index in order {
       let tensor = placements[index].tensor
-      guard let expert = tensor.role.expert, let rows = tensor.rowChunks(values: chunkValues).first,
+      guard let layer = tensor.role.layer, blueprint.layers.indices.contains(layer),
+        blueprint.layers[layer].feedForward.projections.all.contains(tensor.role.kind),
+        let rows = tensor.rowChunks(values: chunkValues).first,
         tensor.sources(rows: rows).isEmpty
       else {
         units.append([index])
         continue
       }
-      let key = Role(.gate, layer: tensor.role.layer, expert: expert)
+      let key = Role(.unknown, layer: layer, expert: tensor.role.expert)
       if let place = places[key] {
         units[place].append(index)
       } else {

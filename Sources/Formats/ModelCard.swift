@@ -52,7 +52,7 @@ public struct ModelCard {
     lines += ["", "| part | encoding | tensors | bytes | bits per weight |", "|---|---|---|---|---|"]
     for row in rows {
       lines.append(
-        "| \(row.part.rawValue) | \(row.encoding) | \(row.tensors) | \(row.bytes) | "
+        "| \(row.kind.rawValue) | \(row.encoding) | \(row.tensors) | \(row.bytes) | "
           + "\(ModelCard.bits(row.bytes, row.parameters)) |")
     }
     lines += [
@@ -80,7 +80,7 @@ public struct ModelCard {
   }
 
   private struct Row {
-    var part: Role.Part
+    var kind: TensorKind
     var encoding: Encoding
     var tensors = 0
     var parameters = 0
@@ -90,17 +90,17 @@ public struct ModelCard {
   /// Tensors of one part and encoding together, in the order of the forward pass.
   private var rows: [Row] {
     struct Key: Hashable {
-      var part: Role.Part
+      var kind: TensorKind
       var encoding: Encoding
     }
     var rows: [Row] = []
     var places: [Key: Int] = [:]
     for tensor in model.tensors {
-      let key = Key(part: tensor.role.part, encoding: tensor.encoding)
+      let key = Key(kind: tensor.role.kind, encoding: tensor.encoding)
       let place = places[key] ?? rows.count
       if place == rows.count {
         places[key] = place
-        rows.append(Row(part: key.part, encoding: key.encoding))
+        rows.append(Row(kind: key.kind, encoding: key.encoding))
       }
       rows[place].tensors += 1
       rows[place].parameters += tensor.count

@@ -41,12 +41,12 @@ public func calibrate(
   from point: PassPoint? = nil,
   deliver: (LayerEvidence, PassPoint) throws(FormatError) -> Bool
 ) async throws(FormatError) -> Bool {
-  let numbers = model.hyperparameters
+  let blueprint = model.blueprint
   return try await pass(model, contexts, options, from: point) { layer in
-    LayerObserver(layer: layer, numbers, coverage: options.coverage)
+    LayerObserver(layer: layer, blueprint, coverage: options.coverage)
   } deliver: { pass, observer, _, point throws(FormatError) in
     var evidence = observer!.evidence()
-    if evidence.layer == numbers.layers - 1 { evidence.fields[.headInput] = try pass.headInput() }
+    if evidence.layer == blueprint.layerCount - 1 { evidence.fields[.headInput] = try pass.headInput() }
     return try deliver(evidence, point)
   }
 }
@@ -71,12 +71,16 @@ public func survey(
   from point: PassPoint? = nil,
   deliver: ([Int], PassPoint) throws(FormatError) -> Bool
 ) async throws(FormatError) -> Bool {
-  let experts = model.hyperparameters.experts.count
+  let experts = model.blueprint.experts.count
+  let mixtures = Set(model.blueprint.mixtures)
   return try await pass(model, contexts, options, from: point) { _ in
     nil
   } deliver: { _, _, routings, point throws(FormatError) in
     var tokens = [Int](repeating: 0, count: experts)
-    for routing in routings { for expert in routing.experts { tokens[Int(expert)] += 1 } }
+    // A dense layer has none to count.
+    for routing in routings where mixtures.contains(point.layer - 1) {
+      for expert in routing.experts { tokens[Int(expert)] += 1 }
+    }
     return try deliver(tokens, point)
   }
 }
@@ -90,7 +94,7 @@ private func pass(
   var meter = Meter([model], options.progress)
   let first = point?.layer ?? 0
   for layer in 0..<first { meter.skip(layer: layer) }
-  for layer in first..<model.hyperparameters.layers {
+  for layer in first..<model.blueprint.layerCount {
     var observer = observing(layer)
     let routings = try await pass.run(layer: layer, observer: &observer) { meter.pass($0) }
     meter.endLayer()
@@ -103,13 +107,13 @@ private func pass(
 extension ForwardPass {
   /// Mean of x xᵀ over what goes into the head, once all layers have been passed: F32 (hidden, hidden).
   func headInput() throws(FormatError) -> Bytes {
-    let hidden = numbers.hiddenSize
-    let norm = try model.values(.finalNorm)
+    let hidden = blueprint.hiddenSize
+    let norm = try model.normWeights(.finalNorm, blueprint.finalNorm)
     var sum = [Float](repeating: 0, count: hidden * hidden)
     var span = sum.mutableSpan
     let tokens = contexts.reduce(0) { $0 + $1.tokens.count }
     for state in states {
-      let x = normalizedRows(state, weight: norm)
+      let x = normalizedRows(state, weight: norm, blueprint.finalNorm)
       addOuterProducts(
         x.span, tokens: x.count / hidden, columns: hidden, alpha: 1 / Float(max(tokens, 1)), to: &span)
     }

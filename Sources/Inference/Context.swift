@@ -32,17 +32,17 @@ public struct Context: Hashable, Sendable {
 extension [Context] {
   /// Refuses contexts that a model cannot take.
   func check(for model: Model) throws(FormatError) {
-    let numbers = model.hyperparameters
+    let blueprint = model.blueprint
     for (index, context) in enumerated() {
       let tokens = context.tokens
-      guard !tokens.isEmpty, tokens.count <= numbers.contextLength else {
+      guard !tokens.isEmpty, tokens.count <= blueprint.contextLength else {
         throw FormatError(
-          path: model.path, expected: "contexts of 1 to \(numbers.contextLength) tokens",
+          path: model.path, expected: "contexts of 1 to \(blueprint.contextLength) tokens",
           found: "\(tokens.count) tokens in \(name(index))")
       }
-      if let position = tokens.firstIndex(where: { !(0..<numbers.vocabulary).contains($0) }) {
+      if let position = tokens.firstIndex(where: { !(0..<blueprint.vocabulary).contains($0) }) {
         throw FormatError(
-          path: model.path, expected: "tokens from 0 to \(numbers.vocabulary - 1)",
+          path: model.path, expected: "tokens from 0 to \(blueprint.vocabulary - 1)",
           found: "\(tokens[position]) at position \(position) of \(name(index))")
       }
     }

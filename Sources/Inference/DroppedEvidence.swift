@@ -22,9 +22,10 @@ extension Evidence {
 
 extension LayerEvidence {
   fileprivate func dropping(_ dropped: DroppedExperts, of model: Model) throws(FormatError) -> LayerEvidence {
-    let numbers = model.hyperparameters
+    let blueprint = model.blueprint
+    guard !dropped.layers[layer].isEmpty else { return self }
     let kept = dropped.kept(layer)
-    var places = [Int32](repeating: -1, count: numbers.experts.count)
+    var places = [Int32](repeating: -1, count: blueprint.experts.count)
     for (place, expert) in kept.enumerated() { places[expert] = Int32(place) }
     var found = self
     let (chosen, weights, changed) = try rerouted(places, model)
@@ -32,11 +33,11 @@ extension LayerEvidence {
     found.fields[.weights] = LayerEvidence.bytes(weights)
     for field in [Field.inputSquares, .innerSquares, .innerPeaks, .outputPeaks, .downSquares] {
       guard let bytes = fields[field] else { continue }
-      let row = bytes.count / numbers.experts.count
+      let row = bytes.count / blueprint.experts.count
       found.fields[field] = Bytes(kept.flatMap { bytes[$0 * row..<($0 + 1) * row].array })
     }
-    found.keepForced(of: self, places, chosen, active: numbers.experts.active)
-    found.renewSquares(of: changed, numbers, count: kept.count)
+    found.keepForced(of: self, places, chosen, active: blueprint.experts.perToken)
+    found.renewSquares(of: changed, blueprint, count: kept.count)
     return found
   }
 
@@ -44,12 +45,16 @@ extension LayerEvidence {
   private func rerouted(_ places: [Int32], _ model: Model) throws(FormatError) -> (
     chosen: [Int32], weights: [Float], changed: Set<Int>
   ) {
-    let (hidden, experts) = (model.hyperparameters.hiddenSize, model.hyperparameters.experts)
+    guard let experts = model.blueprint.layers[layer].feedForward as? Mixture else {
+      preconditionFailure("layer \(layer) has no experts")
+    }
+    let hidden = model.blueprint.hiddenSize
     let router = try model.values(.router, layer: layer)
-    var bias = experts.correctionBias ? try model.values(.routerBias, layer: layer) : places.map { _ in 0 }
+    var bias =
+      experts.routing.hasCorrectionBias ? try model.values(.routerBias, layer: layer) : places.map { _ in 0 }
     for (expert, place) in places.enumerated() where place < 0 { bias[expert] = -.infinity }
     let bytes = fields[.chosen]!
-    let (active, span) = (experts.active, bytes.span)
+    let (active, span) = (experts.perToken, bytes.span)
     var chosen = (0..<tokens * active).map { span.littleEndian(Int32.self, at: 4 * $0) }
     var weights = floats(.weights)
     var changed: Set<Int> = []
@@ -61,7 +66,9 @@ extension LayerEvidence {
         linear(
           floats(.inputs, token * hidden..<(token + 1) * hidden), router, tokens: 1, inputs: hidden,
           outputs: experts.count, into: &logits)
-        let routing = Routing(logits: logits.span, experts: experts.count, active: active, bias: bias)
+        for (expert, place) in places.enumerated() where place < 0 { logits[expert] = -.infinity }
+        let routing = Routing(
+          logits: logits.span, experts.routing, experts: experts.count, active: active, bias: bias)
         chosen.replaceSubrange(range, with: routing.experts)
         weights.replaceSubrange(range, with: routing.weights)
         for expert in routing.experts where !before.contains(expert) {
@@ -94,8 +101,8 @@ extension LayerEvidence {
 
   /// Means of squares of what experts take in that get other tokens than before. What goes into the down projection of one that
   /// had none is not known: its columns count the same.
-  private mutating func renewSquares(of changed: Set<Int>, _ numbers: Hyperparameters, count: Int) {
-    let (hidden, width) = (numbers.hiddenSize, numbers.experts.width)
+  private mutating func renewSquares(of changed: Set<Int>, _ blueprint: Blueprint, count: Int) {
+    let (hidden, width) = (blueprint.hiddenSize, blueprint.experts.intermediateSize)
     var inputs = floats(.inputSquares)
     var inner = floats(.innerSquares)
     for expert in changed.sorted() {

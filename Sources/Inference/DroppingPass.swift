@@ -18,11 +18,11 @@ public struct DroppedOutputs: Sendable, Hashable {
   public var carried: Int
 
   /// Numbers of experts to leave out: sixteenths of all, as long as those left are as many as a token goes to.
-  static func counts(_ experts: Hyperparameters.Experts) -> [Int] {
+  static func counts(_ experts: Blueprint.ExpertSummary) -> [Int] {
     var counts: [Int] = []
     for sixteenths in [1, 2, 4, 6, 8, 12] {
       let count = max(experts.count * sixteenths / 16, 1)
-      if count > counts.last ?? 0, count <= experts.count - experts.active { counts.append(count) }
+      if count > counts.last ?? 0, count <= experts.count - experts.perToken { counts.append(count) }
     }
     return counts
   }
@@ -37,12 +37,16 @@ extension ForwardPass {
   ) {
     var nobody: LayerObserver?
     let (inputs, routings) = try await runAttention(layer: layer, observer: &nobody, passed: { _ in })
+    guard blueprint.layers[layer].feedForward.isMixture else {
+      try await runExperts(layer: layer, inputs, routings, observer: &nobody, passed: { _ in })
+      return (DroppedOutputs(scores: [], squares: [], counts: [], errors: [], carried: 0), states)
+    }
     let (scores, squares) = try await norms(layer: layer, inputs, routings)
-    let counts = DroppedOutputs.counts(numbers.experts)
+    let counts = DroppedOutputs.counts(blueprint.experts)
     // A quarter: enough to tell from noise, and about what plans leave out.
     let carried = counts.min { abs(16 * $0 - 4 * scores.count) < abs(16 * $1 - 4 * scores.count) }
     let order = scores.indices.sorted { (scores[$0], $0) < (scores[$1], $1) }
-    let weights = try await LayerWeights(model, layer: layer, workers)
+    let weights = try await LayerWeights(model, layer: layer, tables, workers)
     var variants = [routings]
     for count in counts {
       variants.append(try routed(inputs, weights, layer: layer, without: order.prefix(count)))
@@ -76,8 +80,8 @@ extension ForwardPass {
   private func norms(layer: Int, _ inputs: [[Float]], _ routings: [Routing]) async throws(FormatError) -> (
     scores: [Double], squares: [Double]
   ) {
-    let visits = Visit.byExpert(routings, experts: numbers.experts.count)
-    let (pass, hidden) = (self, numbers.hiddenSize)
+    let visits = Visit.byExpert(routings, experts: blueprint.experts.count)
+    let (pass, hidden) = (self, blueprint.hiddenSize)
     var scores: [Double] = []
     var squares: [Double] = []
     try await workers.inOrder(visits.count) { expert, buffers throws(FormatError) in
@@ -105,7 +109,9 @@ extension ForwardPass {
   private func routed(
     _ inputs: [[Float]], _ weights: LayerWeights, layer: Int, without dropped: some Sequence<Int>
   ) throws(FormatError) -> [Routing] {
-    let experts = numbers.experts
+    guard let experts = blueprint.layers[layer].feedForward as? Mixture else {
+      preconditionFailure("layer \(layer) has no experts")
+    }
     var bias = weights.routerBias ?? [Float](repeating: 0, count: experts.count)
     for expert in dropped { bias[expert] = -.infinity }
     var routings: [Routing] = []
@@ -113,11 +119,14 @@ extension ForwardPass {
       let tokens = contexts[context].tokens.count
       var logits: [Float] = []  // (tokens, experts)
       linear(
-        own, weights.router, tokens: tokens, inputs: numbers.hiddenSize, outputs: experts.count, into: &logits
+        own, weights.router, tokens: tokens, inputs: blueprint.hiddenSize, outputs: experts.count,
+        into: &logits
       )
-      let routing = Routing(logits: logits.span, experts: experts.count, active: experts.active, bias: bias)
+      for row in 0..<tokens { for expert in dropped { logits[row * experts.count + expert] = -.infinity } }
+      let routing = Routing(
+        logits: logits.span, experts.routing, experts: experts.count, active: experts.perToken, bias: bias)
       try check(
-        routing.weights.span, columns: experts.active, context: context,
+        routing.weights.span, columns: experts.perToken, context: context,
         "finite weights of the experts in layer \(layer)")
       routings.append(routing)
     }
@@ -129,8 +138,8 @@ extension ForwardPass {
   private func sums(layer: Int, _ inputs: [[Float]], _ variants: [[Routing]]) async throws(FormatError)
     -> [[[Float]]]
   {
-    let count = numbers.experts.count
-    let (pass, hidden) = (self, numbers.hiddenSize)
+    let count = blueprint.experts.count
+    let (pass, hidden) = (self, blueprint.hiddenSize)
     let byVariant = variants.map { Visit.byExpert($0, experts: count) }
     // For each expert the tokens of all routings, and by routing the place and weight of its own among them.
     let all = (0..<count).map { expert -> (visits: [Visit], own: [[(place: Int, visit: Visit)]]) in

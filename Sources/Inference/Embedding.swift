@@ -1,7 +1,7 @@
 import Tensors
 
-/// The embedding's rows of each context's tokens: contexts × (tokens, hidden). Only rows that occur are decoded.
-func embed(_ contexts: [[Int]], _ embedding: Tensor) throws(FormatError) -> [[Float]] {
+/// The embedding's rows of each context's tokens, times a factor: contexts × (tokens, hidden). Only rows that occur are decoded.
+func embed(_ contexts: [[Int]], _ embedding: Tensor, scale: Float) throws(FormatError) -> [[Float]] {
   let (width, step) = (embedding.columns, embedding.rowStep)
   // Row ranges that are decoded alone, by their number, and the tokens in each.
   let groups = Dictionary(grouping: Set(contexts.joined()).sorted()) { $0 / step }
@@ -21,6 +21,7 @@ func embed(_ contexts: [[Int]], _ embedding: Tensor) throws(FormatError) -> [[Fl
     for (position, token) in tokens.enumerated() {
       copyRow(rows, places[token]!, width: width, to: &state, position)
     }
+    if scale != 1 { for index in state.indices { state[index] *= scale } }
     return state
   }
 }

@@ -41,18 +41,20 @@ public struct EvidenceLedger: Sendable {
   }
 
   public var entries: [Entry] = []
-  private let numbers: Hyperparameters
+  private let blueprint: Blueprint
 
   /// Most tokens of an expert that rank and unseen energy are computed from, evenly spread over all it has.
   public static let sample = 512
 
-  public init(_ numbers: Hyperparameters) { self.numbers = numbers }
+  public init(_ blueprint: Blueprint) { self.blueprint = blueprint }
 
   public mutating func add(_ evidence: LayerEvidence) {
-    let hidden = numbers.hiddenSize
+    let hidden = blueprint.hiddenSize
     let all = evidence.floats(.expertInput)
     let (peaks, outputPeaks) = (evidence.floats(.innerPeaks), evidence.floats(.outputPeaks))
-    for (expert, load) in evidence.load(experts: numbers.experts.count).enumerated() {
+    for (expert, load) in evidence.load(experts: blueprint.layers[evidence.layer].feedForward.count)
+      .enumerated()
+    {
       let visits = evidence.visits(of: expert)
       let count = min(visits.count, EvidenceLedger.sample)
       var inputs: [Float] = []

@@ -9,16 +9,17 @@ import Tensors
 /// model. Any mixture of encodings will do. Results do not depend on the number of workers; their last bits depend on
 /// the processor, as those of its BLAS do.
 ///
-/// What it computes is what the hyperparameters say; for MiniMax-M2 it is checked against transformers' logits.
+/// What it computes is what the blueprint says; golden logits of every family from transformers hold it to that.
 struct ForwardPass: Sendable {
   let model: Model
   let contexts: [Context]
   /// The hidden state of each context: (tokens, hidden).
   var states: [[Float]]
   let workers: Workers
-  private let rotation: Rotation
+  /// Cosines and sines of each rotation of the model.
+  let tables: [RotaryEmbedding: Rotation]
 
-  var numbers: Hyperparameters { model.hyperparameters }
+  var blueprint: Blueprint { model.blueprint }
 
   /// Looks the tokens up in the embedding, or goes on from states that a pass of the same had after some layer.
   ///
@@ -27,27 +28,24 @@ struct ForwardPass: Sendable {
   init(_ model: Model, _ contexts: [Context], _ workers: Workers, states: [[Float]]? = nil)
     throws(FormatError)
   {
-    guard model.hyperparameters.experts.shared == 0 else {
-      throw FormatError(
-        path: model.path, expected: "a mixture without shared experts",
-        found: "\(model.hyperparameters.experts.shared) of them")
-    }
+    try model.requireForwardPass()
     try contexts.check(for: model)
     self.model = model
     self.contexts = contexts
     self.workers = workers
-    let attention = model.hyperparameters.attention
-    rotation = Rotation(
-      dims: attention.rotaryDims, theta: attention.ropeTheta,
-      positions: contexts.map(\.tokens.count).max() ?? 0)
+    for layer in model.blueprint.layers.indices {
+      _ = try model.blueprint.executable(layer: layer, of: model)
+    }
+    tables = model.blueprint.rotations(positions: contexts.map(\.tokens.count).max() ?? 0)
     if let states {
       self.states = states
     } else {
-      self.states = try embed(contexts.map(\.tokens), model.required(.embedding))
+      self.states = try embed(
+        contexts.map(\.tokens), model.required(.embedding), scale: model.blueprint.embeddingScale)
     }
     for (index, state) in self.states.enumerated() {
       precondition(
-        state.count == contexts[index].tokens.count * model.hyperparameters.hiddenSize, "(tokens, hidden)")
+        state.count == contexts[index].tokens.count * model.blueprint.hiddenSize, "(tokens, hidden)")
       try check(state.span, context: index, "a finite embedding")
     }
   }
@@ -74,7 +72,7 @@ struct ForwardPass: Sendable {
   mutating func runAttention(layer: Int, observer: inout LayerObserver?, passed: (Int) -> Void)
     async throws(FormatError) -> (normalized: [[Float]], routings: [Routing])
   {
-    let weights = try await LayerWeights(model, layer: layer, workers)
+    let weights = try await LayerWeights(model, layer: layer, tables, workers)
     let pass = self
     let (isObserved, keepsGates) = (observer != nil, observer?.coverage != nil)
     var normalized: [[Float]] = []
@@ -83,7 +81,8 @@ struct ForwardPass: Sendable {
       let state = try pass.attended(context: index, layer: layer, weights, &buffers)
       let (inputs, routing) = try pass.routed(
         state, context: index, layer: layer, weights, keepsGates: keepsGates)
-      let seen = isObserved ? pass.seenByAttention(context: index, weights, buffers, inputs) : nil
+      let seen =
+        isObserved ? pass.seenByAttention(context: index, layer: layer, weights, buffers, inputs) : nil
       return (state, inputs, routing, seen)
     } deliver: { index, output in
       if let seen = output.3 { observer?.take(seen, output.1, output.2) }
@@ -91,8 +90,8 @@ struct ForwardPass: Sendable {
       normalized.append(output.1)
       routings.append(output.2)
     }
-    for part in [Role.Part.query, .key, .value, .attentionOutput] {
-      passed(try model.required(part, layer: layer).bytes)
+    for kind in blueprint.layers[layer].mixer.taps.flatMap(\.linears) {
+      passed(try model.required(kind, layer: layer).bytes)
     }
     return (normalized, routings)
   }
@@ -101,61 +100,55 @@ struct ForwardPass: Sendable {
   private func attended(context: Int, layer: Int, _ weights: LayerWeights, _ buffers: inout Buffers)
     throws(FormatError) -> [Float]
   {
-    fillAttended(context: context, weights, &buffers)
+    fillAttended(context: context, layer: layer, weights, &buffers)
     var state = states[context]
-    addAttended(to: &state, weights.attentionOutput, buffers.attended)
+    addAttended(to: &state, weights.mixer, buffers.attended)
     try check(state.span, context: context, "a finite hidden state after the attention of layer \(layer)")
     return state
   }
 
-  /// Adds what the output projection makes of (tokens, heads · headDim).
-  func addAttended(to state: inout [Float], _ projection: [Float], _ attended: [Float]) {
-    let (hidden, width) = (numbers.hiddenSize, numbers.attention.heads * numbers.attention.headDim)
+  /// Adds what the mixer's output projection makes of (tokens, outputInputs).
+  func addAttended(to state: inout [Float], _ mixer: any MixerExecutor, _ attended: [Float]) {
+    let hidden = blueprint.hiddenSize
+    let tokens = state.count / hidden
     linear(
-      attended, projection, tokens: state.count / hidden, inputs: width, outputs: hidden, into: &state,
+      attended, mixer.output, tokens: tokens, inputs: mixer.outputInputs, outputs: hidden, into: &state,
       accumulate: true)
+    addBias(mixer.outputBias, to: &state, tokens: tokens)
   }
 
-  /// What goes into the output projection of one context, in the buffers.
-  func fillAttended(context: Int, _ weights: LayerWeights, _ buffers: inout Buffers) {
-    let attention = numbers.attention
-    let (hidden, tokens) = (numbers.hiddenSize, contexts[context].tokens.count)
-    let width = attention.heads * attention.headDim
-    let sharedWidth = attention.keyValueHeads * attention.headDim
-    let inputs = normalizedRows(states[context], weight: weights.attentionNorm)
-    linear(inputs, weights.query, tokens: tokens, inputs: hidden, outputs: width, into: &buffers.queries)
-    linear(inputs, weights.key, tokens: tokens, inputs: hidden, outputs: sharedWidth, into: &buffers.keys)
-    linear(inputs, weights.value, tokens: tokens, inputs: hidden, outputs: sharedWidth, into: &buffers.values)
-    // The norm is over all heads together, before the rotation.
-    if let queryNorm = weights.queryNorm, let keyNorm = weights.keyNorm {
-      normalizeRows(&buffers.queries, tokens: tokens, weight: queryNorm, eps: numbers.normEpsilon)
-      normalizeRows(&buffers.keys, tokens: tokens, weight: keyNorm, eps: numbers.normEpsilon)
-    }
-    rotation.apply(to: &buffers.queries, tokens: tokens, heads: attention.heads, headDim: attention.headDim)
-    rotation.apply(
-      to: &buffers.keys, tokens: tokens, heads: attention.keyValueHeads, headDim: attention.headDim)
-    attend(
-      queries: buffers.queries, keys: buffers.keys, values: buffers.values, tokens: tokens, attention,
-      scores: &buffers.scores, into: &buffers.attended)
+  /// What goes into the mixer's output projection of one context, in the buffers.
+  func fillAttended(context: Int, layer: Int, _ weights: LayerWeights, _ buffers: inout Buffers) {
+    weights.mixer.run(
+      mixerInputs(context: context, layer: layer, weights), tokens: contexts[context].tokens.count, &buffers)
+  }
+
+  /// What goes into a layer's mixer: (tokens, hidden).
+  func mixerInputs(context: Int, layer: Int, _ weights: LayerWeights) -> [Float] {
+    normalizedRows(states[context], weight: weights.mixerNorm, blueprint.layers[layer].mixerNorm)
   }
 
   /// What the experts of a layer get from one context, (tokens, hidden), and which of them get it.
   func routed(
     _ state: [Float], context: Int, layer: Int, _ weights: LayerWeights, keepsGates: Bool
   ) throws(FormatError) -> (inputs: [Float], routing: Routing) {
-    let (experts, tokens) = (numbers.experts, contexts[context].tokens.count)
-    let inputs = normalizedRows(state, weight: weights.feedForwardNorm)
+    let tokens = contexts[context].tokens.count
+    let inputs = normalizedRows(
+      state, weight: weights.feedForwardNorm, blueprint.layers[layer].feedForwardNorm)
     try check(inputs.span, context: context, "finite inputs to the experts of layer \(layer)")
+    guard let mixture = blueprint.layers[layer].feedForward as? Mixture else {
+      return (inputs, Routing(tokens: tokens))
+    }
     var logits: [Float] = []  // (tokens, experts)
     linear(
-      inputs, weights.router, tokens: tokens, inputs: numbers.hiddenSize, outputs: experts.count,
+      inputs, weights.router, tokens: tokens, inputs: blueprint.hiddenSize, outputs: mixture.count,
       into: &logits)
     let routing = Routing(
-      logits: logits.span, experts: experts.count, active: experts.active, bias: weights.routerBias,
-      keepsGates: keepsGates)
-    try check(logits.span, columns: experts.count, context: context, "finite router scores in layer \(layer)")
+      logits: logits.span, mixture.routing, experts: mixture.count, active: mixture.perToken,
+      bias: weights.routerBias, keepsGates: keepsGates)
+    try check(logits.span, columns: mixture.count, context: context, "finite router scores in layer \(layer)")
     try check(
-      routing.weights.span, columns: experts.active, context: context,
+      routing.weights.span, columns: mixture.perToken, context: context,
       "finite weights of the experts in layer \(layer)")
     return (inputs, routing)
   }
@@ -171,9 +164,13 @@ struct ForwardPass: Sendable {
     probe: [[Float]] = [], passed: (Int) -> Void
   ) async throws(FormatError) -> [[Float]] {
     let pass = self
+    let block = blueprint.layers[layer].feedForward
+    guard block.isMixture else {
+      return try await runMLP(layer: layer, inputs, routings, observer: &observer, passed: passed)
+    }
     let isObserved = observer != nil
-    let hidden = numbers.hiddenSize
-    let visits = Visit.byExpert(routings, experts: numbers.experts.count)
+    let hidden = blueprint.hiddenSize
+    let visits = Visit.byExpert(routings, experts: block.count)
     // Looked at only: nothing of them gets into a state.
     let forced =
       observer?.coverage.map { Visit.forced(routings, visits, wanted: $0) } ?? visits.map { _ in [] }
@@ -193,8 +190,8 @@ struct ForwardPass: Sendable {
       for (index, visit) in visits[expert].enumerated() {
         addRow(outputs, index, width: hidden, to: &sums[visit.context], visit.token, scale: visit.weight)
       }
-      for part in [Role.Part.gate, .up, .down] {
-        passed(try model.required(part, layer: layer, expert: expert).bytes)
+      for kind in block.projections.all {
+        passed(try model.required(kind, layer: layer, expert: expert).bytes)
       }
     }
     for index in states.indices {
@@ -217,7 +214,12 @@ struct ForwardPass: Sendable {
   ) throws(FormatError) -> [Float] {
     // An expert that no token visits still has weights whose columns count.
     if visits.isEmpty && seen == nil && probe.isEmpty { return [] }
-    let (count, hidden, width) = (visits.count, numbers.hiddenSize, numbers.experts.width)
+    let block = blueprint.layers[layer].feedForward
+    let (count, hidden, width) = (visits.count, blueprint.hiddenSize, block.intermediateSize)
+    func projection(_ kind: TensorKind) throws(FormatError) -> Tensor {
+      try model.required(block.role(kind, layer: layer, expert: expert))
+    }
+    let biases = try MLPBiases(model, layer: layer)
     gather(visits, inputs, into: &buffers.gathered)
     precondition(forced.isEmpty || probe.isEmpty, "one or the other stands aside")
     let probes = probe.count / hidden
@@ -229,18 +231,20 @@ struct ForwardPass: Sendable {
     }
     // Forced ones apart from the others, so that these have the same bits with and without them.
     let needed = seen != nil
-    let gate = try model.required(.gate, layer: layer, expert: expert)
+    let gate = try projection(block.projections.gating)
     try gate.decode(into: &buffers.weights, if: needed || gate.wantsDecoding(count, aside))
     seen?.addColumns(buffers.weights, rows: width, columns: hidden)
     try gate.linear(buffers.gathered, tokens: count, buffers.weights, into: &buffers.gated)
     try gate.linear(
       buffers.forced.gathered, tokens: aside, buffers.weights, into: &buffers.forced.gated)
-    let up = try model.required(.up, layer: layer, expert: expert)
+    let up = try projection(block.projections.lifting)
     try up.decode(into: &buffers.weights, if: needed || up.wantsDecoding(count, aside))
     seen?.addColumns(buffers.weights, rows: width, columns: hidden)
     try up.linear(buffers.gathered, tokens: count, buffers.weights, into: &buffers.lifted)
     try up.linear(
       buffers.forced.gathered, tokens: aside, buffers.weights, into: &buffers.forced.lifted)
+    addBias(biases.gate, to: &buffers.gated, tokens: count)
+    addBias(biases.up, to: &buffers.lifted, tokens: count)
     activate(&buffers.gated, buffers.lifted, count: count * width)
     activate(&buffers.forced.gated, buffers.forced.lifted, count: aside * width)
     seen?.take(
@@ -248,16 +252,17 @@ struct ForwardPass: Sendable {
         (buffers.gathered, buffers.lifted, buffers.gated, count),
         (buffers.forced.gathered, buffers.forced.lifted, buffers.forced.gated, aside),
       ], hidden, width)
-    let down = try model.required(.down, layer: layer, expert: expert)
+    let down = try projection(block.projections.lowering)
     try down.decode(into: &buffers.weights, if: needed || down.wantsDecoding(count, probes))
     seen?.addDownColumns(buffers.weights, rows: hidden, columns: width)
     var outputs: [Float] = []  // (visits, hidden)
     try down.linear(buffers.gated, tokens: count, buffers.weights, into: &outputs)
     try down.linear(buffers.forced.gated, tokens: probes, buffers.weights, into: &buffers.probed)
+    addBias(biases.down, to: &outputs, tokens: count)
     if let index = firstNonFinite(outputs.span) {
       let visit = visits[index / hidden]
       throw FormatError(
-        path: model.path, tensor: try model.required(.down, layer: layer, expert: expert).name,
+        path: model.path, tensor: down.name,
         expected: "finite outputs of expert \(expert) of layer \(layer)",
         found: "\(outputs[index]) for token \(visit.token) of \(contexts.name(visit.context))")
     }
@@ -267,16 +272,16 @@ struct ForwardPass: Sendable {
 
   /// What the experts get from the tokens of some visits: (visits, hidden).
   private func gather(_ visits: [Visit], _ inputs: [[Float]], into rows: inout [Float]) {
-    rows.provide(visits.count * numbers.hiddenSize)
+    rows.provide(visits.count * blueprint.hiddenSize)
     for (index, visit) in visits.enumerated() {
-      copyRow(inputs[visit.context], visit.token, width: numbers.hiddenSize, to: &rows, index)
+      copyRow(inputs[visit.context], visit.token, width: blueprint.hiddenSize, to: &rows, index)
     }
   }
 
   /// RMSNorm of each row of (tokens, hidden).
-  func normalizedRows(_ x: [Float], weight: [Float]) -> [Float] {
+  func normalizedRows(_ x: [Float], weight: [Float], _ norm: Norm) -> [Float] {
     var out = x
-    normalizeRows(&out, tokens: x.count / numbers.hiddenSize, weight: weight, eps: numbers.normEpsilon)
+    normalizeRows(&out, tokens: x.count / blueprint.hiddenSize, weight: weight, eps: norm.epsilon)
     return out
   }
 
@@ -287,7 +292,7 @@ struct ForwardPass: Sendable {
     throws(FormatError)
   {
     guard let index = firstNonFinite(values) else { return }
-    let token = first + index / (columns ?? numbers.hiddenSize)
+    let token = first + index / (columns ?? blueprint.hiddenSize)
     throw FormatError(
       path: model.path, expected: expected,
       found: "\(values[index]) at token \(token) of \(contexts.name(context))")

@@ -2,6 +2,12 @@ import Kernels
 import Models
 import Tensors
 
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Darwin)
+  import Darwin
+#endif
+
 /// Rows of the head that are decoded and multiplied at once, rounded up to what the encodings can decode alone.
 let headRowsAtOnce = 512
 
@@ -25,14 +31,14 @@ extension ForwardPass {
     let inputs = try headInputs(positions)
     let otherInputs = try other?.headInputs(positions)
     let step = leastCommonMultiple(
-      try model.required(.head).rowStep, try other?.model.required(.head).rowStep ?? 1)
+      try head.rowStep, try other?.head.rowStep ?? 1)
     let stride = (headRowsAtOnce + step - 1) / step * step
-    let chunks = (numbers.vocabulary + stride - 1) / stride
-    let ranges = (0..<chunks).map { $0 * stride..<min(($0 + 1) * stride, numbers.vocabulary) }
+    let chunks = (blueprint.vocabulary + stride - 1) / stride
+    let ranges = (0..<chunks).map { $0 * stride..<min(($0 + 1) * stride, blueprint.vocabulary) }
     try await workers.inOrder(ranges.count) { index, buffers throws(FormatError) in
       let rows = ranges[index]
-      try model.required(.head).decode(rows: rows, into: &buffers.weights)
-      if let other { try other.model.required(.head).decode(rows: rows, into: &buffers.otherWeights) }
+      try head.decode(rows: rows, into: &buffers.weights)
+      if let other { try other.head.decode(rows: rows, into: &buffers.otherWeights) }
       var outputs: [Output] = []
       for context in inputs.indices {
         let count = positions[context].count * rows.count
@@ -53,16 +59,19 @@ extension ForwardPass {
     }
   }
 
+  /// The tensor that states are multiplied with into logits.
+  var head: Tensor { get throws(FormatError) { try model.required(blueprint.headRole) } }
+
   /// States at the positions by the final norm: contexts × (positions, hidden).
   func headInputs(_ positions: [[Int]]) throws(FormatError) -> [[Float]] {
-    let norm = try model.values(.finalNorm)
-    let hidden = numbers.hiddenSize
+    let norm = try model.normWeights(.finalNorm, blueprint.finalNorm)
+    let hidden = blueprint.hiddenSize
     var inputs: [[Float]] = []
     for (context, chosen) in positions.enumerated() {
       var rows: [Float] = []
       rows.reserveCapacity(chosen.count * hidden)
       for position in chosen { rows += states[context][position * hidden..<(position + 1) * hidden] }
-      let normalized = normalizedRows(rows, weight: norm)
+      let normalized = normalizedRows(rows, weight: norm, blueprint.finalNorm)
       if let index = firstNonFinite(normalized.span) {
         throw FormatError(
           path: model.path, expected: "finite inputs to the head",
@@ -78,12 +87,15 @@ extension ForwardPass {
     _ inputs: [Float], _ context: Int, _ positions: [Int], _ rows: Range<Int>, _ weights: [Float],
     into buffer: inout [Float]
   ) throws(FormatError) {
-    let (hidden, count) = (numbers.hiddenSize, positions.count * rows.count)
+    let (hidden, count) = (blueprint.hiddenSize, positions.count * rows.count)
     linear(
       inputs, weights, tokens: positions.count, inputs: hidden, outputs: rows.count, into: &buffer)
+    if let cap = blueprint.logitSoftcap {
+      for index in 0..<count { buffer[index] = cap * Float(tanh(Double(buffer[index] / cap))) }
+    }
     if let index = firstNonFinite(buffer.span.extracting(0..<count)) {
       throw FormatError(
-        path: model.path, tensor: try model.required(.head).name, expected: "finite logits",
+        path: model.path, tensor: try head.name, expected: "finite logits",
         found: "\(buffer[index]) for entry \(rows.lowerBound + index % rows.count) at token "
           + "\(positions[index / rows.count]) of \(contexts.name(context))")
     }
@@ -104,8 +116,8 @@ public func logits(of model: Model, _ contexts: [Context], workers: Int = 1) asy
   -> [[Float]]
 {
   var pass = try ForwardPass(model, contexts, Workers(workers))
-  for layer in 0..<model.hyperparameters.layers { _ = try await pass.run(layer: layer) }
-  let vocabulary = model.hyperparameters.vocabulary
+  for layer in 0..<model.blueprint.layerCount { _ = try await pass.run(layer: layer) }
+  let vocabulary = model.blueprint.vocabulary
   var results = contexts.map { [Float](repeating: 0, count: $0.tokens.count * vocabulary) }
   try await pass.head(contexts.map { Array($0.tokens.indices) }) { _, _, logits, _ in
     (0..<logits.count).map { logits[$0] }

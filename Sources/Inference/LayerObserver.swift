@@ -2,9 +2,9 @@ import Kernels
 import Models
 import Tensors
 
-/// What one context showed of the attention's inputs.
+/// What one context showed of the inputs of mixer and feed-forward.
 struct SeenByAttention: Sendable {
-  /// Lower triangles of Σ x xᵀ: (hidden, hidden), (heads · headDim)², (hidden, hidden).
+  /// Lower triangles of Σ x xᵀ over what goes into the mixer, into its output projection, and into the feed-forward.
   var input: [Float]
   var output: [Float]
   var expertInput: [Float]
@@ -12,9 +12,14 @@ struct SeenByAttention: Sendable {
 
 /// What one expert showed.
 struct SeenByExpert: Sendable {
-  /// Mean squares over its tokens: (hidden), (width); empty when it had none.
-  var inputSquares: [Float] = []
-  var innerSquares: [Float] = []
+  /// Tokens that it saw.
+  private var tokens = 0
+  /// Sums of squares over its tokens: (hidden), (width); empty when it had none.
+  private var inputSums: [Double] = []
+  private var innerSums: [Double] = []
+  /// Mean squares over its tokens; empty when it had none.
+  var inputSquares: [Float] { inputSums.map { Float($0 / Double(max(tokens, 1))) } }
+  var innerSquares: [Float] { innerSums.map { Float($0 / Double(max(tokens, 1))) } }
   /// Largest magnitudes of what goes into its down projection and what up gives, and of what down gives.
   var innerPeak: Float = 0
   var outputPeak: Float = 0
@@ -46,8 +51,9 @@ struct SeenByExpert: Sendable {
     _ groups: [(inputs: [Float], lifted: [Float], inner: [Float], tokens: Int)], _ hidden: Int, _ width: Int
   ) {
     guard groups.contains(where: { $0.tokens > 0 }) else { return }
-    inputSquares = meanSquares(groups.map { ($0.inputs, $0.tokens) }, hidden)
-    innerSquares = meanSquares(groups.map { ($0.inner, $0.tokens) }, width)
+    SeenByExpert.addSquares(groups.map { ($0.inputs, $0.tokens) }, hidden, to: &inputSums)
+    SeenByExpert.addSquares(groups.map { ($0.inner, $0.tokens) }, width, to: &innerSums)
+    tokens += groups.reduce(0) { $0 + $1.tokens }
     for group in groups {
       peak(group.lifted, group.tokens * width, &innerPeak)
       peak(group.inner, group.tokens * width, &innerPeak)
@@ -60,8 +66,10 @@ struct SeenByExpert: Sendable {
     for index in 0..<count { peak = max(peak, abs(values[index])) }
   }
 
-  private func meanSquares(_ groups: [(x: [Float], tokens: Int)], _ columns: Int) -> [Float] {
-    var sums = [Double](repeating: 0, count: columns)
+  private static func addSquares(
+    _ groups: [(x: [Float], tokens: Int)], _ columns: Int, to sums: inout [Double]
+  ) {
+    if sums.isEmpty { sums = [Double](repeating: 0, count: columns) }
     for (x, tokens) in groups {
       for token in 0..<tokens {
         for column in 0..<columns {
@@ -70,8 +78,18 @@ struct SeenByExpert: Sendable {
         }
       }
     }
-    let tokens = groups.reduce(0) { $0 + $1.tokens }
-    return sums.map { Float($0 / Double(max(tokens, 1))) }
+  }
+
+  /// Adds what others of its tokens showed; sums over weights stay this one's.
+  mutating func merge(_ other: SeenByExpert) {
+    func add(_ values: [Double], to sums: inout [Double]) {
+      if sums.isEmpty { sums = values } else { for index in values.indices { sums[index] += values[index] } }
+    }
+    tokens += other.tokens
+    add(other.inputSums, to: &inputSums)
+    add(other.innerSums, to: &innerSums)
+    innerPeak = max(innerPeak, other.innerPeak)
+    outputPeak = max(outputPeak, other.outputPeak)
   }
 }
 
@@ -79,7 +97,7 @@ struct SeenByExpert: Sendable {
 /// sums do not depend on the number of workers.
 struct LayerObserver {
   private let layer: Int
-  private let numbers: Hyperparameters
+  private let blueprint: Blueprint
   /// Tokens that every expert is to be seen with, be it by force; nil for those that come.
   let coverage: Int?
   private var input: [Float]
@@ -98,13 +116,13 @@ struct LayerObserver {
   private var forcedWeights: [Float] = []
   private var tokens = 0
 
-  init(layer: Int, _ numbers: Hyperparameters, coverage: Int? = nil) {
+  init(layer: Int, _ blueprint: Blueprint, coverage: Int? = nil) {
     self.coverage = coverage
     func zeros(_ field: LayerEvidence.Field) -> [Float] {
-      [Float](repeating: 0, count: elementCount(field.shape(numbers, tokens: 0))!)
+      [Float](repeating: 0, count: elementCount(field.shape(blueprint, layer: layer, tokens: 0))!)
     }
     self.layer = layer
-    self.numbers = numbers
+    self.blueprint = blueprint
     input = zeros(.attentionInput)
     output = zeros(.attentionOutput)
     expertInput = zeros(.expertInput)
@@ -112,7 +130,7 @@ struct LayerObserver {
     innerSquares = zeros(.innerSquares)
     innerPeaks = zeros(.innerPeaks)
     outputPeaks = innerPeaks
-    columnSquares = [Double](repeating: 0, count: numbers.hiddenSize)
+    columnSquares = [Double](repeating: 0, count: blueprint.hiddenSize)
     downSquares = zeros(.downSquares)
   }
 
@@ -145,7 +163,7 @@ struct LayerObserver {
   }
 
   mutating func take(_ seen: SeenByExpert, of expert: Int) {
-    let (hidden, width) = (numbers.hiddenSize, numbers.experts.width)
+    let (hidden, width) = (blueprint.hiddenSize, blueprint.layers[layer].feedForward.intermediateSize)
     for (column, value) in seen.inputSquares.enumerated() { inputSquares[expert * hidden + column] = value }
     for (column, value) in seen.innerSquares.enumerated() { innerSquares[expert * width + column] = value }
     for (column, value) in seen.downSquares.enumerated() {
@@ -169,12 +187,12 @@ struct LayerObserver {
     func floats(_ values: [Float]) -> Bytes {
       Bytes(count: 4 * values.count) { encode(.f32, values.span, into: &$0) }
     }
-    let hidden = numbers.hiddenSize
+    let hidden = blueprint.hiddenSize
     var evidence = LayerEvidence(
       layer: layer, tokens: tokens,
       fields: [
         .attentionInput: mean(input, hidden),
-        .attentionOutput: mean(output, numbers.attention.heads * numbers.attention.headDim),
+        .attentionOutput: mean(output, blueprint.layers[layer].mixerOutput.columns),
         .expertInput: mean(expertInput, hidden), .inputs: Bytes(inputs), .chosen: Bytes(chosen),
         .weights: floats(weights), .inputSquares: floats(inputSquares), .innerSquares: floats(innerSquares),
         .innerPeaks: floats(innerPeaks), .outputPeaks: floats(outputPeaks),
@@ -191,11 +209,13 @@ struct LayerObserver {
 
 extension ForwardPass {
   /// Products of what went into the attention of one context, which the buffers and `inputs` still hold.
-  func seenByAttention(context: Int, _ weights: LayerWeights, _ buffers: Buffers, _ inputs: [Float])
+  func seenByAttention(
+    context: Int, layer: Int, _ weights: LayerWeights, _ buffers: Buffers, _ inputs: [Float]
+  )
     -> SeenByAttention
   {
-    let (hidden, tokens) = (numbers.hiddenSize, contexts[context].tokens.count)
-    let width = numbers.attention.heads * numbers.attention.headDim
+    let (hidden, tokens) = (blueprint.hiddenSize, contexts[context].tokens.count)
+    let width = weights.mixer.outputInputs
     func products(_ x: [Float], _ columns: Int) -> [Float] {
       var sum = [Float](repeating: 0, count: columns * columns)
       var span = sum.mutableSpan
@@ -203,7 +223,7 @@ extension ForwardPass {
       return sum
     }
     return SeenByAttention(
-      input: products(normalizedRows(states[context], weight: weights.attentionNorm), hidden),
+      input: products(mixerInputs(context: context, layer: layer, weights), hidden),
       output: products(buffers.attended, width), expertInput: products(inputs, hidden))
   }
 }

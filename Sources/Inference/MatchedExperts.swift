@@ -8,7 +8,7 @@ extension Model {
   /// - Throws: FormatError where config.json speaks of another original, and where it says nothing and a router has a row that is
   ///   none of the original's, or has them in another order.
   public func droppedExperts(of original: Model) throws(FormatError) -> DroppedExperts {
-    let (own, all) = (hyperparameters.experts.count, original.hyperparameters.experts.count)
+    let (own, all) = (blueprint.experts.count, original.blueprint.experts.count)
     if let said = try droppedExperts() {
       guard said.experts == all else {
         throw FormatError(
@@ -18,7 +18,11 @@ extension Model {
       return said
     }
     var layers: [[Int]] = []
-    for layer in 0..<hyperparameters.layers {
+    for layer in 0..<blueprint.layerCount {
+      guard blueprint.layers[layer].feedForward.isMixture else {
+        layers.append([])
+        continue
+      }
       let kept = try keptExperts(of: original, layer: layer)
       precondition(kept.count == own, "one for each row")
       layers.append((0..<all).filter { !kept.contains($0) })
@@ -29,10 +33,10 @@ extension Model {
   /// For each row of a layer's router the original's expert whose row it is.
   private func keptExperts(of original: Model, layer: Int) throws(FormatError) -> [Int] {
     let (mine, other) = (try routerRows(layer), try original.routerRows(layer))
-    let hidden = hyperparameters.hiddenSize
+    let hidden = blueprint.hiddenSize
     var kept: [Int] = []
     var next = 0
-    for row in 0..<hyperparameters.experts.count {
+    for row in 0..<blueprint.experts.count {
       let values = Array(mine[row * hidden..<(row + 1) * hidden])
       guard
         let expert = (next..<other.count / hidden).first(where: {

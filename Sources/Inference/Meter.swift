@@ -7,9 +7,10 @@ struct Meter {
   private let models: [Model]
   private let report: (@Sendable (VerificationProgress) -> Void)?
 
-  private static let parts: Set<Role.Part> = [
-    .query, .key, .value, .attentionOutput, .gate, .up, .down, .head,
-  ]
+  /// Whether a tensor is one that runs tell of: a linear layer, or the head.
+  private static func counts(_ role: Role, _ model: Model) -> Bool {
+    model.blueprint.isLinear(role) && (role.kind != .embedding || role == model.blueprint.headRole)
+  }
 
   init(_ models: [Model], _ report: (@Sendable (VerificationProgress) -> Void)?) {
     self.models = models
@@ -17,8 +18,8 @@ struct Meter {
     state = VerificationProgress(
       bytes: 0,
       totalBytes: models.reduce(0) { sum, model in
-        sum + model.tensors.reduce(0) { $0 + (Meter.parts.contains($1.role.part) ? $1.bytes : 0) }
-      }, layers: 0, totalLayers: models.first?.hyperparameters.layers ?? 0)
+        sum + model.tensors.reduce(0) { $0 + (Meter.counts($1.role, model) ? $1.bytes : 0) }
+      }, layers: 0, totalLayers: models.first?.blueprint.layerCount ?? 0)
     report?(state)
   }
 
@@ -30,7 +31,7 @@ struct Meter {
   /// Rows of the head of each model.
   mutating func pass(head rows: Range<Int>) {
     for model in models {
-      guard let head = model[.head] else { continue }
+      guard let head = model.headTensor else { continue }
       // Shares that add up to the whole whatever the ranges are.
       state.bytes += head.bytes * rows.upperBound / head.rows - head.bytes * rows.lowerBound / head.rows
     }
@@ -40,7 +41,7 @@ struct Meter {
   /// A layer that was passed before this run.
   mutating func skip(layer: Int) {
     for model in models {
-      for tensor in model.tensors where tensor.role.layer == layer && Meter.parts.contains(tensor.role.part) {
+      for tensor in model.tensors where tensor.role.layer == layer && Meter.counts(tensor.role, model) {
         state.bytes += tensor.bytes
       }
     }

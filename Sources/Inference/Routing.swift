@@ -1,3 +1,5 @@
+import Models
+
 #if canImport(Glibc)
   import Glibc
 #elseif canImport(Darwin)
@@ -10,31 +12,50 @@ package struct Routing: Sendable {
   package let active: Int
   /// (tokens, active): indices of the experts, ascending for each token.
   package private(set) var experts: [Int32] = []
-  /// (tokens, active): their weights, which sum to 1 for each token.
+  /// (tokens, active): their weights, which sum to 1 for each token where the router normalizes them.
   package private(set) var weights: [Float] = []
-  /// (tokens, experts): σ of the logits, when they are kept.
+  /// (tokens, experts): scores, σ or softmax of the logits, when they are kept.
   package private(set) var gates: [Float] = []
 
   package var tokens: Int { active == 0 ? 0 : experts.count / active }
 
-  /// Routes by a sigmoid router with correction bias: p = σ(logits); the `active` experts with the largest p + bias
-  /// are chosen, of equal ones those of the lower index; weights are the p of the chosen divided by their sum.
+  /// Routes as the mixture says: p is σ or softmax of the logits; the `active` experts with the largest p + bias
+  /// are chosen, of equal ones those of the lower index; weights are the p of the chosen, divided by their sum where
+  /// the mixture normalizes them.
   ///
-  /// σ and the sum are computed in F64 and rounded to F32; p + bias is an F32 sum.
+  /// p and the sum are computed in F64 and rounded to F32; p + bias is an F32 sum.
   /// - Parameters:
   ///   - logits: (tokens, experts)
   ///   - bias: (experts), or nil for none.
   package init(
-    logits: Span<Float>, experts count: Int, active: Int, bias: [Float]?, keepsGates: Bool = false
+    logits: Span<Float>, _ router: Mixture.Routing = .init(scoring: .sigmoid, normalizesWeights: true),
+    experts count: Int, active: Int, bias: [Float]?, keepsGates: Bool = false
   ) {
     precondition(count > 0 && logits.count % count == 0, "(tokens, experts)")
     var gates = [Float](repeating: 0, count: logits.count)
-    for index in gates.indices { gates[index] = Float(1 / (1 + exp(-Double(logits[index])))) }
-    self.init(gates: gates, experts: count, active: active, bias: bias, keepsGates: keepsGates)
+    switch router.scoring {
+    case .sigmoid: for index in gates.indices { gates[index] = Float(1 / (1 + exp(-Double(logits[index])))) }
+    case .softmax:
+      for first in stride(from: 0, to: logits.count, by: count) {
+        var most = -Float.infinity
+        for index in first..<first + count { most = max(most, logits[index]) }
+        var sum = 0.0
+        for index in first..<first + count { sum += exp(Double(logits[index]) - Double(most)) }
+        for index in first..<first + count {
+          gates[index] = Float(exp(Double(logits[index]) - Double(most)) / sum)
+        }
+      }
+    }
+    self.init(
+      gates: gates, experts: count, active: active, bias: bias, normalizes: router.normalizesWeights,
+      keepsGates: keepsGates)
   }
 
-  /// The same from gates, σ of the logits: (tokens, experts).
-  package init(gates: [Float], experts count: Int, active: Int, bias: [Float]?, keepsGates: Bool = false) {
+  /// The same from gates, the scores of the experts: (tokens, experts).
+  package init(
+    gates: [Float], experts count: Int, active: Int, bias: [Float]?, normalizes: Bool = true,
+    keepsGates: Bool = false
+  ) {
     precondition((1...count).contains(active) && gates.count % count == 0, "(tokens, experts)")
     self.active = active
     let tokens = gates.count / count
@@ -48,10 +69,17 @@ package struct Routing: Sendable {
       let sum = chosen.reduce(0.0) { $0 + Double(gates[first + $1]) }
       for expert in chosen {
         experts.append(Int32(expert))
-        weights.append(Float(Double(gates[first + expert]) / sum))
+        weights.append(normalizes ? Float(Double(gates[first + expert]) / sum) : gates[first + expert])
       }
     }
     if keepsGates { self.gates = gates }
+  }
+
+  /// A dense layer's: every token goes to the one gated MLP there is.
+  package init(tokens: Int) {
+    active = 1
+    experts = [Int32](repeating: 0, count: tokens)
+    weights = [Float](repeating: 1, count: tokens)
   }
 
   /// For tests and statistics: choices made elsewhere, experts ascending for each token.

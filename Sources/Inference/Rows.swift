@@ -56,3 +56,13 @@ func add(_ source: [Float], to target: inout [Float]) {
   var out = target.mutableSpan
   addScaled(&out, source.span, 1)
 }
+
+/// Adds a bias to each of the first `tokens` rows of x; nothing for none.
+func addBias(_ bias: [Float], to x: inout [Float], tokens: Int) {
+  if bias.isEmpty { return }
+  var all = x.mutableSpan
+  for token in 0..<tokens {
+    var row = all._mutatingExtracting(token * bias.count..<(token + 1) * bias.count)
+    addScaled(&row, bias.span, 1)
+  }
+}

@@ -23,10 +23,11 @@ public struct SensitivityPass: Sendable {
     }
   }
 
-  /// Parts of a layer that are groups of their own, in the order in which copies of their states begin.
-  public static let parts: [Role.Part] = [
-    .query, .key, .value, .attentionOutput, .gate, .up, .down,
-  ]
+  /// Kinds of a layer that are groups of their own, in the order in which copies of their states begin: the mixer's linear
+  /// layers, then those of the gated MLPs, each of all experts.
+  public static func kinds(_ blueprint: Blueprint, layer: Int) -> [TensorKind] {
+    blueprint.layers[layer].taps.flatMap(\.linears)
+  }
 
   private var original: ForwardPass
   private var uniform: [ForwardPass]
@@ -50,7 +51,7 @@ public struct SensitivityPass: Sendable {
     workers = Workers(count)
     self.contexts = contexts
     self.layer = layer
-    groups = SensitivityPass.groups(before: layer)
+    groups = SensitivityPass.groups(model.blueprint, before: layer)
     func some(_ first: Int, _ count: Int) -> [[Float]]? {
       states.map { Array($0[first * contexts.count..<(first + count) * contexts.count]) }
     }
@@ -67,7 +68,7 @@ public struct SensitivityPass: Sendable {
       copies = try ForwardPass(model, all, workers, states: some(models, groups.count))
     } else {
       copies = try ForwardPass(
-        try model.replacing(reference) { $0.part == .embedding }, contexts, workers)
+        try model.replacing(reference) { $0.kind == .embedding }, contexts, workers)
       copies = try ForwardPass(model, contexts, workers, states: copies.states)
     }
   }
@@ -77,8 +78,11 @@ public struct SensitivityPass: Sendable {
   }
 
   /// Groups whose copies have begun before a layer. That of a router stands for the layer without some experts.
-  private static func groups(before layer: Int) -> [Role] {
-    [Role(.embedding)] + (0..<layer).flatMap { layer in (parts + [.router]).map { Role($0, layer: layer) } }
+  private static func groups(_ blueprint: Blueprint, before layer: Int) -> [Role] {
+    [Role(.embedding)]
+      + (0..<layer).flatMap { layer in
+        (kinds(blueprint, layer: layer) + [.router]).map { Role($0, layer: layer) }
+      }
   }
 
   /// All states, to go on from: (1 + uniform + groups) × contexts.
@@ -86,19 +90,19 @@ public struct SensitivityPass: Sendable {
 
   /// Values of each of the states after so many layers.
   public static func counts(_ model: Model, _ contexts: [Context], uniform: Int, layer: Int) -> [Int] {
-    let each = contexts.map { $0.tokens.count * model.hyperparameters.hiddenSize }
-    return (0..<1 + uniform + groups(before: layer).count).flatMap { _ in each }
+    let each = contexts.map { $0.tokens.count * model.blueprint.hiddenSize }
+    return (0..<1 + uniform + groups(model.blueprint, before: layer).count).flatMap { _ in each }
   }
 
   /// Takes the original through the next layer, without the copies, and says what went into it.
   ///
   /// `finish` must follow, with the layer's tensors of the reference and the uniform models at hand.
   public mutating func observe() async throws(FormatError) -> LayerEvidence {
-    var observer: LayerObserver? = LayerObserver(layer: layer, original.numbers)
+    var observer: LayerObserver? = LayerObserver(layer: layer, original.blueprint)
     begun = original.states
     _ = try await original.run(layer: layer, observer: &observer)
     var evidence = observer!.evidence()
-    if layer == original.numbers.layers - 1 { evidence.fields[.headInput] = try original.headInput() }
+    if layer == original.blueprint.layerCount - 1 { evidence.fields[.headInput] = try original.headInput() }
     return evidence
   }
 
@@ -109,15 +113,15 @@ public struct SensitivityPass: Sendable {
   ///
   /// - Returns: errors of the experts' outputs, by part and expert, and what leaving experts out does.
   public mutating func finish(reference: Model) async throws(FormatError) -> (
-    experts: [Role.Part: [Double]], dropped: DroppedOutputs
+    experts: [TensorKind: [Double]], dropped: DroppedOutputs
   ) {
     precondition(!begun.isEmpty || contexts.isEmpty, "a layer is observed first")
     let model = original.model
     _ = try await copies.run(layer: layer)
     for index in uniform.indices { _ = try await uniform[index].run(layer: layer) }
     var fresh: [[Float]] = []
-    for part in SensitivityPass.parts.prefix(4) {
-      let role = Role(part, layer: layer)
+    for kind in model.blueprint.layers[layer].mixer.taps.flatMap(\.linears) {
+      let role = Role(kind, layer: layer)
       var pass = try ForwardPass(
         try model.replacing(reference) { $0 == role }, contexts, workers, states: begun)
       _ = try await pass.run(layer: layer)
@@ -131,7 +135,7 @@ public struct SensitivityPass: Sendable {
     fresh += dropped.states
     begun = []
     layer += 1
-    groups = SensitivityPass.groups(before: layer)
+    groups = SensitivityPass.groups(model.blueprint, before: layer)
     copies = try ForwardPass(
       model, SensitivityPass.repeated(contexts, groups.count), workers, states: copies.states + fresh)
     return (errors, dropped.found)
@@ -141,15 +145,25 @@ public struct SensitivityPass: Sendable {
   public func divergences(reference: Model) async throws(FormatError) -> (
     groups: [(group: Role, divergence: Divergence)], uniform: [Divergence]
   ) {
-    precondition(layer == original.numbers.layers, "all layers are passed first")
+    precondition(layer == original.blueprint.layerCount, "all layers are passed first")
     var found: [(group: Role, divergence: Divergence)] = []
     for (group, divergence) in zip(groups, try await original.divergences(of: copies.states)) {
       found.append((group, divergence))
     }
     let head = try ForwardPass(
-      try original.model.replacing(reference) { $0.part == .head }, contexts, workers,
+      try original.model.replacing(reference) { $0 == original.model.blueprint.headRole }, contexts, workers,
       states: original.states)
-    found.append((Role(.head), try await original.divergence(of: head)))
+    let divergence = try await original.divergence(of: head)
+    if original.blueprint.isHeadTied, let place = found.firstIndex(where: { $0.group == Role(.embedding) }) {
+      // One tensor does both: what it costs as the embedding and as the head.
+      let embedding = found[place].divergence
+      let errors = [embedding.standardError, divergence.standardError].compactMap { $0 }
+      found[place].divergence = .init(
+        mean: embedding.mean + divergence.mean,
+        standardError: errors.count == 2 ? (errors[0] * errors[0] + errors[1] * errors[1]).squareRoot() : nil)
+    } else {
+      found.append((original.blueprint.headRole, divergence))
+    }
     var others: [Divergence] = []
     for pass in uniform { others.append(try await original.divergence(of: pass)) }
     return (found, others)
@@ -174,21 +188,21 @@ extension ForwardPass {
   ///
   /// - Returns: states of these, parts × contexts, and by part and expert Σ g² ‖z − ẑ‖² over the expert's tokens.
   fileprivate mutating func perturbExperts(layer: Int, _ other: Model) async throws(FormatError) -> (
-    states: [[Float]], errors: [Role.Part: [Double]]
+    states: [[Float]], errors: [TensorKind: [Double]]
   ) {
     var nobody: LayerObserver?
     let (inputs, routings) = try await runAttention(layer: layer, observer: &nobody, passed: { _ in })
-    let visits = Visit.byExpert(routings, experts: numbers.experts.count)
-    let parts: [Role.Part] = [.gate, .up, .down]
+    let visits = Visit.byExpert(routings, experts: blueprint.layers[layer].feedForward.count)
+    let parts = blueprint.layers[layer].feedForward.projections.all
     var variants: [ForwardPass] = []
     for part in parts {
-      let changed = try model.replacing(other) { $0.part == part && $0.layer == layer }
+      let changed = try model.replacing(other) { $0.kind == part && $0.layer == layer }
       variants.append(try ForwardPass(changed, contexts, workers, states: states))
     }
     let (pass, passes) = (self, variants)
     var sums = parts.map { _ in states.map { [Float](repeating: 0, count: $0.count) } }
-    var errors: [Role.Part: [Double]] = [:]
-    let hidden = numbers.hiddenSize
+    var errors: [TensorKind: [Double]] = [:]
+    let hidden = blueprint.hiddenSize
     try await workers.inOrder(visits.count) { expert, buffers throws(FormatError) in
       var nothing: SeenByExpert?
       let exact = try pass.output(
@@ -258,14 +272,14 @@ extension ForwardPass {
       let states = Array(copies[copy * contexts.count..<(copy + 1) * contexts.count])
       others.append(try ForwardPass(model, contexts, workers, states: states).headInputs(positions))
     }
-    let step = try model.required(.head).rowStep
+    let step = try head.rowStep
     let stride = (headRowsAtOnce + step - 1) / step * step
-    let chunks = (numbers.vocabulary + stride - 1) / stride
+    let chunks = (blueprint.vocabulary + stride - 1) / stride
     var scores = (0..<count).map { _ in emptyScores }
     let (pass, copied) = (self, others)
     try await workers.inOrder(chunks) { chunk, buffers throws(FormatError) in
-      let rows = chunk * stride..<min((chunk + 1) * stride, pass.numbers.vocabulary)
-      try pass.model.required(.head).decode(rows: rows, into: &buffers.weights)
+      let rows = chunk * stride..<min((chunk + 1) * stride, pass.blueprint.vocabulary)
+      try pass.head.decode(rows: rows, into: &buffers.weights)
       var outputs = copied.map { _ in [[TokenComparison]]() }
       for (context, text) in pass.contexts.enumerated() {
         let size = positions[context].count * rows.count

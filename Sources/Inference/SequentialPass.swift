@@ -39,13 +39,15 @@ public struct SequentialPass: Sendable {
   {
     var evidence = LayerEvidence(layer: layer, tokens: tokens, fields: [:])
     evidence.targets = LayerEvidence.Targets()
-    let weights = try await LayerWeights(original.model, layer: layer, original.workers)
+    let weights = try await LayerWeights(original.model, layer: layer, original.tables, original.workers)
     try await observeInputs(weights, &evidence)
     deliver(evidence)
-    var own = try await LayerWeights(quantized.model, layer: layer, quantized.workers, withOutput: false)
+    var own = try await LayerWeights(
+      quantized.model, layer: layer, quantized.tables, quantized.workers, withOutput: false)
     let attended = try await observeAttended(weights, own, layer: layer, &evidence)
     deliver(evidence)
-    own.attentionOutput = try quantized.model.values(.attentionOutput, layer: layer)
+    own.mixer.output = try quantized.model.values(
+      quantized.blueprint.layers[layer].mixerOutput.linears[0], layer: layer)
     let (routed, refit) = try await observeExperts(attended, weights, own, layer: layer, &evidence)
     deliver(evidence)
     var nobody: LayerObserver?
@@ -59,18 +61,20 @@ public struct SequentialPass: Sendable {
   /// What goes into the head once all layers have been passed.
   public func head() throws(FormatError) -> LayerEvidence {
     LayerEvidence(
-      layer: original.numbers.layers - 1, tokens: tokens, fields: [.headInput: try quantized.headInput()])
+      layer: original.blueprint.layerCount - 1, tokens: tokens,
+      fields: [.headInput: try quantized.headInput()])
   }
 
   private func observeInputs(_ weights: LayerWeights, _ evidence: inout LayerEvidence)
     async throws(FormatError)
   {
-    let (original, quantized, hidden) = (original, quantized, original.numbers.hiddenSize)
-    let norm = try quantized.model.values(.attentionNorm, layer: evidence.layer)
+    let (original, quantized, hidden) = (original, quantized, original.blueprint.hiddenSize)
+    let description = quantized.blueprint.layers[evidence.layer].mixerNorm
+    let norm = try quantized.model.normWeights(.attentionNorm, layer: evidence.layer, description)
     var (sum, cross) = (SequentialPass.zeros(hidden, hidden), SequentialPass.zeros(hidden, hidden))
     try await original.workers.inOrder(contexts.count) { index, _ throws(FormatError) in
-      let x = original.normalizedRows(original.states[index], weight: weights.attentionNorm)
-      let own = quantized.normalizedRows(quantized.states[index], weight: norm)
+      let x = original.normalizedRows(original.states[index], weight: weights.mixerNorm, description)
+      let own = quantized.normalizedRows(quantized.states[index], weight: norm, description)
       return (
         SequentialPass.squares(own, hidden),
         SequentialPass.products(SequentialPass.difference(x, own), hidden, own, hidden)
@@ -87,20 +91,20 @@ public struct SequentialPass: Sendable {
   private mutating func observeAttended(
     _ weights: LayerWeights, _ own: LayerWeights, layer: Int, _ evidence: inout LayerEvidence
   ) async throws(FormatError) -> [[Float]] {
-    let (first, second, hidden) = (original, quantized, original.numbers.hiddenSize)
-    let width = original.numbers.attention.heads * original.numbers.attention.headDim
+    let (first, second, hidden) = (original, quantized, original.blueprint.hiddenSize)
+    let width = weights.mixer.outputInputs
     var attended: [[Float]] = []
     var sum = SequentialPass.zeros(width, width)
     var cross = sum
     var residual = SequentialPass.zeros(hidden, width)
     try await original.workers.inOrder(contexts.count) { index, buffers throws(FormatError) in
       let count = first.contexts[index].tokens.count * width
-      first.fillAttended(context: index, weights, &buffers)
+      first.fillAttended(context: index, layer: layer, weights, &buffers)
       let y = Array(buffers.attended.prefix(count))
-      second.fillAttended(context: index, own, &buffers)
+      second.fillAttended(context: index, layer: layer, own, &buffers)
       let ownY = Array(buffers.attended.prefix(count))
       var state = first.states[index]
-      first.addAttended(to: &state, weights.attentionOutput, y)
+      first.addAttended(to: &state, weights.mixer, y)
       try first.check(
         state.span, context: index, "a finite hidden state after the attention of layer \(layer)")
       return (
@@ -133,7 +137,7 @@ public struct SequentialPass: Sendable {
     _ attended: [[Float]], _ weights: LayerWeights, _ own: LayerWeights, layer: Int,
     _ evidence: inout LayerEvidence
   ) async throws(FormatError) -> ([Routed], BiasRefit?) {
-    let (first, second, hidden) = (original, quantized, original.numbers.hiddenSize)
+    let (first, second, hidden) = (original, quantized, original.blueprint.hiddenSize)
     let refitsBias = refitsBias && own.routerBias != nil
     var routed: [Routed] = []
     var sum = SequentialPass.zeros(hidden, hidden)
@@ -142,7 +146,7 @@ public struct SequentialPass: Sendable {
     var mass: [Float] = []
     try await original.workers.inOrder(contexts.count) { index, _ throws(FormatError) in
       var state = second.states[index]
-      second.addAttended(to: &state, own.attentionOutput, attended[index])
+      second.addAttended(to: &state, own.mixer, attended[index])
       try second.check(
         state.span, context: index, "a finite hidden state after the attention of layer \(layer)")
       let (inputs, routing) = try first.routed(
@@ -191,12 +195,12 @@ public struct SequentialPass: Sendable {
       decode(format, stored.span, into: &span)
       return out
     }
-    let numbers = quantized.numbers.experts
+    let block = quantized.blueprint.layers[layer].feedForward
     for index in routed.indices {
       let own = routed[index].ownRouting
       routed[index].ownRouting =
         refit.wins
-        ? Routing(gates: own.gates, experts: numbers.count, active: numbers.active, bias: refit.bias)
+        ? Routing(gates: own.gates, experts: block.count, active: block.perToken, bias: refit.bias)
         : Routing(active: own.active, experts: own.experts, weights: own.weights)
     }
     return refit

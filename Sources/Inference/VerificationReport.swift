@@ -53,7 +53,8 @@ public struct VerificationReport: Hashable, Sendable {
     public var layer: Int
     /// ‖candidate − original‖ / ‖original‖ of the hidden states after the layer.
     public var hiddenError: Double
-    public var router: Router
+    /// nil for a dense layer.
+    public var router: Router?
     /// For each of the original's experts ‖candidate − original‖ / ‖original‖ of the outputs on up to 8 of its tokens, both getting
     /// the original's inputs; nil for an expert that got none, whose outputs are zero, or that the candidate lacks.
     public var expertErrors: [Double?]
@@ -133,12 +134,12 @@ extension VerificationReport.Layer {
     [
       "layer": JSON(layer),
       "hiddenError": JSON(hiddenError),
-      "router": [
-        "overlap": JSON(router.overlap),
-        "changed": JSON(router.changed),
-        "gateMassMoved": JSON(router.gateMassMoved),
-        "experts": router.choices.json,
-      ],
+      "router": router.map {
+        [
+          "overlap": JSON($0.overlap), "changed": JSON($0.changed), "gateMassMoved": JSON($0.gateMassMoved),
+          "experts": $0.choices.json,
+        ]
+      } ?? .null,
       "expertErrors": .array(expertErrors.map { $0.map { JSON($0) } ?? .null }),
     ]
   }

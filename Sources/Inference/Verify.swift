@@ -46,7 +46,7 @@ public func perplexity(
   let tokens = try scoredTokens(contexts, model)
   var pass = try ForwardPass(model, contexts, Workers(options.workers))
   var meter = Meter([model], options.progress)
-  for layer in 0..<model.hyperparameters.layers {
+  for layer in 0..<model.blueprint.layerCount {
     _ = try await pass.run(layer: layer) { meter.pass($0) }
     meter.endLayer()
   }
@@ -137,24 +137,25 @@ private func passLayers(
   _ layers: inout [VerificationReport.Layer], _ meter: inout Meter, _ stored: StoredPass?
 ) async throws(FormatError) {
   for layer in layers.indices { meter.skip(layer: layer) }
-  for layer in layers.count..<first.model.hyperparameters.layers {
-    let kept = dropped?.kept(layer)
+  for layer in layers.count..<first.model.blueprint.layerCount {
+    let isMixture = first.model.blueprint.layers[layer].feedForward.isMixture
+    let kept = isMixture ? dropped?.kept(layer) : nil
     let (routes, otherRoutes, expertErrors) = try await passLayer(layer, &first, &second, kept, &meter)
     meter.endLayer()
     let error = relativeError(of: second.states, to: first.states)
     guard error.isFinite else {
       throw unrepresentable("hidden error after layer \(layer)", error, second.model)
     }
-    var difference = RoutingDifference(experts: first.model.hyperparameters.experts.count)
-    for (a, b) in zip(routes, otherRoutes) { difference.add(a, kept.map { b.numbered(by: $0) } ?? b) }
-    let tokens = Double(difference.tokens)
-    layers.append(
-      .init(
-        layer: layer, hiddenError: error,
-        router: .init(
-          overlap: difference.overlap / tokens, changed: Double(difference.changed) / tokens,
-          gateMassMoved: difference.gateMassMoved / tokens, choices: difference.choices),
-        expertErrors: expertErrors))
+    var router: VerificationReport.Router?
+    if isMixture {
+      var difference = RoutingDifference(experts: first.model.blueprint.layers[layer].feedForward.count)
+      for (a, b) in zip(routes, otherRoutes) { difference.add(a, kept.map { b.numbered(by: $0) } ?? b) }
+      let tokens = Double(difference.tokens)
+      router = .init(
+        overlap: difference.overlap / tokens, changed: Double(difference.changed) / tokens,
+        gateMassMoved: difference.gateMassMoved / tokens, choices: difference.choices)
+    }
+    layers.append(.init(layer: layer, hiddenError: error, router: router, expertErrors: expertErrors))
     try stored?.finished(layers[layer].stored, [first.states, second.states])
   }
 }
@@ -169,13 +170,15 @@ private func passLayer(
   var nobody: LayerObserver?
   let (inputs, routes) = try await first.runAttention(layer: layer, observer: &nobody) { meter.pass($0) }
   let probe = ExpertProbe(
-    inputs, routes, experts: first.numbers.experts.count, hidden: first.numbers.hiddenSize)
+    inputs, routes, experts: first.blueprint.experts.count, hidden: first.blueprint.hiddenSize)
   let outputs = try await first.runExperts(
     layer: layer, inputs, routes, observer: &nobody, probe: probe.inputs
   ) { meter.pass($0) }
   let norm = (
-    original: try first.model.values(.feedForwardNorm, layer: layer),
-    candidate: try second.model.values(.feedForwardNorm, layer: layer)
+    original: try first.model.normWeights(
+      .feedForwardNorm, layer: layer, first.blueprint.layers[layer].feedForwardNorm),
+    candidate: try second.model.normWeights(
+      .feedForwardNorm, layer: layer, second.blueprint.layers[layer].feedForwardNorm)
   )
   let (otherInputs, otherRoutes) = try await second.runAttention(layer: layer, observer: &nobody) {
     meter.pass($0)
@@ -244,6 +247,7 @@ private func comparisonIdentity(_ candidate: Model, _ original: Model, _ context
 extension VerificationReport.Layer {
   /// The figures bit for bit.
   fileprivate var stored: JSON {
+    guard let router else { return .array([.string(hexDigits(hiddenError.bitPattern))]) }
     let figures = [hiddenError, router.overlap, router.changed, router.gateMassMoved]
     let choices = [router.choices.original, router.choices.candidate, router.choices.both]
     let errors: [JSON] = expertErrors.map { $0.map { .string(hexDigits($0.bitPattern)) } ?? .null }
@@ -256,6 +260,10 @@ extension VerificationReport.Layer {
   fileprivate init(layer: Int, stored: JSON, _ path: String) throws(FormatError) {
     func bits(_ value: JSON) -> UInt64? { value.string.flatMap { UInt64($0, radix: 16) } }
     let values = stored.array ?? []
+    if values.count == 1, let error = bits(values[0]) {
+      self.init(layer: layer, hiddenError: Double(bitPattern: error), router: nil, expertErrors: [])
+      return
+    }
     let figures = values.prefix(4).compactMap(bits)
     let counts = values.dropFirst(4).prefix(3).compactMap { $0.array?.compactMap(\.int) }
     let errors = values.last?.array ?? []
@@ -292,17 +300,18 @@ private func scoredTokens(_ contexts: [Context], _ model: Model) throws(FormatEr
 ///
 /// - Returns: the original's experts that the candidate lacks; nil for none.
 private func requireSameSize(_ candidate: Model, _ original: Model) throws(FormatError) -> DroppedExperts? {
-  let (mine, other) = (candidate.hyperparameters, original.hyperparameters)
-  func sizes(_ numbers: Hyperparameters) -> String {
-    "\(numbers.layers) layers, hidden size \(numbers.hiddenSize), vocabulary \(numbers.vocabulary), "
-      + "\(numbers.experts.count) experts"
+  let (mine, other) = (candidate.blueprint, original.blueprint)
+  func sizes(_ blueprint: Blueprint) -> String {
+    "\(blueprint.layerCount) layers, hidden size \(blueprint.hiddenSize), vocabulary \(blueprint.vocabulary)"
   }
-  if sizes(mine) == sizes(other) { return nil }
-  var whole = mine
-  whole.experts.count = other.experts.count
-  guard sizes(whole) == sizes(other), mine.experts.count < other.experts.count else {
+  func text(_ blueprint: Blueprint) -> String {
+    sizes(blueprint) + (blueprint.mixtures.isEmpty ? "" : ", \(blueprint.experts.count) experts")
+  }
+  if text(mine) == text(other) { return nil }
+  guard sizes(mine) == sizes(other), mine.mixtures == other.mixtures, mine.experts.count < other.experts.count
+  else {
     throw FormatError(
-      path: candidate.path, expected: "\(sizes(other)) as \(original.path) has", found: sizes(mine))
+      path: candidate.path, expected: "\(text(other)) as \(original.path) has", found: text(mine))
   }
   return try candidate.droppedExperts(of: original)
 }

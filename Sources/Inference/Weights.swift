@@ -4,8 +4,11 @@ import Tensors
 
 extension Model {
   /// The tensor of a role that the forward pass needs.
-  func required(_ part: Role.Part, layer: Int? = nil, expert: Int? = nil) throws(FormatError) -> Tensor {
-    let role = Role(part, layer: layer, expert: expert)
+  func required(_ kind: TensorKind, layer: Int? = nil, expert: Int? = nil) throws(FormatError) -> Tensor {
+    try required(Role(kind, layer: layer, expert: expert))
+  }
+
+  func required(_ role: Role) throws(FormatError) -> Tensor {
     guard let tensor = self[role] else {
       throw FormatError(path: path, expected: "the tensor of \(role)", found: "none")
     }
@@ -13,11 +16,30 @@ extension Model {
   }
 
   /// The whole of a tensor in F32.
-  func values(_ part: Role.Part, layer: Int? = nil) throws(FormatError) -> [Float] {
-    let tensor = try required(part, layer: layer)
+  func values(_ kind: TensorKind, layer: Int? = nil) throws(FormatError) -> [Float] {
+    let tensor = try required(kind, layer: layer)
     var values = [Float](repeating: 0, count: tensor.count)
     try tensor.decode(into: &values)
     return values
+  }
+
+  /// The same of a tensor whose values may not show in any that is looked at later, such as a router's bias.
+  ///
+  /// - Parameter entry: what a value belongs to, for messages.
+  func finiteValues(_ kind: TensorKind, layer: Int, of entry: String = "entry") throws(FormatError) -> [Float]
+  {
+    let values = try values(kind, layer: layer)
+    if let index = firstNonFinite(values.span) {
+      throw try required(kind, layer: layer).error(
+        "finite values", found: "\(values[index]) for \(entry) \(index) of layer \(layer)")
+    }
+    return values
+  }
+
+  /// The factors of a norm.
+  func normWeights(_ kind: TensorKind, layer: Int? = nil, _ norm: Norm) throws(FormatError) -> [Float] {
+    let values = try values(kind, layer: layer)
+    return norm.addsOne ? values.map { 1 + $0 } : values
   }
 }
 
@@ -120,50 +142,29 @@ extension Tensor {
 
 /// The weights of a layer that every token needs, decoded to F32.
 struct LayerWeights: Sendable {
-  var attentionNorm: [Float]
-  /// (heads · headDim, hidden)
-  var query: [Float]
-  /// (keyValueHeads · headDim, hidden)
-  var key: [Float]
-  /// (keyValueHeads · headDim, hidden)
-  var value: [Float]
-  /// (hidden, heads · headDim)
-  var attentionOutput: [Float]
-  /// (heads · headDim); nil when queries and keys are not normalized.
-  var queryNorm: [Float]?
-  /// (keyValueHeads · headDim)
-  var keyNorm: [Float]?
+  var mixerNorm: [Float]
+  var mixer: any MixerExecutor
   var feedForwardNorm: [Float]
-  /// (experts, hidden)
-  var router: [Float]
+  /// (experts, hidden); empty for a dense layer.
+  var router: [Float] = []
   /// (experts); nil when the router has no correction bias.
   var routerBias: [Float]?
 
-  /// - Parameter withOutput: whether the attention's output projection is wanted; else it is empty.
-  init(_ model: Model, layer: Int, _ workers: Workers, withOutput: Bool = true) async throws(FormatError) {
-    var large: [[Float]] = []
-    let parts: [Role.Part] = [.query, .key, .value] + (withOutput ? [.attentionOutput] : [])
-    try await workers.inOrder(parts.count) { index, _ throws(FormatError) in
-      try model.values(parts[index], layer: layer)
-    } deliver: { _, values in
-      large.append(values)
-    }
-    (query, key, value, attentionOutput) = (large[0], large[1], large[2], withOutput ? large[3] : [])
-    attentionNorm = try model.values(.attentionNorm, layer: layer)
-    if model.hyperparameters.attention.queryKeyNorm == .perLayer {
-      queryNorm = try model.values(.queryNorm, layer: layer)
-      keyNorm = try model.values(.keyNorm, layer: layer)
-    }
-    feedForwardNorm = try model.values(.feedForwardNorm, layer: layer)
+  /// - Parameter withOutput: whether the mixer's output projection is wanted; else it is empty.
+  init(
+    _ model: Model, layer: Int, _ tables: [RotaryEmbedding: Rotation], _ workers: Workers,
+    withOutput: Bool = true
+  ) async throws(FormatError) {
+    let block = model.blueprint.layers[layer]
+    mixer = try await model.blueprint.executable(layer: layer, of: model).executor(
+      model, layer: layer, tables, workers, withOutput: withOutput)
+    mixerNorm = try model.normWeights(.attentionNorm, layer: layer, block.mixerNorm)
+    feedForwardNorm = try model.normWeights(.feedForwardNorm, layer: layer, block.feedForwardNorm)
+    guard let mixture = block.feedForward as? Mixture else { return }
     router = try model.values(.router, layer: layer)
-    if model.hyperparameters.experts.correctionBias {
-      let bias = try model.values(.routerBias, layer: layer)
-      // It is in no value that is looked at later: an expert that NaN or infinity ranks would just be chosen or not.
-      if let index = firstNonFinite(bias.span) {
-        throw try model.required(.routerBias, layer: layer).error(
-          "finite values", found: "\(bias[index]) for expert \(index) of layer \(layer)")
-      }
-      routerBias = bias
+    // It is in no value that is looked at later: an expert that NaN or infinity ranks would just be chosen or not.
+    if mixture.routing.hasCorrectionBias {
+      routerBias = try model.finiteValues(.routerBias, layer: layer, of: "expert")
     }
   }
 }

@@ -35,7 +35,7 @@ public struct WholePass: Sendable {
 
   /// Values of each of the states.
   public static func counts(_ model: Model, _ contexts: [Context], models: Int) -> [Int] {
-    let each = contexts.map { $0.tokens.count * model.hyperparameters.hiddenSize }
+    let each = contexts.map { $0.tokens.count * model.blueprint.hiddenSize }
     return (0...models).flatMap { _ in each }
   }
 
@@ -48,7 +48,7 @@ public struct WholePass: Sendable {
 
   /// Divergences from the original, once all layers have been passed.
   public func divergences() async throws(FormatError) -> [SensitivityPass.Divergence] {
-    precondition(layer == original.numbers.layers, "all layers are passed first")
+    precondition(layer == original.blueprint.layerCount, "all layers are passed first")
     var found: [SensitivityPass.Divergence] = []
     for pass in models { found.append(try await original.divergence(of: pass)) }
     return found

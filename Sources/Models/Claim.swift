@@ -36,7 +36,8 @@ public struct Claim: Hashable, Sendable {
 
   /// Holds the claim against a model.
   public func verdict(_ summary: ModelSummary) -> Verdict {
-    let numbers = summary.numbers
+    let blueprint = summary.blueprint
+    let attention = blueprint.attention
     func number(_ actual: Int, _ source: String) -> Verdict {
       Verdict(claim: self, holds: Claim.agrees(value, actual), actual: grouped(actual), source: source)
     }
@@ -46,29 +47,32 @@ public struct Claim: Hashable, Sendable {
     switch name {
     case "total": return number(summary.total, "shapes of all tensors")
     case "active": return number(summary.active, "shapes, num_experts_per_tok; without embedding and head")
-    case "layers": return number(numbers.layers, "num_hidden_layers")
-    case "hidden": return number(numbers.hiddenSize, "hidden_size")
-    case "experts": return number(numbers.experts.count, "num_local_experts")
-    case "activeExperts": return number(numbers.experts.active, "num_experts_per_tok")
-    case "sharedExperts": return number(numbers.experts.shared, "shared_intermediate_size")
-    case "heads": return number(numbers.attention.heads, "num_attention_heads")
-    case "kvHeads": return number(numbers.attention.keyValueHeads, "num_key_value_heads")
-    case "headDim": return number(numbers.attention.headDim, "head_dim")
-    case "context": return number(numbers.contextLength, "max_position_embeddings")
-    case "vocabulary": return number(numbers.vocabulary, "vocab_size")
+    case "layers": return number(blueprint.layerCount, "num_hidden_layers")
+    case "hidden": return number(blueprint.hiddenSize, "hidden_size")
+    case "experts": return number(blueprint.experts.count, "number of experts in config.json")
+    case "activeExperts": return number(blueprint.experts.perToken, "num_experts_per_tok")
+    case "sharedExperts": return number(blueprint.experts.shared, "shared_intermediate_size")
+    case "heads": return number(attention?.heads ?? 0, "num_attention_heads")
+    case "kvHeads": return number(attention?.keyValueHeads ?? 0, "num_key_value_heads")
+    case "headDim": return number(attention?.headDim ?? 0, "head_dim")
+    case "context": return number(blueprint.contextLength, "max_position_embeddings")
+    case "vocabulary": return number(blueprint.vocabulary, "vocab_size")
     case "ropeTheta":
-      return number(Int(exactly: numbers.attention.ropeTheta.rounded()) ?? Int.max, "rope_theta")
+      return number((attention?.rotary?.theta.rounded()).flatMap { Int(exactly: $0) } ?? 0, "rope_theta")
     case "slidingWindow":
-      guard let window = numbers.attention.slidingWindow else {
+      guard let window = blueprint.slidingWindow else {
         return word(["none", "null", "no", "false"], "none", "sliding_window, attn_type_list")
       }
       return number(window, "sliding_window")
     case "qkNorm":
-      let kind = numbers.attention.queryKeyNorm
-      let accepted = kind == .none ? ["none", "no", "false"] : [kind.rawValue, "per-layer", "yes", "true"]
+      let kind = attention?.queryKeyNorm ?? .none
+      let accepted =
+        kind == .none
+        ? ["none", "no", "false"] : [kind.rawValue, kind.rawValue.replacing("_", with: "-"), "yes", "true"]
       return word(accepted, kind.rawValue, "use_qk_norm, qk_norm_type")
     case "positions":
-      let part = "\(numbers.attention.rotaryDims) of \(numbers.attention.headDim) dims"
+      guard let attention, let rotary = attention.rotary else { return word(["none"], "none", "config.json") }
+      let part = "\(rotary.dims) of \(attention.headDim) dims"
       return word(
         ["rotary", "rope", "partial rotary", "partial rope"], "rotary, \(part)", "rotary_dim, rope_theta")
     case "license":

@@ -9,17 +9,18 @@ public struct DroppedExperts: Hashable, Sendable {
 
   /// - Parameter layers: ascending, without repetitions, as many in each.
   public init(experts: Int, layers: [[Int]]) {
+    let count = layers.map(\.count).max() ?? 0
     precondition(
       layers.allSatisfy { numbers in
-        numbers.count == layers[0].count && numbers.allSatisfy { (0..<experts).contains($0) }
+        (numbers.isEmpty || numbers.count == count) && numbers.allSatisfy { (0..<experts).contains($0) }
           && zip(numbers, numbers.dropFirst()).allSatisfy { $0 < $1 }
-      }, "as many of \(experts) experts in each layer, ascending")
+      }, "as many of \(experts) experts in each layer that drops some, ascending")
     self.experts = experts
     self.layers = layers
   }
 
   /// How many each layer lacks.
-  public var count: Int { layers.first?.count ?? 0 }
+  public var count: Int { layers.map(\.count).max() ?? 0 }
   /// How many each layer has left.
   public var left: Int { experts - count }
 
@@ -77,10 +78,13 @@ public struct DroppedExperts: Hashable, Sendable {
       else { throw wrong(text.kind) }
       layers.append(numbers.sorted())
     }
-    let experts = left + (layers.first?.count ?? 0)
+    // A dense layer has none to drop.
+    let first = layers.firstIndex { !$0.isEmpty } ?? 0
+    let usual = layers.isEmpty ? 0 : layers[first].count
+    let experts = left + usual
     for (layer, numbers) in layers.enumerated() {
-      guard numbers.count == layers[0].count else {
-        throw wrong("\(layers[0].count) in layer 0, \(numbers.count) in layer \(layer)")
+      guard numbers.count == usual || numbers.isEmpty else {
+        throw wrong("\(usual) in layer \(first), \(numbers.count) in layer \(layer)")
       }
       guard numbers.last ?? 0 < experts else { throw wrong("expert \(numbers.last!) of \(experts)") }
     }
@@ -95,7 +99,7 @@ extension Model {
     let path = "\(path) (config.json)"
     guard let json = try Config(file.bytes.array, path: path)[DroppedExperts.key] else { return nil }
     return try DroppedExperts(
-      json, left: hyperparameters.experts.count, layers: hyperparameters.layers, path: path)
+      json, left: blueprint.experts.count, layers: blueprint.layerCount, path: path)
   }
 
   /// The model without some experts: those left are numbered anew in their order, rows of routers and their biases are those of
@@ -107,23 +111,34 @@ extension Model {
   /// - Throws: FormatError when fewer are left than a token goes to, and for a model of another size.
   public func dropping(_ dropped: DroppedExperts?) throws(FormatError) -> Model {
     guard let dropped, dropped.count > 0 else { return self }
-    var numbers = hyperparameters
-    guard dropped.layers.count == numbers.layers, dropped.experts == numbers.experts.count else {
+    let experts = blueprint.experts
+    guard dropped.layers.count == blueprint.layerCount, dropped.experts == experts.count else {
       throw FormatError(
         path: path, expected: "\(dropped.layers.count) layers of \(dropped.experts) experts to drop some of",
-        found: "\(numbers.layers) layers of \(numbers.experts.count)")
+        found: "\(blueprint.layerCount) layers of \(experts.count)")
     }
-    guard dropped.left >= numbers.experts.active else {
+    guard dropped.left >= experts.perToken else {
       throw FormatError(
-        path: path, expected: "at least \(numbers.experts.active) experts left, that a token goes to",
+        path: path, expected: "at least \(experts.perToken) experts left, that a token goes to",
         found: "\(dropped.left) of \(dropped.experts)")
     }
-    numbers.experts.count = dropped.left
+    var blueprint = blueprint
+    for layer in blueprint.mixtures {
+      guard dropped.layers[layer].count == dropped.count,
+        var mixture = blueprint.layers[layer].feedForward as? Mixture
+      else {
+        throw FormatError(
+          path: path, expected: "\(dropped.count) experts to drop in layer \(layer), as in the others",
+          found: "\(dropped.layers[layer].count)")
+      }
+      mixture.count = dropped.left
+      blueprint.layers[layer].feedForward = mixture
+    }
     var tensors: [Tensor] = []
     tensors.reserveCapacity(self.tensors.count)
     for tensor in self.tensors {
       // Its experts and its router would be at odds with config.json.
-      guard tensor.role.part != .auxiliary else {
+      guard tensor.role.kind != .auxiliary else {
         throw tensor.error(
           "a model without layers of multi-token prediction, which share the number of experts",
           found: "\(tensor.role)")
@@ -133,17 +148,17 @@ extension Model {
         continue
       }
       var tensor = tensor
-      if role.part == .router || role.part == .routerBias {
+      if Mixture.perExpertRows.contains(role.kind) {
         tensor = try tensor.selecting(dropped.kept(layer))
       } else if role.expert != nil {
         tensor.role = role
-        tensor.name = architecture.name(of: role)
+        tensor.name = family.name(of: role)
       }
       tensors.append(tensor)
     }
     let files = try sideFiles(without: dropped)
     return try Model(
-      architecture: architecture, hyperparameters: numbers, tensors: tensors, sideFiles: files, path: path,
+      family: family, blueprint: blueprint, tensors: tensors, sideFiles: files, path: path,
       format: format, weightFiles: weightFiles, provenance: provenance)
   }
 
@@ -151,7 +166,8 @@ extension Model {
     var files = sideFiles
     guard let index = files.firstIndex(where: { $0.name == "config.json" }) else { return files }
     var config = try Config(files[index].bytes.array, path: "\(path) (config.json)").object
-    config[architecture.expertCountKey] = JSON(dropped.left)
+    for key in Set([family.config.expertCount, "num_experts", "num_local_experts"]).sorted()
+    where config[key] != nil { config[key] = JSON(dropped.left) }
     // Of the first original, whose numbers a report is about.
     let all = try droppedExperts()?.followed(by: dropped) ?? dropped
     config[DroppedExperts.key] = all.json

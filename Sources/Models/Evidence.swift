@@ -42,6 +42,9 @@ public struct LayerEvidence: Sendable {
     /// F32 (hidden, hidden), of the last layer only: mean of x xᵀ over what goes into the head.
     case headInput = "head.input.hessian"
 
+    /// The Hessian of what a mixer's tap shows.
+    public init(_ tap: Tap) { self = Field(rawValue: tap.name + ".hessian")! }
+
     public var dtype: DType {
       switch self {
       case .inputs: .bf16
@@ -59,16 +62,16 @@ public struct LayerEvidence: Sendable {
     }
 
     /// - Parameter forced: visits that were forced in the layer.
-    public func shape(_ numbers: Hyperparameters, tokens: Int, forced: Int = 0) -> [Int] {
-      let (hidden, experts) = (numbers.hiddenSize, numbers.experts)
-      let attention = numbers.attention.heads * numbers.attention.headDim
+    public func shape(_ blueprint: Blueprint, layer: Int, tokens: Int, forced: Int = 0) -> [Int] {
+      let (hidden, experts) = (blueprint.hiddenSize, blueprint.layers[layer].feedForward)
+      let attention = blueprint.layers[layer].mixerOutput.columns
       return switch self {
       case .attentionInput, .expertInput, .headInput: [hidden, hidden]
       case .attentionOutput: [attention, attention]
       case .inputs: [tokens, hidden]
-      case .chosen, .weights: [tokens, experts.active]
+      case .chosen, .weights: [tokens, experts.perToken]
       case .inputSquares: [experts.count, hidden]
-      case .innerSquares, .downSquares: [experts.count, experts.width]
+      case .innerSquares, .downSquares: [experts.count, experts.intermediateSize]
       case .innerPeaks, .outputPeaks: [experts.count]
       case .forced: [forced, 2]
       case .forcedWeights: [forced]
@@ -78,10 +81,10 @@ public struct LayerEvidence: Sendable {
   }
 
   /// What a layer of a model has evidence of, with or without forced visits.
-  public static func fields(layer: Int, _ numbers: Hyperparameters, isForced: Bool = false) -> [Field] {
+  public static func fields(layer: Int, _ blueprint: Blueprint, isForced: Bool = false) -> [Field] {
     Field.allCases.filter { field in
       switch field {
-      case .headInput: layer == numbers.layers - 1
+      case .headInput: layer == blueprint.layerCount - 1
       case .forced, .forcedWeights: isForced
       default: true
       }
@@ -227,31 +230,29 @@ extension LayerEvidence {
   ]
 
   /// Mean squares of the inputs of this layer's linear layers, by role; experts that no token reached have none.
-  public func importance(_ numbers: Hyperparameters) -> Importance {
+  public func importance(_ blueprint: Blueprint) -> Importance {
     var importance = Importance()
-    func diagonal(_ field: Field, _ parts: [Role.Part]) {
-      let n = field.shape(numbers, tokens: tokens)[0]
-      let matrix = floats(field)
+    let block = blueprint.layers[layer].feedForward
+    for tap in blueprint.layers[layer].mixer.taps {
+      let n = tap.columns
+      let matrix = floats(Field(tap))
       let means = (0..<n).map { matrix[$0 * n + $0] }
-      for part in parts {
-        importance.columns[Role(part, layer: layer)] = means
-        importance.tokens[Role(part, layer: layer)] = tokens
+      for kind in tap.linears {
+        importance.columns[Role(kind, layer: layer)] = means
+        importance.tokens[Role(kind, layer: layer)] = tokens
       }
     }
-    diagonal(.attentionInput, [.query, .key, .value])
-    diagonal(.attentionOutput, [.attentionOutput])
-    let (hidden, width) = (numbers.hiddenSize, numbers.experts.width)
-    for (expert, load) in load(experts: numbers.experts.count).enumerated()
-    where load.tokens + load.forced > 0 {
+    let (hidden, width) = (blueprint.hiddenSize, block.intermediateSize)
+    for (expert, load) in load(experts: block.count).enumerated() where load.tokens + load.forced > 0 {
       let seen = load.tokens + load.forced
       let inputs = floats(.inputSquares, expert * hidden..<(expert + 1) * hidden)
-      for part in [Role.Part.gate, .up] {
-        importance.columns[Role(part, layer: layer, expert: expert)] = inputs
-        importance.tokens[Role(part, layer: layer, expert: expert)] = seen
+      for kind in block.projections.inputs {
+        importance.columns[block.role(kind, layer: layer, expert: expert)] = inputs
+        importance.tokens[block.role(kind, layer: layer, expert: expert)] = seen
       }
-      importance.columns[Role(.down, layer: layer, expert: expert)] = floats(
-        .innerSquares, expert * width..<(expert + 1) * width)
-      importance.tokens[Role(.down, layer: layer, expert: expert)] = seen
+      let lowering = block.role(block.projections.lowering, layer: layer, expert: expert)
+      importance.columns[lowering] = floats(.innerSquares, expert * width..<(expert + 1) * width)
+      importance.tokens[lowering] = seen
     }
     return importance
   }

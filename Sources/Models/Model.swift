@@ -3,8 +3,9 @@ import Tensors
 /// A model: its numbers, its tensors, and every other file that came with it. What a format reads and writes and
 /// what quantization maps.
 public struct Model: Sendable {
-  public var architecture: Architecture
-  public var hyperparameters: Hyperparameters
+  public var family: Family
+  /// What it is made of, by its config.
+  public var blueprint: Blueprint
   /// In the order of the forward pass: embedding, layers with their experts, final norm, head, then the rest.
   public private(set) var tensors: [Tensor]
   /// config.json, tokenizer, chat template, licence… as they came.
@@ -22,11 +23,11 @@ public struct Model: Sendable {
 
   /// - Throws: FormatError when a tensor is missing, stands twice or has another shape than the config says.
   public init(
-    architecture: Architecture, hyperparameters: Hyperparameters, tensors: [Tensor], sideFiles: [SideFile],
+    family: Family, blueprint: Blueprint, tensors: [Tensor], sideFiles: [SideFile],
     path: String, format: String, weightFiles: [String], provenance: JSON? = nil
   ) throws(FormatError) {
-    self.architecture = architecture
-    self.hyperparameters = hyperparameters
+    self.family = family
+    self.blueprint = blueprint
     self.sideFiles = sideFiles
     self.path = path
     self.format = format
@@ -41,21 +42,21 @@ public struct Model: Sendable {
     var ordered: [Tensor] = []
     ordered.reserveCapacity(tensors.count)
     var roles = [Role: Int](minimumCapacity: tensors.count)
-    for role in architecture.roles(hyperparameters) {
+    try blueprint.forEachTensor { role, spec throws(FormatError) in
       guard let index = found.removeValue(forKey: role) else {
         throw FormatError(
-          path: path, tensor: architecture.name(of: role), expected: "the tensor of \(role)",
+          path: path, tensor: family.name(of: role), expected: "the tensor of \(role)",
           found: "none of this name")
       }
-      let shape = architecture.shape(role.part, hyperparameters)
-      guard tensors[index].shape == shape else {
-        throw tensors[index].error("shape \(shape) by config.json", found: "shape \(tensors[index].shape)")
+      guard tensors[index].shape == spec.shape else {
+        throw tensors[index].error(
+          "shape \(spec.shape) by config.json", found: "shape \(tensors[index].shape)")
       }
       roles[role] = ordered.count
       ordered.append(tensors[index])
     }
     for index in found.values.sorted(by: { tensors[$0].name < tensors[$1].name }) {
-      guard tensors[index].role.part == .auxiliary || tensors[index].role.part == .unknown else {
+      guard tensors[index].role.kind == .auxiliary || tensors[index].role.kind == .unknown else {
         throw tensors[index].error("a role that config.json has", found: "\(tensors[index].role)")
       }
       roles[tensors[index].role] = ordered.count
@@ -68,8 +69,8 @@ public struct Model: Sendable {
   /// The tensor of a role; nil when there is none.
   public subscript(role: Role) -> Tensor? { indices[role].map { tensors[$0] } }
 
-  public subscript(part: Role.Part, layer layer: Int? = nil, expert expert: Int? = nil) -> Tensor? {
-    self[Role(part, layer: layer, expert: expert)]
+  public subscript(kind: TensorKind, layer layer: Int? = nil, expert expert: Int? = nil) -> Tensor? {
+    self[Role(kind, layer: layer, expert: expert)]
   }
 
   /// The same model with other encodings or values: `body` gives each tensor's successor of the same role
@@ -83,6 +84,20 @@ public struct Model: Sendable {
     }
     return model
   }
+
+  /// Whether a tensor is one whose encoding may be chosen: a linear layer, or the embedding.
+  public func canQuantize(_ tensor: Tensor) -> Bool {
+    tensor.encoding.isDecodable && !isExact(tensor)
+  }
+
+  /// Whether a tensor stays exact unless a recipe names it: all but linear layers and the embedding; of a model of an unknown
+  /// family, what `Family.keptNames` says.
+  public func isExact(_ tensor: Tensor) -> Bool {
+    blueprint.isKnown ? blueprint.isExact(tensor.role) : !Family.isGenericLinear(tensor)
+  }
+
+  /// The tensor whose rows are multiplied into logits: the head, or the embedding where both are one.
+  public var headTensor: Tensor? { self[blueprint.headRole] }
 
   public func sideFile(_ name: String) -> SideFile? { sideFiles.first { $0.name == name } }
 

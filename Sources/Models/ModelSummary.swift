@@ -3,7 +3,7 @@ import Tensors
 /// What a model's files say it is: the figures that `inspect` prints and claims are held against.
 public struct ModelSummary: Sendable {
   public var family: String
-  public var numbers: Hyperparameters
+  public var blueprint: Blueprint
   /// Experts of its original that it lacks, where its config says so.
   public var dropped: DroppedExperts?
   /// Values of all tensors.
@@ -12,7 +12,7 @@ public struct ModelSummary: Sendable {
   /// and head.
   public var active: Int
   /// Values by role class, in the order of the forward pass.
-  public var byRole: [(part: Role.Part, parameters: Int, bytes: Int, tensors: Int)]
+  public var byRole: [(kind: TensorKind, parameters: Int, bytes: Int, tensors: Int)]
   /// Bytes by type of stored value.
   public var bytesByType: [(type: DType, bytes: Int)]
   /// Bytes by encoding.
@@ -23,36 +23,40 @@ public struct ModelSummary: Sendable {
   public var license: String?
 
   public init(_ model: Model) {
-    family = model.architecture.name
-    numbers = model.hyperparameters
+    family = model.family.name
+    blueprint = model.blueprint
     dropped = try? model.droppedExperts()
-    var roles: [Role.Part: (Int, Int, Int)] = [:]
+    var roles: [TensorKind: (Int, Int, Int)] = [:]
     var types: [DType: Int] = [:]
     var encodings: [Encoding: Int] = [:]
     for tensor in model.tensors {
-      let old = roles[tensor.role.part] ?? (0, 0, 0)
-      roles[tensor.role.part] = (old.0 + tensor.count, old.1 + tensor.bytes, old.2 + 1)
+      let old = roles[tensor.role.kind] ?? (0, 0, 0)
+      roles[tensor.role.kind] = (old.0 + tensor.count, old.1 + tensor.bytes, old.2 + 1)
       for plane in tensor.encoding.planes(tensor.shape)! { types[plane.dtype, default: 0] += plane.bytes }
       encodings[tensor.encoding, default: 0] += tensor.bytes
     }
-    byRole = Role.Part.allCases.compactMap { part in
-      roles[part].map { (part: part, parameters: $0.0, bytes: $0.1, tensors: $0.2) }
+    let others = Set(roles.keys).subtracting(TensorKind.known).sorted { $0.rawValue < $1.rawValue }
+    byRole = (TensorKind.known + others).compactMap { kind in
+      roles[kind].map { (kind: kind, parameters: $0.0, bytes: $0.1, tensors: $0.2) }
     }
     bytesByType = types.map { (type: $0.key, bytes: $0.value) }.sorted { $0.bytes > $1.bytes }
     bytesByEncoding = encodings.map { (encoding: $0.key, bytes: $0.value) }.sorted { $0.bytes > $1.bytes }
     bytes = model.bytes
     total = model.parameters
     predictionTensors = roles[.auxiliary]?.2 ?? 0
-    func count(_ parts: [Role.Part]) -> Int { parts.reduce(0) { $0 + (roles[$1]?.0 ?? 0) } }
-    let experts = count([.gate, .up, .down])
-    let outside = count([.embedding, .head, .auxiliary, .unknown])
-    active = total - experts - outside + experts / numbers.experts.count * numbers.experts.active
+    let outside: [TensorKind] = [.embedding, .head, .auxiliary, .unknown]
+    // Experts that a token does not go to.
+    let idle = blueprint.layers.reduce(0) { sum, layer in
+      let experts = layer.feedForward.tensors.reduce(0) { $0 + ($1.experts == nil ? 0 : $1.parameters) }
+      return sum + experts / layer.feedForward.count * (layer.feedForward.count - layer.feedForward.perToken)
+    }
+    active = total - idle - outside.reduce(0) { $0 + (roles[$1]?.0 ?? 0) }
     license = ModelSummary.license(model)
   }
 
   /// Values with embedding and head that one token touches.
   public var activeWithEmbedding: Int {
-    active + byRole.filter { [.embedding, .head].contains($0.part) }.reduce(0) { $0 + $1.parameters }
+    active + byRole.filter { TensorKind.ends.contains($0.kind) }.reduce(0) { $0 + $1.parameters }
   }
 
   /// The licence by the model card's front matter; else the name of a licence file.
@@ -72,10 +76,17 @@ public struct ModelSummary: Sendable {
     return model.sideFiles.first { $0.name.uppercased().hasPrefix("LICENSE") }.map { "file \($0.name)" }
   }
 
+  /// The kinds of attention of all layers, and how many layers have each where they differ.
   public var attentionKind: String {
-    let attention = numbers.attention
-    let grouped = attention.heads == attention.keyValueHeads ? "multi-head" : "grouped-query"
-    return "\(attention.slidingWindow == nil ? "full causal" : "sliding window"), \(grouped)"
+    var order: [String] = []
+    var counts: [String: Int] = [:]
+    for layer in blueprint.layers {
+      if counts.updateValue((counts[layer.mixer.summary] ?? 0) + 1, forKey: layer.mixer.summary) == nil {
+        order.append(layer.mixer.summary)
+      }
+    }
+    if order.count <= 1 { return order.first ?? "none" }
+    return order.map { "\($0) (\(counts[$0]!) layers)" }.joined(separator: "; ")
   }
 
   /// The figures under the names that programs read.
@@ -83,23 +94,29 @@ public struct ModelSummary: Sendable {
     var types: JSONObject = [:]
     for (type, bytes) in bytesByType { types[type.rawValue] = JSON(bytes) }
     var roles: JSONObject = [:]
-    for role in byRole { roles[role.part.rawValue] = JSON(role.parameters) }
+    for role in byRole { roles[role.kind.rawValue] = JSON(role.parameters) }
     var encodings: JSONObject = [:]
     for (encoding, bytes) in bytesByEncoding { encodings["\(encoding)"] = JSON(bytes) }
-    let attention = numbers.attention
+    let attention = blueprint.attention
+    let experts = blueprint.experts
     return [
-      "family": .string(family), "layers": JSON(numbers.layers), "hiddenSize": JSON(numbers.hiddenSize),
-      "vocabulary": JSON(numbers.vocabulary), "contextLength": JSON(numbers.contextLength),
+      "family": .string(family), "layers": JSON(blueprint.layerCount),
+      "hiddenSize": JSON(blueprint.hiddenSize),
+      "vocabulary": JSON(blueprint.vocabulary), "contextLength": JSON(blueprint.contextLength),
       "attention": [
-        "kind": .string(attentionKind), "heads": JSON(attention.heads),
-        "keyValueHeads": JSON(attention.keyValueHeads), "headDim": JSON(attention.headDim),
+        "kind": .string(attentionKind), "heads": attention.map { JSON($0.heads) } ?? .null,
+        "keyValueHeads": attention.map { JSON($0.keyValueHeads) } ?? .null,
+        "headDim": attention.map { JSON($0.headDim) } ?? .null,
       ],
-      "slidingWindow": attention.slidingWindow.map { JSON($0) } ?? .null,
-      "qkNorm": .string(attention.queryKeyNorm.rawValue),
-      "rope": ["theta": JSON(attention.ropeTheta), "dims": JSON(attention.rotaryDims)],
+      "slidingWindow": blueprint.slidingWindow.map { JSON($0) } ?? .null,
+      "qkNorm": (attention?.queryKeyNorm.rawValue).map { .string($0) } ?? .null,
+      "rope": attention?.rotary.map { ["theta": JSON($0.theta), "dims": JSON($0.dims)] } ?? .null,
+      "tiedHead": .bool(blueprint.isHeadTied), "mixtureLayers": JSON(blueprint.mixtures.count),
+      "intermediateSize": JSON(
+        blueprint.layers.first { !$0.feedForward.isMixture }?.feedForward.intermediateSize ?? 0),
       "experts": [
-        "count": JSON(numbers.experts.count), "active": JSON(numbers.experts.active),
-        "shared": JSON(numbers.experts.shared), "width": JSON(numbers.experts.width),
+        "count": JSON(experts.count), "active": JSON(experts.perToken),
+        "shared": JSON(experts.shared), "width": JSON(experts.intermediateSize),
         "dropped": dropped?.json ?? .null,
       ],
       "parameters": [
@@ -107,10 +124,10 @@ public struct ModelSummary: Sendable {
         "byRole": .object(roles),
       ],
       "predictionModules": [
-        "announced": JSON(numbers.predictionModules), "tensors": JSON(predictionTensors),
+        "announced": JSON(blueprint.predictionLayers), "tensors": JSON(predictionTensors),
       ],
       "bytes": JSON(bytes), "bytesByDType": .object(types), "bytesByEncoding": .object(encodings),
-      "kvCacheBytesPerToken": JSON(numbers.keyValueCacheBytesPerToken), "license": JSON(license),
+      "kvCacheBytesPerToken": JSON(blueprint.keyValueCacheBytesPerToken), "license": JSON(license),
       "claims": .array(
         claims.map {
           [

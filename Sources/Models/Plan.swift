@@ -29,7 +29,7 @@ public struct Plan: Sendable {
 
   /// One line of a plan's table: tensors of one part that share encoding and quantizer.
   public struct Row: Sendable {
-    public var part: Role.Part
+    public var kind: TensorKind
     public var assignment: Assignment
     public var tensors: Int
     public var parameters: Int
@@ -39,7 +39,7 @@ public struct Plan: Sendable {
   /// The table of the plan for a model, in the order of the forward pass.
   public func rows(_ model: Model) -> [Row] {
     struct Key: Hashable {
-      var part: Role.Part
+      var kind: TensorKind
       var assignment: Assignment
     }
     var rows: [Row] = []
@@ -49,11 +49,11 @@ public struct Plan: Sendable {
       else {
         continue
       }
-      let key = Key(part: tensor.role.part, assignment: assignment)
+      let key = Key(kind: tensor.role.kind, assignment: assignment)
       let place = places[key] ?? rows.count
       if place == rows.count {
         places[key] = place
-        rows.append(Row(part: key.part, assignment: assignment, tensors: 0, parameters: 0, bytes: 0))
+        rows.append(Row(kind: key.kind, assignment: assignment, tensors: 0, parameters: 0, bytes: 0))
       }
       rows[place].tensors += 1
       rows[place].parameters += tensor.count

@@ -57,7 +57,7 @@ extension Recipe {
       - parts: [attention, embedding, head]
         encoding: int8 g32 zero f16
         quantizer: search
-      - parts: experts
+      - parts: [experts, mlp]
         encoding: int4 g64 zero f16
         quantizer: search
     """,

@@ -4,27 +4,13 @@ import Tensors
 
 // What a model's own weights say of the importance of columns, where no calibration does.
 
-extension Role {
-  /// The norm whose output a linear layer multiplies; nil where something else stands between them.
-  var inputNorm: Role? {
-    switch part {
-    case .query, .key, .value: Role(.attentionNorm, layer: layer)
-    case .gate, .up: Role(.feedForwardNorm, layer: layer)
-    case .head: Role(.finalNorm)
-    default: nil
-    }
-  }
-}
-
 extension Model {
-  /// The norm before each linear layer that has one.
-  func inputNorms() -> [Role: Tensor] {
-    var norms: [Role: Tensor] = [:]
-    let parts: Set<Role.Part> = [.attentionNorm, .feedForwardNorm, .finalNorm]
-    for tensor in tensors where parts.contains(tensor.role.part) && tensor.isFloat {
-      norms[tensor.role] = tensor
+  /// The norm before a linear layer, when its weights can be read and are the factors themselves.
+  func inputNorm(of role: Role) -> Tensor? {
+    guard let norm = blueprint.inputNorm(of: role), let tensor = self[norm], tensor.isFloat else {
+      return nil
     }
-    return norms
+    return tensor
   }
 }
 

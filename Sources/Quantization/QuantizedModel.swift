@@ -26,7 +26,6 @@ extension Model {
   public func quantized(by plan: Plan, _ options: QuantizationOptions = .init()) throws(FormatError) -> Model
   {
     let units = options.calibration.map { CalibratedUnits(self, plan, $0, options) }
-    let norms = options.usesNormGains ? inputNorms() : [:]
     return try mapTensors { tensor throws(FormatError) in
       guard let assignment = plan.assignments[tensor.role] else {
         throw tensor.error("an assignment in plan '\(plan.name)'", found: "none")
@@ -44,12 +43,12 @@ extension Model {
           "a quantizer from \(tensor.encoding) to \(assignment.encoding)", found: "'\(name)'")
       }
       if quantizer == .gptq {
-        guard let units, options.calibration!.covers(tensor.role) else {
+        guard let units, blueprint.isCalibrated(tensor.role) else {
           throw tensor.error("evidence for 'gptq' from 'ingot calibrate' (--importance)", found: "none")
         }
         return calibrated(tensor, assignment.encoding, units)
       }
-      let norm = quantizer == .search ? tensor.role.inputNorm.flatMap { norms[$0] } : nil
+      let norm = quantizer == .search && options.usesNormGains ? inputNorm(of: tensor.role) : nil
       return quantized(tensor, assignment.encoding, quantizer, norm, options)
     }
   }

@@ -12,10 +12,27 @@ public struct Recipe: Sendable {
   /// The YAML it was read from, for provenance.
   public var source: String
 
+  /// A kind of tensor, of experts or of what a layer has once where a group says which.
+  public struct Part: Hashable, Sendable {
+    public var kind: TensorKind
+    public var isExpert: Bool?
+
+    public init(_ kind: TensorKind, isExpert: Bool? = nil) {
+      self.kind = kind
+      self.isExpert = isExpert
+    }
+
+    func matches(_ role: Role) -> Bool {
+      kind == role.kind && isExpert ?? (role.expert != nil) == (role.expert != nil)
+    }
+  }
+
   /// One rule: which tensors, and what they become.
   public struct Rule: Sendable {
-    /// Parts it is for; nil for every part that may be quantized.
-    public var parts: Set<Role.Part>?
+    /// Tensors it is for; nil for every kind that may be quantized.
+    public var parts: Set<Part>?
+    /// Patterns of names it is for, in which `*` stands for any text; nil for all.
+    public var names: [String]?
     /// Layers it is for; nil for all, and for tensors of the whole model.
     public var layers: [LayerSet]?
     /// Experts it is for; nil for all, and for tensors that no expert owns.
@@ -29,15 +46,17 @@ public struct Recipe: Sendable {
     public var line: Int
 
     /// Whether the rule is for such models at all.
-    func applies(to numbers: Hyperparameters) -> Bool {
-      expertCount ?? numbers.experts.count == numbers.experts.count
+    func applies(to blueprint: Blueprint) -> Bool {
+      expertCount ?? blueprint.experts.count == blueprint.experts.count
     }
 
     /// Whether it is for a tensor of a model that it applies to.
     ///
     /// - Parameter layerCount: layers of the model.
-    func matches(_ role: Role, layerCount: Int) -> Bool {
-      guard parts?.contains(role.part) ?? true else { return false }
+    func matches(_ tensor: Tensor, layerCount: Int) -> Bool {
+      let role = tensor.role
+      guard names?.contains(where: { NamePattern($0).matches(tensor.name) }) ?? true else { return false }
+      guard parts?.contains(where: { $0.matches(role) }) ?? true else { return false }
       if let layers {
         guard let layer = role.layer, layers.contains(where: { $0.contains(layer, of: layerCount) }) else {
           return false
@@ -49,10 +68,11 @@ public struct Recipe: Sendable {
   }
 
   /// Names that stand for several parts in a recipe.
-  public static let groups: [(name: String, parts: Set<Role.Part>)] = [
-    ("attention", [.query, .key, .value, .attentionOutput]),
-    ("experts", [.gate, .up, .down]),
-    ("norms", [.attentionNorm, .feedForwardNorm, .finalNorm, .queryNorm, .keyNorm]),
+  public static let groups: [(name: String, parts: [Part])] = [
+    ("attention", TensorKind.attentionLinears.map { Part($0) }),
+    ("experts", TensorKind.mlpLinears.map { Part($0, isExpert: true) }),
+    ("mlp", TensorKind.mlpLinears.map { Part($0, isExpert: false) }),
+    ("norms", TensorKind.norms.map { Part($0) }),
   ]
 
   /// The plan of this recipe for a model.
@@ -60,24 +80,27 @@ public struct Recipe: Sendable {
   /// - Throws: FormatError when a rule decides over no tensor, would quantize a part that must stay exact, or asks
   ///   for an encoding that does not fit a tensor.
   public func plan(for model: Model) throws(FormatError) -> Plan {
-    let numbers = model.hyperparameters
-    let layers = numbers.layers
-    let applicable = rules.map { $0.applies(to: numbers) }
+    let blueprint = model.blueprint
+    let layers = blueprint.layerCount
+    let applicable = rules.map { $0.applies(to: blueprint) }
     var assignments = [Role: Plan.Assignment](minimumCapacity: model.tensors.count)
     var used = [Int](repeating: 0, count: rules.count)
     var matched = used
     // Rules that lose a tensor to one for models of this number of experts: elsewhere they have it.
     var excused = [Bool](repeating: false, count: rules.count)
     for tensor in model.tensors {
-      let exact = model.architecture.exactParts.contains(tensor.role.part)
+      let exact = model.isExact(tensor)
       var chosen = Plan.Assignment(encoding: tensor.encoding, quantizer: nil)
       var decider: Rule?
       for (index, rule) in rules.enumerated()
-      where applicable[index] && rule.matches(tensor.role, layerCount: layers) {
+      where applicable[index] && rule.matches(tensor, layerCount: layers) {
         if exact, let encoding = rule.encoding {
           // A rule for all parts passes over the exact ones; one that names them asks for what must not be.
-          guard rule.parts != nil else { continue }
-          guard encoding == tensor.encoding else { throw refuse(rule, tensor, encoding) }
+          // Of a family that is not known, names decide over any matrix.
+          if model.blueprint.isKnown || rule.names == nil || tensor.shape.count != 2 {
+            guard rule.parts != nil || rule.names != nil && model.blueprint.isKnown else { continue }
+            guard encoding == tensor.encoding else { throw refuse(rule, tensor, encoding) }
+          }
         }
         matched[index] += 1
         if let decider {
@@ -103,6 +126,8 @@ public struct Recipe: Sendable {
     }
     for (index, rule) in rules.enumerated() where applicable[index] && !excused[index] && used[index] == 0 {
       if let sets = rule.layers, sets.allSatisfy({ $0.mayBeEmpty(of: layers) }) { continue }
+      // Recipes for mixtures are of use to dense models too, and the other way round; a tied head is the embedding.
+      if let parts = rule.parts, parts.allSatisfy({ isAbsent($0, blueprint) }) { continue }
       throw FormatError(
         path: "recipe '\(name)'", expected: "rule \(index + 1) (line \(rule.line)) to decide over a tensor",
         found: matched[index] > 0
@@ -112,9 +137,18 @@ public struct Recipe: Sendable {
     return Plan(name: name, assignments: assignments)
   }
 
+  /// Whether a model of this kind has no such tensors, so that a rule for them is no mistake of the recipe's.
+  private func isAbsent(_ part: Part, _ blueprint: Blueprint) -> Bool {
+    switch part.isExpert {
+    case true?: blueprint.mixtures.isEmpty
+    case false?: blueprint.mixtures.count == blueprint.layerCount
+    case nil: part.kind == blueprint.headRole.kind ? false : part.kind == .head
+    }
+  }
+
   private func refuse(_ rule: Rule, _ tensor: Tensor, _ encoding: Encoding) -> FormatError {
     tensor.error(
-      "\(tensor.role.part.rawValue) to stay exact: it decides the choice of experts or scales a whole layer",
+      "\(tensor.role.kind.rawValue) to stay exact: it decides the choice of experts or scales a whole layer",
       found: "\(encoding) by line \(rule.line) of recipe '\(name)'")
   }
 }

@@ -77,7 +77,8 @@ private struct RecipeReader {
     guard let mapping = node.mapping else {
       throw wrong(node, "a rule as a mapping", "another kind of value")
     }
-    try requireKeys(mapping, ["parts", "layers", "experts", "expert-count", "encoding", "quantizer"], node)
+    try requireKeys(
+      mapping, ["parts", "names", "layers", "experts", "expert-count", "encoding", "quantizer"], node)
     guard let encodingNode = mapping["encoding"], let name = encodingNode.scalar?.string else {
       throw wrong(
         mapping["encoding"] ?? node, "an encoding, such as 'int4 g64 zero f16', 'bf16' or 'keep'", "none")
@@ -106,7 +107,8 @@ private struct RecipeReader {
       quantizer = known
     }
     return Recipe.Rule(
-      parts: try parts(mapping["parts"]), layers: try layers(mapping["layers"]),
+      parts: try parts(mapping["parts"]), names: try names(mapping["names"]),
+      layers: try layers(mapping["layers"]),
       experts: try ranges(mapping["experts"], "experts"),
       expertCount: try count(mapping["expert-count"], "expert-count"), encoding: encoding,
       quantizer: quantizer,
@@ -121,23 +123,37 @@ private struct RecipeReader {
     return count
   }
 
-  private func parts(_ node: Node?) throws(FormatError) -> Set<Role.Part>? {
+  private func parts(_ node: Node?) throws(FormatError) -> Set<Recipe.Part>? {
     guard let node else { return nil }
-    var parts = Set<Role.Part>()
+    var parts = Set<Recipe.Part>()
     for item in node.sequence.map(Array.init) ?? [node] {
       let name = item.scalar?.string ?? ""
       if name == "all" && node.sequence == nil { return nil }
       if let group = Recipe.groups.first(where: { $0.name == name }) {
         parts.formUnion(group.parts)
-      } else if let part = Role.Part(rawValue: name) {
-        parts.insert(part)
+      } else if let kind = TensorKind.known.first(where: { $0.rawValue == name }) {
+        parts.insert(.init(kind))
       } else {
-        let known = Recipe.groups.map(\.name) + Role.Part.allCases.map(\.rawValue)
+        let known = Recipe.groups.map(\.name) + TensorKind.known.map(\.rawValue)
         throw wrong(item, "'all' or parts out of \(known.joined(separator: ", "))", "'\(name)'")
       }
     }
     guard !parts.isEmpty else { throw wrong(node, "at least one part", "none") }
     return parts
+  }
+
+  /// A pattern of names, or a list of such.
+  private func names(_ node: Node?) throws(FormatError) -> [String]? {
+    guard let node else { return nil }
+    var names: [String] = []
+    for item in node.sequence.map(Array.init) ?? [node] {
+      guard let text = item.scalar?.string, !text.isEmpty, text.utf8.count <= 500 else {
+        throw wrong(item, "a pattern of names such as '*.mlp.*.weight'", "another value")
+      }
+      names.append(text)
+    }
+    guard !names.isEmpty else { throw wrong(node, "at least one pattern", "none") }
+    return names
   }
 
   /// A layer set, or a list of such.

@@ -15,7 +15,7 @@ extension Recipe {
     var weights = 0
     for tensor in model.tensors {
       guard let bytes = plan.assignments[tensor.role]?.encoding.bytes(tensor.shape) else { return nil }
-      let times = [.gate, .up, .down, .router, .routerBias].contains(tensor.role.part) ? 256 : 1
+      let times = tensor.role.expert != nil || Mixture.perExpertRows.contains(tensor.role.kind) ? 256 : 1
       bits += 8 * bytes * times
       weights += tensor.count * times
     }
@@ -31,26 +31,28 @@ extension Recipe {
        "scoring_func": "sigmoid", "use_routing_bias": true, "use_qk_norm": true, "qk_norm_type": "per_layer",
        "max_position_embeddings": 196608}
       """
-    let family = Architecture.miniMaxM2
-    let numbers = try family.hyperparameters(Config(Array(config.utf8), path: "MiniMax-M2's shapes"))
+    let family = Family.miniMaxM2
+    let blueprint = try family.blueprint(Config(Array(config.utf8), path: "MiniMax-M2's shapes"))
     let fp8 = BlockScaled(code: .f8e4m3, scale: .f32, blockRows: 128, blockColumns: 128)!
-    let tensors = family.roles(numbers).map { role in
+    var tensors: [Tensor] = []
+    try blueprint.forEachTensor { role, spec in
       let encoding: Encoding =
-        switch role.part {
-        case .router, .routerBias: .dense(.f32)
-        case let part where family.exactParts.contains(part): .dense(.bf16)
-        case .embedding, .head: .dense(.bf16)
-        default: .blockScaled(fp8)
+        if Mixture.perExpertRows.contains(role.kind) {
+          .dense(.f32)
+        } else if blueprint.isExact(role) || role.layer == nil {
+          .dense(.bf16)
+        } else {
+          .blockScaled(fp8)
         }
       let name = family.name(of: role)
-      return Tensor(
-        name: name, role: role, shape: family.shape(role.part, numbers), encoding: encoding, path: name
-      ) { _ throws(FormatError) in
-        throw FormatError(path: name, expected: "a model", found: "its shapes only")
-      }
+      tensors.append(
+        Tensor(name: name, role: role, shape: spec.shape, encoding: encoding, path: name) {
+          _ throws(FormatError) in
+          throw FormatError(path: name, expected: "a model", found: "its shapes only")
+        })
     }
     return try Model(
-      architecture: family, hyperparameters: numbers, tensors: tensors, sideFiles: [],
+      family: family, blueprint: blueprint, tensors: tensors, sideFiles: [],
       path: "MiniMax-M2's shapes", format: "", weightFiles: [])
   }
 }

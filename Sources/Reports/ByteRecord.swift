@@ -22,7 +22,7 @@ public struct ByteRecord {
       "rows": .array(
         rows.map { row in
           [
-            "role": .string(row.part.rawValue), "encoding": .string("\(row.assignment.encoding)"),
+            "role": .string(row.kind.rawValue), "encoding": .string("\(row.assignment.encoding)"),
             "tensors": JSON(row.tensors), "parameters": JSON(row.parameters), "bytes": JSON(row.bytes),
             "bitsPerWeight": JSON(8 * Double(row.bytes) / Double(max(row.parameters, 1))),
           ]
@@ -31,7 +31,7 @@ public struct ByteRecord {
   }
 
   private var groups: [JSON] {
-    sorted(rows) { ByteRecord.group($0.part) }.map { group, rows in
+    sorted(rows) { $0.kind.group }.map { group, rows in
       [
         "group": .string(group), "bytes": JSON(bytes(rows)), "share": share(rows),
         "parts": .array(
@@ -55,16 +55,5 @@ public struct ByteRecord {
   private func sorted(_ rows: [Plan.Row], by name: (Plan.Row) -> String) -> [(String, [Plan.Row])] {
     Dictionary(grouping: rows, by: name).map { ($0.key, $0.value) }
       .sorted { (bytes($1.1), $0.0) < (bytes($0.1), $1.0) }
-  }
-
-  private static func group(_ part: Role.Part) -> String {
-    switch part {
-    case .gate, .up, .down: "experts: \(part.rawValue)"
-    case .query, .key, .value, .attentionOutput: "attention"
-    case .router, .routerBias: "router"
-    case .embedding, .head: part.rawValue
-    case .attentionNorm, .feedForwardNorm, .finalNorm, .queryNorm, .keyNorm: "norms"
-    case .auxiliary, .unknown: "other"
-    }
   }
 }

@@ -93,7 +93,7 @@ struct Calibrate: AsyncParsableCommand {
       let error = writer.abandoned(error)
       if !error.isResumable && writer.layers > 0 {
         Terminal.error(
-          "evidence of \(writer.layers) of \(source.hyperparameters.layers) layers is kept beside the output: the same "
+          "evidence of \(writer.layers) of \(source.blueprint.layerCount) layers is kept beside the output: the same "
             + "command goes on behind it, --force begins anew")
       }
       throw error
@@ -125,7 +125,7 @@ extension CalibrationRun {
   fileprivate func importance(_ model: Model, _ texts: TextOptions) throws(FormatError) -> ImportanceFile {
     var importance = Importance()
     for layer in 0..<writer.layers {
-      let found = try writer.layer(layer).importance(model.hyperparameters)
+      let found = try writer.layer(layer).importance(model.blueprint)
       importance.columns.merge(found.columns) { $1 }
       importance.tokens.merge(found.tokens) { $1 }
     }

@@ -51,11 +51,11 @@ struct CalibratedRun {
     calibration.correctsInputs = techniques.has(.inputs)
     calibration.refits = techniques.has(.refit)
     calibration.fitsResiduals = techniques.has(.residuals)
-    plan = techniques.has(.gptq) ? original.calibrated(by: calibration) : original
+    plan = techniques.has(.gptq) ? original.calibrated(by: calibration, source.blueprint) : original
     model = source
     importance = Importance()
     for layer in 0..<evidence.layers {
-      let found = try evidence.layer(layer).importance(source.hyperparameters)
+      let found = try evidence.layer(layer).importance(source.blueprint)
       importance.columns.merge(found.columns) { $1 }
       importance.tokens.merge(found.tokens) { $1 }
     }
@@ -70,7 +70,7 @@ struct CalibratedRun {
         : try ChannelScales.rescue(source, plan, evidence)
       (rescued, unrescued) = (scales.rescued, scales.unrescued)
       model = try source.rescaled(by: scales)
-      importance.rescale(by: scales)
+      importance.rescale(by: scales, source.blueprint)
       calibration.scales = scales
       choices = scales.choices
     }

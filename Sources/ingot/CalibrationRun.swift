@@ -34,19 +34,19 @@ struct CalibrationRun {
     self.options = options
     self.shouldStop = shouldStop
     tokenizer = try Tokenizer(of: model)
-    ledger = EvidenceLedger(model.hyperparameters)
+    ledger = EvidenceLedger(model.blueprint)
   }
 
   /// - Throws: FormatError, one of a stopped run among them.
   mutating func run() async throws(FormatError) {
     contexts = try await drawnContexts()
-    let numbers = model.hyperparameters
-    try writer.begin(tokens: tokens, mostForced: (options.coverage ?? 0) * numbers.experts.count)
+    let blueprint = model.blueprint
+    try writer.begin(tokens: tokens, mostForced: (options.coverage ?? 0) * blueprint.experts.count)
     for note in writer.notes {
       guard let layer = note["evidence"]?.int else { continue }
       ledger.entries += (note["ledger"]?.array ?? []).compactMap { EvidenceLedger.Entry($0, layer: layer) }
     }
-    if writer.layers == numbers.layers { return }
+    if writer.layers == blueprint.layerCount { return }
     var ledger = ledger
     let (writer, shouldStop) = (writer, shouldStop)
     let isDone = try await calibrate(
@@ -58,7 +58,7 @@ struct CalibrationRun {
       let note: JSON = [
         "evidence": JSON(evidence.layer), "ledger": .array(ledger.entries[known...].map(\.json)),
       ]
-      let isLast = point.layer == numbers.layers
+      let isLast = point.layer == blueprint.layerCount
       try writer.keep(note, states: isLast ? nil : point.states)
       return isLast || !shouldStop()
     }
@@ -69,7 +69,7 @@ struct CalibrationRun {
   /// Where a pass goes on before a layer: nil before the first.
   private func point(_ layer: Int, _ contexts: [Context]) throws(FormatError) -> PassPoint? {
     guard layer > 0 else { return nil }
-    let hidden = model.hyperparameters.hiddenSize
+    let hidden = model.blueprint.hiddenSize
     return PassPoint(
       layer: layer, states: try writer.states(counts: contexts.map { $0.tokens.count * hidden }))
   }
@@ -80,9 +80,9 @@ struct CalibrationRun {
     guard let wanted = options.coverage, var chunks = texts.chunks else {
       return try texts.contexts(tokenizer)
     }
-    let numbers = model.hyperparameters
+    let blueprint = model.blueprint
     var counts = [[Int]](
-      repeating: [Int](repeating: 0, count: numbers.experts.count), count: numbers.layers)
+      repeating: [Int](repeating: 0, count: blueprint.experts.count), count: blueprint.layerCount)
     var seen = texts.text.map { _ in 0 }
     while true {
       let all = try texts.contexts(tokenizer, chunks: chunks)

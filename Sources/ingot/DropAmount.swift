@@ -38,17 +38,17 @@ enum DropAmount: ExpressibleByArgument, Hashable {
         expected: "scores of experts (\"drops\"), for --allow-drop: 'ingot sensitivity' measures them",
         found: "none: it was written before there were any")
     }
-    let experts = model.hyperparameters.experts
+    let experts = model.blueprint.experts
     let count: Int
     switch self {
     case .best: return [0] + first.counts
     case .count(let number): count = number
     case .share(let share): count = Int((share * Double(experts.count)).rounded())
     }
-    guard count <= experts.count - experts.active else {
+    guard count <= experts.count - experts.perToken else {
       throw ValidationError(
-        "--allow-drop: at most \(experts.count - experts.active) of \(experts.count) experts, since a token goes to "
-          + "\(experts.active).")
+        "--allow-drop: at most \(experts.count - experts.perToken) of \(experts.count) experts, since a token goes to "
+          + "\(experts.perToken).")
     }
     return [count]
   }

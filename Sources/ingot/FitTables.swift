@@ -116,7 +116,7 @@ struct FitTables {
   }
 
   private static func context(_ options: FitOptions, _ model: Model) throws -> Int {
-    let longest = model.hyperparameters.contextLength
+    let longest = model.blueprint.contextLength
     guard let asked = options.context?.tokens else { return longest }
     guard asked <= longest else {
       throw ValidationError("--context \(asked): the model's longest is \(longest).")
@@ -144,7 +144,7 @@ struct FitTables {
   }
 
   private func demand(_ choice: Choice) -> Demand {
-    Demand(model.hyperparameters, choice.weights, context: context, cache: options.cache)
+    Demand(model.blueprint, choice.weights, context: context, cache: options.cache)
   }
 
   // MARK: Machines × recipes
@@ -328,7 +328,7 @@ struct FitTables {
         """
         Nothing fits into \(machine.name) with \(context) tokens: the smallest recipe, \(least.recipe.name), has \
         \(gigabytes(least.weights.total)) GB of weights and \
-        \(gigabytes(model.hyperparameters.cacheBytes(context: context, options.cache))) GB of cache. \
+        \(gigabytes(model.blueprint.cacheBytes(context: context, options.cache))) GB of cache. \
         --context and --cache make the cache smaller.
         """)
     }

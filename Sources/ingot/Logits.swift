@@ -39,7 +39,7 @@ struct Logits: AsyncParsableCommand {
     let progress = Progress("logits", total: 0)
     defer { progress.finish() }
     let logits = try await logits(of: model, contexts, workers: work.workers)
-    let vocabulary = model.hyperparameters.vocabulary
+    let vocabulary = model.blueprint.vocabulary
     try WholeFile.write(
       Logits.content(logits, contexts, vocabulary), to: output, force: force)
     progress.finish()

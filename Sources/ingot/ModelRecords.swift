@@ -18,9 +18,9 @@ extension Model {
   /// What pages of plans call a model by.
   var planRecord: JSON {
     [
-      "name": .string(sourceName), "layers": JSON(hyperparameters.layers),
-      "experts": JSON(hyperparameters.experts.count), "parameters": JSON(parameters), "bytes": JSON(bytes),
-      "contextLength": JSON(hyperparameters.contextLength),
+      "name": .string(sourceName), "layers": JSON(blueprint.layerCount),
+      "experts": JSON(blueprint.experts.count), "parameters": JSON(parameters), "bytes": JSON(bytes),
+      "contextLength": JSON(blueprint.contextLength),
     ]
   }
 
@@ -36,8 +36,8 @@ extension Model {
 
   /// The same in the numbers of the original, null for experts that are gone.
   func expertBits(dropped: DroppedExperts?) -> JSON {
-    let layers = hyperparameters.layers
-    let experts = dropped?.experts ?? hyperparameters.experts.count
+    let layers = blueprint.layerCount
+    let experts = dropped?.experts ?? blueprint.experts.count
     let kept = dropped.map { dropped in (0..<layers).map { dropped.kept($0) } }
     var bits = [Int](repeating: 0, count: layers * experts)
     var weights = bits

@@ -7,8 +7,14 @@ final class OutputErrors: Sendable {
   private struct Found {
     /// By the Hessian that codes were chosen with.
     var expected: [Role: Double] = [:]
-    /// Down projections' roles: all three projections together, on tokens of the expert's own.
-    var measured: [Role: (tokens: Int, share: Double)] = [:]
+    /// All projections of an expert together, on tokens of its own.
+    var measured: [Place: (tokens: Int, share: Double)] = [:]
+  }
+
+  /// An expert of a layer, or its dense MLP, which counts as expert 0.
+  private struct Place: Hashable {
+    var layer: Int
+    var expert: Int
   }
 
   private let found = Mutex(Found())
@@ -16,7 +22,7 @@ final class OutputErrors: Sendable {
   func add(_ role: Role, expected share: Double) { found.withLock { $0.expected[role] = share } }
 
   func add(layer: Int, expert: Int, tokens: Int, measured share: Double) {
-    found.withLock { $0.measured[Role(.down, layer: layer, expert: expert)] = (tokens, share) }
+    found.withLock { $0.measured[Place(layer: layer, expert: expert)] = (tokens, share) }
   }
 
   /// How many experts the table names.
@@ -26,8 +32,8 @@ final class OutputErrors: Sendable {
   var table: String {
     let found = found.withLock { $0 }
     var table = Table(["output error", "tensors", "mean", "largest", "at"], left: [0, 4])
-    let parts = Dictionary(grouping: found.expected, by: \.key.part)
-    for part in Role.Part.allCases {
+    let parts = Dictionary(grouping: found.expected, by: \.key.kind)
+    for part in TensorKind.known {
       guard let worst = parts[part]?.max(by: { ($0.value, "\($1.key)") < ($1.value, "\($0.key)") }) else {
         continue
       }
@@ -38,16 +44,20 @@ final class OutputErrors: Sendable {
       ])
     }
     guard !found.measured.isEmpty else { return table.text }
-    var experts = Table(["worst experts", "tokens", "gate", "up", "down", "measured"])
-    let worst = found.measured.sorted { ($1.value.share, "\($0.key)") < ($0.value.share, "\($1.key)") }
-    for (role, value) in worst.prefix(OutputErrors.named) {
-      func expected(_ part: Role.Part) -> String {
-        found.expected[Role(part, layer: role.layer, expert: role.expert)].map(percent) ?? ""
+    let kinds = TensorKind.mlpLinears
+    var experts = Table(["worst experts", "tokens"] + kinds.map(\.rawValue) + ["measured"])
+    func order(_ place: Place) -> String { "layer \(place.layer), expert \(place.expert), " }
+    let worst = found.measured.sorted { ($1.value.share, order($0.key)) < ($0.value.share, order($1.key)) }
+    for (place, value) in worst.prefix(OutputErrors.named) {
+      func expected(_ kind: TensorKind) -> String {
+        let share =
+          found.expected[Role(kind, layer: place.layer, expert: place.expert)]
+          ?? found.expected[Role(kind, layer: place.layer)]
+        return share.map(percent) ?? ""
       }
-      experts.add([
-        place(role), grouped(value.tokens), expected(.gate), expected(.up), expected(.down),
-        percent(value.share),
-      ])
+      experts.add(
+        ["layer \(place.layer), expert \(place.expert)", grouped(value.tokens)] + kinds.map(expected)
+          + [percent(value.share)])
     }
     return table.text + "\n" + experts.text
   }
@@ -61,9 +71,9 @@ final class OutputErrors: Sendable {
 
   /// By part over all layers.
   var parts: JSON {
-    let parts = Dictionary(grouping: found.withLock { $0.expected }, by: \.key.part)
+    let parts = Dictionary(grouping: found.withLock { $0.expected }, by: \.key.kind)
     return .array(
-      Role.Part.allCases.compactMap { part in
+      TensorKind.known.compactMap { part -> JSON? in
         guard let values = parts[part]?.map(\.value), let largest = values.max() else { return nil }
         return [
           "part": .string(part.rawValue), "tensors": JSON(values.count),
@@ -85,7 +95,7 @@ final class OutputErrors: Sendable {
           experts.sorted { $0.key < $1.key }.map { expert, entries in
             var object = errors(entries)
             object["expert"] = JSON(expert)
-            if let measured = found.measured[Role(.down, layer: layer, expert: expert)] {
+            if let measured = found.measured[Place(layer: layer, expert: expert)] {
               object["tokens"] = JSON(measured.tokens)
               object["measured"] = JSON(measured.share)
             }
@@ -97,8 +107,8 @@ final class OutputErrors: Sendable {
 
   private func errors(_ entries: [Dictionary<Role, Double>.Element]) -> JSONObject {
     var object: JSONObject = [:]
-    for part in Role.Part.allCases {
-      if let entry = entries.first(where: { $0.key.part == part }) {
+    for part in TensorKind.known {
+      if let entry = entries.first(where: { $0.key.kind == part }) {
         object[part.rawValue] = JSON(entry.value)
       }
     }

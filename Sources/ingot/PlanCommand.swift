@@ -145,7 +145,7 @@ struct PlanCommand: ParsableCommand {
     let bits = 8 * Double(quantized.bytes) / Double(quantized.parameters)
     let list = rows.map { row -> JSON in
       [
-        "role": .string(row.part.rawValue), "encoding": .string("\(row.assignment.encoding)"),
+        "role": .string(row.kind.rawValue), "encoding": .string("\(row.assignment.encoding)"),
         "quantizer": .string(row.assignment.quantizer ?? "carried"), "tensors": JSON(row.tensors),
         "parameters": JSON(row.parameters), "bytes": JSON(row.bytes),
       ]
@@ -169,7 +169,7 @@ struct PlanCommand: ParsableCommand {
     var table = Table(["role", "encoding", "quantizer", "tensors", "bytes", "bits/weight"], left: [0, 1, 2])
     for row in rows {
       table.add([
-        row.part.rawValue, "\(row.assignment.encoding)", row.assignment.quantizer ?? "carried",
+        row.kind.rawValue, "\(row.assignment.encoding)", row.assignment.quantizer ?? "carried",
         grouped(row.tensors),
         grouped(row.bytes), fixed(8 * Double(row.bytes) / Double(max(row.parameters, 1)), 3),
       ])

@@ -255,7 +255,7 @@ struct PlanMaking {
     guard let best else {
       throw ValidationError(
         "Nothing fits into \(machine.name) with \(context) tokens of context: the smallest choices take "
-          + "\(decimal(leastBytes)) and the cache \(decimal(model.hyperparameters.cacheBytes(context: context, cache)))."
+          + "\(decimal(leastBytes)) and the cache \(decimal(model.blueprint.cacheBytes(context: context, cache)))."
       )
     }
     return best
@@ -268,7 +268,7 @@ struct PlanMaking {
     var cache: CachePrecision
 
     func fit(_ made: Made) -> Fit? {
-      Demand(made.left.hyperparameters, Weights(made.left, made.result.plan), context: context, cache: cache)
+      Demand(made.left.blueprint, Weights(made.left, made.result.plan), context: context, cache: cache)
         .fit(engine, machine)
     }
   }

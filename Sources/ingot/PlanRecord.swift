@@ -27,20 +27,20 @@ struct PlanRecord {
     object["parts"] = planned.byteRecord
     object["expertBits"] = planned.expertBits(dropped: plan.dropped)
     guard errors.count > 0 else { return }
-    let (layers, experts) = (model.hyperparameters.layers, model.hyperparameters.experts.count)
-    func values(_ layer: Int, _ part: Role.Part) -> [Double] {
-      let value = errors["layers.\(layer).\(part.rawValue)"] ?? .null
+    let layers = model.blueprint.layerCount
+    let experts = max(model.blueprint.experts.count, 1)
+    func values(_ layer: Int, _ kind: TensorKind) -> [Double] {
+      let value = errors["layers.\(layer).\(kind.rawValue)"] ?? .null
       return value.array?.map { $0.double ?? 0 } ?? value.double.map { [$0] } ?? []
     }
     var rows: [JSON] = []
     var sums: [JSON] = []
     for layer in 0..<layers {
       var each = [Double](repeating: 0, count: experts)
-      for part in [Role.Part.gate, .up, .down] {
-        for (expert, value) in values(layer, part).prefix(experts).enumerated() { each[expert] += value }
+      for kind in TensorKind.mlpLinears {
+        for (expert, value) in values(layer, kind).prefix(experts).enumerated() { each[expert] += value }
       }
-      let attention = [Role.Part.query, .key, .value, .attentionOutput]
-        .reduce(0) { $0 + values(layer, $1).reduce(0, +) }
+      let attention = TensorKind.attentionLinears.reduce(0) { $0 + values(layer, $1).reduce(0, +) }
       let gone = Set(plan.dropped?.layers[layer] ?? [])
       rows.append(.array(each.enumerated().map { gone.contains($0) ? .null : JSON($1) }))
       var sum: JSONObject = ["experts": JSON(each.reduce(0, +)), "attention": JSON(attention)]

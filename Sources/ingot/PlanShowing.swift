@@ -37,7 +37,7 @@ extension PlanCommand {
     var plan = try recipe.plan(for: left)
     plan.dropped = dropped
     plan.name =
-      "\(Folder.name(of: model.sourceName)), \(recipe.name), \(left.hyperparameters.experts.count) experts"
+      "\(Folder.name(of: model.sourceName)), \(recipe.name), \(left.blueprint.experts.count) experts"
     let format = try format.format(forOutput: "plan.ingot", recipe).name
     var file = PlanFile(plan, format: format, for: left)
     file.model = ModelName(model, name: model.sourceName).json

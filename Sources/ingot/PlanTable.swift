@@ -10,10 +10,14 @@ struct PlanTable {
   /// The model without the experts that the plan drops.
   let left: Model
 
-  private static let columns: [(title: String, part: Role.Part)] = [
-    ("query", .query), ("key", .key), ("value", .value), ("output", .attentionOutput), ("gate", .gate),
-    ("up", .up), ("down", .down),
-  ]
+  /// Kinds of linear layers that the model's layers have.
+  private var columns: [(title: String, kind: TensorKind)] {
+    var kinds: [TensorKind] = []
+    for layer in model.blueprint.layers {
+      for kind in layer.taps.flatMap(\.linears) where !kinds.contains(kind) { kinds.append(kind) }
+    }
+    return kinds.map { ($0.rawValue.replacing("attention_", with: ""), $0) }
+  }
 
   /// Bits a weight of some tensors, the least and the most of them where they differ.
   private func bits(_ tensors: [Tensor]) -> String {
@@ -29,15 +33,16 @@ struct PlanTable {
   var text: String {
     var stacks: [Role: [Tensor]] = [:]
     for tensor in left.tensors {
-      stacks[Role(tensor.role.part, layer: tensor.role.layer), default: []].append(tensor)
+      stacks[Role(tensor.role.kind, layer: tensor.role.layer), default: []].append(tensor)
     }
-    var table = Table(["layer"] + PlanTable.columns.map(\.title))
-    for layer in 0..<model.hyperparameters.layers {
-      table.add(["\(layer)"] + PlanTable.columns.map { bits(stacks[Role($0.part, layer: layer)] ?? []) })
+    var table = Table(["layer"] + columns.map(\.title))
+    for layer in 0..<model.blueprint.layerCount {
+      table.add(["\(layer)"] + columns.map { bits(stacks[Role($0.kind, layer: layer)] ?? []) })
     }
     var lines = [
       "bits a weight, of experts the mean (least-most)", table.text,
-      "embedding \(bits(stacks[Role(.embedding)] ?? [])), head \(bits(stacks[Role(.head)] ?? []))", "",
+      "embedding \(bits(stacks[Role(.embedding)] ?? [])), head \(bits(stacks[model.blueprint.headRole] ?? []))",
+      "",
     ]
     if let dropped = plan.dropped {
       lines += [
@@ -114,7 +119,7 @@ struct PlanTable {
       }
       object["gap"] = predicted.gap.map { JSON($0) } ?? .null
     }
-    object["experts"] = JSON(left.hyperparameters.experts.count)
+    object["experts"] = JSON(left.blueprint.experts.count)
     object["droppedExperts"] = plan.dropped?.json ?? .null
     return object
   }

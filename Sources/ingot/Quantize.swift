@@ -180,7 +180,7 @@ extension ImportanceFile {
     }
     let known = Set(unseen)
     let missing = model.tensors.filter { tensor in
-      plan.assignments[tensor.role]?.quantizer != nil && ![.embedding, .head].contains(tensor.role.part)
+      plan.assignments[tensor.role]?.quantizer != nil && ![.embedding, .head].contains(tensor.role.kind)
         && importance.columns[tensor.role] == nil && !known.contains(tensor.role)
     }
     if let first = missing.first {

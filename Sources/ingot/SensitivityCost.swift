@@ -16,16 +16,22 @@ struct SensitivityCost {
     _ options: SensitivityOptions,
     isCalibrated: Bool
   ) {
-    let numbers = model.hyperparameters
-    let (hidden, width) = (Double(numbers.hiddenSize), Double(numbers.experts.width))
-    let (layers, judged) = (Double(numbers.layers), Double(tokens.mixtures))
+    let blueprint = model.blueprint
+    // As if all layers were like the first one with the widest feed-forward.
+    let block = blueprint.layers.max {
+      $0.feedForward.perToken * $0.feedForward.intermediateSize
+        < $1.feedForward.perToken * $1.feedForward.intermediateSize
+    }!
+    let (hidden, width) = (Double(blueprint.hiddenSize), Double(block.feedForward.intermediateSize))
+    let (layers, judged) = (Double(blueprint.layerCount), Double(tokens.mixtures))
     let tokens = Double(tokens.tensors)
-    let attention = Double(numbers.attention.heads * numbers.attention.headDim)
-    let shared = Double(numbers.attention.keyValueHeads * numbers.attention.headDim)
-    let experts = Double(numbers.experts.count)
+    let attention = Double(block.mixerOutput.columns)
+    let shared = Double(block.mixer.cachedValuesPerToken / 2)
+    let experts = Double(block.feedForward.count)
+    let perToken = Double(block.feedForward.perToken)
     // Of one token in one layer; products of scores are left out: contexts are short.
     let attentionOperations = 2 * hidden * (2 * attention + 2 * shared) + 2 * hidden * experts
-    let expertOperations = Double(numbers.experts.active) * 3 * 2 * hidden * width
+    let expertOperations = perToken * 3 * 2 * hidden * width
     let layer = attentionOperations + expertOperations
     let groups = 8 * layers + 1
     let uniform = Double(choice.uniform.count)
@@ -36,8 +42,8 @@ struct SensitivityCost {
     let copies =
       layer * (8 * layers * (layers - 1) / 2 + layers)
       + layers * (5 * layer + 4 * expertOperations + 2 * expertOperations)
-    let head = (groups + 2 * uniform + 3) * 2 * hidden * Double(numbers.vocabulary) / 2
-    let seen = min(tokens * Double(numbers.experts.active) / experts, 256) + hidden / 16
+    let head = (groups + 2 * uniform + 3) * 2 * hidden * Double(blueprint.vocabulary) / 2
+    let seen = min(tokens * perToken / experts, 256) + hidden / 16
     let errors =
       candidates * layers
       * (experts * 3 * 2 * seen * hidden * width + 2 * hidden * hidden * (attention + 2 * shared)
@@ -46,7 +52,7 @@ struct SensitivityCost {
       ("exact states and those of models in one encoding", (1 + uniform) * tokens * layers * layer),
       (
         "\(Int(mixtures)) plans as a whole, and the model without some experts",
-        judged * (2 + mixtures) * (layers * layer + hidden * Double(numbers.vocabulary))
+        judged * (2 + mixtures) * (layers * layer + hidden * Double(blueprint.vocabulary))
       ),
       ("copies, \(Int(groups)) of them in the end", tokens * copies), ("logits", tokens * head),
       ("errors of candidates", errors),

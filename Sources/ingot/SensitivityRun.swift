@@ -91,7 +91,7 @@ struct SensitivityRun {
 
   /// - Throws: FormatError, one of a stopped run among them.
   mutating func measure(_ journal: SensitivityJournal) async throws(FormatError) -> Sensitivity {
-    let layers = model.hyperparameters.layers
+    let layers = model.blueprint.layerCount
     let done = journal.layers.count
     let counts = SensitivityPass.counts(model, contexts, uniform: uniform.count, layer: done)
     let states = done == 0 ? nil : try journal.states(counts: counts)
@@ -113,12 +113,12 @@ struct SensitivityRun {
       let isLast = layer == layers - 1
       if isLast {
         kept.clear()
-        outputs[Role(.head)] = try errors.head(evidence)
+        if !model.blueprint.isHeadTied { outputs[model.blueprint.headRole] = try errors.head(evidence) }
         outputs[Role(.embedding)] = try errors.embedding()
       }
       let found = MeasuredLayer(
         outputs: outputs, experts: finished.experts,
-        loads: evidence.load(experts: model.hyperparameters.experts.count).map {
+        loads: evidence.load(experts: model.blueprint.layers[layer].feedForward.count).map {
           .init(tokens: $0.tokens, mass: $0.mass)
         }, dropped: .init(finished.dropped))
       try journal.finished(found.json, isLast: isLast, pass.states)
@@ -141,7 +141,7 @@ struct SensitivityRun {
     if let dropped { models.append(try model.dropping(dropped)) }
     let states = try journal.mixtureStates(
       counts: WholePass.counts(model, others, models: models.count))
-    let layers = model.hyperparameters.layers
+    let layers = model.blueprint.layerCount
     var pass = try WholePass(
       model, models, others, workers: workers, layer: states == nil ? 0 : journal.mixtureLayers,
       states: states)
@@ -180,7 +180,7 @@ struct SensitivityRun {
     }
     let (groups, divergences) = try await pass.divergences(reference: reference)
     for (group, divergence) in groups {
-      if group.part == .router, let layer = group.layer {
+      if group.kind == .router, let layer = group.layer {
         measured.dropped[layer].divergence = .init(
           mean: divergence.mean, standardError: divergence.standardError)
         continue
@@ -215,7 +215,7 @@ struct SensitivityRun {
 /// What one layer showed, and the last one also of embedding and head, as the journal has it.
 struct MeasuredLayer {
   var outputs: [Role: CandidateErrors.Errors]
-  var experts: [Role.Part: [Double]]
+  var experts: [TensorKind: [Double]]
   var loads: [Sensitivity.Load]
   var dropped: Sensitivity.Dropped
 
@@ -225,7 +225,7 @@ struct MeasuredLayer {
       "outputs": .array(
         roles.map { role in
           [
-            "part": .string(role.part.rawValue), "layer": role.layer.map { JSON($0) } ?? .null,
+            "part": .string(role.kind.rawValue), "layer": role.layer.map { JSON($0) } ?? .null,
             "expert": role.expert.map { JSON($0) } ?? .null,
             "searched": .array(outputs[role]!.searched.map { $0.map { JSON($0) } ?? .null }),
             "made": .array(outputs[role]!.made.map { $0.map { JSON($0) } ?? .null }),
@@ -241,7 +241,7 @@ struct MeasuredLayer {
   }
 
   init(
-    outputs: [Role: CandidateErrors.Errors], experts: [Role.Part: [Double]], loads: [Sensitivity.Load],
+    outputs: [Role: CandidateErrors.Errors], experts: [TensorKind: [Double]], loads: [Sensitivity.Load],
     dropped: Sensitivity.Dropped
   ) {
     self.outputs = outputs
@@ -254,7 +254,8 @@ struct MeasuredLayer {
     dropped = .init(journal: json["dropped"])
     (outputs, experts) = ([:], [:])
     for entry in json["outputs"]?.array ?? [] {
-      guard let part = entry["part"]?.string.flatMap(Role.Part.init), let searched = entry["searched"]?.array,
+      guard let part = entry["part"]?.string.map({ TensorKind(rawValue: $0) }),
+        let searched = entry["searched"]?.array,
         let made = entry["made"]?.array, searched.count == candidates, made.count == candidates
       else {
         throw FormatError(
@@ -264,7 +265,7 @@ struct MeasuredLayer {
         searched: searched.map(\.double), made: made.map(\.double))
     }
     for (key, value) in json["experts"]?.object ?? [:] {
-      if let part = Role.Part(rawValue: key) { experts[part] = (value.array ?? []).compactMap(\.double) }
+      experts[TensorKind(rawValue: key)] = (value.array ?? []).compactMap(\.double)
     }
     loads = zip(json["tokens"]?.array ?? [], json["mass"]?.array ?? []).map {
       .init(tokens: $0.int ?? 0, mass: $1.double ?? 0)

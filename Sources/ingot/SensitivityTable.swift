@@ -9,12 +9,8 @@ struct SensitivityTable {
 
   init(_ found: Sensitivity) { self.found = found }
 
-  private static let parts: [Role.Part] = [
-    .embedding, .query, .key, .value, .attentionOutput, .gate, .up, .down, .head,
-  ]
-
   private struct Row {
-    var part: Role.Part
+    var kind: TensorKind
     var tensors: Int
     var sum: Double
     var worst: Role
@@ -22,13 +18,13 @@ struct SensitivityTable {
   }
 
   private var rows: [Row] {
-    SensitivityTable.parts.compactMap { part in
-      let groups = found.groups.filter { $0.key.part == part }
+    TensorKind.linears.compactMap { part in
+      let groups = found.groups.filter { $0.key.kind == part }
       guard let worst = groups.max(by: { ($0.value.mean, "\($1.key)") < ($1.value.mean, "\($0.key)") }) else {
         return nil
       }
       return Row(
-        part: part, tensors: found.errors.keys.reduce(0) { $0 + ($1.part == part ? 1 : 0) },
+        kind: part, tensors: found.errors.keys.reduce(0) { $0 + ($1.kind == part ? 1 : 0) },
         sum: groups.values.map(\.mean).sorted().reduce(0, +), worst: worst.key, largest: worst.value.mean)
     }
   }
@@ -37,7 +33,7 @@ struct SensitivityTable {
     var table = Table(["at \(found.reference)", "tensors", "KL divergence", "largest", "in layer"])
     for row in rows {
       table.add([
-        row.part.rawValue, grouped(row.tensors), significant(row.sum), significant(row.largest),
+        row.kind.rawValue, grouped(row.tensors), significant(row.sum), significant(row.largest),
         row.worst.layer.map { "\($0)" } ?? "",
       ])
     }
@@ -78,7 +74,7 @@ struct SensitivityTable {
       "parts": .array(
         rows.map {
           [
-            "role": .string($0.part.rawValue), "tensors": JSON($0.tensors), "klDivergence": JSON($0.sum),
+            "role": .string($0.kind.rawValue), "tensors": JSON($0.tensors), "klDivergence": JSON($0.sum),
             "largest": JSON($0.largest), "layer": $0.worst.layer.map { JSON($0) } ?? .null,
           ]
         }),

@@ -67,7 +67,7 @@ actor SequentialRun {
     let planes = KeptPlanes()
     let refits = Refits()
     let kept = try quantized.mapTensors { tensor in
-      if refitsBias, tensor.role.part == .routerBias { return tensor.refitted(by: refits) }
+      if refitsBias, tensor.role.kind == .routerBias { return tensor.refitted(by: refits) }
       guard tensor.role.layer != nil, plan.assignments[tensor.role]?.quantizer == Quantizer.gptq.rawValue
       else {
         return tensor
@@ -77,7 +77,7 @@ actor SequentialRun {
     self.quantized = kept
     self.planes = planes
     self.live = live
-    layers = model.hyperparameters.layers
+    layers = model.blueprint.layerCount
     self.refits = refits
     pass = try SequentialPass(model, kept, contexts, workers: workers, refitsBias: refitsBias)
   }

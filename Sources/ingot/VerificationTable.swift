@@ -32,11 +32,10 @@ extension VerificationReport {
     spread.add(["over predictions"] + quantiles.map { significant($0) })
     var layers = Table(["layer", "hidden error", "experts kept", "sets changed", "gate mass moved"])
     for layer in self.layers {
-      layers.add([
-        "\(layer.layer)", percent(layer.hiddenError), percent(layer.router.overlap),
-        percent(layer.router.changed),
-        percent(layer.router.gateMassMoved),
-      ])
+      let router = layer.router
+      layers.add(
+        ["\(layer.layer)", percent(layer.hiddenError)]
+          + [router?.overlap, router?.changed, router?.gateMassMoved].map { $0.map(percent) ?? "" })
     }
     return """
       \(texts.text)
@@ -63,7 +62,10 @@ extension VerificationReport {
         if let error { all.append((error, layer.layer, expert)) }
       }
     }
-    guard let worst = all.max(by: { $0.error < $1.error }) else { return "no expert got a token" }
+    guard let worst = all.max(by: { $0.error < $1.error }) else {
+      return layers.contains { $0.router != nil }
+        ? "no expert got a token" : "a dense model: no router, no experts"
+    }
     let median = all.map(\.error).sorted()[all.count / 2]
     return """
       error of experts' outputs, both given the original's inputs: median \(percent(median)),

@@ -166,9 +166,10 @@ struct Tolerances: ParsableArguments {
     above("perplexity ratio", "--max-ppl-ratio", report.perplexity.ratio.value, maxPplRatio)
     above("RMS of Δp", "--max-delta-p", report.deltaP.rms, maxDeltaP)
     below("same top token", "--min-top1", 100 * report.sameTop, minTop1)
-    if let worst = report.layers.min(by: { $0.router.overlap < $1.router.overlap }) {
+    let overlaps = report.layers.compactMap { layer in layer.router.map { (layer.layer, $0.overlap) } }
+    if let worst = overlaps.min(by: { $0.1 < $1.1 }) {
       below(
-        "overlap of experts in layer \(worst.layer)", "--min-router-overlap", 100 * worst.router.overlap,
+        "overlap of experts in layer \(worst.0)", "--min-router-overlap", 100 * worst.1,
         minRouterOverlap)
     }
     return lines

@@ -16,7 +16,7 @@ import Testing
        "scoring_func": "sigmoid", "use_routing_bias": true, "use_qk_norm": true, "qk_norm_type": "per_layer",
        "max_position_embeddings": 196608}
       """
-    let numbers = try Architecture.miniMaxM2.hyperparameters(Config(Array(config.utf8), path: "test"))
+    let blueprint = try Family.miniMaxM2.blueprint(Config(Array(config.utf8), path: "test"))
     var weights = Weights()
     weights.experts = 126_000_000_000
     weights.largestLayer = weights.experts / 62
@@ -24,7 +24,7 @@ import Testing
     weights.embedding = 350_000_000
     weights.head = 350_000_000
     weights.expertGroup = 128
-    return Demand(numbers, weights, context: context, cache: cache)
+    return Demand(blueprint, weights, context: context, cache: cache)
   }
 
   private func machine(_ name: String) throws -> Machine {
@@ -32,12 +32,12 @@ import Testing
   }
 
   @Test func cacheOfMiniMaxM2() throws {
-    let numbers = try FitTests.demand().numbers
+    let blueprint = try FitTests.demand().blueprint
     // 2 · 62 layers · 8 heads · 128 values · 2 bytes a token.
-    #expect(numbers.cacheBytes(context: 1, .f16) == 253_952)
-    #expect(numbers.cacheBytes(context: 65536, .f16) == 16_642_998_272)
-    #expect(numbers.cacheBytes(context: 65536, .fp8) == 16_642_998_272 / 2)
-    #expect(numbers.cacheBytes(context: 65536, .q80) == 16_642_998_272 / 32 * 17)
+    #expect(blueprint.cacheBytes(context: 1, .f16) == 253_952)
+    #expect(blueprint.cacheBytes(context: 65536, .f16) == 16_642_998_272)
+    #expect(blueprint.cacheBytes(context: 65536, .fp8) == 16_642_998_272 / 2)
+    #expect(blueprint.cacheBytes(context: 65536, .q80) == 16_642_998_272 / 32 * 17)
   }
 
   @Test func aMacLeavesTheGPUThreeQuarters() throws {
@@ -85,7 +85,7 @@ import Testing
     demand.weights.expertGroup = 64
     #expect(try #require(demand.fit(.vllm, machine)).layout == "tensor parallel over 8")
     #expect(whole.weights == 128_300_000_000 / 8)
-    #expect(whole.cache == demand.numbers.cacheBytes(context: 65536, .f16) / 8)
+    #expect(whole.cache == demand.blueprint.cacheBytes(context: 65536, .f16) / 8)
   }
 
   @Test func moreGPUsThanKeyValueHeadsRepeatTheCache() throws {
@@ -93,7 +93,7 @@ import Testing
     var machine = try machine("8x24")
     machine.memory = .gpus(count: 16, bytes: 24 << 30)
     #expect(
-      try #require(demand.fit(.vllm, machine)).cache == demand.numbers.cacheBytes(context: 65536, .f16) / 8)
+      try #require(demand.fit(.vllm, machine)).cache == demand.blueprint.cacheBytes(context: 65536, .f16) / 8)
     machine.memory = .gpus(count: 5, bytes: 80 << 30)
     #expect(try !#require(demand.fit(.vllm, machine)).fits, "48 heads over 5 GPUs")
   }

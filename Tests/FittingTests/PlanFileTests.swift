@@ -24,11 +24,11 @@ enum Nano {
         let bits = 8 * Double(encoding.bytes(tensor.shape)!) / Double(tensor.count)
         return scale * Double(tensor.count) * 1e-6 / Double(1 << Int(2 * bits))
       }
-      let stack = Role(tensor.role.part, layer: tensor.role.layer)
+      let stack = Role(tensor.role.kind, layer: tensor.role.layer)
       let sum = (groups[stack]?.mean ?? 0) + (errors[tensor.role]![0] ?? 0)
       groups[stack] = .init(mean: sum, standardError: nil)
     }
-    let numbers = model.hyperparameters
+    let blueprint = model.blueprint
     return Sensitivity(
       model: ModelName(model, name: "m2-nano"), tokens: 100, texts: ["a.txt"], quantizer: "search",
       candidates: candidates.all, reference: candidates.reference, groups: groups,
@@ -36,8 +36,8 @@ enum Nano {
         .init(
           encoding: candidates.reference, divergence: .init(mean: 0.1, standardError: 0.01), sum: 0.2)
       ],
-      loads: (0..<numbers.layers).map { _ in
-        (0..<numbers.experts.count).map { .init(tokens: $0, mass: Double($0) / 4) }
+      loads: (0..<blueprint.layerCount).map { _ in
+        (0..<blueprint.experts.count).map { .init(tokens: $0, mass: Double($0) / 4) }
       }, errors: errors)
   }
 
@@ -91,7 +91,7 @@ extension Folder {
       #expect(PlanFile(plan, format: name, for: model).text == file.text)
     }
     let experts = Set(
-      model.tensors.filter { $0.role.part == .down && $0.role.layer == 1 }
+      model.tensors.filter { $0.role.kind == .down && $0.role.layer == 1 }
         .map { result.plan.assignments[$0.role]!.encoding })
     if name != "ingot" { #expect(experts.count == 1, "one type a stack") }
   }
@@ -167,8 +167,8 @@ extension Folder {
     let model = try Nano.model()
     try Nano.temporary(Self.plan) { path in
       let plan = try PlanFile.read(path).plan(for: model, path: path)
-      func name(_ part: Role.Part, _ layer: Int?, _ expert: Int?) -> String? {
-        plan.assignments[Role(part, layer: layer, expert: expert)]?.encoding.description
+      func name(_ kind: TensorKind, _ layer: Int?, _ expert: Int?) -> String? {
+        plan.assignments[Role(kind, layer: layer, expert: expert)]?.encoding.description
       }
       #expect(name(.embedding, nil, nil) == "int4 g64 zero f16")
       #expect(name(.gate, 2, 6) == "int3 g64 zero f16")

@@ -26,11 +26,11 @@ import Testing
     let written = try await quantized.write(scratch(path), as: format, options)
     #expect(written.bytes == (try quantized.plannedBytes(as: format, options)))
     let read = try Model.read(scratch(path))
-    #expect(read.format == name && read.hyperparameters.experts.count == 5)
+    #expect(read.format == name && read.blueprint.experts.count == 5)
     #expect(try read.droppedExperts() == Self.dropped)
     #expect(await Format.check(scratch(path), workers: 2) { _ in }.problems.isEmpty)
     for layer in 0..<4 {
-      #expect(read[.router, layer: layer]?.shape == [5, model.hyperparameters.hiddenSize])
+      #expect(read[.router, layer: layer]?.shape == [5, model.blueprint.hiddenSize])
       #expect(read[.routerBias, layer: layer]?.shape == [5])
       #expect(try read[.router, layer: layer]!.floats() == left[.router, layer: layer]!.floats())
       #expect(try read[.routerBias, layer: layer]!.floats() == left[.routerBias, layer: layer]!.floats())

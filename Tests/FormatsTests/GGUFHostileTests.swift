@@ -104,8 +104,8 @@ import Testing
 
   static let meaning: [Case] = [
     Case("no architecture", says: "general.architecture") { $0.values.removeFirst() },
-    Case("another architecture", says: "\"llama\"") {
-      $0.set("general.architecture", 8, GGUFBytes.text("llama"))
+    Case("another architecture", says: "\"unheardof\"") {
+      $0.set("general.architecture", 8, GGUFBytes.text("unheardof"))
     },
     Case("an importance matrix", says: "general.type") { $0.add("general.type", "imatrix") },
     Case("layers as text", says: "block_count") {
@@ -138,9 +138,9 @@ import Testing
     Case("sliding window", says: "sliding_window") {
       $0.add("minimax-m2.attention.sliding_window", uint32: 128)
     },
-    Case("scaled rotation", says: "rope.scaling.type") { $0.add("minimax-m2.rope.scaling.type", "yarn") },
+    Case("scaled rotation", says: "rope.scaling.type") { $0.add("minimax-m2.rope.scaling.type", "longrope") },
     Case("unknown tensor", says: "--keep-unknown") {
-      $0.tensors.append(.init(name: "rope_freqs.weight", dims: [1], data: [0, 0, 0, 0]))
+      $0.tensors.append(.init(name: "rope_odd.weight", dims: [1], data: [0, 0, 0, 0]))
     },
     Case("layer 1 of 1", says: "layers below 1") {
       $0.tensors.append(
@@ -190,7 +190,7 @@ import Testing
     let scratch = try Scratch()
     let model = try Model.read(try scratch.write("good.gguf", GGUFBytes.tiny().bytes))
     #expect(model.tensors.count == 19)
-    #expect(model.hyperparameters.experts.count == 2)
+    #expect(model.blueprint.experts.count == 2)
     let up = try #require(model[.up, layer: 0, expert: 1])
     let values: [Float] = (16..<32).map { 14 + Float($0) / 64 }
     #expect(try up.floats() == values)

@@ -13,7 +13,7 @@ import Testing
   private func importance(_ model: Model) -> Importance {
     var importance = Importance()
     for (number, tensor) in model.tensors.enumerated() {
-      let part = tensor.role.part
+      let part = tensor.role.kind
       guard tensor.shape.count == 2, part != .embedding, part != .head else { continue }
       if tensor.role.layer == 1 && tensor.role.expert == 3 { continue }
       importance.columns[tensor.role] = (0..<tensor.columns).map { Float(number) + Float($0) / 256 }
@@ -32,7 +32,7 @@ import Testing
     #expect(Set(read.importance.columns.keys) == Set(written.importance.columns.keys))
     #expect(read.chunks == 9 && read.datasets == (form == .gguf ? ["a.txt", "b.txt"] : ["b.txt"]))
     #expect(read.entries == 4 * 8 && read.ignored.isEmpty)
-    let silent: [Role.Part] = [.gate, .up, .down]
+    let silent: [TensorKind] = [.gate, .up, .down]
     #expect(Set(read.unseen) == Set(silent.map { Role($0, layer: 1, expert: 3) }))
     for (role, means) in written.importance.columns {
       let others = try #require(read.importance.columns[role])

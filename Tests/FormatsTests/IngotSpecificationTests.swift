@@ -69,9 +69,9 @@ import Testing
     #expect(
       types == Dictionary(uniqueKeysWithValues: IngotLayout.types.map { (Int($0.number), $0.type.rawValue) }))
     let parts = specification.list("Tensor record", after: "Parts: ")
-    #expect(parts.count == Role.Part.allCases.count)
+    #expect(parts.count == TensorKind.known.count)
     #expect(
-      parts == Dictionary(uniqueKeysWithValues: IngotLayout.parts.map { (Int($0.number), $0.part.rawValue) }))
+      parts == Dictionary(uniqueKeysWithValues: IngotLayout.kinds.map { (Int($0.number), $0.kind.rawValue) }))
     let record = specification.fields("Encoding record")
     let offsets = record.first { $0.offset == 4 }!.meanings[2]
     #expect(offsets == "offset: 0 symmetric, 1 zero point, 2 bias")
@@ -105,7 +105,7 @@ import Testing
     #expect(artifact.tensors.count == model.tensors.count)
     for (record, tensor) in zip(artifact.tensors, model.tensors) {
       #expect(artifact.name(record) == tensor.name)
-      let part = IngotLayout.parts.first { $0.part == tensor.role.part }!.number
+      let part = IngotLayout.kinds.first { $0.kind == tensor.role.kind }!.number
       #expect(record("part it plays") == Int(part))
       #expect(record("layer") == tensor.role.layer ?? -1)
       #expect(record("expert") == tensor.role.expert ?? -1)

@@ -29,7 +29,7 @@ import Testing
     var options = WriteOptions.with()
     options.beforeLayer = { events.add("before \($0)") }
     _ = try await watched.write(scratch("awaited.ingot"), as: .ingot, options)
-    let layers = model.hyperparameters.layers
+    let layers = model.blueprint.layerCount
     let expected =
       ["tensors of none"] + (0..<layers).flatMap { ["before \($0)", "tensors of \($0)"] }
       + ["before \(layers)", "tensors of none"]

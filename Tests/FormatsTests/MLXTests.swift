@@ -67,7 +67,7 @@ import Testing
     let model = try Self.model("int3 g64 bias bf16")
     _ = try await model.write(scratch("out"), as: .mlx, .with())
     let stored = try Self.stored(scratch("out/model.safetensors"))
-    for (part, name) in [(Role.Part.gate, "gate_proj"), (.up, "up_proj"), (.down, "down_proj")] {
+    for (part, name) in [(TensorKind.gate, "gate_proj"), (.up, "up_proj"), (.down, "down_proj")] {
       for (plane, suffix, type, last) in [
         (0, "weight", "U32", 24), (1, "scales", "BF16", 4), (2, "biases", "BF16", 4),
       ] {

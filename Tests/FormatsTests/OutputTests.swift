@@ -221,7 +221,7 @@ extension Model {
     ) { _ in preconditionFailure("a weight was asked for") }
     do {
       return try Model(
-        architecture: model.architecture, hyperparameters: model.hyperparameters,
+        family: model.family, blueprint: model.blueprint,
         tensors: model.tensors + [tensor],
         sideFiles: model.sideFiles, path: model.path, format: model.format, weightFiles: model.weightFiles)
     } catch {

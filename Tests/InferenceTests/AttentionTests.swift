@@ -11,14 +11,11 @@ import Testing
   }
 
   static func numbers(heads: Int, keyValueHeads: Int, headDim: Int, slidingWindow: Int? = nil)
-    throws -> Hyperparameters.Attention
+    throws -> GroupedQueryAttention
   {
-    var attention = try Nano.model().hyperparameters.attention
-    attention.heads = heads
-    attention.keyValueHeads = keyValueHeads
-    attention.headDim = headDim
-    attention.slidingWindow = slidingWindow
-    return attention
+    GroupedQueryAttention(
+      hiddenSize: 8, heads: heads, keyValueHeads: keyValueHeads, headDim: headDim, rotary: nil,
+      norm: Norm(epsilon: 1e-6), window: slidingWindow)
   }
 
   @Test(
@@ -62,7 +59,7 @@ import Testing
   @Test(arguments: [(8, 8), (4, 8), (64, 128), (0, 4)] as [(Int, Int)])
   func rotationTurnsComplexNumbers(_ dims: Int, _ headDim: Int) {
     let (tokens, heads, theta) = (300, 3, 5_000_000.0)
-    let rotation = Rotation(dims: dims, theta: theta, positions: tokens + 1)
+    let rotation = Rotation(RotaryEmbedding(dims: dims, theta: theta), positions: tokens + 1)
     let before = Self.values(tokens * heads * headDim, seed: 4)
     var after = before
     rotation.apply(to: &after, tokens: tokens, heads: heads, headDim: headDim)

@@ -13,7 +13,7 @@ import Testing
   static func gather(_ path: String, afterLayer: (Int) throws -> Void = { _ in }) async throws -> [Int] {
     let model = try Nano.model()
     let text = try Nano.contexts(2, of: 48)
-    let hidden = model.hyperparameters.hiddenSize
+    let hidden = model.blueprint.hiddenSize
     let writer = try CalibrationFile.Writer(path, for: model, texts: ["held-out"], identity: identity)
     try writer.begin(tokens: 96, mostForced: 8 * 40)
     var options = CalibrationOptions()

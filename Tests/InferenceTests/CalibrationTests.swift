@@ -24,7 +24,7 @@ import Testing
     let three = try await Self.evidence(model, contexts: 3, workers: 3)
     for layer in 0..<one.layers {
       let (a, b) = (try one.layer(layer), try three.layer(layer))
-      #expect(a.fields.count == LayerEvidence.fields(layer: layer, model.hyperparameters).count)
+      #expect(a.fields.count == LayerEvidence.fields(layer: layer, model.blueprint).count)
       for (field, bytes) in a.fields { #expect(bytes.array == b.fields[field]!.array, "\(layer) \(field)") }
     }
   }
@@ -56,13 +56,13 @@ import Testing
 
   @Test func evidenceAgreesWithItself() async throws {
     let model = try Nano.model()
-    let numbers = model.hyperparameters
+    let blueprint = model.blueprint
     let evidence = try await Self.evidence(model, contexts: 3)
     let layer = try evidence.layer(1)
-    let load = layer.load(experts: numbers.experts.count)
-    #expect(load.reduce(0) { $0 + $1.tokens } == evidence.tokens * numbers.experts.active)
+    let load = layer.load(experts: blueprint.experts.count)
+    #expect(load.reduce(0) { $0 + $1.tokens } == evidence.tokens * blueprint.experts.perToken)
     #expect(abs(load.reduce(0) { $0 + $1.mass } - Double(evidence.tokens)) < 1e-2)
-    let hidden = numbers.hiddenSize
+    let hidden = blueprint.hiddenSize
     let inputs = layer.floats(.inputs)
     let hessian = layer.floats(.expertInput)
     for (i, j) in [(0, 0), (3, 17), (17, 3), (hidden - 1, 5)] {
@@ -111,7 +111,7 @@ import Testing
   @Test func theLedgerKnowsWhatIsMissing() async throws {
     let model = try Nano.model()
     let evidence = try await Self.evidence(model, contexts: 1)
-    var ledger = EvidenceLedger(model.hyperparameters)
+    var ledger = EvidenceLedger(model.blueprint)
     for layer in 0..<evidence.layers { ledger.add(try evidence.layer(layer)) }
     #expect(ledger.entries.count == 4 * 8)
     for entry in ledger.entries {
@@ -135,19 +135,19 @@ import Testing
     let contexts = try Nano.contexts(2, of: 128)
     let report = try await verify(rescaled, against: model, contexts, VerifyTests.options(workers: 2))
     #expect(report.divergence.mean.value < 1e-6, "\(report.divergence.mean.value)")
-    #expect(report.layers.allSatisfy { $0.router.changed < 0.01 })
+    #expect(report.layers.allSatisfy { $0.router!.changed < 0.01 })
   }
 
   @Test func anOverflowIsRescued() async throws {
     let model = try Nano.model()
     let honest = try await Self.evidence(model, contexts: 2)
     // Layer 1's expert 3 claims to have been as loud as no F16 is.
-    let numbers = model.hyperparameters
+    let blueprint = model.blueprint
     let evidence = Evidence(tokens: honest.tokens, layers: honest.layers, texts: []) {
       layer throws(FormatError) in
       var found = try honest.layer(layer)
       guard layer == 1 else { return found }
-      var peaks = [UInt8](repeating: 0, count: 4 * numbers.experts.count)
+      var peaks = [UInt8](repeating: 0, count: 4 * blueprint.experts.count)
       let loud = Float(300_000).bitPattern
       for byte in 0..<4 { peaks[12 + byte] = UInt8(truncatingIfNeeded: loud >> UInt32(8 * byte)) }
       found.fields[.innerPeaks] = Bytes(peaks)
@@ -185,10 +185,10 @@ import Testing
     var options = QuantizationOptions()
     options.calibration = calibration
     let searched = try model.quantized(by: plan)
-    let calibrated = try model.quantized(by: plan.calibrated(by: calibration), options)
+    let calibrated = try model.quantized(by: plan.calibrated(by: calibration, model.blueprint), options)
     let layer = try evidence.layer(2)
     for role in [Role(.query, layer: 2), Role(.attentionOutput, layer: 2)] {
-      let field: LayerEvidence.Field = role.part == .query ? .attentionInput : .attentionOutput
+      let field: LayerEvidence.Field = role.kind == .query ? .attentionInput : .attentionOutput
       let hessian = layer.floats(field)
       let exact = try model[role]!.floats()
       let one = Self.error(exact, try searched[role]!.floats(), hessian)
@@ -196,7 +196,7 @@ import Testing
       #expect(calibrated[role]!.encoding == encoding)
       #expect(other < one, "\(name) \(role): \(other) of \(one)")
     }
-    for part in [Role.Part.down, .gate, .up] {
+    for part in [TensorKind.down, .gate, .up] {
       let role = Role(part, layer: 1, expert: 3)
       let exact = try model[role]!.floats()
       let found = try calibrated[role]!.floats()
@@ -224,7 +224,7 @@ import Testing
     let model = try Nano.model()
     let evidence = try await Self.evidence(model, contexts: 2)
     let calibration = Calibration(evidence)
-    let plan = try Recipe.named("int4").plan(for: model).calibrated(by: calibration)
+    let plan = try Recipe.named("int4").plan(for: model).calibrated(by: calibration, model.blueprint)
     var options = QuantizationOptions()
     options.calibration = calibration
     let folder = NSTemporaryDirectory() + "\(UUID())"
@@ -243,7 +243,7 @@ import Testing
     // Down before gate, and each part twice.
     let again = try model.quantized(by: plan, options)
     let fixed = try model.quantized(by: plan, options)
-    for part in [Role.Part.gate, .up, .down] {
+    for part in [TensorKind.gate, .up, .down] {
       let role = Role(part, layer: 0, expert: 1)
       _ = try again[.down, layer: 0, expert: 1]!.planes()
       let one = try again[role]!.planes().map(\.array)

@@ -29,7 +29,7 @@ import Testing
     let wanted = 40
     let (plain, covered) = (try await Self.gather(nil), try await Self.gather(wanted))
     #expect(plain.states == covered.states, "the model's outputs are those of its own routing, bit for bit")
-    let numbers = try Nano.model().hyperparameters
+    let blueprint = try Nano.model().blueprint
     var forced = 0
     for (one, other) in zip(plain.layers, covered.layers) {
       #expect(one.forcedCount == 0)
@@ -63,7 +63,7 @@ import Testing
         }
         forced += looks.count
       }
-      #expect(numbers.experts.count == 8)
+      #expect(blueprint.experts.count == 8)
     }
     #expect(forced > 0, "some expert of the fixture has fewer than \(wanted)")
   }
@@ -71,7 +71,7 @@ import Testing
   /// σ of the router's scores, from the evidence's inputs: (tokens, experts)
   static func gates(_ evidence: LayerEvidence, _ model: Model, layer: Int) -> [Float] {
     let router = (try? model[.router, layer: layer]!.floats()) ?? []
-    let hidden = model.hyperparameters.hiddenSize
+    let hidden = model.blueprint.hiddenSize
     let inputs = evidence.floats(.inputs)
     var gates: [Float] = []
     for token in 0..<evidence.tokens {
@@ -108,7 +108,7 @@ import Testing
 
   @Test func theLedgerTellsForcedTokensApart() async throws {
     let model = try Nano.model()
-    var ledger = EvidenceLedger(model.hyperparameters)
+    var ledger = EvidenceLedger(model.blueprint)
     for layer in try await Self.gather(40).layers { ledger.add(layer) }
     #expect(ledger.entries.allSatisfy { $0.tokens + $0.forced >= 40 })
     let starved = ledger.entries.filter { $0.forced > 0 }
@@ -158,7 +158,7 @@ import Testing
 
   /// An expert's Hessian is Σ g² x xᵀ over its tokens and, as if hidden/16 more had come, the layer's over all tokens.
   @Test func starvedExpertsFallBackOnTheLayer() async throws {
-    let hidden = try Nano.model().hyperparameters.hiddenSize
+    let hidden = try Nano.model().blueprint.hiddenSize
     let pseudo = Double(hidden / 16)
     var starved = 0
     for layer in try await Self.gather(30).layers {

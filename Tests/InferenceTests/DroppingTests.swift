@@ -14,7 +14,7 @@ import Testing
   /// The model in which routers can choose only the experts that are not dropped: they are there, with a hopeless bias.
   private func masked(_ model: Model) throws -> Model {
     try model.mapTensors { tensor throws(FormatError) in
-      guard tensor.role.part == .routerBias, let layer = tensor.role.layer else { return tensor }
+      guard tensor.role.kind == .routerBias, let layer = tensor.role.layer else { return tensor }
       var bias = try tensor.floats()
       for expert in Self.dropped.layers[layer] { bias[expert] = -1e30 }
       return Self.dense(tensor, bias)
@@ -24,7 +24,7 @@ import Testing
   @Test func computesWhatTheOriginalWouldIfItCouldNotChooseThem() async throws {
     let model = try Nano.model()
     let left = try model.dropping(Self.dropped)
-    #expect(left.hyperparameters.experts.count == 6)
+    #expect(left.blueprint.experts.count == 6)
     let contexts = try Nano.contexts(3, of: 128)
     let found = try await logits(of: left, contexts, workers: 2)
     let expected = try await logits(of: try masked(model), contexts, workers: 2)
@@ -36,17 +36,17 @@ import Testing
   @Test func tensorsAreThoseOfTheOriginal() throws {
     let model = try Nano.model()
     let left = try model.dropping(Self.dropped)
-    let hidden = model.hyperparameters.hiddenSize
+    let hidden = model.blueprint.hiddenSize
     for layer in 0..<4 {
       let kept = Self.dropped.kept(layer)
       #expect(kept.count == 6 && Set(kept).isDisjoint(with: Self.dropped.layers[layer]))
       for (place, expert) in kept.enumerated() {
-        for part in [Role.Part.gate, .up, .down] {
+        for part in [TensorKind.gate, .up, .down] {
           let (own, other) = (
             try #require(left[part, layer: layer, expert: place]),
             try #require(model[part, layer: layer, expert: expert])
           )
-          #expect(own.name == model.architecture.name(of: own.role) && own.encoding == other.encoding)
+          #expect(own.name == model.family.name(of: own.role) && own.encoding == other.encoding)
           #expect(try own.planes().map(\.array) == other.planes().map(\.array))
         }
       }
@@ -79,7 +79,7 @@ import Testing
   @Test func tooFewAndOtherModelsAreRefused() throws {
     let model = try Nano.model()
     let most = DroppedExperts(experts: 8, layers: (0..<4).map { _ in Array(0..<6) })
-    #expect(try model.dropping(most).hyperparameters.experts.count == 2)
+    #expect(try model.dropping(most).blueprint.experts.count == 2)
     let faults: [(DroppedExperts, String)] = [
       (DroppedExperts(experts: 8, layers: (0..<4).map { _ in Array(0..<7) }), "at least 2 experts left"),
       (DroppedExperts(experts: 8, layers: [[0], [1]]), "2 layers of 8"),
@@ -111,14 +111,14 @@ import Testing
     let report = try await verify(left, against: model, contexts)
     #expect(report.divergence.mean.value > 0)
     for layer in report.layers {
-      let choices = layer.router.choices
+      let choices = layer.router!.choices
       #expect(choices.candidate.count == 8 && choices.original.reduce(0, +) == 2 * 256)
       for expert in Self.dropped.layers[layer.layer] {
         #expect(choices.candidate[expert] == 0 && choices.both[expert] == 0)
       }
     }
     // Before any layer both have the same inputs: tokens that lose nothing go where they went.
-    let first = report.layers[0].router.choices
+    let first = report.layers[0].router!.choices
     let kept = Self.dropped.kept(0)
     #expect(
       kept.allSatisfy { first.both[$0] == first.original[$0] && first.candidate[$0] >= first.original[$0] })
@@ -135,14 +135,14 @@ import Testing
     let model = try Nano.model()
     var silent = try model.dropping(Self.dropped)
     silent.sideFiles = model.sideFiles
-    let hidden = model.hyperparameters.hiddenSize
+    let hidden = model.blueprint.hiddenSize
     let coarse = try silent.mapTensors { tensor throws(FormatError) in
-      guard tensor.role.part == .router || tensor.role.part == .feedForwardNorm else { return tensor }
+      guard tensor.role.kind == .router || tensor.role.kind == .feedForwardNorm else { return tensor }
       var values = try tensor.floats()
       let step = 2 * values.reduce(0) { max($0, abs($1)) } / 255
       for index in values.indices {
         let factor = Float(1 + index % hidden % 3)
-        if tensor.role.part == .router {
+        if tensor.role.kind == .router {
           values[index] = (values[index] / step).rounded() * step / factor
         } else {
           values[index] *= factor
@@ -205,7 +205,7 @@ import Testing
     let plan = try Recipe.named("int4").plan(for: left)
     var options = QuantizationOptions()
     options.calibration = Calibration(found)
-    let quantized = try left.quantized(by: plan.calibrated(by: options.calibration!), options)
+    let quantized = try left.quantized(by: plan.calibrated(by: options.calibration!, left.blueprint), options)
     let tensor = try #require(quantized[.down, layer: 1, expert: 5])
     #expect(tensor.encoding == plan.assignments[tensor.role]?.encoding)
     #expect(try tensor.floats().allSatisfy(\.isFinite))
@@ -222,10 +222,12 @@ import Testing
     let found = try await pass.finish(reference: model).dropped
     #expect(found.counts == [1, 2, 3, 4, 6] && found.carried == 2)
     // Outputs by plain loops from the evidence's inputs, which are rounded to BF16.
-    let (hidden, width) = (model.hyperparameters.hiddenSize, model.hyperparameters.experts.width)
+    let (hidden, width) = (model.blueprint.hiddenSize, model.blueprint.experts.intermediateSize)
     var outputs: [[Int: [Double]]] = []
     for expert in 0..<8 {
-      let weights = try [Role.Part.gate, .up, .down].map { try model[$0, layer: 0, expert: expert]!.floats() }
+      let weights = try [TensorKind.gate, .up, .down].map {
+        try model[$0, layer: 0, expert: expert]!.floats()
+      }
       var own: [Int: [Double]] = [:]
       for visit in evidence.visits(of: expert) {
         let x = evidence.floats(.inputs, visit.token * hidden..<(visit.token + 1) * hidden).map { Double($0) }

@@ -44,15 +44,15 @@ import Testing
     let candidate = try damaged(model, layer: layer, expert: expert)
     let found = try await errors(candidate, Context.cut(try Nano.heldOut(), length: 128).prefix(3).map { $0 })
     let evidence = try await CalibrationTests.evidence(model, contexts: 3).layer(layer)
-    let numbers = model.hyperparameters
-    let (hidden, width) = (numbers.hiddenSize, numbers.experts.width)
+    let blueprint = model.blueprint
+    let (hidden, width) = (blueprint.hiddenSize, blueprint.experts.intermediateSize)
     let visits = evidence.visits(of: expert)
     let count = min(visits.count, 8)
     try #require(count == 8)
     let inputs = evidence.floats(.inputs)
     func output(_ model: Model, _ token: Int) throws -> [Double] {
-      func product(_ part: Role.Part, _ x: [Double]) throws -> [Double] {
-        let weights = try model[Role(part, layer: layer, expert: expert)]!.floats()
+      func product(_ kind: TensorKind, _ x: [Double]) throws -> [Double] {
+        let weights = try model[Role(kind, layer: layer, expert: expert)]!.floats()
         return (0..<weights.count / x.count).map { row in
           x.indices.reduce(0.0) { $0 + x[$1] * Double(weights[row * x.count + $1]) }
         }

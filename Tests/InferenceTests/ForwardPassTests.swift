@@ -11,7 +11,7 @@ import Testing
     let found = try await logits(of: model, contexts, workers: 2)
     var (difference, norm, largestDifference, largest) = (0.0, 0.0, 0.0, 0.0)
     var tops = 0
-    let vocabulary = model.hyperparameters.vocabulary
+    let vocabulary = model.blueprint.vocabulary
     for (a, b) in zip(found, golden) {
       #expect(a.count == b.count)
       for (x, y) in zip(a, b) {
@@ -35,7 +35,7 @@ import Testing
   func rowsAreTakenInTheirSteps(_ step: Int) async throws {
     let model = try Nano.model()
     let stepped = try model.mapTensors { tensor in
-      guard [Role.Part.embedding, .head].contains(tensor.role.part) else { return tensor }
+      guard [TensorKind.embedding, .head].contains(tensor.role.kind) else { return tensor }
       return Tensor(
         name: tensor.name, role: tensor.role, shape: tensor.shape, encoding: tensor.encoding,
         path: tensor.path, rowStep: step

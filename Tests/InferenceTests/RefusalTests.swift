@@ -106,7 +106,7 @@ import Testing
     let model = try Nano.model()
     var other = model
     other.path = "other"
-    other.hyperparameters.vocabulary = 2047
+    other.blueprint.vocabulary = 2047
     let error = await Self.refusal { _ = try await verify(other, against: model, [Context([1, 2, 3])]) }
     #expect(error?.path == "other")
     #expect(error?.expected == "4 layers, hidden size 256, vocabulary 2048, 8 experts as \(model.path) has")

@@ -31,7 +31,7 @@ import Testing
 
   static func calibrated(_ model: Model, _ evidence: Evidence) throws -> (model: Model, plan: Plan) {
     let calibration = Calibration(evidence)
-    let plan = try recipe("search").plan(for: model).calibrated(by: calibration)
+    let plan = try recipe("search").plan(for: model).calibrated(by: calibration, model.blueprint)
     var options = QuantizationOptions()
     options.calibration = calibration
     return (try model.quantized(by: plan, options), plan)
@@ -63,7 +63,7 @@ import Testing
     Model, Plan, [LayerEvidence]
   ) {
     let live = Live()
-    let evidence = Evidence(tokens: 0, layers: model.hyperparameters.layers, texts: []) { _ in live.evidence }
+    let evidence = Evidence(tokens: 0, layers: model.blueprint.layerCount, texts: []) { _ in live.evidence }
     let (quantized, plan) = try calibrated(model, evidence)
     let kept = try quantized.mapTensors { tensor in
       guard tensor.role.layer != nil, plan.assignments[tensor.role]?.quantizer == Quantizer.gptq.rawValue
@@ -83,7 +83,7 @@ import Testing
     }
     var pass = try SequentialPass(model, kept, contexts, workers: workers)
     var layers: [LayerEvidence] = []
-    for layer in 0..<model.hyperparameters.layers {
+    for layer in 0..<model.blueprint.layerCount {
       try await pass.run(layer: layer) { live.evidence = $0 }
       layers.append(live.evidence)
       // Experts that no token reached are asked for by a writer only.
@@ -129,7 +129,7 @@ import Testing
     let contexts = try Nano.contexts(3, of: 128)
     let (one, plan, _) = try await Self.run(model, workers: 1, contexts: contexts)
     let (three, _, _) = try await Self.run(model, workers: 3, contexts: contexts)
-    let layers = Array(0..<model.hyperparameters.layers)
+    let layers = Array(0..<model.blueprint.layerCount)
     let (a, b) = (try Self.planes(one, plan, layers: layers), try Self.planes(three, plan, layers: layers))
     #expect(a.count == b.count && !a.isEmpty)
     for (role, planes) in a { #expect(planes == b[role], "\(role)") }

@@ -17,7 +17,7 @@ import Testing
     let (model, all) = try Self.quantized()
     let contexts = try Nano.contexts(3, of: 64)
     var pass = try WholePass(model, all, contexts, workers: 2)
-    while pass.layer < model.hyperparameters.layers { try await pass.run() }
+    while pass.layer < model.blueprint.layerCount { try await pass.run() }
     let found = try await pass.divergences()
     #expect(found.count == 2)
     for (candidate, divergence) in zip(all, found) {
@@ -34,13 +34,13 @@ import Testing
     let contexts = try Nano.contexts(2, of: 32)
     var whole = try WholePass(model, all, contexts, workers: 1)
     var kept: [[Float]] = []
-    while whole.layer < model.hyperparameters.layers {
+    while whole.layer < model.blueprint.layerCount {
       try await whole.run()
       if whole.layer == 2 { kept = whole.states }
     }
     #expect(kept.map(\.count) == WholePass.counts(model, contexts, models: 2))
     var rest = try WholePass(model, all, contexts, workers: 3, layer: 2, states: kept)
-    while rest.layer < model.hyperparameters.layers { try await rest.run() }
+    while rest.layer < model.blueprint.layerCount { try await rest.run() }
     #expect(try await rest.divergences() == whole.divergences())
   }
 }

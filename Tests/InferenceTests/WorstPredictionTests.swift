@@ -24,7 +24,7 @@ import Testing
     }
     #expect(reports[0] == reports[1])
     let (all, others) = (try await logits(of: model, contexts), try await logits(of: candidate, contexts))
-    let vocabulary = model.hyperparameters.vocabulary
+    let vocabulary = model.blueprint.vocabulary
     func shares(_ logits: [Float], _ position: Int) -> [Double] {
       let row = logits[position * vocabulary..<(position + 1) * vocabulary].map { exp(Double($0)) }
       let sum = row.reduce(0, +)
@@ -67,14 +67,14 @@ import Testing
     let candidate = try model.quantized(by: Recipe.named("int3").plan(for: model))
     let contexts = try Nano.contexts(2, of: 64)
     for layer in try await verify(candidate, against: model, contexts).layers {
-      let choices = layer.router.choices
+      let choices = layer.router!.choices
       #expect(choices.original.reduce(0, +) == 2 * 2 * 64 && choices.candidate.reduce(0, +) == 2 * 2 * 64)
       for expert in choices.both.indices {
         #expect(choices.both[expert] <= min(choices.original[expert], choices.candidate[expert]))
       }
       // With two experts a token, sets that differ lose one or both of them.
       let lost = 2 * 2 * 64 - choices.both.reduce(0, +)
-      let changed = Int((layer.router.changed * 128).rounded())
+      let changed = Int((layer.router!.changed * 128).rounded())
       #expect(lost >= changed && lost <= 2 * changed)
     }
   }

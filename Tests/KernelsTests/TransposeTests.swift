@@ -3,7 +3,7 @@ import Testing
 
 @Suite struct TransposeTests {
   @Test(
-    arguments: [1, 2, 4], [(0, 0), (0, 5), (5, 0), (1, 1), (1, 77), (77, 1), (31, 33), (32, 32), (65, 70)])
+    arguments: [1, 2, 4, 8], [(0, 0), (0, 5), (5, 0), (1, 1), (1, 77), (77, 1), (31, 33), (32, 32), (65, 70)])
   func everyElementStandsAtItsPlace(width: Int, shape: (Int, Int)) {
     let (rows, columns) = shape
     var random = SeededGenerator(rows * 100 + columns)

@@ -21,13 +21,15 @@ import Testing
 
   @Test func numbersOfTheRelease() throws {
     let config = try Self.config()
-    let numbers = try Architecture.of(config).hyperparameters(config)
-    #expect(numbers.layers == 62 && numbers.hiddenSize == 3072 && numbers.vocabulary == 200_064)
-    #expect(numbers.attention.heads == 48 && numbers.attention.keyValueHeads == 8)
-    #expect(numbers.attention.rotaryDims == 64 && numbers.attention.ropeTheta == 5e6)
-    #expect(numbers.experts.count == 256 && numbers.experts.active == 8 && numbers.experts.width == 1536)
-    #expect(numbers.predictionModules == 3)
-    #expect(numbers.keyValueCacheBytesPerToken == 253_952)
+    let blueprint = try Family.of(config).blueprint(config)
+    #expect(blueprint.layerCount == 62 && blueprint.hiddenSize == 3072 && blueprint.vocabulary == 200_064)
+    #expect(blueprint.attention!.heads == 48 && blueprint.attention!.keyValueHeads == 8)
+    #expect(blueprint.attention!.rotary!.dims == 64 && blueprint.attention!.rotary!.theta == 5e6)
+    #expect(
+      blueprint.experts.count == 256 && blueprint.experts.perToken == 8
+        && blueprint.experts.intermediateSize == 1536)
+    #expect(blueprint.predictionLayers == 3)
+    #expect(blueprint.keyValueCacheBytesPerToken == 253_952)
   }
 
   @Test func earlyModelTypeAndNewerRotationKeys() throws {
@@ -37,27 +39,27 @@ import Testing
         "rope_theta": 5_000_000, "partial_rotary_factor": .number(JSONNumber(0.5)), "rope_type": "default",
       ],
     ])
-    let numbers = try Architecture.of(config).hyperparameters(config)
-    #expect(numbers.attention.rotaryDims == 64 && numbers.attention.ropeTheta == 5e6)
+    let blueprint = try Family.of(config).blueprint(config)
+    #expect(blueprint.attention!.rotary!.dims == 64 && blueprint.attention!.rotary!.theta == 5e6)
   }
 
   @Test(
     arguments: [
-      ("model_type", "qwen3_moe"), ("model_type", nil), ("scoring_func", "softmax"),
+      ("model_type", "unheardof"), ("model_type", nil), ("scoring_func", "softmax"),
       ("use_routing_bias", false),
       ("use_qk_norm", false), ("qk_norm_type", "per_head"), ("shared_intermediate_size", 1024),
-      ("tie_word_embeddings", true), ("sliding_window", 4096), ("hidden_act", "gelu"),
+      ("sliding_window", 4096), ("hidden_act", "gelu"),
       ("attn_type_list", [0, 1]),
       ("attn_type_list", .array(Array(repeating: 0, count: 62))), ("num_experts_per_tok", 257),
       ("num_key_value_heads", 7), ("rotary_dim", 63), ("rotary_dim", 130), ("hidden_size", nil),
       ("hidden_size", -1),
-      ("hidden_size", "3072"), ("num_hidden_layers", 1_000_000_000), ("rms_norm_eps", 0), ("rope_theta", nil),
+      ("hidden_size", "3072"), ("num_hidden_layers", 1_000_000_000), ("rms_norm_eps", 0), ("rope_theta", -1),
       ("rope_scaling", ["type": "yarn"]), ("attention_bias", true),
     ] as [(String, JSON?)])
   func refusesWhatItWasNotWrittenFor(_ key: String, _ value: JSON?) throws {
     let config = try Self.config([key: value])
     let error = #expect(throws: FormatError.self) {
-      try Architecture.of(config).hyperparameters(config)
+      try Family.of(config).blueprint(config)
     }
     let text = error?.description ?? ""
     #expect(
@@ -68,13 +70,15 @@ import Testing
     let config = try Self.config([
       "num_hidden_layers": 3, "attn_type_list": [1, 1, 1], "num_local_experts": 16,
     ])
-    let family = try Architecture.of(config)
-    let numbers = try family.hyperparameters(config)
+    let family = try Family.of(config)
+    let blueprint = try family.blueprint(config)
     var names = Set<String>()
-    for role in family.roles(numbers) {
+    var roles: [Role] = []
+    try blueprint.forEachTensor { role, _ in roles.append(role) }
+    for role in roles {
       let name = family.name(of: role)
       #expect(names.insert(name).inserted, "\(name) twice")
-      #expect(family.role(of: name, numbers) == role, "\(name)")
+      #expect(family.role(of: name, blueprint) == role, "\(name)")
     }
     // 3 of the model, 10 a layer, 3 an expert.
     #expect(names.count == 3 + 3 * (10 + 16 * 3))
@@ -92,15 +96,15 @@ import Testing
   func unknownNamesHaveNoRole(_ name: String) throws {
     let config = try Self.config(["use_mtp": false])
     #expect(
-      try Architecture.of(config).role(of: name, Architecture.of(config).hyperparameters(config)) == nil)
+      try Family.of(config).role(of: name, Family.of(config).blueprint(config)) == nil)
   }
 
   @Test func predictionLayersAreAuxiliary() throws {
     let config = try Self.config()
-    let family = try Architecture.of(config)
-    let numbers = try family.hyperparameters(config)
+    let family = try Family.of(config)
+    let blueprint = try family.blueprint(config)
     let name = "model.layers.64.eh_proj.weight"
-    #expect(family.role(of: name, numbers) == Role(.auxiliary, name: name))
-    #expect(family.role(of: "model.layers.65.eh_proj.weight", numbers) == nil)
+    #expect(family.role(of: name, blueprint) == Role(.auxiliary, name: name))
+    #expect(family.role(of: "model.layers.65.eh_proj.weight", blueprint) == nil)
   }
 }

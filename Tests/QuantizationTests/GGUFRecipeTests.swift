@@ -87,8 +87,8 @@ import Testing
 
     init(_ recipe: Recipe) throws { plan = try recipe.plan(for: Model.read(nano)) }
 
-    subscript(part: Role.Part, layer: Int? = nil) -> String {
-      "\(plan.assignments[Role(part, layer: layer, expert: part == .down ? 3 : nil)]!.encoding)"
+    subscript(kind: TensorKind, layer: Int? = nil) -> String {
+      "\(plan.assignments[Role(kind, layer: layer, expert: kind == .down ? 3 : nil)]!.encoding)"
     }
 
     func ofLayer(_ layer: Int) -> String {

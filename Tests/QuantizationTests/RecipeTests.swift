@@ -22,7 +22,7 @@ let nano = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingL
       #expect(plan.assignments.count == model.tensors.count)
       for tensor in model.tensors {
         let assignment = plan.assignments[tensor.role]!
-        let exact = model.architecture.exactParts.contains(tensor.role.part)
+        let exact = model.blueprint.isExact(tensor.role)
         #expect((assignment.quantizer == nil) == exact, "\(recipe.name): \(tensor.name)")
         if exact { #expect(assignment.encoding == tensor.encoding) }
       }

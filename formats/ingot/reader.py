@@ -96,7 +96,9 @@ TYPES = ("F64 F32 F16 BF16 F8_E4M3 F8_E5M2 F8_E8M0 F6_E2M3 F6_E3M2 F4 I64 I32 I1
 BITS = dict(zip(TYPES, (64, 32, 16, 16, 8, 8, 8, 6, 6, 4, 64, 32, 16, 8, 64, 32, 16, 8, 8, 64)))
 ROLES = dict(enumerate(
     "embedding head final_norm attention_norm feed_forward_norm query key value attention_output query_norm key_norm "
-    "router router_bias gate up down".split())) | {254: "auxiliary", 255: "unknown"}
+    "router router_bias gate up down".split())) | dict(enumerate(
+        "query_bias key_bias value_bias attention_output_bias sinks gate_bias up_bias down_bias".split(), 32)) | {
+            254: "auxiliary", 255: "unknown"}
 SCALES = ("F32", "BF16", "F16")
 
 

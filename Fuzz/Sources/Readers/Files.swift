@@ -71,7 +71,7 @@ extension Target {
             let evidence = try CalibrationFile.read(file.path, for: model)
             for number in 0..<evidence.layers {
               let layer = try evidence.layer(number)
-              _ = layer.importance(model.hyperparameters)
+              _ = layer.importance(model.blueprint)
               _ = layer.visits(of: 0)
             }
           }

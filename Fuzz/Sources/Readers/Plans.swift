@@ -41,7 +41,7 @@ extension Target {
       Target(name: "machines") {
         let model = try tinyModel()
         let weights = Weights(model, Plan.uniform(model.tensors[0].encoding, for: model))
-        let demand = Demand(model.hyperparameters, weights, context: 64)
+        let demand = Demand(model.blueprint, weights, context: 64)
         let file = Scratch("machines.yaml")
         return { input throws(FormatError) in
           file.write(input)

@@ -18,11 +18,11 @@ extension Target {
       Target(name: "config") {
         { input throws(FormatError) in
           let config = try Config(input, path: "config.json")
-          let architecture = try Architecture.of(config)
-          let numbers = try architecture.hyperparameters(config)
+          let architecture = try Family.of(config)
+          let numbers = try architecture.blueprint(config)
           for role in architecture.roles(numbers).prefix(100) {
-            precondition(architecture.role(of: architecture.name(of: role), numbers) == role)
-            precondition(elementCount(architecture.shape(role.part, numbers)) != nil)
+            precondition(family.role(of: family.name(of: role), numbers) == role)
+            precondition(elementCount(architecture.shape(role.kind, numbers)) != nil)
           }
         }
       },

@@ -21,10 +21,12 @@ public struct CalibrationFile: Sendable {
   }
 
   /// Bytes of a field before compression: of a symmetric matrix, one triangle.
-  static func packedSize(_ field: LayerEvidence.Field, _ numbers: Hyperparameters, tokens: Int, forced: Int)
+  static func packedSize(
+    _ field: LayerEvidence.Field, _ blueprint: Blueprint, layer: Int, tokens: Int, forced: Int
+  )
     -> Int?
   {
-    let shape = field.shape(numbers, tokens: tokens, forced: forced)
+    let shape = field.shape(blueprint, layer: layer, tokens: tokens, forced: forced)
     guard let count = elementCount(shape) else { return nil }
     return field.dtype.bytes(count: field.isSymmetric ? shape[0] * (shape[0] + 1) / 2 : count)
   }
@@ -44,24 +46,24 @@ public struct CalibrationFile: Sendable {
       throw FormatError(
         path: path, expected: "a number of tokens", found: header.metadata["tokens"] ?? "none")
     }
-    let numbers = model.hyperparameters
+    let blueprint = model.blueprint
     func list(_ key: String) -> [JSON] {
       (try? JSON.parse(Array((header.metadata[key] ?? "").utf8), path: path))?.array ?? []
     }
     let forced = list("forced").compactMap(\.int)
-    guard forced.count == numbers.layers,
-      forced.allSatisfy({ (0...tokens * numbers.experts.count).contains($0) })
+    guard forced.count == blueprint.layerCount,
+      forced.allSatisfy({ (0...tokens * max(blueprint.experts.count, 1)).contains($0) })
     else {
       throw FormatError(
-        path: path, expected: "a number of forced visits for each of \(numbers.layers) layers",
+        path: path, expected: "a number of forced visits for each of \(blueprint.layerCount) layers",
         found: header.metadata["forced"] ?? "none")
     }
     var stored: [String: SafeTensorsHeader.Entry] = [:]
     for entry in header.entries { stored[entry.name] = entry }
     let mapping = try Bytes.mapping(path)
-    var places = [[(field: LayerEvidence.Field, bytes: Bytes)]](repeating: [], count: numbers.layers)
-    for layer in 0..<numbers.layers {
-      for field in LayerEvidence.fields(layer: layer, numbers, isForced: forced[layer] > 0) {
+    var places = [[(field: LayerEvidence.Field, bytes: Bytes)]](repeating: [], count: blueprint.layerCount)
+    for layer in 0..<blueprint.layerCount {
+      for field in LayerEvidence.fields(layer: layer, blueprint, isForced: forced[layer] > 0) {
         let found = stored[name(field, layer)]
         guard let found, found.dtype == .u8, found.shape.count == 1 else {
           throw FormatError(
@@ -73,13 +75,13 @@ public struct CalibrationFile: Sendable {
     }
     let (all, latest) = (places, LatestEvidence())
     return Evidence(
-      tokens: tokens, layers: numbers.layers, texts: list("texts").compactMap(\.string)
+      tokens: tokens, layers: blueprint.layerCount, texts: list("texts").compactMap(\.string)
     ) { layer throws(FormatError) in
       try latest.layer(layer) { () throws(FormatError) in
         var evidence = LayerEvidence(layer: layer, tokens: tokens, fields: [:])
         for (field, bytes) in all[layer] {
           evidence.fields[field] = try unpack(
-            bytes, field, numbers, tokens: tokens, forced: forced[layer],
+            bytes, field, blueprint, layer: layer, tokens: tokens, forced: forced[layer],
             wrong: { FormatError(path: path, tensor: name(field, layer), expected: $0, found: $1) })
         }
         return evidence
@@ -89,15 +91,17 @@ public struct CalibrationFile: Sendable {
 
   /// Bytes of a field out of what is stored.
   static func unpack(
-    _ stored: Bytes, _ field: LayerEvidence.Field, _ numbers: Hyperparameters, tokens: Int, forced: Int,
+    _ stored: Bytes, _ field: LayerEvidence.Field, _ blueprint: Blueprint, layer: Int, tokens: Int,
+    forced: Int,
     wrong: (_ expected: String, _ found: String) -> FormatError
   ) throws(FormatError) -> Bytes {
-    guard let size = packedSize(field, numbers, tokens: tokens, forced: forced) else {
+    guard let size = packedSize(field, blueprint, layer: layer, tokens: tokens, forced: forced) else {
       throw wrong("evidence that can be counted", "\(tokens) tokens")
     }
     let bytes = try CompressedField.decompress(
       stored, size: size, width: field.dtype.bits / 8, wrong: wrong)
-    return field.isSymmetric ? Triangle.unpack(bytes, n: field.shape(numbers, tokens: tokens)[0]) : bytes
+    return field.isSymmetric
+      ? Triangle.unpack(bytes, n: field.shape(blueprint, layer: layer, tokens: tokens)[0]) : bytes
   }
 }
 

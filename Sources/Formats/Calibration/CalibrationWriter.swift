@@ -19,7 +19,7 @@ extension CalibrationFile {
   /// What is kept in between outlives the run: the same command goes on behind it (`notes`, `states`).
   public final class Writer {
     private var output: Output
-    private let numbers: Hyperparameters
+    private let blueprint: Blueprint
     private let texts: [String]
     private let fields: Set<LayerEvidence.Field>
     private let headerLength: Int
@@ -47,10 +47,10 @@ extension CalibrationFile {
       fields: Set<LayerEvidence.Field> = Set(LayerEvidence.Field.allCases),
       identity: JSONObject = [:], _ options: WriteOptions = WriteOptions()
     ) throws(FormatError) {
-      numbers = model.hyperparameters
+      blueprint = model.blueprint
       self.texts = texts
       self.fields = fields
-      let length = Writer.headerLength(numbers, fields, texts)
+      let length = Writer.headerLength(blueprint, fields, texts)
       func begun() throws(FormatError) -> Output {
         try Output(path, parts: [(path, length)], identity: identity, grows: true, options)
       }
@@ -77,15 +77,16 @@ extension CalibrationFile {
     /// - Throws: FormatError when the disk has less room, with the bytes needed and free.
     public func begin(tokens: Int, mostForced: Int = 0) throws(FormatError) {
       self.tokens = tokens
-      if forced.count == numbers.layers { return }
-      var (total, isTooMuch) = tokens.multipliedReportingOverflow(by: 2 * 4 * numbers.hiddenSize)
+      if forced.count == blueprint.layerCount { return }
+      var (total, isTooMuch) = tokens.multipliedReportingOverflow(by: 2 * 4 * blueprint.hiddenSize)
       guard !isTooMuch else {
         throw FormatError(
           path: output.path, expected: "evidence that can be counted", found: "\(tokens) tokens")
       }
-      for layer in forced.count..<numbers.layers {
+      for layer in forced.count..<blueprint.layerCount {
         for field in kept(layer, isForced: true) {
-          let size = CalibrationFile.packedSize(field, numbers, tokens: tokens, forced: mostForced)
+          let size = CalibrationFile.packedSize(
+            field, blueprint, layer: layer, tokens: tokens, forced: mostForced)
           // What does not shrink grows by a little for each piece.
           let room = size.map { $0 + CompressedField.headLength + (($0 >> 20) + 1) * 1024 + ($0 >> 7) }
           let (sum, overflow) = total.addingReportingOverflow(room ?? 0)
@@ -100,7 +101,7 @@ extension CalibrationFile {
     }
 
     private func kept(_ layer: Int, isForced: Bool) -> [LayerEvidence.Field] {
-      LayerEvidence.fields(layer: layer, numbers, isForced: isForced).filter { fields.contains($0) }
+      LayerEvidence.fields(layer: layer, blueprint, isForced: isForced).filter { fields.contains($0) }
     }
 
     /// Appends the evidence of the next layer.
@@ -108,7 +109,8 @@ extension CalibrationFile {
       precondition(evidence.layer == forced.count, "layers come in order")
       for field in kept(evidence.layer, isForced: evidence.forcedCount > 0) {
         let bytes = evidence.fields[field]!
-        let shape = field.shape(numbers, tokens: tokens, forced: evidence.forcedCount)
+        let shape = field.shape(
+          blueprint, layer: evidence.layer, tokens: tokens, forced: evidence.forcedCount)
         precondition(
           bytes.count == elementCount(shape)! * field.dtype.bits / 8,
           "\(field.rawValue) of layer \(evidence.layer) has its size")
@@ -130,7 +132,8 @@ extension CalibrationFile {
       var evidence = LayerEvidence(layer: layer, tokens: tokens, fields: [:])
       for place in places where place.layer == layer {
         evidence.fields[place.field] = try CalibrationFile.unpack(
-          output.files[0].read(place.range.count, at: place.range.lowerBound), place.field, numbers,
+          output.files[0].read(place.range.count, at: place.range.lowerBound), place.field, blueprint,
+          layer: layer,
           tokens: tokens, forced: forced[layer], wrong: { self.damage(place.name, $0, $1) })
       }
       return evidence
@@ -139,7 +142,8 @@ extension CalibrationFile {
     /// Gives the complete file its name.
     public func commit() throws(FormatError) {
       if !output.isComplete {
-        precondition(forced.count == numbers.layers && fields.count == LayerEvidence.Field.allCases.count)
+        precondition(
+          forced.count == blueprint.layerCount && fields.count == LayerEvidence.Field.allCases.count)
         try output.files[0].write(
           Writer.header(places, tokens: tokens, texts: texts, forced: forced, length: headerLength), at: 0)
       }
@@ -270,17 +274,17 @@ extension CalibrationFile {
 
     /// Bytes of the header: enough for whatever places and counts turn out to be.
     private static func headerLength(
-      _ numbers: Hyperparameters, _ fields: Set<LayerEvidence.Field>, _ texts: [String]
+      _ blueprint: Blueprint, _ fields: Set<LayerEvidence.Field>, _ texts: [String]
     ) -> Int {
       let most = 1 << 52
       var places: [Place] = []
-      for layer in 0..<numbers.layers {
-        for field in LayerEvidence.fields(layer: layer, numbers, isForced: true) where fields.contains(field)
-        {
+      for layer in 0..<blueprint.layerCount {
+        for field in LayerEvidence.fields(layer: layer, blueprint, isForced: true)
+        where fields.contains(field) {
           places.append(Place(field: field, layer: layer, range: most..<2 * most, checksum: 0))
         }
       }
-      let forced = [Int](repeating: most, count: numbers.layers)
+      let forced = [Int](repeating: most, count: blueprint.layerCount)
       return header(places, tokens: most, texts: texts, forced: forced, length: 0).count
     }
 

@@ -28,7 +28,7 @@ struct CompressedTensorsWriter {
 
   /// The stored tensors of one logical tensor.
   private func items(_ index: Int, _ tensor: Tensor) throws(FormatError) -> [SafeTensorsOutput.Item] {
-    let name = model.architecture.name(of: tensor.role)
+    let name = model.family.name(of: tensor.role)
     switch tensor.encoding {
     case .affine(let scheme):
       try requireModule(tensor, name)
@@ -102,26 +102,66 @@ struct CompressedTensorsWriter {
     ]
   }
 
-  /// Encodings of attention that are not the experts', each with expressions over the modules that have it, as vLLM
-  /// (which fuses query, key and value under `qkv_proj`) and transformers name them.
+  /// Encodings of linear layers that are not the main one, each with expressions over the modules that have it, as vLLM (which
+  /// fuses layers of one input under `qkv_proj` and `gate_up_proj`) and transformers name them.
   private var attentionTargets: [(Encoding, [String])] {
+    guard model.blueprint.isKnown else { return namedTargets }
     var order: [Encoding] = []
-    var layers: [Encoding: [Role.Part: [Int]]] = [:]
-    for tensor in model.tensors where tensor.role.part == .query || tensor.role.part == .attentionOutput {
-      if case .dense = tensor.encoding { continue }
-      if tensor.encoding == experts { continue }
-      if layers[tensor.encoding] == nil { order.append(tensor.encoding) }
-      layers[tensor.encoding, default: [:]][tensor.role.part, default: []].append(tensor.role.layer ?? 0)
+    var layers: [Encoding: [(tap: Tap, layers: [Int])]] = [:]
+    for (layer, block) in model.blueprint.layers.enumerated() {
+      for tap in block.taps {
+        guard let first = tap.linears.first, let tensor = model[first, layer: layer] else { continue }
+        if case .dense = tensor.encoding { continue }
+        if tensor.encoding == experts { continue }
+        if layers[tensor.encoding] == nil { order.append(tensor.encoding) }
+        var known = layers[tensor.encoding] ?? []
+        if let place = known.firstIndex(where: { $0.tap.linears == tap.linears }) {
+          known[place].layers.append(layer)
+        } else {
+          known.append((tap, [layer]))
+        }
+        layers[tensor.encoding] = known
+      }
     }
     return order.map { encoding in
-      let targets = [Role.Part.query, .attentionOutput].compactMap { part -> String? in
-        guard let found = layers[encoding]?[part] else { return nil }
-        let modules = part == .query ? "(q|k|v|qkv)_proj" : "o_proj"
-        let all = found.count == model.hyperparameters.layers
-        let numbers = all ? "\\d+" : "(\(found.map(String.init).joined(separator: "|")))"
-        return "re:.*layers\\.\(numbers)\\.self_attn\\.\(modules)$"
+      let targets = layers[encoding]!.map { tap, layers in
+        let all = layers.count == model.blueprint.layerCount
+        let numbers = all ? "\\d+" : "(\(layers.map(String.init).joined(separator: "|")))"
+        return "re:.*layers\\.\(numbers)\\.\(modules(tap))$"
       }
       return (encoding, targets)
     }
+  }
+
+  /// Modules by their own names, where no family says which belong together.
+  private var namedTargets: [(Encoding, [String])] {
+    var order: [Encoding] = []
+    var names: [Encoding: [String]] = [:]
+    for tensor in model.tensors where tensor.encoding != experts && tensor.name.hasSuffix(".weight") {
+      if case .dense = tensor.encoding { continue }
+      if names[tensor.encoding] == nil { order.append(tensor.encoding) }
+      names[tensor.encoding, default: []].append(String(tensor.name.dropLast(".weight".count)))
+    }
+    return order.map { ($0, names[$0]!) }
+  }
+
+  /// The modules of a tap as the end of an expression: `self_attn\\.(q|k|v|qkv)_proj`.
+  private func modules(_ tap: Tap) -> String {
+    let names = tap.linears.map { kind -> (module: String, projection: String) in
+      let pieces = (model.family.names.template(kind, indices: 1) ?? "").split(separator: ".").map(
+        String.init)
+      let name = pieces.count > 2 ? pieces[pieces.count - 2] : ""
+      return (pieces.dropFirst(3).dropLast(2).joined(separator: "\\."), name)
+    }
+    let suffix = "_proj"
+    let module = names[0].module
+    guard names.count > 1, names.allSatisfy({ $0.projection.hasSuffix(suffix) && $0.module == module }) else {
+      let list = names.map(\.projection)
+      return module + "\\." + (list.count == 1 ? list[0] : "(\(list.joined(separator: "|")))")
+    }
+    let stems = names.map { String($0.projection.dropLast(suffix.count)) }
+    // Engines' name of the fused module: qkv, gate_up.
+    let fused = stems.allSatisfy { $0.count == 1 } ? stems.joined() : stems.joined(separator: "_")
+    return module + "\\.(\((stems + [fused]).joined(separator: "|")))" + suffix
   }
 }

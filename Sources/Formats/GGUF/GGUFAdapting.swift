@@ -6,10 +6,24 @@ extension Model {
   /// The model as GGUF stores it, where that changes no number: norms, biases and the router as F32, which is what
   /// llama.cpp computes with, and affine codes repacked as the ggml type that decodes to the same values.
   func adaptedToGGUF() throws(FormatError) -> Model {
-    try mapTensors { tensor throws(FormatError) in
-      if tensor.shape.count == 1 || tensor.role.part == .router { return tensor.widened() }
-      return tensor.repackedAsGGML() ?? tensor
+    let graph = try GGUFFamily.of(family, path: path)
+    let model = try mapTensors { tensor throws(FormatError) in
+      var stored = blueprint.isLinear(tensor.role) ? tensor.repackedAsGGML() ?? tensor : tensor.widened()
+      if let (heads, _, rotated) = graph.permutation(of: tensor.role, blueprint) {
+        stored = try stored.permutingHeads(to: .interleaved, heads: heads, rotated: rotated)
+      }
+      return stored
     }
+    guard let rotary = blueprint.attention?.rotary, case .llama3 = rotary.scaling else { return model }
+    let factors = GGUFFrequencies.factors(rotary)
+    let bytes = Bytes(count: 4 * factors.count) { encode(.f32, factors.span, into: &$0) }
+    let tensor = Tensor(
+      name: GGUFFamily.frequencyFactors, role: Role(.unknown, name: GGUFFamily.frequencyFactors),
+      shape: [factors.count], encoding: .dense(.f32), path: path, planes: [bytes])
+    return try Model(
+      family: family, blueprint: blueprint, tensors: model.tensors + [tensor], sideFiles: sideFiles,
+      path: path,
+      format: format, weightFiles: weightFiles, provenance: provenance)
   }
 }
 

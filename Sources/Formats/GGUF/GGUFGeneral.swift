@@ -68,11 +68,11 @@ struct GGUFGeneral {
 
   /// Experts × values that one expert of every layer and all shared tensors have, as llama.cpp labels sizes: `256x4.9B`.
   private func sizeLabel() -> String {
-    let experts = model.hyperparameters.experts.count
+    let experts = max(model.blueprint.experts.count, 1)
     var shared = 0
     var stacked = 0
     for tensor in model.tensors {
-      if GGUFFamily.stacked.contains(tensor.role.part) {
+      if tensor.role.expert != nil {
         stacked += tensor.count
       } else {
         shared += tensor.count
@@ -86,7 +86,8 @@ struct GGUFGeneral {
     // Two digits where one would stand before the point.
     let tenths = (count * 10 + unit.0 / 2) / unit.0
     let whole = (count + unit.0 / 2) / unit.0
-    return "\(experts)x" + (whole < 10 ? "\(tenths / 10).\(tenths % 10)" : "\(whole)") + unit.1
+    return (model.blueprint.mixtures.isEmpty ? "" : "\(experts)x")
+      + (whole < 10 ? "\(tenths / 10).\(tenths % 10)" : "\(whole)") + unit.1
   }
 }
 
@@ -102,12 +103,12 @@ enum GGUFFileType {
   private static let raised = ["Q3_K": "Q4_K", "Q4_K": "Q6_K", "Q5_K": "Q6_K"]
 
   /// - Parameter tensors: types and bytes of the matrices.
-  static func number(_ tensors: [(type: GGUFType, part: Role.Part, bytes: Int)]) -> UInt32 {
+  static func number(_ tensors: [(type: GGUFType, kind: TensorKind, bytes: Int)]) -> UInt32 {
     var bytes: [String: Int] = [:]
     for tensor in tensors { bytes[tensor.type.name, default: 0] += tensor.bytes }
     // Among equals the first name, so that no order of a dictionary decides over bytes in a file.
     guard let most = bytes.max(by: { ($0.value, $1.key) < ($1.value, $0.key) })?.key else { return 0 }
-    let medium = tensors.contains { $0.part == .down && $0.type.name == raised[most] }
+    let medium = tensors.contains { $0.kind == Projections.gatedMLP.lowering && $0.type.name == raised[most] }
     return medium ? numbers[most] ?? 0 : small[most] ?? numbers[most] ?? 0
   }
 }

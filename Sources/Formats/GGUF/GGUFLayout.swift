@@ -8,7 +8,8 @@ struct GGUFLayout {
     var name: String
     var shape: [Int]
     var type: GGUFType
-    var part: Role.Part
+    /// Role of the first of them.
+    var role: Role
     /// Indices among the model's tensors, the experts in their order.
     var tensors: [Int]
     /// Bytes of each of them.

@@ -59,7 +59,8 @@ struct GGUFMetadata: Sendable {
     return value
   }
 
-  func positiveNumber(_ key: String) throws(FormatError) -> Double {
+  func positiveNumber(_ key: String, or fallback: Double? = nil) throws(FormatError) -> Double {
+    if self[key] == nil, let fallback { return fallback }
     guard let value = self[key]?.number, value.isFinite, value > 0 else {
       throw error(key, "a positive number")
     }

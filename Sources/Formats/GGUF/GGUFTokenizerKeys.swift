@@ -47,7 +47,7 @@ struct GGUFTokenizerKeys {
   private func add(_ tokenizer: Tokenizer, _ config: JSONObject?, to metadata: inout GGUFMetadata)
     throws(FormatError)
   {
-    let size = model.hyperparameters.vocabulary
+    let size = model.blueprint.vocabulary
     func wrong(_ expected: String, _ found: String) -> FormatError {
       FormatError(path: path("tokenizer.json"), expected: expected, found: found)
     }

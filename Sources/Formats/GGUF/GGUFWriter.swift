@@ -12,7 +12,7 @@ struct GGUFWriter {
     self.model = model
     self.path = path
     self.options = options
-    family = try GGUFFamily.of(model.architecture, path: path)
+    family = try GGUFFamily.of(model.family, path: path)
   }
 
   /// Bytes of all files.
@@ -59,10 +59,10 @@ struct GGUFWriter {
   /// The layout, and the metadata with zeros for hashes that are known last.
   private func layout() throws(FormatError) -> (layout: GGUFLayout, metadata: GGUFMetadata) {
     let stored = try stacks()
-    let matrices = stored.filter { $0.shape.count > 1 && $0.part != .router }
+    let matrices = stored.filter { $0.shape.count > 1 && model.blueprint.isLinear($0.role) }
     var metadata = GGUFMetadata(path: path)
     GGUFGeneral(model: model, family: family, options: options).add(
-      fileType: GGUFFileType.number(matrices.map { ($0.type, $0.part, $0.bytes) }),
+      fileType: GGUFFileType.number(matrices.map { ($0.type, $0.role.kind, $0.bytes) }),
       provenance: try Provenance.of(model, options, hashes: nil), to: &metadata)
     try GGUFConfig.add(model, family, to: &metadata)
     let tokenizer = GGUFTokenizerKeys(model: model)
@@ -83,15 +83,15 @@ struct GGUFWriter {
         throw tensor.error(
           "a tensor that llama.cpp's \(family.name) has a place for", found: "\(tensor.role)")
       }
-      guard tensor.shape.count > 1 && tensor.role.part != .router || type.name == "F32" else {
+      guard model.blueprint.isLinear(tensor.role) || type.name == "F32" else {
         throw tensor.error(
-          "F32, which llama.cpp computes \(tensor.role.part.rawValue) with", found: type.name)
+          "F32, which llama.cpp computes \(tensor.role.kind.rawValue) with", found: type.name)
       }
       if let place = places[name] {
         let first = model.tensors[stored[place].tensors[0]]
         guard first.encoding == tensor.encoding else {
           throw tensor.error(
-            "one type for the \(tensor.role.part.rawValue) projections of all experts of layer "
+            "one type for the \(tensor.role.kind.rawValue) projections of all experts of layer "
               + "\(tensor.role.layer ?? 0), which are one tensor in GGUF (\(first.encoding) by expert "
               + "\(first.role.expert ?? 0)); use a recipe without rules for single experts",
             found: "\(tensor.encoding) for expert \(tensor.role.expert ?? 0)")
@@ -100,10 +100,10 @@ struct GGUFWriter {
         stored[place].shape[0] += 1
       } else {
         places[name] = stored.count
-        let stacked = GGUFFamily.stacked.contains(tensor.role.part)
+        let stacked = tensor.role.expert != nil
         stored.append(
           .init(
-            name: name, shape: (stacked ? [1] : []) + tensor.shape, type: type, part: tensor.role.part,
+            name: name, shape: (stacked ? [1] : []) + tensor.shape, type: type, role: tensor.role,
             tensors: [index], slice: tensor.bytes))
       }
     }

@@ -60,7 +60,7 @@ public struct ImportanceFile: Sendable {
     self.init(Importance())
     let entries =
       GGUFHeader.begins(bytes) ? try readGGUF(bytes, path) : try readLegacy(GGUFCursor(bytes, path: path))
-    let family = try GGUFFamily.of(model.architecture, path: path)
+    let family = try GGUFFamily.of(model.family, path: path)
     for entry in entries { try take(entry, family, model, path) }
     guard self.entries > 0 else {
       throw FormatError(
@@ -90,13 +90,12 @@ public struct ImportanceFile: Sendable {
     func wrong(_ expected: String, _ found: String) -> FormatError {
       FormatError(path: path, tensor: entry.name, offset: entry.offset, expected: expected, found: found)
     }
-    guard let role = family.role(of: entry.name) else {
+    guard let (role, stacked) = family.role(of: entry.name) else {
       ignored.append(entry.name)
       return
     }
-    let stacked = GGUFFamily.stacked.contains(role.part)
-    let experts = stacked ? model.hyperparameters.experts.count : 1
-    let roles = stacked ? (0..<experts).map { Role(role.part, layer: role.layer, expert: $0) } : [role]
+    let experts = stacked ? model.blueprint.experts.count : 1
+    let roles = stacked ? (0..<experts).map { Role(role.kind, layer: role.layer, expert: $0) } : [role]
     guard let columns = model[roles[0]]?.columns else {
       throw wrong("a tensor of the model", "\(role), which it has not")
     }

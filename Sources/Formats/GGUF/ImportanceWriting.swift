@@ -18,12 +18,12 @@ extension ImportanceFile {
 
   /// Entries by GGUF's names, experts stacked, in the order of the names' bytes.
   private func stackedEntries(_ model: Model, _ path: String) throws(FormatError) -> [Entry] {
-    let family = try GGUFFamily.of(model.architecture, path: path)
+    let family = try GGUFFamily.of(model.family, path: path)
     var entries: [String: Entry] = [:]
     for tensor in model.tensors {
       guard let name = family.name(of: tensor.role) else { continue }
       let means = importance.columns[tensor.role]
-      let stacked = GGUFFamily.stacked.contains(tensor.role.part)
+      let stacked = tensor.role.expert != nil
       guard means != nil || stacked else { continue }
       precondition(means == nil || means!.count == tensor.columns, "\(name): importance for each column")
       var entry = entries[name] ?? Entry(name: name, means: [], counts: [], offset: 0)

@@ -34,7 +34,7 @@ struct ColumnPackedWriter {
     var items: [[SafeTensorsOutput.Item]] = []
     items.reserveCapacity(model.tensors.count)
     for (index, tensor) in model.tensors.enumerated() {
-      let name = model.architecture.name(of: tensor.role)
+      let name = model.family.name(of: tensor.role)
       if case .dense(let type) = tensor.encoding {
         items.append([.init(name: name, dtype: type, shape: tensor.shape, parts: [(index, 0)])])
         continue

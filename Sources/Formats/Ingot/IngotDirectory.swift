@@ -30,7 +30,7 @@ struct IngotDirectory {
       let (start, length) = place(tensor.name)
       records.put(start)
       records.put(length)
-      records.put(IngotLayout.number(of: tensor.role.part))
+      records.put(IngotLayout.number(of: tensor.role.kind))
       records.put(UInt16(numbers[tensor.encoding]!))
       records.put(Int32(tensor.role.layer ?? -1))
       records.put(Int32(tensor.role.expert ?? -1))

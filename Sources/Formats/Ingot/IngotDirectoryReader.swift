@@ -110,7 +110,7 @@ extension IngotDirectory {
     mutating func tensor(_ encodings: [Encoding]) throws(FormatError) -> IngotTensorRecord {
       let name = try name()
       let number = read(UInt16.self)
-      guard let part = IngotLayout.parts.first(where: { $0.number == number })?.part else {
+      guard let kind = IngotLayout.kinds.first(where: { $0.number == number })?.kind else {
         throw wrong(name, "the number of a part", "\(number)", back: 2)
       }
       let index = Int(read(UInt16.self))
@@ -168,11 +168,11 @@ extension IngotDirectory {
       guard sums.dropFirst(planes.count).allSatisfy({ $0 == 0 }) else {
         throw wrong(name, "zero for checksums past the last plane", "another", back: 8)
       }
-      let known = part != .auxiliary && part != .unknown
+      let known = kind != .auxiliary && kind != .unknown
       return IngotTensorRecord(
         name: name,
         role: Role(
-          part, layer: layer < 0 ? nil : Int(layer), expert: expert < 0 ? nil : Int(expert),
+          kind, layer: layer < 0 ? nil : Int(layer), expert: expert < 0 ? nil : Int(expert),
           name: known ? nil : name),
         encoding: encoding, shape: shape, part: filePart, offset: offset, length: length,
         checksums: Array(sums.prefix(planes.count)))

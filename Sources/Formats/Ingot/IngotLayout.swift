@@ -47,11 +47,14 @@ package enum IngotLayout {
       && !text.contains { $0 == UInt8(ascii: "/") || $0 == UInt8(ascii: "\\") || $0 == 0 }
   }
 
-  /// Numbers of the parts a tensor plays. Never renumbered.
-  package static let parts: [(number: UInt16, part: Role.Part)] = [
+  /// Numbers of tensor kinds. Never renumbered.
+  package static let kinds: [(number: UInt16, kind: TensorKind)] = [
     (0, .embedding), (1, .head), (2, .finalNorm), (3, .attentionNorm), (4, .feedForwardNorm), (5, .query),
     (6, .key), (7, .value), (8, .attentionOutput), (9, .queryNorm), (10, .keyNorm), (11, .router),
-    (12, .routerBias), (13, .gate), (14, .up), (15, .down), (254, .auxiliary), (255, .unknown),
+    (12, .routerBias), (13, .gate), (14, .up), (15, .down), (32, .queryBias), (33, .keyBias),
+    (34, .valueBias),
+    (35, .attentionOutputBias), (36, .sinks), (37, .gateBias), (38, .upBias), (39, .downBias),
+    (254, .auxiliary), (255, .unknown),
   ]
 
   /// Numbers of the value types. Never renumbered.
@@ -72,7 +75,7 @@ package enum IngotLayout {
     case provenance = 1
   }
 
-  package static func number(of part: Role.Part) -> UInt16 { parts.first { $0.part == part }!.number }
+  package static func number(of kind: TensorKind) -> UInt16 { kinds.first { $0.kind == kind }!.number }
   package static func number(of type: DType) -> UInt8 { types.first { $0.type == type }!.number }
 
   package static func align(_ offset: Int, to alignment: Int) -> Int {

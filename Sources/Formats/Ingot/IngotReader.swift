@@ -156,8 +156,8 @@ struct IngotFile {
       throw FormatError(path: path, expected: "config.json among the side files", found: "none")
     }
     let parsed = try Config(config.bytes.array, path: "\(path) (config.json)")
-    let architecture = try Architecture.of(parsed)
-    let numbers = try architecture.hyperparameters(parsed)
+    let family = try Family.any(parsed)
+    let blueprint = try family.blueprint(parsed)
     var tensors: [Tensor] = []
     tensors.reserveCapacity(directory.tensors.count)
     for record in directory.tensors {
@@ -166,14 +166,15 @@ struct IngotFile {
       let offsets = IngotLayout.planeOffsets(planes).offsets
       tensors.append(
         Tensor(
-          name: record.name, role: record.role, shape: record.shape, encoding: record.encoding, path: file,
+          name: record.name, role: family.isGeneric ? Role(.unknown, name: record.name) : record.role,
+          shape: record.shape, encoding: record.encoding, path: file,
           offset: UInt64(record.offset),
           planes: zip(planes, offsets).map { plane, offset in
             bytes[record.offset + offset..<record.offset + offset + plane.bytes]
           }))
     }
     return try Model(
-      architecture: architecture, hyperparameters: numbers, tensors: tensors, sideFiles: sideFiles,
+      family: family, blueprint: blueprint, tensors: tensors, sideFiles: sideFiles,
       path: path,
       format: Format.ingot.name, weightFiles: parts.map(\.path), provenance: provenance)
   }

@@ -6,18 +6,18 @@ import Tensors
 struct MLXReader {
   let files: SafeTensorsFiles
   let keepUnknown: Bool
-  let architecture: Architecture
-  let numbers: Hyperparameters
+  let family: Family
+  let blueprint: Blueprint
   private let schemes: MLXSchemes
-  private let stacks: [String: (part: Role.Part, layer: Int)]
+  private let stacks: [String: (kind: TensorKind, layer: Int)]
 
   init(_ path: String, keepUnknown: Bool) throws(FormatError) {
     files = try SafeTensorsFiles(path)
     self.keepUnknown = keepUnknown
-    architecture = try Architecture.of(files.config)
-    numbers = try architecture.hyperparameters(files.config)
+    family = try Family.of(files.config)
+    blueprint = try family.blueprint(files.config)
     schemes = try MLXSchemes(files.config)
-    stacks = MLXNames.stacks(architecture, numbers)
+    stacks = MLXNames.stacks(family, blueprint)
   }
 
   /// Whether config.json at `path` speaks of MLX's quantization, or tensors are stacked as MLX does it.
@@ -61,8 +61,8 @@ struct MLXReader {
       let plan = try scheme.map { scheme throws(FormatError) in
         try quantized(name, stored, module.path, scheme)
       }
-      if let (part, layer) = stacks[module.path] {
-        tensors += try unstacked(name, stored, part, layer, plan)
+      if let (kind, layer) = stacks[module.path] {
+        tensors += try unstacked(name, stored, kind, layer, plan)
       } else {
         tensors.append(try single(name, stored, plan))
       }
@@ -72,7 +72,7 @@ struct MLXReader {
         "quantization", "modules that are stored", found: "'\(path)', of which there is no tensor")
     }
     return try Model(
-      architecture: architecture, hyperparameters: numbers, tensors: tensors,
+      family: family, blueprint: blueprint, tensors: tensors,
       sideFiles: try files.sideFiles(),
       path: files.location.folder, format: Format.mlx.name, weightFiles: files.paths)
   }
@@ -159,7 +159,7 @@ struct MLXReader {
   private func single(_ name: String, _ stored: SafeTensorsFiles.Stored, _ quantized: Quantized?)
     throws(FormatError) -> Tensor
   {
-    guard let role = architecture.role(of: name, numbers) ?? (keepUnknown ? Role(.unknown, name: name) : nil),
+    guard let role = family.role(of: name, blueprint) ?? (keepUnknown ? Role(.unknown, name: name) : nil),
       role.expert == nil
     else {
       throw files.error(
@@ -168,8 +168,8 @@ struct MLXReader {
     }
     guard let quantized else {
       guard
-        stored.dtype.isDecodable && stored.dtype.bits >= 16 || role.part == .unknown
-          || role.part == .auxiliary
+        stored.dtype.isDecodable && stored.dtype.bits >= 16 || role.kind == .unknown
+          || role.kind == .auxiliary
       else { throw files.error(name, "values of F32, F16 or BF16", found: stored.dtype.rawValue) }
       return try files.dense(name, stored, role)
     }
@@ -181,10 +181,10 @@ struct MLXReader {
 
   /// The experts' tensors of a stacked module.
   private func unstacked(
-    _ name: String, _ stored: SafeTensorsFiles.Stored, _ part: Role.Part, _ layer: Int,
+    _ name: String, _ stored: SafeTensorsFiles.Stored, _ kind: TensorKind, _ layer: Int,
     _ quantized: Quantized?
   ) throws(FormatError) -> [Tensor] {
-    let experts = numbers.experts.count
+    let experts = blueprint.layers[layer].feedForward.count
     guard stored.shape.count == 3, stored.shape[0] == experts else {
       throw files.error(
         name, "shape [\(experts), rows, columns] for the experts of a layer", found: "shape \(stored.shape)")
@@ -196,16 +196,16 @@ struct MLXReader {
     let planes = quantized?.planes ?? [stored.bytes]
     let shape = [stored.shape[1], quantized?.columns ?? stored.shape[2]]
     // Before there is a tensor for each: 65,536 experts without columns take no bytes in a file.
-    let expected = architecture.shape(part, numbers)
+    let expected = blueprint.spec(of: Role(kind, layer: layer, expert: 0))?.shape ?? []
     guard shape == expected else {
       throw files.error(name, "shape \(expected) by config.json for each expert", found: "shape \(shape)")
     }
     return (0..<experts).map { expert in
-      let role = Role(part, layer: layer, expert: expert)
+      let role = Role(kind, layer: layer, expert: expert)
       // The stack's bytes are its experts', one after the other.
       let mine = planes.map { $0[$0.count / experts * expert..<$0.count / experts * (expert + 1)] }
       return Tensor(
-        name: architecture.name(of: role), role: role, shape: shape, encoding: encoding, path: stored.path,
+        name: family.name(of: role), role: role, shape: shape, encoding: encoding, path: stored.path,
         offset: stored.offset + UInt64(mine[0].count * expert), planes: mine)
     }
   }

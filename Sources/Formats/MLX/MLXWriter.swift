@@ -26,16 +26,16 @@ struct MLXWriter {
     var places: [String: Int] = [:]
     for (index, tensor) in model.tensors.enumerated() {
       let role = tensor.role
-      guard role.part != .auxiliary, role.part != .unknown else {
+      guard role.kind != .auxiliary, role.kind != .unknown else {
         throw tensor.error(
           "a tensor that mlx-lm has a module for", found: "\(role), which it refuses to load")
       }
       guard role.expert != nil, let layer = role.layer else {
-        let name = model.architecture.name(of: role)
+        let name = model.family.name(of: role)
         modules.append((name.hasSuffix(MLXNames.weight) ? String(name.dropLast(7)) : name, [index]))
         continue
       }
-      guard let path = MLXNames.stack(role.part, layer: layer, model.architecture) else {
+      guard let path = MLXNames.stack(role.kind, layer: layer, model.family) else {
         throw tensor.error("a gate, up or down projection of an expert", found: "\(role)")
       }
       if let place = places[path] {
@@ -57,7 +57,7 @@ struct MLXWriter {
       let tensor = model.tensors[index]
       guard tensor.encoding == first.encoding else {
         throw tensor.error(
-          "one encoding for \(first.role.part.rawValue) of all experts of layer \(first.role.layer ?? 0), which MLX "
+          "one encoding for \(first.role.kind.rawValue) of all experts of layer \(first.role.layer ?? 0), which MLX "
             + "stacks in one tensor (a recipe without 'experts:' gives that; .ingot and GGUF may tell them apart)",
           found: "\(tensor.encoding) beside \(first.encoding) of \(first.role)")
       }
@@ -69,7 +69,7 @@ struct MLXWriter {
         name: module.path + suffix, dtype: type, shape: leading + shape, parts: members.map { ($0, plane) })
     }
     if case .dense(let type) = first.encoding {
-      let name = stacked || model.architecture.name(of: first.role).hasSuffix(MLXNames.weight)
+      let name = stacked || model.family.name(of: first.role).hasSuffix(MLXNames.weight)
       items.append([item(name ? MLXNames.weight : "", 0, type, first.shape)])
       return
     }
@@ -92,9 +92,9 @@ struct MLXWriter {
     guard let scheme = MLXScheme(tensor.encoding) else {
       throw tensor.error("an encoding that MLX has", found: "\(tensor.encoding)")
     }
-    guard MLXNames.canQuantize(tensor.role.part), tensor.shape.count == 2 else {
+    guard model.blueprint.isLinear(tensor.role) || tensor.role.kind == .router, tensor.shape.count == 2 else {
       throw tensor.error(
-        "dense values for \(tensor.role.part.rawValue), which MLX cannot quantize",
+        "dense values for \(tensor.role.kind.rawValue), which MLX cannot quantize",
         found: "\(tensor.encoding)")
     }
     guard tensor.columns % scheme.group == 0, tensor.columns > 0 else {
@@ -124,16 +124,9 @@ struct MLXWriter {
 
   /// The folder as it will be written.
   func output() throws(FormatError) -> SafeTensorsOutput {
-    let numbers = model.hyperparameters
     let files = try model.sideFiles { config in
       // mlx-lm has no defaults for these, and does not look into rope_parameters.
-      let needed: [(String, JSON)] = [
-        ("rope_theta", JSON(numbers.attention.ropeTheta)), ("rotary_dim", JSON(numbers.attention.rotaryDims)),
-        ("head_dim", JSON(numbers.attention.headDim)), ("scoring_func", "sigmoid"),
-        ("shared_intermediate_size", JSON(numbers.experts.shared * numbers.experts.width)),
-        ("use_qk_norm", .bool(numbers.attention.queryKeyNorm != .none)),
-      ]
-      for (key, value) in needed where config[key] ?? .null == .null { config[key] = value }
+      for (key, value) in neededKeys(config) where config[key] ?? .null == .null { config[key] = value }
       guard let quantization else { return }
       config["quantization"] = quantization
       config["quantization_config"] = quantization
@@ -144,5 +137,32 @@ struct MLXWriter {
     return SafeTensorsOutput(
       model: model, path: path, options: options, items: items, sideFiles: card.added(to: files),
       label: "mlx", indexMetadata: ["total_parameters": JSON(model.parameters)])
+  }
+
+  /// Keys that mlx-lm's classes have no default for, or another one than the config's class.
+  private func neededKeys(_ config: JSONObject) -> [(String, JSON)] {
+    let blueprint = model.blueprint
+    var keys: [(String, JSON)] = []
+    if let attention = blueprint.attention {
+      if let rotary = attention.rotary {
+        keys.append(("rope_theta", JSON(rotary.theta)))
+        if let name = model.family.config.rotatedDims {
+          keys.append((name, JSON(rotary.dims)))
+        } else if rotary.dims != attention.headDim {
+          keys.append(("partial_rotary_factor", JSON(Double(rotary.dims) / Double(attention.headDim))))
+        }
+        if rotary.scaling != .none, let scaling = config["rope_parameters"] {
+          keys.append(("rope_scaling", scaling))
+        }
+      }
+      keys.append(("head_dim", JSON(attention.headDim)))
+      keys.append(("num_key_value_heads", JSON(attention.keyValueHeads)))
+    }
+    if !blueprint.mixtures.isEmpty {
+      keys.append((model.family.config.expertCount, JSON(blueprint.experts.count)))
+    }
+    keys.append(("tie_word_embeddings", .bool(blueprint.isHeadTied)))
+    for (key, value) in model.family.config.constants { keys.append((key, value)) }
+    return keys
   }
 }

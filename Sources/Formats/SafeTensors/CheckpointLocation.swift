@@ -86,7 +86,7 @@ struct CheckpointLocation: Sendable {
   }
 
   /// `weight_map` of an index file.
-  private static func readIndex(_ path: String) throws(FormatError) -> [String: String] {
+  static func readIndex(_ path: String) throws(FormatError) -> [String: String] {
     var scanner = JSONScanner(try Bytes.mapping(path).array, path: path)
     var map: [String: String]?
     var keys = Set<String>()

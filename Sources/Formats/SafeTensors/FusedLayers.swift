@@ -10,23 +10,23 @@ extension Model {
   func requireFusible(_ format: String, recipe: String) throws(FormatError) -> Encoding {
     let advice = "(recipe '\(recipe)' does this)"
     var experts: Encoding?
+    var bytes: [Encoding: Int] = [:]
     for tensor in tensors {
-      let encoding = tensor.encoding
-      switch tensor.role.part {
-      case .embedding, .head:
+      let (role, encoding) = (tensor.role, tensor.encoding)
+      guard blueprint.isKnown else {
+        if case .dense = encoding { continue }
+        bytes[encoding, default: 0] += tensor.bytes
+        continue
+      }
+      guard blueprint.isLinear(role) else { continue }
+      guard let layer = role.layer else {
         guard case .dense = encoding else {
           throw tensor.error(
-            "the \(tensor.role.part.rawValue) in a dense type for \(format) \(advice)", found: "\(encoding)")
+            "the \(role.kind.rawValue) in a dense type for \(format) \(advice)", found: "\(encoding)")
         }
-      case .key, .value:
-        guard let query = self[.query, layer: tensor.role.layer], query.encoding == encoding else {
-          throw tensor.error(
-            "query, key and value of a layer in one encoding: engines fuse them \(advice)",
-            found:
-              "\(encoding), the query in \(self[.query, layer: tensor.role.layer]?.encoding.description ?? "none")"
-          )
-        }
-      case .gate, .up, .down:
+        continue
+      }
+      if role.expert != nil {
         if case .dense = encoding {
           throw tensor.error("quantized experts for \(format) \(advice)", found: "\(encoding)")
         }
@@ -36,25 +36,39 @@ extension Model {
           )
         }
         experts = encoding
-      default: break
+        continue
       }
+      // Linear layers that read the same input are one matrix in engines.
+      if let tap = blueprint.layers[layer].tap(of: role.kind), let first = tap.linears.first,
+        let sibling = self[first, layer: layer], sibling.encoding != encoding
+      {
+        let names = tap.linears.map(\.rawValue)
+        throw tensor.error(
+          "\(names.dropLast().joined(separator: ", ")) and \(names.last!) of a layer in one encoding: engines fuse them "
+            + advice, found: "\(encoding), the \(first.rawValue) in \(sibling.encoding)")
+      }
+      if case .dense = encoding { continue }
+      bytes[encoding, default: 0] += tensor.bytes
     }
-    guard let experts else {
-      throw FormatError(path: path, expected: "a model with experts for \(format)", found: "none")
+    // Without experts the encoding that most bytes have; among equals the first name.
+    let most = bytes.max { ($0.value, $1.key.description) < ($1.value, $0.key.description) }?.key
+    guard let main = experts ?? most else {
+      throw FormatError(
+        path: path, expected: "quantized linear layers for \(format) \(advice)", found: "none")
     }
-    return experts
+    return main
   }
 
   /// Names of the linear modules that stay dense, the head first: what engines are told not to look for codes in.
   var denseModules: [String] {
     var modules: [String] = []
     for tensor in tensors {
-      let name = architecture.name(of: tensor.role)
-      guard case .dense = tensor.encoding, tensor.shape.count == 2, tensor.role.part != .embedding,
+      let name = family.name(of: tensor.role)
+      guard case .dense = tensor.encoding, tensor.shape.count == 2, tensor.role != Role(.embedding),
         name.hasSuffix(".weight")
       else { continue }
       modules.insert(
-        String(name.dropLast(".weight".count)), at: tensor.role.part == .head ? 0 : modules.count)
+        String(name.dropLast(".weight".count)), at: tensor.role == Role(.head) ? 0 : modules.count)
     }
     return modules
   }

@@ -43,10 +43,10 @@ struct PackedModules {
   func model(
     _ format: String, keepUnknown: Bool, tensor: (Module) throws(FormatError) -> Tensor
   ) throws(FormatError) -> Model {
-    let architecture = try Architecture.of(files.config)
-    let numbers = try architecture.hyperparameters(files.config)
+    let family = try Family.any(files.config)
+    let blueprint = try family.blueprint(files.config)
     var tensors: [Tensor] = []
-    for (name, stored) in files.ordered {
+    for (name, stored) in files.ordered where !Family.isDerived(name) {
       let dot = name.lastIndex(of: ".") ?? name.startIndex
       let (module, part) = (String(name[..<dot]), String(name[dot...].dropFirst()))
       if beside.contains(part) {
@@ -56,9 +56,15 @@ struct PackedModules {
         continue
       }
       let logical = part == main ? module + ".weight" : name
+      if part != main, family.role(of: logical, blueprint) == nil,
+        let pieces = try family.logical(try files.dense(name, stored, Role(.unknown, name: name)), blueprint)
+      {
+        tensors += pieces
+        continue
+      }
       guard
-        let role = architecture.role(of: logical, numbers)
-          ?? (keepUnknown ? Role(.unknown, name: logical) : nil)
+        let role = family.role(of: logical, blueprint)
+          ?? (keepUnknown || family.isGeneric ? Role(.unknown, name: logical) : nil)
       else {
         throw files.error(
           name, "a tensor of \(files.config["model_type"]?.string ?? "this family")",
@@ -69,14 +75,14 @@ struct PackedModules {
         continue
       }
       let fp8 = stored.dtype == .f8e4m3 || stored.dtype == .f8e5m2
-      guard stored.dtype.isDecodable && !fp8 || role.part == .unknown || role.part == .auxiliary else {
+      guard stored.dtype.isDecodable && !fp8 || role.kind == .unknown || role.kind == .auxiliary else {
         throw files.error(
           name, "F32, F16 or BF16 values beside \(format) modules", found: stored.dtype.rawValue)
       }
       tensors.append(try files.dense(name, stored, role))
     }
     return try Model(
-      architecture: architecture, hyperparameters: numbers, tensors: tensors,
+      family: family, blueprint: blueprint, tensors: tensors,
       sideFiles: try files.sideFiles(),
       path: files.location.folder, format: format, weightFiles: files.paths)
   }

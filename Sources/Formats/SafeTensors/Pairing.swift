@@ -32,37 +32,45 @@ struct Pairing {
 
   /// The logical tensors.
   ///
-  /// - Parameter role: the role of a name; nil for a name that nobody knows, which is an error.
-  func tensors(role: (String) -> Role?) throws(FormatError) -> [Tensor] {
+  /// - Parameter logical: those that a stored tensor holds; nil for a name that nobody knows, which is an error.
+  func tensors(logical: (Tensor) throws(FormatError) -> [Tensor]?) throws(FormatError) -> [Tensor] {
     var tensors: [Tensor] = []
     tensors.reserveCapacity(files.stored.count)
-    for (name, stored) in files.ordered {
+    for (name, stored) in files.ordered where !Family.isDerived(name) {
       if name.hasSuffix(Pairing.scaleSuffix) {
         try requireWeight(ofScales: name)
         continue
       }
-      guard let role = role(name) else {
+      guard let found = try logical(try tensor(name, stored)) else {
         throw files.error(
           name, "a tensor of \(files.config["model_type"]?.string ?? "this family")",
           found: "a name it does not know (--keep-unknown copies it)")
       }
-      let fp8 = stored.dtype == .f8e4m3 || stored.dtype == .f8e5m2
-      if let block, fp8 {
-        tensors.append(try blockScaled(name, stored, role, block))
-        continue
+      for tensor in found {
+        let isExempt = tensor.role.kind == .unknown || tensor.role.kind == .auxiliary
+        let isBareFP8 = tensor.encoding == .dense(.f8e4m3) || tensor.encoding == .dense(.f8e5m2)
+        guard tensor.encoding.isDecodable && !isBareFP8 || isExempt else {
+          throw files.error(
+            name,
+            isBareFP8 ? "quantization_config with weight_block_size for FP8 values" : "a floating-point type",
+            found: stored.dtype.rawValue)
+        }
+        tensors.append(tensor)
       }
-      guard files.stored[name + Pairing.scaleSuffix] == nil else {
-        throw files.error(
-          name, "FP8 values beside scales '\(name)\(Pairing.scaleSuffix)'", found: stored.dtype.rawValue)
-      }
-      guard stored.dtype.isDecodable && !fp8 || role.part == .unknown || role.part == .auxiliary else {
-        throw files.error(
-          name, fp8 ? "quantization_config with weight_block_size for FP8 values" : "a floating-point type",
-          found: stored.dtype.rawValue)
-      }
-      tensors.append(try files.dense(name, stored, role))
     }
     return tensors
+  }
+
+  /// A stored tensor with its scales, of a role that its name will tell.
+  private func tensor(_ name: String, _ stored: SafeTensorsFiles.Stored) throws(FormatError) -> Tensor {
+    let role = Role(.unknown, name: name)
+    let fp8 = stored.dtype == .f8e4m3 || stored.dtype == .f8e5m2
+    if let block, fp8 { return try blockScaled(name, stored, role, block) }
+    guard files.stored[name + Pairing.scaleSuffix] == nil else {
+      throw files.error(
+        name, "FP8 values beside scales '\(name)\(Pairing.scaleSuffix)'", found: stored.dtype.rawValue)
+    }
+    return try files.dense(name, stored, role)
   }
 
   /// Scales stand beside a weight, and the config says what they are.

@@ -12,13 +12,13 @@ struct SafeTensorsReader {
   }
 
   func read() throws(FormatError) -> Model {
-    let architecture = try Architecture.of(files.config)
-    let numbers = try architecture.hyperparameters(files.config)
-    let tensors = try Pairing(files).tensors { name in
-      architecture.role(of: name, numbers) ?? (keepUnknown ? Role(.unknown, name: name) : nil)
+    let family = try Family.any(files.config)
+    let blueprint = try family.blueprint(files.config)
+    let tensors = try Pairing(files).tensors { tensor throws(FormatError) in
+      try family.logical(tensor, blueprint) ?? (keepUnknown || family.isGeneric ? [tensor] : nil)
     }
     return try Model(
-      architecture: architecture, hyperparameters: numbers, tensors: tensors,
+      family: family, blueprint: blueprint, tensors: tensors,
       sideFiles: try files.sideFiles(),
       path: files.location.folder, format: Format.safeTensors.name, weightFiles: files.paths)
   }

@@ -1,6 +1,9 @@
-extension Architecture {
+extension Family {
   /// Every family, one line each.
-  public static let all: [Architecture] = [
-    .miniMaxM2
+  public static let all: [Family] = [
+    .miniMaxM2,
+    .llama,
+    .qwen3,
+    .qwen3MoE,
   ]
 }

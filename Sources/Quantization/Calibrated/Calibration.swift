@@ -36,23 +36,15 @@ public struct Calibration: Sendable {
     }
     return calibration
   }
-
-  /// Whether there is evidence for a role.
-  func covers(_ role: Role) -> Bool {
-    switch role.part {
-    case .query, .key, .value, .attentionOutput, .gate, .up, .down, .head: true
-    default: false
-    }
-  }
 }
 
 extension Plan {
   /// The plan with GPTQ in place of the search, wherever evidence and encoding allow it.
-  public func calibrated(by calibration: Calibration) -> Plan {
+  public func calibrated(by calibration: Calibration, _ blueprint: Blueprint) -> Plan {
     var plan = self
     for (role, assignment) in assignments
     where assignment.quantizer == Quantizer.search.rawValue && assignment.encoding.hasCodeGrid
-      && calibration.covers(role)
+      && blueprint.isCalibrated(role)
     {
       plan.assignments[role]?.quantizer = Quantizer.gptq.rawValue
     }
@@ -73,8 +65,8 @@ final class CalibratedUnits: Sendable {
     var expert: Int
   }
 
-  /// Planes of an expert's parts that have not been asked for yet.
-  private final class Slot: Sendable { let planes = Mutex<[Role.Part: [Bytes]]?>(nil) }
+  /// Planes of a gated MLP's projections that have not been asked for yet.
+  private final class Slot: Sendable { let planes = Mutex<[TensorKind: [Bytes]]?>(nil) }
 
   private let slots = Mutex<[Key: Slot]>([:])
 
@@ -87,7 +79,10 @@ final class CalibratedUnits: Sendable {
 
   /// All planes of a tensor. Those of the expert's other parts are kept until they are asked for.
   func planes(of role: Role) throws(FormatError) -> [Bytes] {
-    guard let layer = role.layer, let expert = role.expert else { return try attention(role) }
+    guard let layer = role.layer,
+      model.blueprint.layers[layer].feedForward.projections.all.contains(role.kind)
+    else { return try single(role) }
+    let expert = role.expert ?? 0
     let key = Key(layer: layer, expert: expert)
     let slot = slots.withLock { slots in
       let slot = slots[key] ?? Slot()
@@ -96,8 +91,8 @@ final class CalibratedUnits: Sendable {
     }
     let outcome: Result<([Bytes], Bool), FormatError> = slot.planes.withLock { planes in
       do throws(FormatError) {
-        if planes?[role.part] == nil { planes = try self.expert(expert, layer: layer) }
-        let mine = planes!.removeValue(forKey: role.part)!
+        if planes?[role.kind] == nil { planes = try self.expert(expert, layer: layer) }
+        let mine = planes!.removeValue(forKey: role.kind)!
         return .success((mine, planes!.isEmpty))
       } catch {
         return .failure(error)
@@ -116,34 +111,22 @@ final class CalibratedUnits: Sendable {
   }
 
   /// The columns' divisors of a layer's inputs.
-  private func divisors(_ part: Role.Part, layer: Int) -> [Float] {
-    guard let scales = calibration.scales else { return [] }
-    switch part {
-    case .query, .key, .value: return scales.attention[layer]
-    case .attentionOutput: return scales.output[layer]
-    case .gate, .up: return scales.experts[layer]
-    default: return []
-    }
+  private func divisors(_ tap: Tap, layer: Int) -> [Float] {
+    calibration.scales?.factors(tap, model.blueprint.layers[layer], layer: layer, expert: 0) ?? []
   }
 
-  // ---- attention and head --------------------------------------------------------------------------------------------
+  // ---- mixers and head -----------------------------------------------------------------------------------------------
 
-  private func attention(_ role: Role) throws(FormatError) -> [Bytes] {
+  private func single(_ role: Role) throws(FormatError) -> [Bytes] {
     let layer = role.layer ?? calibration.evidence.layers - 1
-    let field: LayerEvidence.Field =
-      switch role.part {
-      case .head: .headInput
-      case .attentionOutput: .attentionOutput
-      default: .attentionInput
-      }
+    let tap = role.layer == nil ? nil : model.blueprint.layers[layer].tap(of: role.kind)!
     let evidence = try calibration.evidence.layer(layer)
-    var hessian = evidence.floats(field)
-    let divisors = role.layer == nil ? [] : divisors(role.part, layer: layer)
-    CalibratedUnits.divide(&hessian, divisors)
+    var hessian = evidence.floats(tap.map { .init($0) } ?? .headInput)
+    CalibratedUnits.divide(&hessian, tap.map { divisors($0, layer: layer) } ?? [])
     let tensor = model[role]!
     var values = try tensor.finiteFloats(0..<tensor.rows, tensor.planes(), options)
-    if let targets = evidence.targets, calibration.correctsInputs, role.layer != nil {
-      let isOutput = role.part == .attentionOutput
+    if let targets = evidence.targets, calibration.correctsInputs, let tap {
+      let isOutput = tap == model.blueprint.layers[layer].mixerOutput
       let cross = isOutput ? targets.attentionOutput : targets.attentionInput
       let wanted = isOutput && calibration.fitsResiduals ? targets.attentionResidual : nil
       ExpertInputs.correct(&values, rows: tensor.rows, width: tensor.columns, hessian, cross, wanted)
@@ -171,62 +154,86 @@ final class CalibratedUnits: Sendable {
 
   // ---- experts -------------------------------------------------------------------------------------------------------
 
-  private func expert(_ expert: Int, layer: Int) throws(FormatError) -> [Role.Part: [Bytes]] {
+  private func expert(_ expert: Int, layer: Int) throws(FormatError) -> [TensorKind: [Bytes]] {
     let evidence = try calibration.evidence.layer(layer)
-    let numbers = model.hyperparameters
-    let (hidden, width) = (numbers.hiddenSize, numbers.experts.width)
-    func values(_ part: Role.Part) throws(FormatError) -> [Float] {
-      let tensor = model[part, layer: layer, expert: expert]!
+    let block = model.blueprint.layers[layer].feedForward
+    let (gating, lifting, lowering) = (
+      block.projections.gating, block.projections.lifting, block.projections.lowering
+    )
+    let (hidden, width) = (model.blueprint.hiddenSize, block.intermediateSize)
+    func role(_ kind: TensorKind) -> Role { block.role(kind, layer: layer, expert: expert) }
+    func values(_ kind: TensorKind) throws(FormatError) -> [Float] {
+      let tensor = model[role(kind)]!
       return try tensor.finiteFloats(0..<tensor.rows, tensor.planes(), options)
     }
+    let biases = try MLPBiases(model, layer: layer)
     let inputs = ExpertInputs(
-      evidence, expert: expert, hidden: hidden, divisors: divisors(.gate, layer: layer))
-    var planes: [Role.Part: [Bytes]] = [:]
-    let gate = try values(.gate)
-    let up = try values(.up)
-    var quantized: [Role.Part: [Float]] = [.gate: gate, .up: up]
-    let parts = [Role.Part.gate, .up].filter { encoding(Role($0, layer: layer, expert: expert)) != nil }
-    if !parts.isEmpty {
+      evidence, expert: expert, hidden: hidden,
+      divisors: divisors(model.blueprint.layers[layer].feedForwardInput, layer: layer), biases: biases)
+    var planes: [TensorKind: [Bytes]] = [:]
+    let gate = try values(gating)
+    let up = try values(lifting)
+    var quantized: [TensorKind: [Float]] = [gating: gate, lifting: up]
+    let kinds = block.projections.inputs.filter { encoding(role($0)) != nil }
+    if !kinds.isEmpty {
       let hessian = inputs.hessian()
       if evidence.targets != nil && calibration.correctsInputs {
         let cross = inputs.cross()
-        for part in parts {
-          ExpertInputs.correct(&quantized[part]!, rows: width, width: hidden, hessian, cross)
+        for kind in kinds {
+          ExpertInputs.correct(&quantized[kind]!, rows: width, width: hidden, hessian, cross)
         }
       }
       let prepared = GPTQHessian(hessian, columns: hidden, calibration.options)
-      for part in parts {
-        let role = Role(part, layer: layer, expert: expert)
-        let encoding = encoding(role)!
-        planes[part] = quantize(role, quantized[part]!, rows: width, columns: hidden, prepared, encoding)
+      for kind in kinds {
+        let encoding = encoding(role(kind))!
+        planes[kind] = quantize(
+          role(kind), quantized[kind]!, rows: width, columns: hidden, prepared, encoding)
         var decoded = [Float](repeating: 0, count: width * hidden)
         var span = decoded.mutableSpan
-        encoding.decode(planes[part]!, rows: width, columns: hidden, into: &span)
-        quantized[part] = decoded
+        encoding.decode(planes[kind]!, rows: width, columns: hidden, into: &span)
+        quantized[kind] = decoded
       }
     }
-    let role = Role(.down, layer: layer, expert: expert)
-    guard let encoding = encoding(role) else { return planes }
-    var target = try values(.down)
+    guard let encoding = encoding(role(lowering)) else { return planes }
+    var target = try values(lowering)
     let (hessian, cross, wanted) = inputs.inner(
-      gate: quantized[.gate]!, up: quantized[.up]!,
+      gate: quantized[gating]!, up: quantized[lifting]!,
       trueGate: calibration.correctsInputs ? gate : [], trueUp: up, width: width)
     if let cross {
       ExpertInputs.correct(
         &target, rows: hidden, width: width, hessian, cross, calibration.fitsResiduals ? wanted : nil)
     }
-    planes[.down] = quantize(
-      role, target, rows: hidden, columns: width,
+    planes[lowering] = quantize(
+      role(lowering), target, rows: hidden, columns: width,
       GPTQHessian(hessian, columns: width, calibration.options), encoding)
     if let reportExpert = calibration.reportExpert {
       var down = [Float](repeating: 0, count: hidden * width)
       var span = down.mutableSpan
-      encoding.decode(planes[.down]!, rows: hidden, columns: width, into: &span)
+      encoding.decode(planes[lowering]!, rows: hidden, columns: width, into: &span)
       let (tokens, share) = inputs.outputError(
-        [gate, up, try values(.down)], [quantized[.gate]!, quantized[.up]!, down], width: width)
+        [gate, up, try values(lowering)], [quantized[gating]!, quantized[lifting]!, down], width: width)
       reportExpert(layer, expert, tokens, share)
     }
     return planes
+  }
+}
+
+/// Biases of a dense gated MLP's input projections; empty for none.
+package struct MLPBiases: Sendable {
+  package var gate: [Float] = []
+  package var up: [Float] = []
+
+  package init() {}
+
+  package init(_ model: Model, layer: Int) throws(FormatError) {
+    let description = model.blueprint.layers[layer]
+    let projections = description.feedForward.projections
+    if let bias = description.bias(of: projections.gating) {
+      gate = try model[bias, layer: layer]?.floats() ?? []
+    }
+    if let bias = description.bias(of: projections.lifting) {
+      up = try model[bias, layer: layer]?.floats() ?? []
+    }
   }
 }
 

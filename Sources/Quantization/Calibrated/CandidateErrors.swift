@@ -46,7 +46,7 @@ public struct CandidateErrors: Sendable {
   public func errors(_ evidence: LayerEvidence, workers: Int, passed: (Int) -> Void = { _ in })
     async throws(FormatError) -> [Role: Errors]
   {
-    let experts = original.hyperparameters.experts.count
+    let experts = original.blueprint.layers[evidence.layer].feedForward.count
     let sampled = sampled(evidence)
     var found: [Role: Errors] = [:]
     let outcome = await withTaskGroup(of: Result<[Role: Errors], FormatError>.self) {
@@ -86,7 +86,7 @@ public struct CandidateErrors: Sendable {
 
   /// Experts that GPTQ is tried on: spread over those that get few tokens and many.
   private func sampled(_ evidence: LayerEvidence) -> Set<Int> {
-    let loads = evidence.load(experts: original.hyperparameters.experts.count)
+    let loads = evidence.load(experts: original.blueprint.layers[evidence.layer].feedForward.count)
     let order = loads.indices.sorted { (loads[$0].tokens, $0) < (loads[$1].tokens, $1) }
     let count = min(sample, order.count)
     return Set((0..<count).map { order[(2 * $0 + 1) * order.count / (2 * count)] })
@@ -95,8 +95,9 @@ public struct CandidateErrors: Sendable {
   /// Gives the experts that were not sampled what GPTQ gained on those that were.
   private func extend(_ errors: inout [Role: Errors], _ layer: Int, _ sampled: Set<Int>) {
     guard !calibrated.isEmpty else { return }
-    for part in [Role.Part.gate, .up, .down] {
-      func role(_ expert: Int) -> Role { Role(part, layer: layer, expert: expert) }
+    let block = original.blueprint.layers[layer].feedForward
+    for kind in block.projections.all {
+      func role(_ expert: Int) -> Role { block.role(kind, layer: layer, expert: expert) }
       for candidate in candidates.indices {
         var (made, searched) = (0.0, 0.0)
         for expert in sampled.sorted() {
@@ -108,7 +109,7 @@ public struct CandidateErrors: Sendable {
           searched += 1
         }
         let gain = searched > 0 ? made / searched : 1
-        for expert in 0..<original.hyperparameters.experts.count where !sampled.contains(expert) {
+        for expert in 0..<block.count where !sampled.contains(expert) {
           if let error = errors[role(expert)]?.searched[candidate] {
             errors[role(expert)]?.made[candidate] = error * gain
           }
@@ -146,12 +147,12 @@ public struct CandidateErrors: Sendable {
   private func attention(_ evidence: LayerEvidence) throws(FormatError) -> [Role: Errors] {
     let layer = evidence.layer
     var found: [Role: Errors] = [:]
-    let input = evidence.floats(.attentionInput)
-    for part in [Role.Part.query, .key, .value] {
-      found[Role(part, layer: layer)] = try errors(Role(part, layer: layer), hessian: input)
+    for tap in original.blueprint.layers[layer].mixer.taps {
+      let hessian = evidence.floats(.init(tap))
+      for kind in tap.linears {
+        found[Role(kind, layer: layer)] = try errors(Role(kind, layer: layer), hessian: hessian)
+      }
     }
-    found[Role(.attentionOutput, layer: layer)] = try errors(
-      Role(.attentionOutput, layer: layer), hessian: evidence.floats(.attentionOutput))
     return found
   }
 
@@ -189,17 +190,22 @@ public struct CandidateErrors: Sendable {
   private func expert(_ expert: Int, _ evidence: LayerEvidence, isSampled: Bool) throws(FormatError)
     -> [Role: Errors]
   {
-    let numbers = original.hyperparameters
-    let (hidden, width) = (numbers.hiddenSize, numbers.experts.width)
-    let inputs = ExpertInputs(evidence, expert: expert, hidden: hidden, divisors: [])
-    func role(_ part: Role.Part) -> Role { Role(part, layer: evidence.layer, expert: expert) }
-    let gate = try original[role(.gate)]!.floats()
-    let up = try original[role(.up)]!.floats()
-    let down = try original[role(.down)]!.floats()
+    let block = original.blueprint.layers[evidence.layer].feedForward
+    let (hidden, width) = (original.blueprint.hiddenSize, block.intermediateSize)
+    let (gating, lifting, lowering) = (
+      block.projections.gating, block.projections.lifting, block.projections.lowering
+    )
+    let inputs = ExpertInputs(
+      evidence, expert: expert, hidden: hidden, divisors: [],
+      biases: try MLPBiases(original, layer: evidence.layer))
+    func role(_ kind: TensorKind) -> Role { block.role(kind, layer: evidence.layer, expert: expert) }
+    let gate = try original[role(gating)]!.floats()
+    let up = try original[role(lifting)]!.floats()
+    let down = try original[role(lowering)]!.floats()
     let (x, y) = inputs.samples(gate: gate, up: up, width: width)
     let parts = [
-      (role(.gate), gate, width, hidden, x), (role(.up), up, width, hidden, x),
-      (role(.down), down, hidden, width, y),
+      (role(gating), gate, width, hidden, x), (role(lifting), up, width, hidden, x),
+      (role(lowering), down, hidden, width, y),
     ]
     func errors(_ candidate: CandidateModel) throws(FormatError) -> [Double?] {
       var found: [Double?] = []

@@ -39,19 +39,6 @@ extension Plan {
   }
 }
 
-extension Model {
-  /// Whether a tensor is one whose encoding may be chosen: a linear layer, or the embedding.
-  public func canQuantize(_ tensor: Tensor) -> Bool {
-    guard tensor.encoding.isDecodable, !architecture.exactParts.contains(tensor.role.part) else {
-      return false
-    }
-    switch tensor.role.part {
-    case .embedding, .head, .query, .key, .value, .attentionOutput, .gate, .up, .down: return true
-    default: return false
-    }
-  }
-}
-
 extension ChannelScales {
   /// The scales that take these back.
   var inverted: ChannelScales {

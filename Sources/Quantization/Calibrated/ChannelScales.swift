@@ -62,7 +62,7 @@ public struct ChannelScales: Sendable {
     known: [Int: [Choice]] = [:],
     found report: @Sendable (_ layer: Int, [Choice]) throws(FormatError) -> Void = { _, _ in }
   ) async throws(FormatError) -> ChannelScales {
-    let layers = model.hyperparameters.layers
+    let layers = model.blueprint.layerCount
     var found = [LayerScales](repeating: LayerScales(), count: layers)
     do {
       try await withThrowingTaskGroup(of: (Int, LayerScales).self) { group in
@@ -97,7 +97,7 @@ public struct ChannelScales: Sendable {
   public static func rescue(_ model: Model, _ plan: Plan, _ evidence: Evidence) throws(FormatError)
     -> ChannelScales
   {
-    let none = [[Float]](repeating: [], count: model.hyperparameters.layers)
+    let none = [[Float]](repeating: [], count: model.blueprint.layerCount)
     var scales = ChannelScales(attention: none, experts: none, inner: none.map { _ in [] })
     try scales.rescueOverflow(model, plan, evidence)
     return scales
@@ -118,35 +118,42 @@ public struct ChannelScales: Sendable {
   private mutating func rescueOverflow(_ model: Model, _ plan: Plan, _ evidence: Evidence)
     throws(FormatError)
   {
-    let width = model.hyperparameters.experts.width
     for layer in inner.indices {
+      let block = model.blueprint.layers[layer].feedForward
+      let width = block.intermediateSize
       for (expert, peak) in try evidence.layer(layer).floats(.innerPeaks).enumerated()
       where peak > ChannelScales.overflow {
-        let isFree = [Role.Part.up, .down].allSatisfy { part in
-          plan.assignments[Role(part, layer: layer, expert: expert)]?.quantizer != nil
+        let (lifting, lowering) = (block.projections.lifting, block.projections.lowering)
+        let isFree = [lifting, lowering].allSatisfy { kind in
+          plan.assignments[block.role(kind, layer: layer, expert: expert)]?.quantizer != nil
         }
-        guard isFree else {
-          unrescued.append(Role(.down, layer: layer, expert: expert))
+        guard isFree, model.blueprint.layers[layer].bias(of: lifting) == nil else {
+          unrescued.append(block.role(lowering, layer: layer, expert: expert))
           continue
         }
         let ones = [Float](repeating: 1, count: width)
         if inner[layer].isEmpty {
-          inner[layer] = [[Float]](repeating: ones, count: model.hyperparameters.experts.count)
+          inner[layer] = [[Float]](repeating: ones, count: block.count)
         }
         // A channel's own factor may have made it louder.
         let loudest = peak / (inner[layer][expert].min() ?? 1)
         let factor = Float(
           sign: .plus, exponent: (loudest / ChannelScales.overflow).exponent + 2, significand: 1)
         inner[layer][expert] = inner[layer][expert].map { $0 * factor }
-        rescued.append(Role(.down, layer: layer, expert: expert))
+        rescued.append(block.role(lowering, layer: layer, expert: expert))
       }
     }
   }
 
-  /// The row of value that each column of the output projection reads.
-  static func valueRows(_ attention: Hyperparameters.Attention) -> [Int] {
-    let (dim, group) = (attention.headDim, attention.heads / attention.keyValueHeads)
-    return (0..<attention.heads * dim).map { $0 / dim / group * dim + $0 % dim }
+  /// The factors of a tap's channels in a layer; empty for none.
+  func factors(_ tap: Tap, _ block: Blueprint.Layer, layer: Int, expert: Int) -> [Float] {
+    switch tap.name {
+    case block.mixerInput.name: attention[layer]
+    case block.mixerOutput.name: output[layer]
+    case block.feedForwardInput.name: experts[layer]
+    case block.feedForwardInner.name: inner[layer].isEmpty ? [] : inner[layer][expert]
+    default: []
+    }
   }
 
   /// Scales of one layer.
@@ -162,38 +169,48 @@ public struct ChannelScales: Sendable {
 
     init(_ model: Model, _ plan: Plan, _ evidence: LayerEvidence, _ known: [Choice]?) throws(FormatError) {
       self.known = known ?? []
-      let numbers = model.hyperparameters
-      let (layer, count) = (evidence.layer, numbers.experts.count)
-      func isFree(_ parts: [Role.Part], expert: Int? = nil) -> Bool {
-        parts.allSatisfy { part in
-          let quantizer = plan.assignments[Role(part, layer: layer, expert: expert)]?.quantizer
+      let description = model.blueprint.layers[evidence.layer]
+      let (layer, block) = (evidence.layer, description.feedForward)
+      let count = block.count
+      func isFree(_ kinds: [TensorKind], expert: Int? = nil) -> Bool {
+        kinds.allSatisfy { kind in
+          let role = expert.map { block.role(kind, layer: layer, expert: $0) } ?? Role(kind, layer: layer)
+          let quantizer = plan.assignments[role]?.quantizer
           return quantizer == Quantizer.gptq.rawValue || quantizer == Quantizer.search.rawValue
         }
       }
-      func isKept(_ part: Role.Part, as types: [DType]) -> Bool {
-        let role = Role(part, layer: layer)
+      func isKept(_ kind: TensorKind, as types: [DType]) -> Bool {
+        let role = Role(kind, layer: layer)
         guard let tensor = model[role], case .dense(let type) = tensor.encoding, types.contains(type) else {
           return false
         }
         return plan.assignments[role]?.quantizer == nil
       }
-      if isFree([.query, .key, .value]), isKept(.attentionNorm, as: [.bf16, .f32, .f16]) {
-        let parts: [Role.Part] = [.query, .key, .value]
-        let tensors = parts.map { model[$0, layer: layer]! }
-        let h = diagonal(evidence.floats(.attentionInput))
-        var w = [Double](repeating: 0, count: numbers.hiddenSize)
+      /// The norm that takes the scales of a tap's channels; nil where none does so exactly.
+      func norm(_ tap: Tap, _ norm: Norm) -> Tensor? {
+        guard case .norm(let kind) = tap.source, !norm.addsOne, isKept(kind, as: [.bf16, .f32, .f16]) else {
+          return nil
+        }
+        return model[kind, layer: layer]
+      }
+      let (input, outputTap) = (description.mixerInput, description.mixerOutput)
+      if isFree(input.linears), let norm = norm(input, description.mixerNorm) {
+        let tensors = input.linears.map { model[$0, layer: layer]! }
+        let h = diagonal(evidence.floats(.init(input)))
+        var w = [Double](repeating: 0, count: input.columns)
         for tensor in tensors { addSquares(try tensor.floats(), to: &w) }
-        var (s, choice) = try choose(h, w, tensors, plan, "attention")
-        attention = try exact(s, model[.attentionNorm, layer: layer]!)
-        s = []
+        let (s, choice) = try choose(h, w, tensors, plan, "attention")
+        attention = try exact(s, norm)
         choices.append(choice)
       }
-      if isFree([.value, .attentionOutput]) {
-        let tensor = model[.attentionOutput, layer: layer]!
-        let h = diagonal(evidence.floats(.attentionOutput))
+      if let absorber = description.absorber(of: outputTap), description.bias(of: absorber.kind) == nil,
+        isFree([absorber.kind] + outputTap.linears)
+      {
+        let tensor = model[outputTap.linears[0], layer: layer]!
+        let h = diagonal(evidence.floats(.init(outputTap)))
         var w = [Double](repeating: 0, count: tensor.columns)
         addSquares(try tensor.floats(), to: &w)
-        let groups = ChannelScales.valueRows(numbers.attention)
+        let groups = absorber.rows
         let (s, choice) = try choose(
           LayerScales.shared(h, groups), LayerScales.shared(w, groups), [tensor], plan, "output", truth: h)
         output = s
@@ -202,21 +219,24 @@ public struct ChannelScales: Sendable {
       let sample = (0..<min(count, ChannelScales.sampledExperts)).map {
         $0 * count / min(count, ChannelScales.sampledExperts)
       }
-      if (0..<count).allSatisfy({ isFree([.gate, .up], expert: $0) }),
-        isKept(.feedForwardNorm, as: [.bf16, .f32, .f16]),
-        isKept(.router, as: [.f32])
+      let (outer, innerTap) = (description.feedForwardInput, description.feedForwardInner)
+      if (0..<count).allSatisfy({ isFree(outer.linears, expert: $0) }),
+        let norm = norm(outer, description.feedForwardNorm),
+        outer.readers.allSatisfy({ isKept($0, as: [.f32]) })
       {
         let tensors = sample.flatMap { expert in
-          [Role.Part.gate, .up].map { model[$0, layer: layer, expert: expert]! }
+          outer.linears.map { model[block.role($0, layer: layer, expert: expert)]! }
         }
         let h = diagonal(evidence.floats(.expertInput))
         let (s, choice) = try choose(
           h, evidence.floats(.columnSquares).map { Double($0) }, tensors, plan, "experts")
-        experts = try exact(s, model[.feedForwardNorm, layer: layer]!)
+        experts = try exact(s, norm)
         choices.append(choice)
       }
-      if (0..<count).allSatisfy({ isFree([.up, .down], expert: $0) }) {
-        let width = numbers.experts.width
+      if let absorber = description.absorber(of: innerTap), description.bias(of: absorber.kind) == nil,
+        (0..<count).allSatisfy({ isFree([absorber.kind] + innerTap.linears, expert: $0) })
+      {
+        let width = block.intermediateSize
         var all: [(h: [Double], w: [Double])] = []
         let load = evidence.load(experts: count)
         for expert in 0..<count {
@@ -229,11 +249,13 @@ public struct ChannelScales: Sendable {
               evidence.floats(.downSquares, range).map { Double($0) }
             ))
         }
+        let lowering = innerTap.linears[0]
         let choice = try choose("inner") { candidate throws(FormatError) in
           var error = 0.0
           for expert in sample {
             let s = scales(all[expert].h, all[expert].w, candidate)
-            error += try sampledError(model[.down, layer: layer, expert: expert]!, s, all[expert].h, plan)
+            let role = block.role(lowering, layer: layer, expert: expert)
+            error += try sampledError(model[role]!, s, all[expert].h, plan)
           }
           return error
         }

@@ -16,12 +16,16 @@ package struct ExpertInputs {
   /// Mean square of the visits' weights; 1 for none.
   private let meanWeight: Float
   private let pseudoTokens: Int
+  private let biases: MLPBiases
 
   private static let chunk = 1024
   /// Tokens that an expert's output error is measured on, at most.
   private static let sample = 128
 
-  package init(_ evidence: LayerEvidence, expert: Int, hidden: Int, divisors: [Float]) {
+  package init(
+    _ evidence: LayerEvidence, expert: Int, hidden: Int, divisors: [Float], biases: MLPBiases = MLPBiases()
+  ) {
+    self.biases = biases
     self.evidence = evidence
     self.hidden = hidden
     self.divisors = divisors
@@ -117,6 +121,8 @@ package struct ExpertInputs {
     var liftedSpan = lifted.mutableSpan
     matmul(x.span, gate.span, tokens: tokens, inputs: hidden, outputs: width, into: &gatedSpan)
     matmul(x.span, up.span, tokens: tokens, inputs: hidden, outputs: width, into: &liftedSpan)
+    addBias(biases.gate, to: &gatedSpan)
+    addBias(biases.up, to: &liftedSpan)
     siluMultiply(&gatedSpan, up: liftedSpan.span)
     return gated
   }
@@ -239,4 +245,10 @@ package struct ExpertInputs {
       m: rows, n: width, k: width, a: half.span, lda: width, b: inverse.span, ldb: width, bTransposed: false,
       beta: 1, c: &out, ldc: width)
   }
+}
+
+/// Adds a bias to each row of x, which has as many columns as there are biases; nothing for none.
+private func addBias(_ bias: [Float], to x: inout MutableSpan<Float>) {
+  if bias.isEmpty { return }
+  for index in 0..<x.count { x[index] += bias[index % bias.count] }
 }

@@ -8,34 +8,24 @@ extension Model {
   public func rescaled(by scales: ChannelScales) throws(FormatError) -> Model {
     try mapTensors { tensor in
       guard let layer = tensor.role.layer else { return tensor }
-      let (attention, experts) = (scales.attention[layer], scales.experts[layer])
-      let output = scales.output[layer]
-      let inner = tensor.role.expert.flatMap { expert in
-        scales.inner[layer].isEmpty ? nil : scales.inner[layer][expert]
-      }
-      switch tensor.role.part {
-      case .attentionNorm where !attention.isEmpty:
-        return tensor.scaled(columns: attention.map { 1 / $0 }, keepingType: true)
-      case .query where !attention.isEmpty, .key where !attention.isEmpty:
-        return tensor.scaled(columns: attention)
-      case .value where !attention.isEmpty || !output.isEmpty:
-        var rows = [Float](repeating: 1, count: tensor.rows)
-        if !output.isEmpty {
-          for (column, row) in ChannelScales.valueRows(hyperparameters.attention).enumerated() {
-            rows[row] = 1 / output[column]
-          }
+      let kind = tensor.role.kind
+      var (columns, rows): ([Float]?, [Float]?) = (nil, nil)
+      var isExact = false
+      for tap in blueprint.layers[layer].taps {
+        let factors = scales.factors(
+          tap, blueprint.layers[layer], layer: layer, expert: tensor.role.expert ?? 0)
+        if factors.isEmpty { continue }
+        if tap.linears.contains(kind) { columns = factors }
+        if tap.readers.contains(kind) { (columns, isExact) = (factors, true) }
+        if tap.source == .norm(kind) { (columns, isExact) = (factors.map { 1 / $0 }, true) }
+        if let absorber = blueprint.layers[layer].absorber(of: tap), absorber.kind == kind {
+          var divisors = [Float](repeating: 1, count: tensor.rows)
+          for (column, row) in absorber.rows.enumerated() { divisors[row] = 1 / factors[column] }
+          rows = divisors
         }
-        return tensor.scaled(columns: attention.isEmpty ? nil : attention, rows: rows)
-      case .attentionOutput where !output.isEmpty: return tensor.scaled(columns: output)
-      case .feedForwardNorm where !experts.isEmpty:
-        return tensor.scaled(columns: experts.map { 1 / $0 }, keepingType: true)
-      case .router where !experts.isEmpty: return tensor.scaled(columns: experts, keepingType: true)
-      case .gate where !experts.isEmpty: return tensor.scaled(columns: experts)
-      case .up where !experts.isEmpty || inner != nil:
-        return tensor.scaled(columns: experts.isEmpty ? nil : experts, rows: inner?.map { 1 / $0 })
-      case .down: return inner.map { tensor.scaled(columns: $0) } ?? tensor
-      default: return tensor
       }
+      if columns == nil && rows == nil { return tensor }
+      return tensor.scaled(columns: columns, rows: rows, keepingType: isExact)
     }
   }
 }
@@ -69,17 +59,10 @@ extension Tensor {
 
 extension Importance {
   /// The importance of the columns once channels are scaled.
-  public mutating func rescale(by scales: ChannelScales) {
+  public mutating func rescale(by scales: ChannelScales, _ blueprint: Blueprint) {
     for (role, means) in columns {
-      guard let layer = role.layer else { continue }
-      let factors: [Float]
-      switch role.part {
-      case .query, .key, .value: factors = scales.attention[layer]
-      case .attentionOutput: factors = scales.output[layer]
-      case .gate, .up: factors = scales.experts[layer]
-      case .down: factors = scales.inner[layer].isEmpty ? [] : scales.inner[layer][role.expert ?? 0]
-      default: continue
-      }
+      guard let layer = role.layer, let tap = blueprint.layers[layer].tap(of: role.kind) else { continue }
+      let factors = scales.factors(tap, blueprint.layers[layer], layer: layer, expert: role.expert ?? 0)
       if !factors.isEmpty { columns[role] = zip(means, factors).map { $0 / ($1 * $1) } }
     }
   }
