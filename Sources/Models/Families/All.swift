@@ -3,6 +3,7 @@ extension Family {
   public static let all: [Family] = [
     .miniMaxM2,
     .llama,
+    .mistral,
     .qwen2,
     .qwen3,
     .qwen3MoE,
