@@ -4,6 +4,7 @@ extension Family {
     .miniMaxM2,
     .llama,
     .mistral,
+    .mixtral,
     .qwen2,
     .qwen3,
     .qwen3MoE,
