@@ -21,6 +21,9 @@ struct Inspect: ParsableCommand {
   @Option(name: .long, help: ArgumentHelp("A YAML file with a mapping 'claims'.", valueName: "file"))
   var claims: String?
 
+  @Flag(name: .long, help: "List every stored tensor.")
+  var tensors = false
+
   @OptionGroup var reading: ReadingOptions
   @OptionGroup var json: JSONOption
 
@@ -32,7 +35,23 @@ struct Inspect: ParsableCommand {
   }
 
   func run() throws {
-    let model = try Model.read(model, reading.options)
+    if tensors {
+      try InventoryView(try Inventory(self.model), json: json.json).show(listing: true)
+      return
+    }
+    let model: Model
+    do {
+      model = try Model.read(self.model, reading.options)
+    } catch {
+      try showInventory(error)
+      return
+    }
+    if model.family.isGeneric, claim.isEmpty, claims == nil, !json.json {
+      print(
+        "family     not known: model_type \(model.family.modelTypes.map { "\"\(printable($0))\"" }.joined())")
+      try InventoryView(try Inventory(self.model), json: false).show(listing: false)
+      return
+    }
     let summary = ModelSummary(model)
     var list = claim.compactMap { Claim($0) }
     if let claims { list += try readClaims(claims) }
@@ -44,6 +63,18 @@ struct Inspect: ParsableCommand {
       if !verdicts.isEmpty { show(verdicts) }
     }
     if verdicts.contains(where: { !$0.holds }) { throw ExitCode(2) }
+  }
+
+  /// What can be said of files that are no model of a known kind.
+  ///
+  /// - Throws: the error of the model, for what is not whole or not there.
+  private func showInventory(_ error: FormatError) throws {
+    guard claim.isEmpty, claims == nil, let inventory = try? Inventory(self.model) else { throw error }
+    let isFolder = Folder.kind(self.model) == .folder
+    if isFolder && inventory.problems.isEmpty { throw error }
+    if json.json && isFolder { throw error }
+    try InventoryView(inventory, json: json.json, reason: error).show(listing: false)
+    if isFolder { throw error }
   }
 
   private func readClaims(_ path: String) throws(FormatError) -> [Claim] {
@@ -76,43 +107,59 @@ struct Inspect: ParsableCommand {
   }
 
   private func show(_ model: Model, _ summary: ModelSummary) {
-    let numbers = summary.numbers
-    let attention = numbers.attention
+    let blueprint = summary.blueprint
     var table = Table(["", ""], left: [0, 1])
     table.add(["family", "\(summary.family), read from \(model.format)"])
     table.add([
       "layers",
-      "\(numbers.layers), hidden \(grouped(numbers.hiddenSize)), vocabulary \(grouped(numbers.vocabulary))",
+      "\(blueprint.layerCount), hidden \(grouped(blueprint.hiddenSize)), vocabulary \(grouped(blueprint.vocabulary))"
+        + (blueprint.isHeadTied ? ", head tied to the embedding" : ""),
     ])
-    table.add([
-      "experts",
-      "\(numbers.experts.count) a layer, \(numbers.experts.active) active, \(numbers.experts.shared) shared, "
-        + "width \(grouped(numbers.experts.width))",
-    ])
+    let dense = blueprint.layers.filter { !$0.feedForward.isMixture }
+    if let mlp = dense.first?.feedForward {
+      let all = dense.count == blueprint.layerCount
+      table.add([
+        "MLP", "\(all ? "every layer" : "\(dense.count) layers"), width \(grouped(mlp.intermediateSize))",
+      ])
+    }
+    if !blueprint.mixtures.isEmpty {
+      let experts = blueprint.experts
+      let place = dense.isEmpty ? "a layer" : "in each of \(blueprint.mixtures.count) layers"
+      table.add([
+        "experts",
+        "\(experts.count) \(place), \(experts.perToken) active, \(experts.shared) shared, "
+          + "width \(grouped(experts.intermediateSize))",
+      ])
+    }
     if let dropped = summary.dropped {
       table.add(["", "\(dropped.count) of the original's \(dropped.experts) left out of each layer"])
     }
-    table.add([
-      "attention",
-      "\(summary.attentionKind), \(attention.heads) heads on \(attention.keyValueHeads) key-value heads of \(attention.headDim)",
-    ])
-    table.add([
-      "QK norm",
-      attention.queryKeyNorm == .none
-        ? "none" : "\(attention.queryKeyNorm.rawValue), over all heads of a layer together",
-    ])
-    table.add(["sliding window", attention.slidingWindow.map { "\($0)" } ?? "none"])
-    table.add([
-      "RoPE",
-      "theta \(grouped(Int(exactly: attention.ropeTheta.rounded()) ?? .max)), \(attention.rotaryDims) of \(attention.headDim) dims",
-    ])
+    if let attention = blueprint.attention {
+      table.add([
+        "attention",
+        "\(summary.attentionKind), \(attention.heads) heads on \(attention.keyValueHeads) key-value heads of \(attention.headDim)",
+      ])
+      let norms: [GroupedQueryAttention.QueryKeyNorm: String] = [
+        .none: "none", .perLayer: "per_layer, over all heads of a layer together",
+        .perHead: "per_head, each head alone",
+      ]
+      table.add(["QK norm", norms[attention.queryKeyNorm]!])
+      table.add(["sliding window", blueprint.slidingWindow.map { "\($0)" } ?? "none"])
+      if let rotary = attention.rotary {
+        table.add([
+          "RoPE",
+          "theta \(grouped(Int(exactly: rotary.theta.rounded()) ?? .max)), \(rotary.dims) of \(attention.headDim) dims"
+            + rotary.scalingText,
+        ])
+      }
+    }
     table.add([
       "context",
-      "\(grouped(numbers.contextLength)) tokens, \(grouped(numbers.keyValueCacheBytesPerToken)) bytes of KV cache a token at 16 bits",
+      "\(grouped(blueprint.contextLength)) tokens, \(grouped(blueprint.keyValueCacheBytesPerToken)) bytes of KV cache a token at 16 bits",
     ])
     table.add([
       "MTP",
-      "\(numbers.predictionModules) modules announced, \(summary.predictionTensors) tensors in the files",
+      "\(blueprint.predictionLayers) modules announced, \(summary.predictionTensors) tensors in the files",
     ])
     table.add(["license", summary.license ?? "not stated in the files"])
     table.add([
@@ -128,7 +175,7 @@ struct Inspect: ParsableCommand {
     var roles = Table(["\nrole", "tensors", "parameters", "share", "bytes"])
     for role in summary.byRole {
       roles.add([
-        role.part.rawValue, grouped(role.tensors), grouped(role.parameters),
+        role.kind.rawValue, grouped(role.tensors), grouped(role.parameters),
         fixed(100 * Double(role.parameters) / Double(summary.total), 2) + " %", grouped(role.bytes),
       ])
     }
