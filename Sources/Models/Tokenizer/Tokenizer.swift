@@ -51,6 +51,9 @@ public struct Tokenizer: Sendable {
   /// The highest token's number, plus 1.
   public var vocabularySize: Int { tokens.count }
 
+  /// GPT-2's expression, which ByteLevel applies unless told otherwise.
+  package static var gpt2Pattern: String { PreTokenizer.gpt2 }
+
   /// Reads a tokenizer.
   /// - Parameters:
   ///   - json: the contents of tokenizer.json.
@@ -82,16 +85,26 @@ public struct Tokenizer: Sendable {
 
   /// Whether both give the same tokens for every text: files may say the same in other words.
   public func isEquivalent(to other: Tokenizer) -> Bool {
-    tokens == other.tokens && merges == other.merges && patterns == other.patterns
+    tokens == other.tokens && merges == other.merges && cut == other.cut
       && addedTokens == other.addedTokens && ignoresMerges == other.ignoresMerges && prefix == other.prefix
       && suffix == other.suffix
   }
 
   /// The tokens of `text`.
-  /// - Parameter addingSpecialTokens: whether `prefix` and `suffix` go around them. Special tokens that
-  ///   stand in the text are tokens either way.
-  public func encode(_ text: String, addingSpecialTokens: Bool = true) -> [Int] {
+  /// - Parameters:
+  ///   - addingSpecialTokens: whether `prefix` and `suffix` go around them.
+  ///   - parsingSpecialTokens: whether special tokens written in the text become tokens. Otherwise they are
+  ///     text like any other; added tokens that are not special are found either way.
+  public func encode(
+    _ text: String, addingSpecialTokens: Bool = true, parsingSpecialTokens: Bool = true
+  ) -> [Int] {
     let bytes = Array(text.utf8)
+    func finder(_ all: AddedTokenFinder, normalized: Bool) -> AddedTokenFinder {
+      if parsingSpecialTokens { return all }
+      return AddedTokenFinder(addedTokens.filter { !$0.isSpecial && $0.isNormalized == normalized })
+    }
+    let plainFinder = finder(plainFinder, normalized: false)
+    let normalizedFinder = finder(normalizedFinder, normalized: true)
     var result: [Int32] = []
     result.reserveCapacity(bytes.count / 3 + 8)
     var cache = WordCache(textBytes: bytes.count)
