@@ -1,7 +1,7 @@
 import Models
 import Tensors
 
-/// What GGUF calls the tokenizer of a family.
+/// What GGUF calls a tokenizer and its parts.
 enum GGUFTokenizer {
   static let modelKey = "tokenizer.ggml.model"
   static let preKey = "tokenizer.ggml.pre"
@@ -9,25 +9,17 @@ enum GGUFTokenizer {
   static let typesKey = "tokenizer.ggml.token_type"
   static let mergesKey = "tokenizer.ggml.merges"
   static let addBeginKey = "tokenizer.ggml.add_bos_token"
+  static let addEndKey = "tokenizer.ggml.add_eos_token"
   static let templateKey = "tokenizer.chat_template"
 
   /// Byte-level BPE.
   static let byteLevel = "gpt2"
   /// No tokenizer at all.
   static let none = "none"
-  /// The cut into words that llama.cpp knows by this name.
-  static let pre = "minimax-m2"
-
-  /// The expression that `pre` stands for: that of MiniMax-M2's tokenizer.json.
-  static let pattern =
-    #"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?"#
-    + #"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?"#
-    + #"|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"#
-
-  /// A text with every kind of word that `pattern` tells apart, and the places where others would cut otherwise.
+  /// A text with every kind of word that the cuts known to llama.cpp tell apart.
   static let sample = """
     Ein Satz, don't WE'LL it'S I'd've o'clock 'tis XMLHttpRequest fooBar2Baz ÀÉîõ ǅungla nǈ x́y\u{301}z
-    1 12 123 1234 12345678 3.14 1,000 ½ Ⅷ ٣٤٥ x1y22z333 #tag @user $100 50% a-b a_b a/b //path/to/file http://a.b/c?d=e
+    1 12 123 1234 12345678 3.14 1,000 ½ Ⅷ ٣٤٥ x1y22z333  44 #tag @user $100 50% a-b a_b a/b //path/to/file http://a.b/c?d=e
     \t\tif (a[i] != b) { return -1; }  // two  spaces   three
     \r\n\r\n\n \n  \n\t\n   trailing  \u{A0}\u{3000}wide
     中文字符，日本語のテキスト。한국어 ไทย हिन्दी العربية עברית ελληνικά Кириллица 🙂👩‍👩‍👧🏽 !!!??? ...\n/\n;;\r\n

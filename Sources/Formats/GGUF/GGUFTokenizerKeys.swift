@@ -4,6 +4,8 @@ import Tensors
 /// The keys of a model's tokenizer, chat template and sampling advice.
 struct GGUFTokenizerKeys {
   let model: Model
+  /// The name of the family's cut into words, written where several names mean the model's cut.
+  var preferredPreTokenizer: String?
 
   /// Adds the keys to `metadata`.
   ///
@@ -55,8 +57,12 @@ struct GGUFTokenizerKeys {
       throw wrong("at most \(size) tokens, the rows of the embedding", "\(tokenizer.vocabularySize)")
     }
     guard tokenizer.prefix.isEmpty || tokenizer.prefix == tokenizer.beginToken.map({ [$0] }),
-      tokenizer.suffix.isEmpty
-    else { throw wrong("at most the begin token around a text", "\(tokenizer.prefix), \(tokenizer.suffix)") }
+      tokenizer.suffix.isEmpty || tokenizer.suffix == tokenizer.endToken.map({ [$0] })
+    else {
+      throw wrong(
+        "at most the begin token before a text and the end token behind it",
+        "\(tokenizer.prefix), \(tokenizer.suffix)")
+    }
     var kinds = [GGUFTokenizer.Kind](repeating: .normal, count: size)
     var tokens: [String] = []
     tokens.reserveCapacity(size)
@@ -70,7 +76,8 @@ struct GGUFTokenizerKeys {
     }
     for token in tokenizer.addedTokens { kinds[token.id] = token.isSpecial ? .control : .userDefined }
     metadata[GGUFTokenizer.modelKey] = .string(GGUFTokenizer.byteLevel)
-    metadata[GGUFTokenizer.preKey] = .string(GGUFTokenizer.pre)
+    // Its place among the keys; which cut it is can be told from the others.
+    metadata[GGUFTokenizer.preKey] = .string("")
     metadata[GGUFTokenizer.tokensKey] = .strings(tokens)
     metadata[GGUFTokenizer.typesKey] = .int32s(kinds.map(\.rawValue))
     metadata[GGUFTokenizer.mergesKey] = .strings(
@@ -86,26 +93,35 @@ struct GGUFTokenizerKeys {
     }
     metadata[GGUFTokenizer.addBeginKey] = .bool(
       tokenizer.addBeginTokenFlag ?? tokenizer.addsBeginToken)
-    if tokenizer.patterns != [GGUFTokenizer.pattern] || tokenizer.ignoresMerges {
-      try requireKnownCut(tokenizer, metadata)
-    }
+    if !tokenizer.suffix.isEmpty { metadata[GGUFTokenizer.addEndKey] = .bool(true) }
+    metadata[GGUFTokenizer.preKey] = .string(try preTokenizer(tokenizer, metadata))
   }
 
-  /// No key holds the expression that cuts texts into words; llama.cpp knows it by a name. One in other words than
-  /// MiniMax-M2's must give the same tokens for a text that has every kind of word.
-  private func requireKnownCut(_ tokenizer: Tokenizer, _ metadata: GGUFMetadata) throws(FormatError) {
-    let json = try GGUFTokenizerReader(metadata).tokenizer(try metadata.strings(GGUFTokenizer.tokensKey))
-    let known = try Tokenizer(json: Array(json.utf8), path: path("tokenizer.json, from keys"), config: nil)
-    let sample = GGUFTokenizer.sample
-    guard
-      known.encode(sample, addingSpecialTokens: false)
-        == tokenizer.encode(sample, addingSpecialTokens: false)
-    else {
-      throw FormatError(
-        path: path("tokenizer.json"),
-        expected: "the cut into words that llama.cpp calls '\(GGUFTokenizer.pre)'",
-        found: "another one: \(tokenizer.patterns)")
+  /// The name of the cut into words. No key holds the expression that cuts: llama.cpp knows it by name.
+  private func preTokenizer(_ tokenizer: Tokenizer, _ metadata: GGUFMetadata) throws(FormatError) -> String {
+    if let cut = GGUFPreTokenizer.cutting(as: tokenizer) {
+      return cut.names.first { $0 == preferredPreTokenizer } ?? cut.names[0]
     }
+    // A cut with the other way to treat words that are tokens is fine where that makes no difference.
+    let sample = GGUFTokenizer.sample
+    let words = tokenizer.cut.words(of: sample)
+    for known in GGUFPreTokenizer.all where known.cut.words(of: sample) == words {
+      var named = metadata
+      named[GGUFTokenizer.preKey] = .string(known.names[0])
+      let json = try GGUFTokenizerReader(named).tokenizer(
+        try metadata.strings(GGUFTokenizer.tokensKey), known)
+      let other = try Tokenizer(json: Array(json.utf8), path: path("tokenizer.json, from keys"), config: nil)
+      if other.encode(sample, addingSpecialTokens: false)
+        == tokenizer.encode(sample, addingSpecialTokens: false)
+      {
+        return known.names[0]
+      }
+    }
+    throw FormatError(
+      path: path("tokenizer.json"),
+      expected: "a cut into words that llama.cpp knows by name "
+        + "(\(GGUFPreTokenizer.all.map { $0.names[0] }.joined(separator: ", ")))",
+      found: "another one: \(tokenizer.patterns)")
   }
 
   /// chat_template.jinja; else the one template of tokenizer_config.json.
