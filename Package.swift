@@ -11,6 +11,9 @@ let strict: [SwiftSetting] = [
   // Spans returned from properties (Bytes.span).
   .enableExperimentalFeature("Lifetimes"),
 ]
+// scripts/check-llama-vocabs: tests on files that are not in this repository.
+let vocabularies: [SwiftSetting] =
+  Context.environment["INGOT_LLAMA_VOCABS"] == nil ? [] : [.define("LLAMA_VOCABS")]
 let apple: [Platform] = [.macOS]
 let others: [Platform] = [.linux]
 let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
@@ -77,7 +80,7 @@ let package = Package(
     .testTarget(name: "TensorsTests", dependencies: ["Tensors"], swiftSettings: strict),
     .testTarget(name: "ModelsTests", dependencies: ["Models", "Formats"], swiftSettings: strict),
     .testTarget(
-      name: "FormatsTests", dependencies: ["Formats", "Quantization"], swiftSettings: strict),
+      name: "FormatsTests", dependencies: ["Formats", "Quantization"], swiftSettings: strict + vocabularies),
     .testTarget(
       name: "QuantizationTests", dependencies: ["Formats", "Quantization"], swiftSettings: strict),
     .testTarget(
