@@ -52,11 +52,15 @@ def load(folder, dtype):
     model.set_dtype(dtype)
     # Router and correction bias decide over experts: never narrower than they are stored.
     for layer in model.model.layers:
-        moe = layer.block_sparse_moe
-        moe.e_score_correction_bias = moe.e_score_correction_bias.astype(mx.float32)
-        if isinstance(moe.gate, nn.Linear):
+        moe = getattr(layer, "block_sparse_moe", None) or getattr(layer, "mlp", None)
+        if hasattr(moe, "e_score_correction_bias"):
+            moe.e_score_correction_bias = moe.e_score_correction_bias.astype(mx.float32)
+        if isinstance(getattr(moe, "gate", None), nn.Linear):
             moe.gate.weight = moe.gate.weight.astype(mx.float32)
-    model.model.embed_tokens = Widened(model.model.embed_tokens)
+    embedding = Widened(model.model.embed_tokens)
+    # A tied head is the embedding, asked as one.
+    embedding.as_linear = model.model.embed_tokens.as_linear
+    model.model.embed_tokens = embedding
     return model, config
 
 

@@ -55,8 +55,8 @@ def load(folder, dtype):
     narrow = [n for n, part in parts.items() if part.is_floating_point() and part.dtype != torch.float32]
     if narrow:
         raise SystemExit(f"not in F32: {narrow[:5]}")
-    if put != 2 * model.config.num_hidden_layers:
-        raise SystemExit(f"{put} routers and biases found, {2 * model.config.num_hidden_layers} expected")
+    if put != len(exact):
+        raise SystemExit(f"{put} routers and biases found, {len(exact)} expected")
     return model
 
 

@@ -33,7 +33,13 @@ struct GGUFConfig {
     let dense = blueprint.layers.first { !$0.feedForward.isMixture }?.feedForward.intermediateSize
     let experts = blueprint.experts
     set("block_count", blueprint.layerCount)
-    set("context_length", blueprint.contextLength)
+    // llama.cpp's graphs of these families see everything before a token. Within the smallest window that is the same, so no longer
+    // context is announced.
+    let window = blueprint.layers.compactMap(\.mixer.window).min()
+    set("context_length", min(blueprint.contextLength, window ?? blueprint.contextLength))
+    if let window, window < blueprint.contextLength {
+      metadata[contextKey] = .uint32(UInt32(blueprint.contextLength))
+    }
     set("embedding_length", blueprint.hiddenSize)
     set("feed_forward_length", dense ?? experts.intermediateSize)
     if experts.count > 0 { set("expert_feed_forward_length", experts.intermediateSize) }
@@ -80,6 +86,12 @@ struct GGUFConfig {
           family.graph.hasExperts ? "a mixture in every layer" : "no mixtures",
           "layer \(layer) has \(block.name)")
       }
+      for spec in blueprint.tensors(layer: layer)
+      where spec.kind.rawValue.hasSuffix("_bias") && !family.graph.biases.contains(spec.kind)
+        && !Mixture.perExpertRows.contains(spec.kind)
+      {
+        throw wrong("no \(spec.kind.rawValue)", "one in layer \(layer) (attention_bias)")
+      }
       if let mixture = block as? Mixture, mixture.routing != family.graph.routing {
         throw wrong(
           "a \(family.graph.routing!.scoring.rawValue) router that "
@@ -117,6 +129,9 @@ struct GGUFConfig {
 
   /// Key under which a file of ours says which experts of the original it lacks.
   private static let droppedKey = "ingot.\(DroppedExperts.key)"
+
+  /// Key under which a file of ours says how long contexts are with the sliding window at work.
+  private static let contextKey = "ingot.context_length"
 
   /// Key under which a file of ours says which layers have the sliding window.
   private static let layerTypesKey = "ingot.attention.layer_types"
@@ -160,7 +175,10 @@ struct GGUFConfig {
     var rest: JSONObject = [
       "head_dim": JSON(headDim), "hidden_size": JSON(hidden),
       "intermediate_size": JSON(try positive("feed_forward_length")),
-      "max_position_embeddings": JSON(try metadata.integer(key("context_length"), 1...1 << 40)),
+      "max_position_embeddings": JSON(
+        try metadata.integer(
+          metadata[GGUFConfig.contextKey] == nil ? key("context_length") : GGUFConfig.contextKey, 1...1 << 40)
+      ),
       "model_type": .string(family.family.modelTypes[0]), "num_attention_heads": JSON(heads),
       "num_hidden_layers": JSON(layers),
       "num_key_value_heads": JSON(try positive("attention.head_count_kv", or: heads)),

@@ -158,6 +158,12 @@ struct MLXWriter {
       keys.append(("head_dim", JSON(attention.headDim)))
       keys.append(("num_key_value_heads", JSON(attention.keyValueHeads)))
     }
+    if let window = blueprint.slidingWindow {
+      // mlx-lm's classes have a window where the config says which layers.
+      keys.append(("sliding_window", JSON(window)))
+      let types = blueprint.layers.map { $0.mixer.window == nil ? "full_attention" : "sliding_attention" }
+      keys.append(("layer_types", .array(types.map { .string($0) })))
+    }
     if !blueprint.mixtures.isEmpty {
       keys.append((model.family.config.expertCount, JSON(blueprint.experts.count)))
     }

@@ -76,13 +76,15 @@ public struct Family: Sendable {
 
     /// Whether a file may leave the head out, so that the embedding is it.
     public var tiesHead: Bool
+    /// Biases that the graph adds.
+    public var biases: Set<TensorKind>
 
     public var hasExperts: Bool { routing != nil }
 
     public init(
       _ architecture: String, pairing: RotaryEmbedding.Pairing = .half, names: [TensorKind: String] = [:],
       routing: Mixture.Routing? = nil, namesRouting: Bool = false, hasWindow: Bool = false,
-      tiesHead: Bool = true
+      tiesHead: Bool = true, biases: Set<TensorKind> = []
     ) {
       self.architecture = architecture
       self.pairing = pairing
@@ -91,6 +93,7 @@ public struct Family: Sendable {
       self.namesRouting = namesRouting
       self.hasWindow = hasWindow
       self.tiesHead = tiesHead
+      self.biases = biases
     }
   }
 

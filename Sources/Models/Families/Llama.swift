@@ -10,7 +10,11 @@ extension Family {
     classNames: ["LlamaForCausalLM"],
     names: .llama,
     config: ConfigSpelling(constants: ["hidden_act": "silu"]),
-    llamaCpp: LlamaCppGraph("llama", pairing: .interleaved)
+    llamaCpp: LlamaCppGraph(
+      "llama", pairing: .interleaved,
+      biases: [
+        .queryBias, .keyBias, .valueBias, .attentionOutputBias, .gateBias, .upBias, .downBias,
+      ])
   ) { config throws(FormatError) in
     let common = try DecoderConfig(config, .init(context: 2048))
     let bias = try config.flag("attention_bias", or: false)
