@@ -169,8 +169,14 @@ private func passLayer(
 ) async throws(FormatError) -> (original: [Routing], candidate: [Routing], errors: [Double?]) {
   var nobody: LayerObserver?
   let (inputs, routes) = try await first.runAttention(layer: layer, observer: &nobody) { meter.pass($0) }
+  guard first.blueprint.layers[layer].feedForward.isMixture else {
+    try await first.runExperts(layer: layer, inputs, routes, observer: &nobody) { meter.pass($0) }
+    let others = try await second.run(layer: layer) { meter.pass($0) }
+    return (routes, others, [])
+  }
   let probe = ExpertProbe(
-    inputs, routes, experts: first.blueprint.experts.count, hidden: first.blueprint.hiddenSize)
+    inputs, routes, experts: first.blueprint.layers[layer].feedForward.count,
+    hidden: first.blueprint.hiddenSize)
   let outputs = try await first.runExperts(
     layer: layer, inputs, routes, observer: &nobody, probe: probe.inputs
   ) { meter.pass($0) }

@@ -74,7 +74,8 @@ public struct DroppedExperts: Hashable, Sendable {
     guard let texts = json.array, texts.count == count else { throw wrong(json.kind) }
     var layers: [[Int]] = []
     for text in texts {
-      guard let numbers = text.string.flatMap({ Runs.numbers($0) }), numbers.count == Set(numbers).count
+      guard let numbers = text.string.flatMap({ $0.isEmpty ? [] : Runs.numbers($0) }),
+        numbers.count == Set(numbers).count
       else { throw wrong(text.kind) }
       layers.append(numbers.sorted())
     }

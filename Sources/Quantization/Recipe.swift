@@ -134,12 +134,22 @@ public struct Recipe: Sendable {
           ? "\(matched[index]) matching tensors, all decided by rules before it" : "no tensor that it matches"
       )
     }
+    if !blueprint.isKnown, rules.contains(where: { $0.encoding != nil }),
+      assignments.values.allSatisfy({ $0.quantizer == nil })
+    {
+      throw FormatError(
+        path: "recipe '\(name)'",
+        expected: "a rule for a model of an unknown family: without 'parts', or with 'names'",
+        found: "none that decides over one of its \(model.tensors.count) tensors")
+    }
     return Plan(name: name, assignments: assignments)
   }
 
   /// Whether a model of this kind has no such tensors, so that a rule for them is no mistake of the recipe's.
   private func isAbsent(_ part: Part, _ blueprint: Blueprint) -> Bool {
-    switch part.isExpert {
+    // Of a family that is not known no kinds are known either: rules without kinds, or with names, decide.
+    guard blueprint.isKnown else { return true }
+    return switch part.isExpert {
     case true?: blueprint.mixtures.isEmpty
     case false?: blueprint.mixtures.count == blueprint.layerCount
     case nil: part.kind == blueprint.headRole.kind ? false : part.kind == .head

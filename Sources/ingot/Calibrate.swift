@@ -57,6 +57,7 @@ struct Calibrate: AsyncParsableCommand {
   func run() async throws {
     restartWithBetterBLAS()
     let source = try Model.read(model, reading.options)
+    try source.requireForwardPass()
     let form: ImportanceFile.Form? =
       output.hasSuffix(".gguf") ? .gguf : output.hasSuffix(".dat") ? .legacy : nil
     if form != nil && Folder.kind(output) != .nothing && !force {

@@ -7,6 +7,7 @@ import Yams
 struct Inspect: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Say what a checkpoint or an artifact is, and whether claims about it hold.",
+    usage: "ingot inspect <model> [--claim <name=value> ...] [--tensors] [--json] [options]",
     discussion: """
       Reads headers and config only. Claims: \(Claim.names.joined(separator: ", ")).
       Numbers may be rounded as authors do (230B, 9.8e9, 192k). Exit code 2 when a claim does not hold.

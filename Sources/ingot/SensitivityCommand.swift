@@ -73,6 +73,7 @@ struct SensitivityCommand: AsyncParsableCommand {
   func run() async throws {
     restartWithBetterBLAS()
     let source = try Model.read(model, reading.options)
+    try source.requireForwardPass()
     let choice = try SensitivityChoice(source, formats: format, more: candidates, reference: reference)
     if cost {
       let cost = SensitivityCost(

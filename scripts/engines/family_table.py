@@ -41,6 +41,7 @@ GAPS = {
     ("mlx", "qwen3-mixed-yarn"): "mlx-lm has no attention biases in qwen3",
     ("mlx", "qwen3_moe-step"): "mlx-lm has no attention biases in qwen3_moe",
     ("mlx", "qwen2-window"): "mlx-lm has no window in qwen2",
+    ("mlx", "mistral-window"): "mlx-lm has no window in all layers",
     ("mlx", "mixtral-window"): "mlx-lm takes head_dim from the hidden size in mixtral",
 }
 

@@ -158,8 +158,8 @@ struct MLXWriter {
       keys.append(("head_dim", JSON(attention.headDim)))
       keys.append(("num_key_value_heads", JSON(attention.keyValueHeads)))
     }
-    if let window = blueprint.slidingWindow {
-      // mlx-lm's classes have a window where the config says which layers.
+    if let window = blueprint.slidingWindow, blueprint.layers.contains(where: { $0.mixer.window == nil }) {
+      // mlx-lm's classes have a window where the config says which layers; never in all of them.
       keys.append(("sliding_window", JSON(window)))
       let types = blueprint.layers.map { $0.mixer.window == nil ? "full_attention" : "sliding_attention" }
       keys.append(("layer_types", .array(types.map { .string($0) })))

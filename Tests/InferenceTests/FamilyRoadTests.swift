@@ -1,0 +1,143 @@
+import Formats
+import Foundation
+import Inference
+import Models
+import Quantization
+import Synchronization
+import Tensors
+import Testing
+
+/// What is more than a forward pass, for dense models, mixtures and models with both: statistics, GPTQ, sequential calibration,
+/// sensitivities, comparison, dropped experts.
+@Suite struct FamilyRoadTests {
+  /// Dense with all biases, dense and tied, mixtures, dense layers among mixtures, weights that are not normalized.
+  static let cases = ["llama-bias", "qwen2-tied", "mixtral-plain", "qwen3_moe-step", "qwen3_moe-raw"]
+
+  private func model(_ name: String) throws -> Model { try Model.read("\(FamilyFixtures.folder)/\(name)") }
+
+  private func plan(_ model: Model, _ encoding: String = "int3 row sym f32") throws -> Plan {
+    try Recipe(
+      yaml: "name: trial\nrules:\n  - {parts: [attention, experts, mlp], encoding: \(encoding)}\n",
+      path: "trial"
+    )
+    .plan(for: model)
+  }
+
+  private func evidence(_ model: Model, _ contexts: [Context]) async throws -> Evidence {
+    var layers: [LayerEvidence] = []
+    try await calibrate(model, contexts) { layers.append($0) }
+    let found = layers
+    #expect(found.count == model.blueprint.layerCount)
+    return Evidence(tokens: contexts.reduce(0) { $0 + $1.tokens.count }, layers: found.count, texts: []) {
+      found[$0]
+    }
+  }
+
+  @Test(arguments: cases) func verifyOfItselfFindsNothing(_ name: String) async throws {
+    let model = try model(name)
+    let report = try await verify(model, against: model, FamilyFixtures.golden(name).contexts)
+    #expect(report.divergence.mean.value == 0 && report.sameTop == 1)
+    for layer in report.layers {
+      #expect((layer.router != nil) == model.blueprint.layers[layer.layer].feedForward.isMixture)
+      #expect(layer.hiddenError == 0 && layer.router?.changed ?? 0 == 0)
+    }
+  }
+
+  /// GPTQ, with channels scaled, leaves less divergence on its own text than rounding by least squares does.
+  @Test(arguments: cases) func gptqIsBetterThanSearch(_ name: String) async throws {
+    let model = try model(name)
+    let contexts = try FamilyFixtures.golden(name).contexts
+    let evidence = try await evidence(model, contexts)
+    let plan = try plan(model)
+    var calibration = Calibration(evidence)
+    let calibrated = plan.calibrated(by: calibration, model.blueprint)
+    let scales = try await ChannelScales.search(model, calibrated, evidence, workers: 2)
+    calibration.scales = scales
+    var options = QuantizationOptions()
+    options.calibration = calibration
+    let gptq = try model.rescaled(by: scales).quantized(by: calibrated, options)
+    let search = try model.quantized(by: plan)
+    let better = try await verify(gptq, against: model, contexts).divergence.mean.value
+    let worse = try await verify(search, against: model, contexts).divergence.mean.value
+    #expect(better < worse, "\(name): \(better) by GPTQ, \(worse) by search")
+    // Scaling channels alone changes nothing.
+    let same = try await verify(model.rescaled(by: scales), against: model, contexts).divergence.mean.value
+    #expect(same < 1e-4, "\(name): \(same)")
+  }
+
+  @Test(arguments: cases) func statisticsComeBackFromTheirFile(_ name: String) async throws {
+    let model = try model(name)
+    let folder = try FamilyFixtures.scratch()
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    let contexts = try FamilyFixtures.golden(name).contexts
+    let known = try await evidence(model, contexts)
+    let path = folder + "/x.calib"
+    let writer = try CalibrationFile.Writer(path, for: model, texts: [])
+    try writer.begin(tokens: known.tokens)
+    for layer in 0..<known.layers { try writer.write(known.layer(layer)) }
+    try writer.commit()
+    let back = try CalibrationFile.read(path, for: model)
+    for layer in 0..<known.layers {
+      let (a, b) = (try known.layer(layer), try back.layer(layer))
+      #expect(a.fields.mapValues(\.array) == b.fields.mapValues(\.array), "layer \(layer)")
+      let importance = b.importance(model.blueprint)
+      #expect(
+        !importance.columns.isEmpty && importance.columns.keys.allSatisfy { model.blueprint.isLinear($0) })
+    }
+  }
+
+  @Test(arguments: cases) func layersAreCalibratedOneAfterTheOther(_ name: String) async throws {
+    let model = try model(name)
+    let contexts = try FamilyFixtures.golden(name).contexts
+    let current = Mutex<LayerEvidence?>(nil)
+    let live = Evidence(tokens: 0, layers: model.blueprint.layerCount, texts: []) { _ in
+      current.withLock { $0! }
+    }
+    let calibration = Calibration(live)
+    let plan = try plan(model).calibrated(by: calibration, model.blueprint)
+    var options = QuantizationOptions()
+    options.calibration = calibration
+    let kept = KeptPlanes()
+    let quantized = try model.quantized(by: plan, options).mapTensors { tensor in
+      plan.assignments[tensor.role]?.quantizer == nil ? tensor : kept.keeping(tensor)
+    }
+    var pass = try SequentialPass(model, quantized, contexts, workers: 2)
+    for layer in 0..<model.blueprint.layerCount {
+      try await pass.run(layer: layer) { evidence in current.withLock { $0 = evidence } }
+    }
+  }
+
+  @Test(arguments: cases) func sensitivitiesAreMeasured(_ name: String) async throws {
+    let model = try model(name)
+    let contexts = try FamilyFixtures.golden(name).contexts
+    let reference = try model.quantized(by: Plan.uniform(Encoding(name: "int4 row sym f32")!, for: model))
+    var pass = try SensitivityPass(model, reference: reference, uniform: [reference], contexts, workers: 2)
+    for _ in 0..<model.blueprint.layerCount {
+      _ = try await pass.observe()
+      _ = try await pass.finish(reference: reference)
+    }
+    let (groups, uniform) = try await pass.divergences(reference: reference)
+    #expect(uniform[0].mean > 0)
+    let named = Set(groups.map(\.group))
+    #expect(named.contains(Role(.embedding)) && named.contains(Role(.head)) != model.blueprint.isHeadTied)
+    for (group, divergence) in groups where group.kind != .router {
+      #expect(divergence.mean > 0, "\(name): \(group)")
+    }
+  }
+
+  @Test(arguments: ["mixtral-plain", "qwen3_moe-step", "qwen3_moe-raw"])
+  func expertsAreLeftOut(_ name: String) async throws {
+    let model = try model(name)
+    let contexts = try FamilyFixtures.golden(name).contexts
+    let mixtures = Set(model.blueprint.mixtures)
+    let dropped = DroppedExperts(
+      experts: model.blueprint.experts.count,
+      layers: (0..<model.blueprint.layerCount).map { mixtures.contains($0) ? [1] : [] })
+    let left = try model.dropping(dropped)
+    #expect(left.blueprint.experts.count == model.blueprint.experts.count - 1)
+    let report = try await verify(left, against: model, contexts)
+    #expect(report.divergence.mean.value > 0 && report.dropped == dropped)
+    let evidence = try await evidence(model, contexts).dropping(dropped, of: model)
+    for layer in 0..<evidence.layers { _ = try evidence.layer(layer) }
+  }
+}
