@@ -18,11 +18,14 @@ extension Target {
       Target(name: "config") {
         { input throws(FormatError) in
           let config = try Config(input, path: "config.json")
-          let architecture = try Family.of(config)
-          let numbers = try architecture.blueprint(config)
-          for role in architecture.roles(numbers).prefix(100) {
-            precondition(family.role(of: family.name(of: role), numbers) == role)
-            precondition(elementCount(architecture.shape(role.kind, numbers)) != nil)
+          let family = try Family.of(config)
+          let blueprint = try family.blueprint(config)
+          var seen = 0
+          try blueprint.forEachTensor { role, spec throws(FormatError) in
+            seen += 1
+            if seen > 100 { return }
+            precondition(family.role(of: family.name(of: role), blueprint) == role)
+            precondition(elementCount(spec.shape) != nil && blueprint.spec(of: role) == spec)
           }
         }
       },
