@@ -75,7 +75,7 @@ class Cells:
     def command(self, *arguments):
         done = subprocess.run([self.ingot, *arguments], capture_output=True, text=True)
         if done.returncode:
-            raise Failure(done.stderr.strip().removeprefix("error: ")[:200])
+            raise Failure(done.stderr.strip().removeprefix("error: "))
 
     def make(self, case):
         """Makes the artifact and the ids; returns its path and the golden logits."""
