@@ -16,16 +16,21 @@ let vocabularies: [SwiftSetting] =
   Context.environment["INGOT_LLAMA_VOCABS"] == nil ? [] : [.define("LLAMA_VOCABS")]
 let apple: [Platform] = [.macOS]
 let others: [Platform] = [.linux]
+let yams = Target.Dependency.product(name: "Yams", package: "Yams")
 let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 
 let package = Package(
   name: "Ingot",
   platforms: [.macOS(.v26)],
   products: [
-    .executable(name: "ingot", targets: ["ingot"]),
+    .executable(name: "ingot", targets: ["IngotCommand"]),
     .library(
       name: "Ingot",
-      targets: ["Kernels", "Tensors", "Models", "Formats", "Quantization", "Inference", "Fitting", "Reports"]),
+      targets: [
+        "Ingot", "IngotKernels", "IngotSystem", "IngotTensors", "IngotTokenizer", "IngotModels",
+        "IngotFormats",
+        "IngotQuantization", "IngotInference", "IngotPlanning", "IngotReports",
+      ]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
@@ -33,63 +38,76 @@ let package = Package(
   ],
   targets: [
     .target(
-      name: "CKernels",
+      name: "CIngotKernels",
       cSettings: [.treatAllWarnings(as: .error)]),
     .target(
-      name: "CSystem",
+      name: "CIngotSystem",
       cSettings: [.treatAllWarnings(as: .error)]),
     .systemLibrary(
       name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
     .systemLibrary(
       name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"]), .brew(["zstd"])]),
     .target(
-      name: "Kernels",
+      name: "IngotKernels",
       dependencies: [
-        "CKernels", .target(name: "COpenBLAS", condition: .when(platforms: others)),
+        "CIngotKernels", .target(name: "COpenBLAS", condition: .when(platforms: others)),
       ],
       swiftSettings: strict,
       linkerSettings: [.linkedFramework("Accelerate", .when(platforms: apple))]),
-    .target(name: "Tensors", dependencies: ["Kernels", "CSystem"], swiftSettings: strict),
-    .target(name: "Models", dependencies: ["Tensors"], swiftSettings: strict),
-    .target(name: "Formats", dependencies: ["Models", "CZstd"], swiftSettings: strict),
+    .target(name: "IngotSystem", dependencies: ["IngotKernels", "CIngotSystem"], swiftSettings: strict),
+    .target(name: "IngotTensors", dependencies: ["IngotKernels", "IngotSystem"], swiftSettings: strict),
+    .target(name: "IngotTokenizer", dependencies: ["IngotSystem"], swiftSettings: strict),
+    .target(name: "IngotModels", dependencies: ["IngotTensors"], swiftSettings: strict),
     .target(
-      name: "Quantization",
-      dependencies: ["Models", .product(name: "Yams", package: "Yams")], swiftSettings: strict),
-    .target(name: "Inference", dependencies: ["Models"], swiftSettings: strict),
+      name: "IngotFormats", dependencies: ["IngotModels", "IngotTokenizer", "CZstd"], swiftSettings: strict),
+    .target(name: "IngotQuantization", dependencies: ["IngotModels", yams], swiftSettings: strict),
+    .target(name: "IngotInference", dependencies: ["IngotModels", "IngotTokenizer"], swiftSettings: strict),
     .target(
-      name: "Fitting",
-      dependencies: ["Models", "Quantization", .product(name: "Yams", package: "Yams")],
+      name: "IngotPlanning",
+      dependencies: ["IngotModels", "IngotQuantization", yams],
       resources: [.embedInCode("machines.yaml")], swiftSettings: strict),
     .target(
-      name: "Reports",
-      dependencies: ["Models"],
+      name: "IngotReports",
+      dependencies: ["IngotModels"],
       resources: [.embedInCode("page.css"), .embedInCode("page.js")], swiftSettings: strict),
-    .executableTarget(
-      name: "ingot",
+    .target(
+      name: "Ingot",
       dependencies: [
-        "Formats", "Quantization", "Inference", "Fitting", "Reports", argumentParser,
-        .product(name: "Yams", package: "Yams"),
+        "IngotKernels", "IngotSystem", "IngotTensors", "IngotTokenizer", "IngotModels", "IngotFormats",
+        "IngotQuantization", "IngotInference", "IngotPlanning", "IngotReports",
+      ],
+      swiftSettings: strict),
+    .executableTarget(
+      name: "IngotCommand",
+      dependencies: [
+        "IngotFormats", "IngotQuantization", "IngotInference", "IngotPlanning", "IngotReports",
+        argumentParser, yams,
       ],
       swiftSettings: strict),
     .executableTarget(
       name: "ingot-bench",
-      dependencies: ["CKernels", .target(name: "COpenBLAS", condition: .when(platforms: others))],
+      dependencies: ["CIngotKernels", .target(name: "COpenBLAS", condition: .when(platforms: others))],
       cSettings: [.treatAllWarnings(as: .error)],
       linkerSettings: [.linkedLibrary("m", .when(platforms: others))]),
-    .testTarget(name: "KernelsTests", dependencies: ["Kernels"], swiftSettings: strict),
-    .testTarget(name: "TensorsTests", dependencies: ["Tensors"], swiftSettings: strict),
-    .testTarget(name: "ModelsTests", dependencies: ["Models", "Formats"], swiftSettings: strict),
+    .testTarget(name: "KernelsTests", dependencies: ["IngotKernels"], swiftSettings: strict),
+    .testTarget(name: "TensorsTests", dependencies: ["IngotTensors"], swiftSettings: strict),
     .testTarget(
-      name: "FormatsTests", dependencies: ["Formats", "Quantization"], swiftSettings: strict + vocabularies),
-    .testTarget(
-      name: "QuantizationTests", dependencies: ["Formats", "Quantization"], swiftSettings: strict),
-    .testTarget(
-      name: "InferenceTests", dependencies: ["Formats", "Quantization", "Inference"],
+      name: "ModelsTests", dependencies: ["IngotModels", "IngotTokenizer", "IngotFormats"],
       swiftSettings: strict),
     .testTarget(
-      name: "FittingTests", dependencies: ["Formats", "Fitting", "Quantization"], swiftSettings: strict),
-    .testTarget(name: "ReportsTests", dependencies: ["Reports"], swiftSettings: strict),
+      name: "FormatsTests", dependencies: ["IngotFormats", "IngotQuantization"],
+      swiftSettings: strict + vocabularies),
     .testTarget(
-      name: "CommandTests", dependencies: ["Tensors", "ingot"], exclude: ["Snapshots"], swiftSettings: strict),
+      name: "QuantizationTests", dependencies: ["IngotFormats", "IngotQuantization"], swiftSettings: strict),
+    .testTarget(
+      name: "InferenceTests", dependencies: ["IngotFormats", "IngotQuantization", "IngotInference"],
+      swiftSettings: strict),
+    .testTarget(
+      name: "PlanningTests", dependencies: ["IngotFormats", "IngotPlanning", "IngotQuantization"],
+      swiftSettings: strict),
+    .testTarget(name: "ReportsTests", dependencies: ["IngotReports"], swiftSettings: strict),
+    .testTarget(
+      name: "CommandTests", dependencies: ["IngotTensors", "IngotCommand"], exclude: ["Snapshots"],
+      swiftSettings: strict),
   ]
 )

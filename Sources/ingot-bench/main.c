@@ -226,7 +226,7 @@ int main(int count, char **arguments) {
     return 64;
   }
 #if !defined(__APPLE__)
-  // As the command does, see Sources/ingot/BLAS.swift.
+  // As the command does, see Sources/IngotCommand/BLAS.swift.
   const char *core = getenv("OPENBLAS_CORETYPE") ? NULL : ingot_blas_core(openblas_get_corename());
   if (core) {
     setenv("OPENBLAS_CORETYPE", core, 1);

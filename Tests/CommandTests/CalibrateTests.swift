@@ -1,5 +1,6 @@
 import Foundation
-import Tensors
+import IngotSystem
+import IngotTensors
 import Testing
 
 @Suite struct CalibrateTests {

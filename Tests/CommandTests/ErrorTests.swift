@@ -1,5 +1,6 @@
 import Foundation
-import Tensors
+import IngotSystem
+import IngotTensors
 import Testing
 
 /// Texts of errors as users meet them.

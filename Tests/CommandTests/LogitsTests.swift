@@ -1,5 +1,6 @@
 import Foundation
-import Tensors
+import IngotSystem
+import IngotTensors
 import Testing
 
 /// Logits for other engines to be held against.

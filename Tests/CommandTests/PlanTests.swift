@@ -1,5 +1,6 @@
 import Foundation
-import Tensors
+import IngotSystem
+import IngotTensors
 import Testing
 
 /// From sensitivity to a verified artifact, as a user would go.

@@ -1,5 +1,6 @@
 import Foundation
-import Tensors
+import IngotSystem
+import IngotTensors
 import Testing
 
 /// The whole road with the command: plan, quantize, check, convert.

@@ -1,7 +1,8 @@
-import Formats
 import Foundation
-import Models
-import Tensors
+import IngotFormats
+import IngotModels
+import IngotSystem
+import IngotTensors
 import Testing
 
 /// Every bit of an artifact that is flipped is found, and the fault is located. $INGOT_FLIPS says how many bits are

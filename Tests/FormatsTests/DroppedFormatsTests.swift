@@ -1,8 +1,9 @@
-import Formats
 import Foundation
-import Models
-import Quantization
-import Tensors
+import IngotFormats
+import IngotModels
+import IngotQuantization
+import IngotSystem
+import IngotTensors
 import Testing
 
 /// Artifacts of a model that lacks some experts: every format has the right number of them, of router rows and of biases.

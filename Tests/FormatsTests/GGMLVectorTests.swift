@@ -1,6 +1,7 @@
 import Foundation
-import Kernels
-import Tensors
+import IngotKernels
+import IngotSystem
+import IngotTensors
 import Testing
 
 /// Blocks against what llama.cpp makes of the same numbers (scripts/make-ggml-vectors).

@@ -1,7 +1,8 @@
-import Formats
 import Foundation
-import Models
-import Tensors
+import IngotFormats
+import IngotModels
+import IngotSystem
+import IngotTensors
 
 /// A GGUF file made by hand, independent of the writer: every field can be wrong on purpose.
 struct GGUFBytes {

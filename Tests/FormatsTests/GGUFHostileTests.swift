@@ -1,6 +1,7 @@
-import Formats
-import Models
-import Tensors
+import IngotFormats
+import IngotModels
+import IngotSystem
+import IngotTensors
 import Testing
 
 /// Files that are no good: each is refused with a message that says where and what, and none stops the process.

@@ -1,8 +1,10 @@
-import Formats
 import Foundation
-import Models
-import Quantization
-import Tensors
+import IngotFormats
+import IngotModels
+import IngotQuantization
+import IngotSystem
+import IngotTensors
+import IngotTokenizer
 import Testing
 
 /// Cuts into words that llama.cpp knows by name, and tokenizers out of a GGUF file's keys.

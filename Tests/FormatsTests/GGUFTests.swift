@@ -1,8 +1,10 @@
-import Formats
 import Foundation
-import Models
-import Quantization
-import Tensors
+import IngotFormats
+import IngotModels
+import IngotQuantization
+import IngotSystem
+import IngotTensors
+import IngotTokenizer
 import Testing
 
 /// Writing GGUF and reading it again.

@@ -1,8 +1,9 @@
-import Formats
 import Foundation
-import Kernels
-import Models
-import Tensors
+import IngotFormats
+import IngotKernels
+import IngotModels
+import IngotSystem
+import IngotTensors
 import Testing
 
 /// What must hold for every damaged byte of an artifact: an error, found and located, and never a crash.

@@ -1,8 +1,9 @@
-import Formats
-import Kernels
-import Models
-import Quantization
-import Tensors
+import IngotFormats
+import IngotKernels
+import IngotModels
+import IngotQuantization
+import IngotSystem
+import IngotTensors
 import Testing
 
 /// What is written is what is read: for every encoding, number of workers and split.

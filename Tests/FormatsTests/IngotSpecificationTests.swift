@@ -1,7 +1,8 @@
-import Formats
-import Kernels
-import Models
-import Tensors
+import IngotFormats
+import IngotKernels
+import IngotModels
+import IngotSystem
+import IngotTensors
 import Testing
 
 /// formats/ingot/SPEC.md against the code: constants, lists, and every field of an artifact that the code wrote.

@@ -1,7 +1,8 @@
-import Formats
-import Kernels
-import Models
-import Tensors
+import IngotFormats
+import IngotKernels
+import IngotModels
+import IngotSystem
+import IngotTensors
 import Testing
 
 /// The files of formats/ingot/vectors, which another writer made from the specification.

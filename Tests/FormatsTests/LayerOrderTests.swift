@@ -1,8 +1,9 @@
-import Formats
-import Models
-import Quantization
+import IngotFormats
+import IngotModels
+import IngotQuantization
+import IngotSystem
+import IngotTensors
 import Synchronization
-import Tensors
 import Testing
 
 /// Writing layer by layer, each awaited, for models whose layers come to be one after the other.

@@ -1,8 +1,10 @@
 #if LLAMA_VOCABS
-  import Formats
+  import IngotFormats
   import Foundation
-  import Models
-  import Tensors
+  import IngotTokenizer
+  import IngotModels
+  import IngotSystem
+  import IngotTensors
   import Testing
 
   /// Tokenizers out of GGUF files against llama.cpp's tokens. Only built by `scripts/check-llama-vocabs`, which names

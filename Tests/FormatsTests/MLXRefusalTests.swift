@@ -1,7 +1,8 @@
-import Formats
-import Models
-import Quantization
-import Tensors
+import IngotFormats
+import IngotModels
+import IngotQuantization
+import IngotSystem
+import IngotTensors
 import Testing
 
 /// What MLX has no place for is refused before a byte is written, and folders that do not fit together are not read.

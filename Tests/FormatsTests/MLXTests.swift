@@ -1,8 +1,9 @@
-import Formats
-import Kernels
-import Models
-import Quantization
-import Tensors
+import IngotFormats
+import IngotKernels
+import IngotModels
+import IngotQuantization
+import IngotSystem
+import IngotTensors
 import Testing
 
 /// Folders for mlx-lm: what is written, read again, and refused. scripts/engines/check_mlx.py holds them against mlx-lm.

@@ -1,8 +1,9 @@
-import Formats
 import Foundation
-import Models
-import Quantization
-import Tensors
+import IngotFormats
+import IngotModels
+import IngotQuantization
+import IngotSystem
+import IngotTensors
 import Testing
 
 /// Tests/Fixtures/malformed: every case is refused with words that say where and what, at once.

@@ -1,8 +1,9 @@
-import Formats
 import Foundation
-import Models
-import Quantization
-import Tensors
+import IngotFormats
+import IngotModels
+import IngotQuantization
+import IngotSystem
+import IngotTensors
 import Testing
 
 /// An output appears when it is complete, replaces nothing unasked, and a run that fails leaves nothing behind.

@@ -1,8 +1,9 @@
-import Formats
 import Foundation
-import Models
-import Quantization
-import Tensors
+import IngotFormats
+import IngotModels
+import IngotQuantization
+import IngotSystem
+import IngotTensors
 import Testing
 
 /// Packed checkpoints whose config or tensors are wrong: refused, naming what is wrong, never a crash.

@@ -1,7 +1,8 @@
-import Formats
-import Models
-import Quantization
-import Tensors
+import IngotFormats
+import IngotModels
+import IngotQuantization
+import IngotSystem
+import IngotTensors
 import Testing
 
 /// formats/ingot/reader.py and this package must agree on every value and every refusal.

@@ -1,10 +1,11 @@
-import Formats
 import Foundation
-import Kernels
-import Models
-import Quantization
+import IngotFormats
+import IngotKernels
+import IngotModels
+import IngotQuantization
+import IngotSystem
+import IngotTensors
 import Synchronization
-import Tensors
 import Testing
 
 /// A run that was stopped is continued to the bytes of one that was not, by the same run only.

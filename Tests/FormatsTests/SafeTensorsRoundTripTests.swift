@@ -1,8 +1,9 @@
-import Formats
-import Kernels
-import Models
-import Quantization
-import Tensors
+import IngotFormats
+import IngotKernels
+import IngotModels
+import IngotQuantization
+import IngotSystem
+import IngotTensors
 import Testing
 
 /// SafeTensors → .ingot → SafeTensors keeps every stored tensor, scales included, bit for bit.

@@ -1,6 +1,7 @@
-import Formats
-import Kernels
-import Tensors
+import IngotFormats
+import IngotKernels
+import IngotSystem
+import IngotTensors
 import Testing
 
 /// Hashes of files out of pieces that come in any order, come twice, or never come.

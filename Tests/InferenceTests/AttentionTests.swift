@@ -1,6 +1,6 @@
 import Foundation
-import Inference
-import Models
+import IngotInference
+import IngotModels
 import Testing
 
 @Suite struct AttentionTests {

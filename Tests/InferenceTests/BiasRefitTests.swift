@@ -1,5 +1,5 @@
-import Inference
-import Models
+import IngotInference
+import IngotModels
 import Testing
 
 /// SplitMix64, and sums of its numbers that are about normal.

@@ -1,8 +1,9 @@
-import Formats
 import Foundation
-import Inference
-import Models
-import Tensors
+import IngotFormats
+import IngotInference
+import IngotModels
+import IngotSystem
+import IngotTensors
 import Testing
 
 @Suite struct CalibrationFileTests {

@@ -1,8 +1,9 @@
-import Formats
 import Foundation
-import Inference
-import Models
-import Tensors
+import IngotFormats
+import IngotInference
+import IngotModels
+import IngotSystem
+import IngotTensors
 import Testing
 
 /// What a calibration keeps, as if the power failed behind each layer.

@@ -1,9 +1,10 @@
-import Formats
 import Foundation
-import Inference
-import Models
-import Quantization
-import Tensors
+import IngotFormats
+import IngotInference
+import IngotModels
+import IngotQuantization
+import IngotSystem
+import IngotTensors
 import Testing
 
 /// A model without some of its experts, and what is known of them.

@@ -1,8 +1,9 @@
 import Foundation
-import Inference
-import Models
-import Quantization
-import Tensors
+import IngotInference
+import IngotModels
+import IngotQuantization
+import IngotSystem
+import IngotTensors
 import Testing
 
 /// The errors of single experts' outputs that `verify` reports.

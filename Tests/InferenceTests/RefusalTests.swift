@@ -1,6 +1,7 @@
-import Inference
-import Models
-import Tensors
+import IngotInference
+import IngotModels
+import IngotSystem
+import IngotTensors
 import Testing
 
 @Suite struct RefusalTests {

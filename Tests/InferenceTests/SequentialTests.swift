@@ -1,8 +1,9 @@
-import Inference
-import Models
-import Quantization
+import IngotInference
+import IngotModels
+import IngotQuantization
+import IngotSystem
+import IngotTensors
 import Synchronization
-import Tensors
 import Testing
 
 @Suite struct SequentialTests {

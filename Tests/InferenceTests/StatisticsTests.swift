@@ -1,5 +1,5 @@
 import Foundation
-import Inference
+import IngotInference
 import Testing
 
 @Suite struct StatisticsTests {

@@ -1,10 +1,11 @@
-import Formats
 import Foundation
-import Inference
-import Models
-import Quantization
+import IngotFormats
+import IngotInference
+import IngotModels
+import IngotQuantization
+import IngotSystem
+import IngotTensors
 import Synchronization
-import Tensors
 import Testing
 
 /// A comparison that was stopped between two layers goes on to the figures of one that was not.

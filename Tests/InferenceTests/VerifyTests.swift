@@ -1,9 +1,10 @@
-import Formats
-import Inference
-import Models
-import Quantization
+import IngotFormats
+import IngotInference
+import IngotModels
+import IngotQuantization
+import IngotSystem
+import IngotTensors
 import Synchronization
-import Tensors
 import Testing
 
 @Suite struct VerifyTests {

@@ -1,7 +1,8 @@
-import Inference
-import Models
-import Quantization
-import Tensors
+import IngotInference
+import IngotModels
+import IngotQuantization
+import IngotSystem
+import IngotTensors
 import Testing
 
 @Suite struct WholePassTests {

@@ -1,9 +1,10 @@
-import Formats
 import Foundation
-import Inference
-import Models
-import Quantization
-import Tensors
+import IngotFormats
+import IngotInference
+import IngotModels
+import IngotQuantization
+import IngotSystem
+import IngotTensors
 import Testing
 
 /// What a report shows of single predictions.

@@ -1,4 +1,4 @@
-import Kernels
+import IngotKernels
 import Testing
 
 enum Scheme: String, CaseIterable, Sendable { case symmetric, zeroPoint, bias }

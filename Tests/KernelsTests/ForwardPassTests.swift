@@ -1,5 +1,5 @@
 import Foundation
-import Kernels
+import IngotKernels
 import Testing
 
 @Suite struct ForwardPassTests {

@@ -1,4 +1,4 @@
-import Kernels
+import IngotKernels
 import Testing
 
 /// Quantizers of GGML's blocks; llama.cpp's own results stand in FormatsTests.

@@ -1,4 +1,4 @@
-import Kernels
+import IngotKernels
 import Testing
 
 /// Byte i is bits 24…31 of i * 2654435761.

@@ -1,4 +1,4 @@
-import Kernels
+import IngotKernels
 import Testing
 
 /// MLX's affine rule against itself written out; scripts/engines holds whole models against mlx_lm.convert.

@@ -1,4 +1,4 @@
-import Kernels
+import IngotKernels
 
 /// SplitMix64: the same sequence everywhere for a seed.
 struct SeededGenerator: RandomNumberGenerator {

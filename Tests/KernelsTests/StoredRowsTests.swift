@@ -1,4 +1,4 @@
-import Kernels
+import IngotKernels
 import Testing
 
 /// Quantizing rows as they are stored is decoding them and quantizing that, bit for bit, on every instruction set.

@@ -1,4 +1,4 @@
-import Kernels
+import IngotKernels
 import Testing
 
 @Suite struct TransposeTests {

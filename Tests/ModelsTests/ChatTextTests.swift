@@ -1,6 +1,8 @@
 import Foundation
-import Models
-import Tensors
+import IngotModels
+import IngotSystem
+import IngotTensors
+import IngotTokenizer
 import Testing
 
 @Suite struct ChatTextTests {

@@ -1,7 +1,8 @@
-import Formats
 import Foundation
-import Models
-import Tensors
+import IngotFormats
+import IngotModels
+import IngotSystem
+import IngotTensors
 import Testing
 
 @Suite struct ClaimTests {

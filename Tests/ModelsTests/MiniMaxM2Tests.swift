@@ -1,5 +1,6 @@
-import Models
-import Tensors
+import IngotModels
+import IngotSystem
+import IngotTensors
 import Testing
 
 @Suite struct MiniMaxM2Tests {

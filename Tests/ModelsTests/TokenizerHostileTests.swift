@@ -1,5 +1,7 @@
-import Models
-import Tensors
+import IngotModels
+import IngotSystem
+import IngotTensors
+import IngotTokenizer
 import Testing
 
 @Suite("Tokenizer files and texts made to hurt") struct TokenizerHostileTests {

@@ -1,6 +1,8 @@
 import Foundation
-import Models
-import Tensors
+import IngotModels
+import IngotSystem
+import IngotTensors
+import IngotTokenizer
 import Testing
 
 /// Tests/Fixtures/malformed, target `tokenizer`: every file is refused with words that say where and what.

@@ -1,7 +1,8 @@
-import Formats
-import Models
-import Quantization
-import Tensors
+import IngotFormats
+import IngotModels
+import IngotQuantization
+import IngotSystem
+import IngotTensors
 import Testing
 
 /// Recipes for llama.cpp: types by layer as its own tool chooses them, and the sets of layers they are written with.

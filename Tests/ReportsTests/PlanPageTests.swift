@@ -1,6 +1,7 @@
 import Foundation
-import Reports
-import Tensors
+import IngotReports
+import IngotSystem
+import IngotTensors
 import Testing
 
 /// Pages of plans: well-formed, carrying their report, the same elements whatever the names are.

@@ -1,7 +1,8 @@
 import Foundation
-import Models
-import Reports
-import Tensors
+import IngotModels
+import IngotReports
+import IngotSystem
+import IngotTensors
 import Testing
 
 @Suite struct VerificationPageTests {

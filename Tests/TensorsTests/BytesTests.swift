@@ -1,4 +1,5 @@
-import Tensors
+import IngotSystem
+import IngotTensors
 import Testing
 
 #if canImport(Glibc)

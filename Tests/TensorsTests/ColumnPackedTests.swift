@@ -1,5 +1,6 @@
-import Kernels
-import Tensors
+import IngotKernels
+import IngotSystem
+import IngotTensors
 import Testing
 
 /// The layouts of GPTQ and AWQ against their descriptions, and repacking both ways.

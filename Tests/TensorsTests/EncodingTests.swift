@@ -1,5 +1,6 @@
-import Kernels
-import Tensors
+import IngotKernels
+import IngotSystem
+import IngotTensors
 import Testing
 
 /// Sizes of planes, and values out of planes.

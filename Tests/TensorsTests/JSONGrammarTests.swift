@@ -1,4 +1,5 @@
-import Tensors
+import IngotSystem
+import IngotTensors
 import Testing
 
 /// Texts that RFC 8259 allows, and texts that it, or our stricter rules, forbid.

@@ -1,4 +1,5 @@
-import Tensors
+import IngotSystem
+import IngotTensors
 import Testing
 
 /// What JSON texts mean, and that writing and reading are inverse.

@@ -1,4 +1,5 @@
-import Tensors
+import IngotSystem
+import IngotTensors
 
 /// Kinds of the roles in these tests; those of models are in Models, which Tensors does not know.
 extension TensorKind {

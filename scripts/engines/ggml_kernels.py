@@ -1,6 +1,6 @@
 """The quantizers of GGML's blocks, ours and llama.cpp's, called from here.
 
-Ours are compiled from Sources/CKernels with the clang of the Swift toolchain ($CC names another) as a release build
+Ours are compiled from Sources/CIngotKernels with the clang of the Swift toolchain ($CC names another) as a release build
 compiles them; llama.cpp's are in the library that llama-cpp-python brings.
 """
 
@@ -50,7 +50,7 @@ class Ours:
     def __init__(self):
         folder = tempfile.mkdtemp()
         atexit.register(shutil.rmtree, folder)
-        source = os.path.join(ROOT, "Sources", "CKernels")
+        source = os.path.join(ROOT, "Sources", "CIngotKernels")
         files = [os.path.join(source, part, name) for part in ("", "vector")
                  for name in sorted(os.listdir(os.path.join(source, part))) if name.endswith(".c")]
         compiler = os.environ.get("CC") or shutil.which("clang")

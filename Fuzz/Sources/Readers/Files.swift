@@ -1,7 +1,9 @@
-import Formats
-import Kernels
-import Models
-import Tensors
+import IngotFormats
+import IngotKernels
+import IngotModels
+import IngotSystem
+import IngotTensors
+import IngotTokenizer
 
 // What is read from one file.
 extension Target {

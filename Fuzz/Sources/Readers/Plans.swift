@@ -1,8 +1,9 @@
-import Fitting
-import Formats
-import Models
-import Quantization
-import Tensors
+import IngotFormats
+import IngotModels
+import IngotPlanning
+import IngotQuantization
+import IngotSystem
+import IngotTensors
 
 // What plans are made of.
 extension Target {

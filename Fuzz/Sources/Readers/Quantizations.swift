@@ -1,6 +1,7 @@
-import Formats
-import Models
-import Tensors
+import IngotFormats
+import IngotModels
+import IngotSystem
+import IngotTensors
 
 // Checkpoints that others quantized. An input is config.json, a line `%%`, and the header of the weights; the weights
 // are zeros, as many as the header's largest number says.

@@ -1,6 +1,7 @@
-import Formats
-import Models
-import Tensors
+import IngotFormats
+import IngotModels
+import IngotSystem
+import IngotTensors
 
 #if canImport(Glibc)
   import Glibc

@@ -1,7 +1,9 @@
-import Formats
-import Models
-import Quantization
-import Tensors
+import IngotFormats
+import IngotModels
+import IngotQuantization
+import IngotSystem
+import IngotTensors
+import IngotTokenizer
 
 // What is read from memory.
 extension Target {

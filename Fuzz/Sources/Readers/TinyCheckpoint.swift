@@ -1,5 +1,6 @@
-import Formats
-import Tensors
+import IngotFormats
+import IngotSystem
+import IngotTensors
 
 /// A checkpoint of one layer and one expert, of zeros: what stands around an input.
 struct TinyCheckpoint {

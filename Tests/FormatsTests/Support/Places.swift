@@ -1,8 +1,9 @@
-import Formats
 import Foundation
-import Models
-import Quantization
-import Tensors
+import IngotFormats
+import IngotModels
+import IngotQuantization
+import IngotSystem
+import IngotTensors
 
 /// The top of the repository.
 let repository: String = {

@@ -1,4 +1,5 @@
-import Tensors
+import IngotSystem
+import IngotTensors
 
 /// The tables of formats/ingot/SPEC.md, and an artifact's records read by them and by nothing else.
 struct Specification {

@@ -1,6 +1,7 @@
-import Formats
-import Kernels
-import Tensors
+import IngotFormats
+import IngotKernels
+import IngotSystem
+import IngotTensors
 
 /// formats/ingot/vectors: files that must be read, and files that must be refused.
 struct Vectors: Sendable {

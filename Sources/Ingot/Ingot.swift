@@ -1,0 +1,11 @@
+/// Everything a program needs to read, quantize, write and verify models: `import Ingot`.
+@_exported import IngotFormats
+@_exported import IngotInference
+@_exported import IngotKernels
+@_exported import IngotModels
+@_exported import IngotPlanning
+@_exported import IngotQuantization
+@_exported import IngotReports
+@_exported import IngotSystem
+@_exported import IngotTensors
+@_exported import IngotTokenizer

@@ -1,0 +1,125 @@
+import ArgumentParser
+import IngotFormats
+import IngotModels
+import IngotQuantization
+import IngotSystem
+import IngotTensors
+
+/// What is done with evidence.
+struct TechniqueOptions: ParsableArguments {
+  /// One thing that calibration can do.
+  enum Technique: String, CaseIterable, ExpressibleByArgument {
+    case gptq, refit, scaling, inputs, residuals
+  }
+
+  @Option(
+    name: .long, parsing: .upToNextOption,
+    help: ArgumentHelp(
+      "What to leave out of a calibrated run: gptq, refit, scaling, inputs, residuals.",
+      valueName: "technique"))
+  var without: [Technique] = []
+
+  @Flag(
+    name: .long,
+    help: "Rescale experts whose inner activations passed 65504 during calibration; their function stays.")
+  var rescueOverflow = false
+
+  func has(_ technique: Technique) -> Bool { !without.contains(technique) }
+}
+
+/// A quantization that goes by evidence: the model with channels scaled, the plan with GPTQ, and what came of it.
+struct CalibratedRun {
+  var plan: Plan
+  var model: Model
+  var importance: Importance
+  var calibration: Calibration
+  let provenance: JSON
+  private let errors = OutputErrors()
+  private let choices: [[ChannelScales.Choice]]
+  private var rescued: [Role] = []
+  private var unrescued: [Role] = []
+
+  /// - Parameters:
+  ///   - known: the evidence of the file, when it is open already.
+  ///   - journal: where choices of channel scales are kept; nil for nowhere.
+  init(
+    _ path: String, _ source: Model, _ original: Plan, _ techniques: TechniqueOptions, workers: Int,
+    known: Evidence? = nil, _ journal: ScaleJournal? = nil
+  ) async throws(FormatError) {
+    let evidence: Evidence
+    if let known { evidence = known } else { evidence = try CalibrationFile.read(path, for: source) }
+    var calibration = Calibration(evidence)
+    calibration.correctsInputs = techniques.has(.inputs)
+    calibration.refits = techniques.has(.refit)
+    calibration.fitsResiduals = techniques.has(.residuals)
+    plan = techniques.has(.gptq) ? original.calibrated(by: calibration, source.blueprint) : original
+    model = source
+    importance = Importance()
+    for layer in 0..<evidence.layers {
+      let found = try evidence.layer(layer).importance(source.blueprint)
+      importance.columns.merge(found.columns) { $1 }
+      importance.tokens.merge(found.tokens) { $1 }
+    }
+    var choices: [[ChannelScales.Choice]] = []
+    if techniques.has(.scaling) || techniques.rescueOverflow {
+      let scales =
+        techniques.has(.scaling)
+        ? try await ChannelScales.search(
+          source, plan, evidence, rescuingOverflow: techniques.rescueOverflow, workers: workers,
+          known: journal?.known ?? [:]
+        ) { layer, choices throws(FormatError) in try journal?.add(layer, choices) }
+        : try ChannelScales.rescue(source, plan, evidence)
+      (rescued, unrescued) = (scales.rescued, scales.unrescued)
+      model = try source.rescaled(by: scales)
+      importance.rescale(by: scales, source.blueprint)
+      calibration.scales = scales
+      choices = scales.choices
+    }
+    self.choices = choices
+    let errors = errors
+    calibration.report = { errors.add($0, expected: $1) }
+    calibration.reportExpert = { errors.add(layer: $0, expert: $1, tokens: $2, measured: $3) }
+    self.calibration = calibration
+    provenance = CalibratedRun.provenance(path, evidence, techniques)
+  }
+
+  /// What an artifact says of the evidence in the file at a path.
+  static func provenance(_ path: String, _ evidence: Evidence, _ techniques: TechniqueOptions) -> JSON {
+    [
+      "name": .string(Folder.name(of: path)), "tokens": JSON(evidence.tokens),
+      "texts": .array(evidence.texts.map { .string($0) }),
+      "without": .array(techniques.without.map { .string($0.rawValue) }),
+    ]
+  }
+
+  var table: String {
+    func names(_ roles: [Role], _ what: String) -> [String] {
+      roles.map { "layer \($0.layer ?? 0), expert \($0.expert ?? 0): \(what)" }
+    }
+    return
+      ([errors.table] + names(rescued, "rescued from overflow")
+      + names(
+        unrescued, "not rescued from overflow, since the recipe keeps its up or down projection as it is"))
+      .joined(separator: "\n")
+  }
+
+  var json: JSON {
+    func experts(_ roles: [Role]) -> JSON {
+      .array(roles.map { ["layer": JSON($0.layer ?? 0), "expert": JSON($0.expert ?? 0)] })
+    }
+    return [
+      "outputError": errors.parts, "layers": errors.layers,
+      "rescued": experts(rescued), "unrescued": experts(unrescued),
+      "scales": .array(
+        choices.enumerated().flatMap { layer, choices in
+          choices.map {
+            [
+              "layer": JSON(layer), "place": .string($0.place), "alpha": JSON($0.alpha),
+              "beta": JSON($0.beta),
+              "errorShare": JSON($0.errorShare),
+            ] as JSON
+          }
+        }),
+    ]
+  }
+}

@@ -1,0 +1,161 @@
+import IngotFormats
+import IngotInference
+import IngotKernels
+import IngotModels
+import IngotSystem
+import IngotTensors
+import IngotTokenizer
+
+/// Gathering evidence in a way that can be stopped after each layer and continued.
+///
+/// Two stages: where experts are to be covered and `--chunks` leaves text, a survey of the experts' tokens over more and more
+/// of it; then the pass that keeps evidence. After each layer of either, the journal gets a note and the hidden states go to
+/// a file.
+struct CalibrationRun {
+  let model: Model
+  let texts: TextOptions
+  let tokenizer: Tokenizer
+  let writer: CalibrationFile.Writer
+  var options: CalibrationOptions
+  let shouldStop: @Sendable () -> Bool
+
+  private(set) var ledger: EvidenceLedger
+  private(set) var contexts: [Context] = []
+  /// Contexts of each text that a survey has seen, after each round; empty without one.
+  private(set) var drawn: [Int] = []
+
+  var tokens: Int { contexts.reduce(0) { $0 + $1.tokens.count } }
+
+  init(
+    _ model: Model, _ texts: TextOptions, _ writer: CalibrationFile.Writer, _ options: CalibrationOptions,
+    shouldStop: @escaping @Sendable () -> Bool
+  ) throws(FormatError) {
+    self.model = model
+    self.texts = texts
+    self.writer = writer
+    self.options = options
+    self.shouldStop = shouldStop
+    tokenizer = try Tokenizer(of: model)
+    ledger = EvidenceLedger(model.blueprint)
+  }
+
+  /// - Throws: FormatError, one of a stopped run among them.
+  mutating func run() async throws(FormatError) {
+    contexts = try await drawnContexts()
+    let blueprint = model.blueprint
+    try writer.begin(tokens: tokens, mostForced: (options.coverage ?? 0) * blueprint.experts.count)
+    for note in writer.notes {
+      guard let layer = note["evidence"]?.int else { continue }
+      ledger.entries += (note["ledger"]?.array ?? []).compactMap { EvidenceLedger.Entry($0, layer: layer) }
+    }
+    if writer.layers == blueprint.layerCount { return }
+    var ledger = ledger
+    let (writer, shouldStop) = (writer, shouldStop)
+    let isDone = try await calibrate(
+      model, contexts, options, from: point(writer.layers, contexts)
+    ) { evidence, point throws(FormatError) in
+      try writer.write(evidence)
+      let known = ledger.entries.count
+      ledger.add(evidence)
+      let note: JSON = [
+        "evidence": JSON(evidence.layer), "ledger": .array(ledger.entries[known...].map(\.json)),
+      ]
+      let isLast = point.layer == blueprint.layerCount
+      try writer.keep(note, states: isLast ? nil : point.states)
+      return isLast || !shouldStop()
+    }
+    self.ledger = ledger
+    if !isDone { throw writer.stopped }
+  }
+
+  /// Where a pass goes on before a layer: nil before the first.
+  private func point(_ layer: Int, _ contexts: [Context]) throws(FormatError) -> PassPoint? {
+    guard layer > 0 else { return nil }
+    let hidden = model.blueprint.hiddenSize
+    return PassPoint(
+      layer: layer, states: try writer.states(counts: contexts.map { $0.tokens.count * hidden }))
+  }
+
+  /// The contexts to gather evidence from: the first of each text, as many as `--chunks` says, twice as many, four times as
+  /// many, … until the router sends every expert the tokens it is to have, or the texts end.
+  private mutating func drawnContexts() async throws(FormatError) -> [Context] {
+    guard let wanted = options.coverage, var chunks = texts.chunks else {
+      return try texts.contexts(tokenizer)
+    }
+    let blueprint = model.blueprint
+    var counts = [[Int]](
+      repeating: [Int](repeating: 0, count: blueprint.experts.count), count: blueprint.layerCount)
+    var seen = texts.text.map { _ in 0 }
+    while true {
+      let all = try texts.contexts(tokenizer, chunks: chunks)
+      let fresh = zip(all, seen).flatMap { $0.dropFirst($1) }
+      if !fresh.isEmpty {
+        try await survey(fresh, chunks, &counts)
+        drawn.append(all.reduce(0) { $0 + $1.count })
+      }
+      let isCovered = counts.allSatisfy { $0.allSatisfy { $0 >= wanted } }
+      if isCovered || fresh.isEmpty || all.allSatisfy({ $0.count < chunks }) { return all.flatMap { $0 } }
+      seen = all.map(\.count)
+      chunks *= 2
+    }
+  }
+
+  /// Adds the tokens that experts get of some contexts, those of layers that an earlier run has surveyed among them.
+  private func survey(_ contexts: [Context], _ chunks: Int, _ counts: inout [[Int]]) async throws(FormatError)
+  {
+    var next = 0
+    for note in writer.notes where note["chunks"]?.int == chunks {
+      guard let layer = note["survey"]?.int, layer == next, layer < counts.count else { continue }
+      for (expert, tokens) in (note["tokens"]?.array ?? []).enumerated() {
+        counts[layer][expert] += tokens.int ?? 0
+      }
+      next += 1
+    }
+    let layers = counts.count
+    if next == layers { return }
+    let (writer, shouldStop) = (writer, shouldStop)
+    var found = counts
+    let isDone = try await IngotInference.survey(model, contexts, options, from: point(next, contexts)) {
+      tokens, point throws(FormatError) in
+      let layer = point.layer - 1
+      for (expert, count) in tokens.enumerated() { found[layer][expert] += count }
+      let note: JSON = [
+        "survey": JSON(layer), "chunks": JSON(chunks), "tokens": .array(tokens.map { JSON($0) }),
+      ]
+      try writer.keep(note, states: point.layer == layers ? nil : point.states)
+      return !shouldStop()
+    }
+    counts = found
+    if !isDone { throw writer.stopped }
+  }
+
+  /// What an unfinished run must have in common with this one, beside the model's files.
+  static func identity(
+    _ model: Model, _ texts: TextOptions, coverage: Int?
+  ) throws(FormatError) -> JSONObject {
+    var files: [JSON] = []
+    for path in model.weightFiles { files.append(try fileIdentity(path)) }
+    func sha256(_ bytes: Bytes) -> String {
+      var hash = SHA256()
+      hash.update(bytes.span)
+      return hash.hexDigest()
+    }
+    var sides: JSONObject = [:]
+    for file in model.sideFiles { sides[file.name] = .string(sha256(file.bytes)) }
+    var sources: [JSON] = []
+    for path in texts.text {
+      sources.append([
+        "name": .string(Folder.name(of: path)), "sha256": .string(sha256(try Bytes.mapping(path))),
+      ])
+    }
+    return [
+      "made by": .string("ingot \(RootCommand.version)"),
+      "model": ["files": .array(files), "other files": .object(sides)],
+      "texts": .array(sources), "context": JSON(texts.context),
+      "chunks": texts.chunks.map { JSON($0) } ?? .null,
+      "until-covered": coverage.map { JSON($0) } ?? .null,
+      // Sums of matrix products depend on it.
+      "BLAS": .string(blasName()),
+    ]
+  }
+}

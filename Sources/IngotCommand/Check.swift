@@ -1,0 +1,51 @@
+import ArgumentParser
+import IngotFormats
+import IngotModels
+import IngotSystem
+import IngotTensors
+
+struct Check: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Look for faults in an artifact, byte by byte.",
+    discussion: """
+      Every format: structure, and finite values everywhere. For .ingot also the checksums of header, \
+      directory, every plane of every tensor and side files, and the zeros between them.
+      Exit code 1 at a fault.
+      """)
+
+  @Argument(help: "Folder, .safetensors, .gguf or .ingot file, or name in the HF cache.")
+  var model: String
+
+  @OptionGroup var work: WorkerOptions
+  @OptionGroup var json: JSONOption
+
+  func run() async throws {
+    let progress = Progress(
+      "check", total: Folder.kind(model) == .file ? (try? File(reading: model).size()) ?? 0 : 0)
+    let report = await Format.check(model, workers: work.workers) { progress.add($0) }
+    progress.finish()
+    if json.json {
+      let result: JSON = [
+        "ok": .bool(report.problems.isEmpty), "tensors": JSON(report.tensors), "bytes": JSON(report.bytes),
+        "problems": .array(
+          report.problems.map {
+            [
+              "path": .string($0.path), "tensor": JSON($0.tensor),
+              "offset": $0.offset.map { JSON(Int(clamping: $0)) } ?? .null, "what": .string($0.what),
+            ]
+          }),
+      ]
+      print(result.text(indented: true))
+    } else if report.problems.isEmpty {
+      print("ok: \(grouped(report.tensors)) tensors, \(grouped(report.bytes)) bytes")
+    } else {
+      for problem in report.problems {
+        let tensor = problem.tensor.map { " tensor '\(printable($0))':" } ?? ""
+        let place = problem.offset.map { " byte \($0):" } ?? ""
+        print("\(printable(problem.path)):\(tensor)\(place) \(printable(problem.what))")
+      }
+      print("\(report.problems.count) fault\(report.problems.count == 1 ? "" : "s")")
+    }
+    if !report.problems.isEmpty { throw ExitCode(1) }
+  }
+}

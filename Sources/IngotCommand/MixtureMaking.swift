@@ -1,0 +1,62 @@
+import IngotFormats
+import IngotModels
+import IngotPlanning
+import IngotQuantization
+import IngotSystem
+import IngotTensors
+
+/// Plans of some budgets for each format, as artifacts of them would be made: what predictions for other budgets go by.
+///
+/// A choice of the smallest errors is one of errors that were found too low, and tensors whose errors were measured one by
+/// one do not err alone. Both show in such plans, and neither in models of one encoding.
+struct MixtureMaking: Sendable {
+  let model: Model
+  let formats: [String]
+  /// Path of the evidence; nil for codes by the search.
+  let importance: String?
+  let evidence: Evidence?
+  let techniques: TechniqueOptions
+  /// Codes by the search where there is evidence too.
+  let isSearched: Bool
+  let workers: Int
+
+  /// Bits per weight of the plans, over all tensors; a format whose smallest choices take more begins above these.
+  static let bits = [3.25, 4.25, 5.5]
+
+  /// The best choices within budgets, each other than the one before.
+  func plans(_ sensitivity: Sensitivity) throws(FormatError) -> [(format: String, result: Allocation.Result)]
+  {
+    var found: [(format: String, result: Allocation.Result)] = []
+    for name in formats {
+      guard let format = Format.named(name) else { continue }
+      let allocation = try Allocation(model, sensitivity, for: format, path: "sensitivity")
+      let least = 8 * Double(allocation.leastBytes) / Double(model.parameters)
+      var last = -1
+      for (place, bits) in MixtureMaking.bits.enumerated() {
+        let budget = Int(max(bits, least + 0.25 + Double(place)) * Double(model.parameters) / 8)
+        guard let result = allocation.solved(tensorBytes: budget, name: "\(name) \(place)"),
+          result.tensorBytes > last
+        else { continue }
+        last = result.tensorBytes
+        found.append((name, result))
+      }
+    }
+    return found
+  }
+
+  /// What artifacts say of the evidence; nil without.
+  var provenance: JSON? {
+    guard let importance, let evidence else { return nil }
+    return CalibratedRun.provenance(importance, evidence, techniques)
+  }
+
+  /// The model as a plan makes it.
+  func model(_ plan: Plan) async throws(FormatError) -> Model {
+    guard let importance else { return try model.quantized(by: plan) }
+    let run = try await CalibratedRun(importance, model, plan, techniques, workers: workers, known: evidence)
+    var options = QuantizationOptions()
+    options.importance = run.importance
+    if !isSearched { options.calibration = run.calibration }
+    return try run.model.quantized(by: isSearched ? plan : run.plan, options)
+  }
+}

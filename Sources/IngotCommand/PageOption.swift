@@ -1,0 +1,42 @@
+import ArgumentParser
+import IngotFormats
+import IngotSystem
+import IngotTensors
+
+/// A report as a page.
+struct PageOption: ParsableArguments {
+  @Option(
+    name: .long,
+    help: ArgumentHelp("Also write the report as a page that needs no network.", valueName: "file"))
+  var html: String?
+
+  func writer(force: Bool) -> PageWriter { PageWriter(path: html, force: force) }
+}
+
+/// Where a page goes; nowhere without a path.
+struct PageWriter {
+  let path: String?
+  /// Replace what stands there.
+  let force: Bool
+
+  /// Refuses a path that cannot be written, before the work.
+  func check() throws(FormatError) {
+    if let path { try WholeFile.check(path, force: force) }
+  }
+
+  /// Writes the page that `make` gives, when one was asked for.
+  func write(_ make: () throws(FormatError) -> String) throws(FormatError) {
+    guard let path else { return }
+    try WholeFile.write(Array(try make().utf8), to: path, force: force)
+  }
+}
+
+/// What was called, as a shell would take it.
+var calledCommand: String {
+  let plain = Set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./=:,+@%")
+  let words = CommandLine.arguments.dropFirst().map { word in
+    !word.isEmpty && word.allSatisfy(plain.contains)
+      ? word : "'" + word.replacing("'", with: "'\\''") + "'"
+  }
+  return (["ingot"] + words).joined(separator: " ")
+}

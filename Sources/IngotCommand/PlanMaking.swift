@@ -1,0 +1,381 @@
+import ArgumentParser
+import IngotFormats
+import IngotModels
+import IngotPlanning
+import IngotQuantization
+import IngotSystem
+import IngotTensors
+
+/// How large a planned artifact may be.
+struct BudgetOptions: ParsableArguments {
+  @Option(
+    name: .long,
+    help: ArgumentHelp("Plan by what 'ingot sensitivity' measured, for a budget.", valueName: "file"))
+  var sensitivity: String?
+
+  @Option(name: .long, help: ArgumentHelp("Budget: bits a weight, over all tensors.", valueName: "x"))
+  var bits: Double?
+
+  @Option(
+    name: .long, help: ArgumentHelp("Budget: bytes of the whole artifact, such as 120GB.", valueName: "size"))
+  var size: ByteSize?
+
+  @Option(
+    name: .long, defaultAsFlag: DropAmount.best, parsing: .next,
+    help: ArgumentHelp(
+      "Leave out experts too, as many in every layer: so many, a share of them such as 0.25, or what is best.",
+      valueName: "n"))
+  var allowDrop: DropAmount?
+
+  @Option(name: [.short, .long], help: ArgumentHelp("Write the plan here, as JSON.", valueName: "plan.json"))
+  var output: String?
+
+  @Flag(name: .long, help: "Replace what stands at the paths of -o and --html.")
+  var force = false
+
+  func validate() throws {
+    if let bits, !(bits > 0 && bits <= 32) { throw ValidationError("--bits must be above 0 and at most 32.") }
+    guard [bits.map { _ in 0 }, size.map { _ in 0 }].compactMap({ $0 }).count <= 1 else {
+      throw ValidationError("--bits and --size exclude each other.")
+    }
+    if sensitivity == nil, bits != nil || size != nil || output != nil || allowDrop != nil {
+      throw ValidationError(
+        "--bits, --size, --allow-drop and --output go with --sensitivity FILE, which 'ingot sensitivity' measures."
+      )
+    }
+  }
+}
+
+/// Exact sizes of plans' artifacts.
+struct PlanBytes {
+  private let model: Model
+  private let format: Format
+  private let options: WriteOptions
+
+  init(_ model: Model, format name: String, _ options: WriteOptions) throws {
+    self.model = model
+    self.options = options
+    guard let format = Format.named(name) else {
+      throw ValidationError("--format must be one of \(Format.all.map(\.name).joined(separator: ", ")).")
+    }
+    self.format = format
+  }
+
+  /// - Parameter importance: what the artifact says of the evidence that its codes are chosen by; nil for none.
+  func bytes(_ plan: Plan, importance: JSON?) throws(FormatError) -> Int {
+    let left = try model.dropping(plan.dropped)
+    var options = options
+    options.provenance["importance"] = importance
+    options.provenance["recipe"] = PlanFile(plan, format: format.name, for: left).provenance
+    options.provenance[DroppedExperts.key] = plan.dropped?.json
+    return try left.quantized(by: plan).plannedBytes(as: format, options)
+  }
+}
+
+extension Engine {
+  /// The one that runs artifacts of a format there; where none does, what llama.cpp would take.
+  static func usual(_ format: String, on machine: Machine) -> Engine {
+    let able = Engine.allCases.filter { $0.formats.contains(format) && $0.runs(on: machine.memory) }
+    return able.first ?? .llamaCpp
+  }
+}
+
+extension Allocation {
+  /// Among what was measured for a format that tells tensors apart.
+  ///
+  /// - Parameter path: of the sensitivity, for messages.
+  init(_ model: Model, _ sensitivity: Sensitivity, for format: Format, path: String) throws(FormatError) {
+    let usual = Sensitivity.candidates(format: format.name, for: model)?.all ?? []
+    // Encodings that were asked for are for any format that holds them.
+    let known = Set(Format.all.flatMap { Sensitivity.candidates(format: $0.name, for: model)?.all ?? [] })
+    let candidates = usual + sensitivity.candidates.filter { !known.contains($0) && !usual.contains($0) }
+    let measured = Set(sensitivity.candidates)
+    guard let ties = Ties(format: format.name),
+      candidates.contains(where: { measured.contains($0) && format.refusal($0) == nil })
+    else {
+      throw FormatError(
+        path: path,
+        expected: "encodings that \(format.name) holds (ingot sensitivity --format \(format.name))",
+        found: sensitivity.candidates.map(\.description).joined(separator: ", "))
+    }
+    try self.init(model, sensitivity, ties, candidates: candidates) { format.refusal($0) == nil }
+  }
+}
+
+/// The best plan for a budget.
+struct PlanMaking {
+  let model: Model
+  let format: Format
+  let sensitivity: Sensitivity
+  /// One for each number of experts that may be left out, by rising number.
+  private let variants: [Variant]
+  private let path: String
+  private let prediction: Prediction
+  /// Of models in one encoding.
+  private let uniformPrediction: Prediction
+  private let options: WriteOptions
+
+  /// The model without some of its experts, and what is known of it.
+  private struct Variant {
+    var dropped: DroppedExperts?
+    var model: Model
+    var sensitivity: Sensitivity
+    var allocation: Allocation
+  }
+
+  /// - Parameter drop: how many experts may be left out; nil for none.
+  init(_ model: Model, _ path: String, format name: String?, drop: DropAmount?, _ options: WriteOptions)
+    throws
+  {
+    self.model = model
+    self.path = path
+    self.options = options
+    let name = name ?? "ingot"
+    guard let format = Format.named(name) else {
+      throw ValidationError("--format must be one of \(Format.all.map(\.name).joined(separator: ", ")).")
+    }
+    guard Ties(format: name) != nil else {
+      throw ValidationError(
+        "--format \(name): it has one encoding for all tensors, so there is nothing to plan; "
+          + "use --recipe, or ingot, gguf, mlx or compressed-tensors.")
+    }
+    self.format = format
+    let sensitivity = try Sensitivity.read(path, for: model)
+    self.sensitivity = sensitivity
+    var variants: [Variant] = []
+    for count in try drop?.counts(sensitivity, model, path: path) ?? [0] {
+      let dropped = count > 0 ? sensitivity.least(count) : nil
+      let left = try model.dropping(dropped)
+      let known = dropped.flatMap { sensitivity.without($0, left: left, format: name) } ?? sensitivity
+      let allocation = try Allocation(left, known, for: format, path: path)
+      variants.append(Variant(dropped: dropped, model: left, sensitivity: known, allocation: allocation))
+    }
+    self.variants = variants
+    prediction = Prediction(sensitivity, format: name)
+    uniformPrediction = Prediction(sensitivity, format: nil)
+  }
+
+  /// A plan and its exact size.
+  struct Made {
+    var result: Allocation.Result
+    var bytes: Int
+    var asked: String
+    var budget: Int
+    /// The model without the experts that the plan drops.
+    var left: Model
+    fileprivate var variant: Int
+  }
+
+  private var leastBytes: Int { variants.map(\.allocation.leastBytes).min()! }
+
+  /// The best choice over all numbers of experts left out; of equal ones that which leaves fewer out.
+  private func solved(_ tensorBytes: Int, _ name: String, only: Int? = nil) -> (
+    result: Allocation.Result, variant: Int
+  )? {
+    var best: (result: Allocation.Result, variant: Int)?
+    for (index, variant) in variants.enumerated() where only ?? index == index {
+      guard var result = variant.allocation.solved(tensorBytes: tensorBytes, name: name),
+        result.sum < best?.result.sum ?? .infinity
+      else { continue }
+      result.plan.dropped = variant.dropped
+      best = (result, index)
+    }
+    return best
+  }
+
+  private func tooSmall(_ asked: String) throws -> Never {
+    let least = leastBytes
+    throw ValidationError(
+      """
+      \(asked): nothing fits; the smallest choices take \(grouped(least)) bytes of tensors \
+      (\(fixed(8 * Double(least) / Double(model.parameters), 3)) bits per weight).
+      """)
+  }
+
+  /// - Parameter only: the number of experts left out, by its place; nil for the best.
+  private func made(_ tensorBytes: Int, _ asked: String, budget: Int, only: Int? = nil) throws -> Made? {
+    let name = "\(Folder.name(of: model.sourceName)), \(asked)"
+    guard let (result, variant) = solved(tensorBytes, name, only: only) else { return nil }
+    return Made(
+      result: result, bytes: try bytes(result.plan), asked: asked, budget: budget,
+      left: variants[variant].model, variant: variant)
+  }
+
+  private func bytes(_ plan: Plan) throws -> Int {
+    try PlanBytes(model, format: format.name, options).bytes(plan, importance: sensitivity.importance)
+  }
+
+  /// A name for the artifact, in examples.
+  var suggestedOutput: String {
+    switch format.name {
+    case "ingot", "gguf": "model.\(format.name)"
+    default: "model-\(format.name)"
+    }
+  }
+
+  func plan(bits: Double) throws -> Made {
+    let budget = Int(bits * Double(model.parameters) / 8)
+    let asked = "\(fixed(bits, 2)) bits"
+    guard let made = try made(budget, asked, budget: budget) else { try tooSmall("--bits \(bits)") }
+    return made
+  }
+
+  func plan(bytes: Int, _ asked: String) throws -> Made {
+    var best: Made?
+    // What is not tensors depends on how many experts stay.
+    for variant in variants.indices {
+      if let found = try made(bytes: bytes, asked, variant), found.result.sum < best?.result.sum ?? .infinity
+      {
+        best = found
+      }
+    }
+    guard let best else { try tooSmall(asked) }
+    return best
+  }
+
+  private func made(bytes: Int, _ asked: String, _ variant: Int) throws -> Made? {
+    // And a little on the choice: headers name it.
+    var budget = bytes
+    for _ in 0..<8 {
+      guard let found = try made(budget, asked, budget: bytes, only: variant) else { return nil }
+      if found.bytes <= bytes { return found }
+      budget -= max(found.bytes - bytes, 1)
+    }
+    return nil
+  }
+
+  /// The best of the largest plans that fit into a machine.
+  func plan(_ machine: Machine, _ engine: Engine, context: Int, cache: CachePrecision) throws -> (Made, Fit) {
+    let demand = MachineDemand(machine: machine, engine: engine, context: context, cache: cache)
+    var best: (Made, Fit)?
+    for variant in variants.indices {
+      if let found = try largest(demand, variant), found.0.result.sum < best?.0.result.sum ?? .infinity {
+        best = found
+      }
+    }
+    guard let best else {
+      throw ValidationError(
+        "Nothing fits into \(machine.name) with \(context) tokens of context: the smallest choices take "
+          + "\(decimal(leastBytes)) and the cache \(decimal(model.blueprint.cacheBytes(context: context, cache)))."
+      )
+    }
+    return best
+  }
+
+  private struct MachineDemand {
+    var machine: Machine
+    var engine: Engine
+    var context: Int
+    var cache: CachePrecision
+
+    func fit(_ made: Made) -> Fit? {
+      Demand(made.left.blueprint, Weights(made.left, made.result.plan), context: context, cache: cache)
+        .fit(engine, machine)
+    }
+  }
+
+  /// The largest plan that fits, of one number of experts: bisection over the budget.
+  private func largest(_ demand: MachineDemand, _ variant: Int) throws -> (Made, Fit)? {
+    let asked = "\(demand.machine.name), \(demand.context) tokens"
+    var (low, high) = (variants[variant].allocation.leastBytes, model.bytes)
+    var best: (Made, Fit)?
+    func attempt(_ budget: Int) throws -> Bool {
+      guard let made = try made(budget, asked, budget: budget, only: variant), let fit = demand.fit(made),
+        fit.fits
+      else { return false }
+      best = (made, fit)
+      return true
+    }
+    guard try attempt(low) else { return nil }
+    if try !attempt(high) {
+      while high - low > max(model.bytes / 20000, 1) {
+        let middle = (low + high) / 2
+        if try attempt(middle) { low = middle } else { high = middle }
+      }
+    }
+    return best
+  }
+
+  // MARK: The file
+
+  private func point(_ tensorBytes: Int, _ sum: Double, _ prediction: Prediction) -> JSONObject {
+    [
+      "bitsPerWeight": JSON(rounded(8 * Double(tensorBytes) / Double(model.parameters))),
+      "tensorBytes": JSON(tensorBytes), "klDivergence": JSON(rounded(prediction.divergence(sum: sum).mean)),
+    ]
+  }
+
+  /// The size–quality curve: the best plans from the smallest choices up to 8.5 bits.
+  private func curve() -> [JSON] {
+    var points: [JSON] = []
+    let least = 8 * Double(leastBytes) / Double(model.parameters)
+    var bits = (least * 4).rounded(.up) / 4
+    var last = -1
+    while bits <= 8.5 {
+      let budget = Int(bits * Double(model.parameters) / 8)
+      if let (result, _) = solved(budget, ""), result.tensorBytes > last {
+        last = result.tensorBytes
+        points.append(.object(point(result.tensorBytes, result.sum, prediction)))
+      }
+      bits += bits < 5 ? 0.25 : 0.5
+    }
+    return points
+  }
+
+  private func uniform() -> [JSON] {
+    sensitivity.candidates.filter { format.refusal($0) == nil }.compactMap { encoding in
+      let plan = Plan.uniform(encoding, for: model)
+      guard let sum = sensitivity.sum(plan, model) else { return nil }
+      let bytes = model.tensors.reduce(0) {
+        $0 + (plan.assignments[$1.role]?.encoding.bytes($1.shape) ?? 0)
+      }
+      var object: JSONObject = ["encoding": .string(encoding.description)]
+      for (key, value) in point(bytes, sum, uniformPrediction) { object[key] = value }
+      return .object(object)
+    }.sorted { ($0["tensorBytes"]?.int ?? 0) < ($1["tensorBytes"]?.int ?? 0) }
+  }
+
+  func divergence(_ made: Made) -> Prediction.Interval { prediction.divergence(sum: made.result.sum) }
+
+  /// The plan with everything that is known of it.
+  func file(_ made: Made) -> PlanFile {
+    var file = PlanFile(made.result.plan, format: format.name, for: made.left)
+    file.model = ModelName(model, name: model.sourceName).json
+    file.budget = ["bytes": JSON(made.budget), "asked": .string(made.asked)]
+    file.sensitivity = sensitivity.record(path)
+    let predicted = divergence(made)
+    file.predicted = .init(
+      checksum: file.checksum, bytes: made.bytes, tensorBytes: made.result.tensorBytes,
+      bitsPerWeight: 8 * Double(made.result.tensorBytes) / Double(model.parameters), divergence: predicted,
+      gap: made.result.gap)
+    file.curve = curve()
+    file.uniform = uniform()
+    file.errors = errors(made, predicted.mean)
+    return file
+  }
+
+  /// Each tensor's share of the predicted divergence.
+  private func errors(_ made: Made, _ mean: Double) -> JSONObject {
+    let scale = made.result.sum > 0 ? mean / made.result.sum : 0
+    let (plan, known) = (made.result.plan, variants[made.variant].sensitivity)
+    var object: JSONObject = [:]
+    for (name, roles) in sensitivity.stacks {
+      let values = roles.map { role -> JSON in
+        guard let role = plan.dropped.map({ $0.role(role) }) ?? role else { return .null }
+        let assignment = made.result.plan.assignments[role]
+        let encoding = assignment?.quantizer == nil ? nil : assignment?.encoding
+        return JSON(rounded(scale * (known.error(role, encoding) ?? 0)))
+      }
+      object[name] = roles.count == 1 && roles[0].expert == nil ? values[0] : .array(values)
+    }
+    for (layer, base) in known.bases.enumerated() {
+      object["layers.\(layer).\(PlanRecord.dropped)"] = JSON(rounded(scale * base))
+    }
+    return object
+  }
+}
+
+extension PlanFile {
+  /// What an artifact says of the plan that made it.
+  var provenance: JSON { ["name": .string(name), "plan": .string(checksum)] }
+}

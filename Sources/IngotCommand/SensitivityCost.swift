@@ -1,0 +1,122 @@
+import IngotKernels
+import IngotModels
+import IngotQuantization
+import IngotSystem
+import IngotTensors
+
+/// What a run of `ingot sensitivity` takes: floating-point operations by what they are for, and core-hours at the rate of
+/// this machine's matrix products.
+struct SensitivityCost {
+  private let rows: [(what: String, operations: Double)]
+  /// Operations a second of one core.
+  private let rate: Double
+  private let states: Int
+
+  init(
+    _ model: Model, tokens: (tensors: Int, mixtures: Int), _ choice: SensitivityChoice,
+    _ options: SensitivityOptions,
+    isCalibrated: Bool
+  ) {
+    let blueprint = model.blueprint
+    // As if all layers were like the first one with the widest feed-forward.
+    let block = blueprint.layers.max {
+      $0.feedForward.perToken * $0.feedForward.intermediateSize
+        < $1.feedForward.perToken * $1.feedForward.intermediateSize
+    }!
+    let (hidden, width) = (Double(blueprint.hiddenSize), Double(block.feedForward.intermediateSize))
+    let (layers, judged) = (Double(blueprint.layerCount), Double(tokens.mixtures))
+    let tokens = Double(tokens.tensors)
+    let attention = Double(block.mixerOutput.columns)
+    let shared = Double(block.mixer.cachedValuesPerToken / 2)
+    let experts = Double(block.feedForward.count)
+    let perToken = Double(block.feedForward.perToken)
+    // Of one token in one layer; products of scores are left out: contexts are short.
+    let attentionOperations = 2 * hidden * (2 * attention + 2 * shared) + 2 * hidden * experts
+    let expertOperations = perToken * 3 * 2 * hidden * width
+    let layer = attentionOperations + expertOperations
+    let groups = 8 * layers + 1
+    let uniform = Double(choice.uniform.count)
+    let mixtures = Double(choice.formats.count * MixtureMaking.bits.count)
+    let candidates = Double(choice.candidates.count)
+    // A copy of each of 8 groups begins in every layer; four of them run the layer, three only its experts, beside exact ones, and
+    // without some experts these run for scores and once more, for about twice as many tokens.
+    let copies =
+      layer * (8 * layers * (layers - 1) / 2 + layers)
+      + layers * (5 * layer + 4 * expertOperations + 2 * expertOperations)
+    let head = (groups + 2 * uniform + 3) * 2 * hidden * Double(blueprint.vocabulary) / 2
+    let seen = min(tokens * perToken / experts, 256) + hidden / 16
+    let errors =
+      candidates * layers
+      * (experts * 3 * 2 * seen * hidden * width + 2 * hidden * hidden * (attention + 2 * shared)
+        + 2 * hidden * attention * attention)
+    var rows = [
+      ("exact states and those of models in one encoding", (1 + uniform) * tokens * layers * layer),
+      (
+        "\(Int(mixtures)) plans as a whole, and the model without some experts",
+        judged * (2 + mixtures) * (layers * layer + hidden * Double(blueprint.vocabulary))
+      ),
+      ("copies, \(Int(groups)) of them in the end", tokens * copies), ("logits", tokens * head),
+      ("errors of candidates", errors),
+    ]
+    if isCalibrated {
+      // Of an expert, as scripts/bench-gptq counts them: Hessians of 2048 tokens, factors, GPTQ and its refits.
+      let inverse = 2 * (hidden * hidden * hidden + width * width * width) / 3
+      let passes = 2 * width * hidden * hidden + hidden * width * width
+      let refits = 5 * 2 * passes
+      let each =
+        2048 * (hidden * hidden + width * width) + inverse + passes + refits + 8 * 2048 * hidden * width
+      let sample = min(Double(options.sample), experts)
+      rows.append(
+        ("GPTQ of \(Int(sample)) experts a layer to every candidate", candidates * layers * sample * each))
+      if !options.quick {
+        rows.append(("GPTQ of \(Int(mixtures)) plans as a whole", mixtures * layers * experts * each))
+      }
+    }
+    self.rows = rows
+    states = Int(max(tokens * (groups + uniform + 1), judged * (1 + mixtures)) * hidden) * 4
+    rate = SensitivityCost.measuredRate()
+  }
+
+  /// Of products of (512, 1024) by (1024, 1024) on one core: the best of some.
+  private static func measuredRate() -> Double {
+    let (m, n) = (512, 1024)
+    let a = [Float](repeating: 0.5, count: m * n)
+    let b = [Float](repeating: 0.25, count: n * n)
+    var c = [Float](repeating: 0, count: m * n)
+    let clock = ContinuousClock()
+    var best = Double.infinity
+    for _ in 0..<20 {
+      var span = c.mutableSpan
+      let time = clock.measure { matmul(a.span, b.span, tokens: m, inputs: n, outputs: n, into: &span) }
+      best = min(best, time / .seconds(1))
+    }
+    return 2 * Double(m * n * n) / best
+  }
+
+  private func hours(_ operations: Double) -> Double { operations / rate / 3600 }
+
+  var text: String {
+    var table = Table(["", "operations", "core-hours"])
+    func add(_ what: String, _ operations: Double) {
+      table.add([what, "\(significant(operations / 1e12))e12", significant(hours(operations))])
+    }
+    for row in rows { add(row.what, row.operations) }
+    add("all", rows.reduce(0) { $0 + $1.operations })
+    return table.text
+      + "\nat \(fixed(rate / 1e9, 0)) GFLOP/s a core, as measured now; hidden states take \(decimal(states)) in the end;"
+      + "\nthe search for codes and reading are not counted"
+  }
+
+  var json: JSON {
+    [
+      "rate": JSON(rate), "stateBytes": JSON(states),
+      "rows": .array(
+        rows.map {
+          [
+            "what": .string($0.what), "operations": JSON($0.operations),
+            "coreHours": JSON(hours($0.operations)),
+          ]
+        }),
+    ]
+  }
+}

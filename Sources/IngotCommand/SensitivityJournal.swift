@@ -1,0 +1,124 @@
+import IngotFormats
+import IngotSystem
+import IngotTensors
+
+/// What a run of `ingot sensitivity` keeps beside its unfinished output: what layers showed, and all hidden states; then those of
+/// the mixtures that it runs whole.
+final class SensitivityJournal {
+  private let journal: Journal
+  private let path: String
+  private let shouldStop: @Sendable () -> Bool
+  private var lastWritten = ContinuousClock.now
+  private var pending: [JSON] = []
+  /// What each layer showed that an earlier run has passed.
+  private(set) var layers: [JSON] = []
+  /// Layers that the mixtures have passed.
+  private(set) var mixtureLayers = 0
+
+  private static let interval: Duration = .seconds(30)
+
+  init(
+    _ output: String, identity: JSONObject, discard: Bool, takeOver: Bool,
+    shouldStop: @escaping @Sendable () -> Bool
+  ) throws(FormatError) {
+    path = SensitivityJournal.path(output)
+    self.shouldStop = shouldStop
+    let path = path
+    journal = try Journal(beside: path, identity: identity, discard: discard, takeOver: takeOver) { records in
+      [SensitivityJournal.slot, SensitivityJournal.mixtureSlot].allSatisfy { key in
+        guard let slot = SensitivityJournal.last(key, records) else { return true }
+        return Folder.kind(SensitivityJournal.states(path, key, slot)) == .file
+      }
+    }
+    mixtureLayers = SensitivityJournal.last("mixtures", journal.records) ?? 0
+    for record in journal.records { layers += record["layers"]?.array ?? [] }
+  }
+
+  private static func path(_ output: String) -> String { output + ".partial.pass" }
+
+  /// Whether an unfinished run has left a journal.
+  static func exists(beside output: String) -> Bool { Folder.exists(path(output) + Journal.suffix) }
+
+  /// Members of records that say where states are: of the pass over all tensors, and of the mixtures.
+  private static let slot = "slot"
+  private static let mixtureSlot = "mixture-slot"
+
+  private static func states(_ path: String, _ key: String, _ slot: Int) -> String {
+    "\(path).\(key == mixtureSlot ? "mixtures" : "states").\(slot)"
+  }
+
+  private static func last(_ key: String, _ records: [JSON]) -> Int? {
+    records.last { $0[key]?.int != nil }?[key]?.int
+  }
+
+  /// The states that go with `layers`; nil when there are none.
+  func states(counts: [Int]) throws(FormatError) -> [[Float]]? { try states(SensitivityJournal.slot, counts) }
+
+  /// The states that go with `mixtureLayers`; nil when there are none.
+  func mixtureStates(counts: [Int]) throws(FormatError) -> [[Float]]? {
+    try states(SensitivityJournal.mixtureSlot, counts)
+  }
+
+  private func states(_ key: String, _ counts: [Int]) throws(FormatError) -> [[Float]]? {
+    guard let slot = SensitivityJournal.last(key, journal.records) else { return nil }
+    return try StatesFile.read(SensitivityJournal.states(path, key, slot), counts: counts)
+  }
+
+  /// A layer is passed.
+  ///
+  /// - Throws: FormatError when the run is to stop, or the states cannot be written.
+  func finished(_ layer: JSON, isLast: Bool, _ states: [[Float]]) throws(FormatError) {
+    layers.append(layer)
+    pending.append(layer)
+    try keep(states, SensitivityJournal.slot, layers.count % 2, isDue: isLast) { ["layers": .array(pending)] }
+  }
+
+  /// All mixtures have passed so many layers.
+  ///
+  /// - Throws: as `finished`.
+  func finishedMixtures(_ layers: Int, _ states: [[Float]]) throws(FormatError) {
+    try keep(states, SensitivityJournal.mixtureSlot, layers % 2, isDue: false) { ["mixtures": JSON(layers)] }
+  }
+
+  private func keep(
+    _ states: [[Float]], _ key: String, _ slot: Int, isDue: Bool, _ record: () -> JSONObject
+  ) throws(FormatError) {
+    let isStopping = shouldStop()
+    guard isStopping || isDue || ContinuousClock.now - lastWritten >= SensitivityJournal.interval else {
+      return
+    }
+    let file = try StatesFile.write(states, to: SensitivityJournal.states(path, key, slot))
+    var record = record()
+    record[key] = JSON(slot)
+    try journal.add(.object(record))
+    try journal.synchronize([file])
+    pending = []
+    lastWritten = .now
+    guard isStopping else { return }
+    var error = FormatError(path: path, expected: "the run to go on", found: "a request to stop")
+    error.cause = .stopped
+    throw error
+  }
+
+  /// The run has its result.
+  func end() {
+    // First of all: a journal whose states are gone would have the next run begin anew.
+    Folder.remove(journal.path)
+    for key in [SensitivityJournal.slot, SensitivityJournal.mixtureSlot] {
+      for slot in 0...1 { Folder.remove(SensitivityJournal.states(path, key, slot)) }
+    }
+    journal.end()
+  }
+
+  /// The run ends with an error: what is kept is for the next one, unless that would meet the same error.
+  func left(_ error: FormatError) -> FormatError {
+    guard error.cause != .content else {
+      end()
+      return error
+    }
+    var error = error
+    error.isResumable = !layers.isEmpty || error.cause == .stopped
+    journal.leave()
+    return error
+  }
+}

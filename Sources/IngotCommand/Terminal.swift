@@ -1,0 +1,116 @@
+import IngotModels
+import IngotSystem
+import IngotTensors
+import Synchronization
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Darwin)
+  import Darwin
+#endif
+
+/// Standard error: messages, and progress where a person watches. Standard output where a result must have arrived.
+enum Terminal {
+  /// A line that is lost where it cannot be written.
+  static func error(_ text: String) { _ = put(text, 2) }
+
+  /// A result on standard output, past the buffer of `print`.
+  ///
+  /// - Throws: FormatError when the system does not take all of it.
+  static func output(_ text: String) throws(FormatError) {
+    guard put(text, 1) else {
+      throw FormatError.system(path: "standard output", "\(text.utf8.count + 1) bytes to be written")
+    }
+  }
+
+  /// - Returns: whether all of the text and a line feed were written; errno says why not.
+  private static func put(_ text: String, _ descriptor: Int32) -> Bool {
+    var line = Array((text + "\n").utf8)[...]
+    while !line.isEmpty {
+      let written = unsafe line.withUnsafeBytes { unsafe write(descriptor, $0.baseAddress, $0.count) }
+      if written < 0 && errno == EINTR { continue }
+      guard written > 0 else { return false }
+      line = line.dropFirst(written)
+    }
+    return true
+  }
+
+  static var isWatched: Bool { isatty(2) == 1 }
+}
+
+/// Shows how far a run is, at what rate, and how long it will take: one line on a terminal, nothing elsewhere.
+final class Progress: Sendable {
+  private let state: State
+  private let ticker: Task<Void, Never>?
+
+  init(_ what: String, total: Int) {
+    let state = State(what, total)
+    self.state = state
+    guard Terminal.isWatched else {
+      ticker = nil
+      return
+    }
+    ticker = Task.detached {
+      while !Task.isCancelled {
+        Terminal.replaceLine(state.line)
+        try? await Task.sleep(for: .milliseconds(250))
+      }
+    }
+  }
+
+  deinit { ticker?.cancel() }
+
+  var seconds: Double { state.seconds }
+
+  func add(_ bytes: Int) { state.done.add(bytes, ordering: .relaxed) }
+
+  func set(_ bytes: Int, of total: Int) {
+    state.total.store(total, ordering: .relaxed)
+    state.done.store(bytes, ordering: .relaxed)
+  }
+
+  /// Takes the line away.
+  func finish() {
+    guard let ticker, !ticker.isCancelled else { return }
+    ticker.cancel()
+    Terminal.replaceLine("")
+  }
+
+  /// What the ticker shows; apart from Progress, so that a forgotten one can end.
+  private final class State: Sendable {
+    let what: String
+    let total: Atomic<Int>
+    let done = Atomic<Int>(0)
+    let begin = ContinuousClock.now
+
+    init(_ what: String, _ total: Int) {
+      self.what = what
+      self.total = Atomic(total)
+    }
+
+    var seconds: Double {
+      let parts = (ContinuousClock.now - begin).components
+      return Double(parts.seconds) + Double(parts.attoseconds) / 1e18
+    }
+
+    var line: String {
+      let done = done.load(ordering: .relaxed)
+      let total = total.load(ordering: .relaxed)
+      let seconds = seconds
+      guard total > 0 else { return what }
+      var line = "\(what)  \(min(100, Int(100 * Double(done) / Double(total)))) %"
+      if done > 0 && seconds > 0.5 {
+        let rate = Double(done) / seconds
+        line += "  \(decimal(Int(rate)))/s  \(duration(Double(max(total - done, 0)) / rate)) left"
+      }
+      return line
+    }
+  }
+}
+
+extension Terminal {
+  fileprivate static func replaceLine(_ text: String) {
+    let bytes = Array("\r\u{1B}[K\(text)".utf8)
+    unsafe bytes.withUnsafeBytes { unsafe _ = write(2, $0.baseAddress, $0.count) }
+  }
+}

@@ -1,0 +1,137 @@
+import IngotModels
+import IngotSystem
+import IngotTensors
+
+/// Evidence in a file: SafeTensors, with tensors `layers.N.…` named as in `LayerEvidence.Field` and, in its metadata, the
+/// tokens and the texts they came from. Each tensor is U8, what `CompressedField` makes of a field, whose type and shape
+/// follow from the model and the number of tokens; of symmetric matrices the lower triangle is kept, row by row.
+///
+/// Layers follow each other as they are gathered. The header's place is kept free until all sizes are known.
+public struct CalibrationFile: Sendable {
+  static let label = "ingot calibration"
+  static let version = "2"
+
+  /// Whether a file says that it holds evidence.
+  public static func recognizes(_ path: String) -> Bool {
+    guard let header = try? SafeTensorsHeader(path: path) else { return false }
+    return header.metadata["format"] == label
+  }
+
+  static func name(_ field: LayerEvidence.Field, _ layer: Int) -> String {
+    "layers.\(layer).\(field.rawValue)"
+  }
+
+  /// Bytes of a field before compression: of a symmetric matrix, one triangle.
+  static func packedSize(
+    _ field: LayerEvidence.Field, _ blueprint: Blueprint, layer: Int, tokens: Int, forced: Int
+  )
+    -> Int?
+  {
+    let shape = field.shape(blueprint, layer: layer, tokens: tokens, forced: forced)
+    guard let count = elementCount(shape) else { return nil }
+    return field.dtype.bytes(count: field.isSymmetric ? shape[0] * (shape[0] + 1) / 2 : count)
+  }
+
+  /// Reads evidence gathered from a model of this shape. A layer is decompressed when it is asked for; the last two are
+  /// kept.
+  ///
+  /// - Throws: FormatError for a broken file, or one of a model with other shapes.
+  public static func read(_ path: String, for model: Model) throws(FormatError) -> Evidence {
+    let header = try SafeTensorsHeader(path: path)
+    guard header.metadata["format"] == label, header.metadata["version"] == version else {
+      throw FormatError(
+        path: path, expected: "metadata \"format\": \"\(label)\", \"version\": \"\(version)\"",
+        found: "\(header.metadata["format"] ?? "none") \(header.metadata["version"] ?? "")")
+    }
+    guard let tokens = header.metadata["tokens"].flatMap({ Int($0) }), tokens > 0, tokens < 1 << 32 else {
+      throw FormatError(
+        path: path, expected: "a number of tokens", found: header.metadata["tokens"] ?? "none")
+    }
+    let blueprint = model.blueprint
+    func list(_ key: String) -> [JSON] {
+      (try? JSON.parse(Array((header.metadata[key] ?? "").utf8), path: path))?.array ?? []
+    }
+    let forced = list("forced").compactMap(\.int)
+    guard forced.count == blueprint.layerCount,
+      forced.allSatisfy({ (0...tokens * max(blueprint.experts.count, 1)).contains($0) })
+    else {
+      throw FormatError(
+        path: path, expected: "a number of forced visits for each of \(blueprint.layerCount) layers",
+        found: header.metadata["forced"] ?? "none")
+    }
+    var stored: [String: SafeTensorsHeader.Entry] = [:]
+    for entry in header.entries { stored[entry.name] = entry }
+    let mapping = try Bytes.mapping(path)
+    var places = [[(field: LayerEvidence.Field, bytes: Bytes)]](repeating: [], count: blueprint.layerCount)
+    for layer in 0..<blueprint.layerCount {
+      for field in LayerEvidence.fields(layer: layer, blueprint, isForced: forced[layer] > 0) {
+        let found = stored[name(field, layer)]
+        guard let found, found.dtype == .u8, found.shape.count == 1 else {
+          throw FormatError(
+            path: path, tensor: name(field, layer), expected: "U8 of one dimension",
+            found: found.map { "\($0.dtype.rawValue) \($0.shape)" } ?? "none")
+        }
+        places[layer].append((field, mapping[found.range]))
+      }
+    }
+    let (all, latest) = (places, LatestEvidence())
+    return Evidence(
+      tokens: tokens, layers: blueprint.layerCount, texts: list("texts").compactMap(\.string)
+    ) { layer throws(FormatError) in
+      try latest.layer(layer) { () throws(FormatError) in
+        var evidence = LayerEvidence(layer: layer, tokens: tokens, fields: [:])
+        for (field, bytes) in all[layer] {
+          evidence.fields[field] = try unpack(
+            bytes, field, blueprint, layer: layer, tokens: tokens, forced: forced[layer],
+            wrong: { FormatError(path: path, tensor: name(field, layer), expected: $0, found: $1) })
+        }
+        return evidence
+      }
+    }
+  }
+
+  /// Bytes of a field out of what is stored.
+  static func unpack(
+    _ stored: Bytes, _ field: LayerEvidence.Field, _ blueprint: Blueprint, layer: Int, tokens: Int,
+    forced: Int,
+    wrong: (_ expected: String, _ found: String) -> FormatError
+  ) throws(FormatError) -> Bytes {
+    guard let size = packedSize(field, blueprint, layer: layer, tokens: tokens, forced: forced) else {
+      throw wrong("evidence that can be counted", "\(tokens) tokens")
+    }
+    let bytes = try CompressedField.decompress(
+      stored, size: size, width: field.dtype.bits / 8, wrong: wrong)
+    return field.isSymmetric
+      ? Triangle.unpack(bytes, n: field.shape(blueprint, layer: layer, tokens: tokens)[0]) : bytes
+  }
+}
+
+/// Lower triangles of symmetric matrices of 4-byte values, row by row.
+enum Triangle {
+  static func pack(_ matrix: Bytes, n: Int) -> Bytes {
+    Bytes(count: 2 * n * (n + 1)) { out in
+      var position = 0
+      for row in 0..<n {
+        for column in 0...row {
+          let value = matrix.span.littleEndian(UInt32.self, at: 4 * (row * n + column))
+          out.storeBytes(of: value.littleEndian, toByteOffset: position, as: UInt32.self)
+          position += 4
+        }
+      }
+    }
+  }
+
+  static func unpack(_ triangle: Bytes, n: Int) -> Bytes {
+    Bytes(count: 4 * n * n) { out in
+      var position = 0
+      for row in 0..<n {
+        for column in 0...row {
+          let value = triangle.span.littleEndian(UInt32.self, at: position).littleEndian
+          out.storeBytes(of: value, toByteOffset: 4 * (row * n + column), as: UInt32.self)
+          out.storeBytes(of: value, toByteOffset: 4 * (column * n + row), as: UInt32.self)
+          position += 4
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,257 @@
+import IngotKernels
+import IngotModels
+import IngotSystem
+import IngotTensors
+
+/// A tensor and the places of its planes in output files that are laid out already.
+struct Placement: Sendable {
+  var tensor: Tensor
+  /// File and position of each plane, in the encoding's order.
+  var planes: [(file: File, offset: Int)]
+}
+
+/// What `fill` found out on the way.
+struct Filled: Sendable {
+  /// XXH3-64 of each plane of each placement, in their order; of none when not wanted.
+  var checksums: [[UInt64]]
+  /// SHA-256 of the source's weight files in hexadecimal; empty when not wanted.
+  var sourceHashes: [String]
+}
+
+/// Computes the planes of every placed tensor and writes them to their places.
+///
+/// Reading, computing and writing overlap: some tensors are under way at once, in the order of the source's files,
+/// each on the threads of the disk while it is read and written, on those for computing in between. Places are fixed
+/// beforehand, so the bytes are the same for any number of threads.
+/// A unit that is written is recorded in the journal; what an earlier run has recorded is left as it is. When the
+/// options say to stop, no unit is begun any more and those under way are finished.
+/// - Throws: FormatError of the first task that fails; the others are cancelled.
+///
+/// - Parameter checksums: whether the format stores them.
+func fill(
+  _ placements: [Placement], of model: Model, _ options: WriteOptions, _ journal: Journal,
+  checksums: Bool = false
+) async throws(FormatError) -> Filled {
+  do {
+    let earlier = FilledBefore(journal.records)
+    let filling = try Filling(placements, model, options, journal, checksums, earlier)
+    return try await filling.run(placements, earlier)
+  } catch let error as FormatError {
+    throw error
+  } catch {
+    throw FormatError(path: "", expected: "the run to go on", found: "\(error)")
+  }
+}
+
+/// Values of a chunk: most tensors of a mixture are one.
+private let chunkValues = 1 << 23
+
+private struct Filling: Sendable {
+  let options: WriteOptions
+  let journal: Journal
+  let checksums: Bool
+  let cores: Threads
+  let disk = Threads(4)
+  let hashes: SourceHashes?
+  let blueprint: Blueprint
+  /// Tensors under way at once.
+  let width: Int
+
+  init(
+    _ placements: [Placement], _ model: Model, _ options: WriteOptions, _ journal: Journal,
+    _ checksums: Bool, _ earlier: FilledBefore
+  ) throws(FormatError) {
+    self.options = options
+    self.journal = journal
+    self.checksums = checksums
+    blueprint = model.blueprint
+    cores = Threads(max(options.workers, 1))
+    var fetched: [(path: String, range: Range<Int>)] = []
+    var largest = 0
+    let hashing = options.hashSource || options.verifiesSource
+    for (index, placement) in placements.enumerated() where earlier.checksums[index] == nil {
+      let tensor = placement.tensor
+      var most = 0
+      for rows in tensor.rowChunks(values: chunkValues) {
+        most = max(most, rows.count)
+        guard hashing else { continue }
+        fetched += tensor.sources(rows: rows).compactMap { $0.isFetchable ? $0.place : nil }
+      }
+      // What is fetched, as much again at F32's width while it is computed, and what comes out.
+      largest = max(largest, most * tensor.columns * 8)
+    }
+    hashes =
+      hashing
+      ? try SourceHashes(
+        model.weightFiles, fetched: fetched, known: earlier.digests, verifies: options.verifiesSource
+      ) { path, digest throws(FormatError) in try journal.add(FilledBefore.record(path, digest)) }
+      : nil
+    width = min(max(options.memory / 2 / max(largest, 1), 1), 2 * cores.count + 4)
+  }
+
+  func run(_ placements: [Placement], _ earlier: FilledBefore) async throws -> Filled {
+    let pending = inSourceOrder(placements).filter { earlier.checksums[$0] == nil }
+    let files = placements.flatMap { $0.planes.map(\.file) }.unique
+    for index in placements.indices where earlier.checksums[index] != nil {
+      options.progress?(placements[index].tensor.bytes)
+    }
+    return try await withThrowingTaskGroup(of: [(Int, [UInt64])].self) { group in
+      var sums = [[UInt64]](repeating: [], count: placements.count)
+      for (index, known) in earlier.checksums where sums.indices.contains(index) { sums[index] = known }
+      var units: [[Int]] = []
+      var next = 0
+      func start() {
+        guard next < units.count, options.shouldStop?() != true else { return }
+        let unit = units[next]
+        next += 1
+        group.addTask(executorPreference: cores) {
+          var sums: [(Int, [UInt64])] = []
+          for index in unit {
+            let before = sums
+            let sum = try await place(placements[index]) { sum in
+              if index == unit.last { try journal.add(FilledBefore.record(before + [(index, sum)])) }
+            }
+            sums.append((index, sum))
+          }
+          try await disk.run { try journal.synchronizeIfDue(files) }
+          return sums
+        }
+      }
+      for stage in stages(pending, placements) {
+        if let layer = stage.layer { try await options.beforeLayer?(layer) }
+        units = self.units(stage.indices, placements)
+        next = 0
+        for _ in 0..<width { start() }
+        while let finished = try await group.next() {
+          for (index, sum) in finished { sums[index] = sum }
+          start()
+        }
+        guard next == units.count else {
+          var error = FormatError(
+            path: journal.path, expected: "the run to go on", found: "a request to stop")
+          error.cause = .stopped
+          throw error
+        }
+      }
+      let digests = try await withTaskExecutorPreference(cores) { try await hashes?.digests() }
+      return Filled(checksums: sums, sourceHashes: options.hashSource ? digests ?? [] : [])
+    }
+  }
+
+  /// Placements as their sources lie in files, as many files side by side as threads: a file's hash goes through it in
+  /// order, so one file alone would keep one thread busy.
+  private func inSourceOrder(_ placements: [Placement]) -> [Int] {
+    var files: [String: [(offset: Int, index: Int)]] = [:]
+    var names: [String] = []
+    for (index, placement) in placements.enumerated() {
+      let tensor = placement.tensor
+      let rows = tensor.rowChunks(values: chunkValues).first
+      let largest = rows.map { tensor.sources(rows: $0) }?.max { $0.count < $1.count }
+      let place = largest?.place ?? (tensor.path, Int(clamping: tensor.offset)..<Int.max)
+      if files[place.path] == nil { names.append(place.path) }
+      files[place.path, default: []].append((place.range.lowerBound, index))
+    }
+    names.sort()
+    var order: [Int] = []
+    for first in stride(from: 0, to: names.count, by: cores.count) {
+      let group = names[first..<min(first + cores.count, names.count)].map { files[$0]!.sorted { $0 < $1 } }
+      for turn in 0..<(group.map(\.count).max() ?? 0) {
+        for file in group where turn < file.count { order.append(file[turn].index) }
+      }
+    }
+    return order
+  }
+
+  /// All at once, or what belongs to no layer, then layer by layer, then what comes after the layers.
+  private func stages(_ order: [Int], _ placements: [Placement]) -> [(layer: Int?, indices: [Int])] {
+    guard options.beforeLayer != nil else { return [(nil, order)] }
+    let layers = 1 + (placements.compactMap(\.tensor.role.layer).max() ?? -1)
+    func stage(_ role: Role) -> Int {
+      role.layer ?? ([.head, .finalNorm].contains(role.kind) ? layers : -1)
+    }
+    return (-1...layers).map { layer in
+      (layer < 0 ? nil : layer, order.filter { stage(placements[$0].tensor.role) == layer })
+    }
+  }
+
+  /// Indices of placements, one after the other but for the projections of a gated MLP that read by themselves: these may
+  /// be quantized together, by the first of them that is asked for, and so are one unit.
+  private func units(_ order: [Int], _ placements: [Placement]) -> [[Int]] {
+    var units: [[Int]] = []
+    var places: [Role: Int] = [:]
+    for index in order {
+      let tensor = placements[index].tensor
+      guard let layer = tensor.role.layer, blueprint.layers.indices.contains(layer),
+        blueprint.layers[layer].feedForward.projections.all.contains(tensor.role.kind),
+        let rows = tensor.rowChunks(values: chunkValues).first,
+        tensor.sources(rows: rows).isEmpty
+      else {
+        units.append([index])
+        continue
+      }
+      let key = Role(.unknown, layer: layer, expert: tensor.role.expert)
+      if let place = places[key] {
+        units[place].append(index)
+      } else {
+        places[key] = units.count
+        units.append([index])
+      }
+    }
+    return units
+  }
+
+  /// Writes one tensor, chunk by chunk.
+  ///
+  /// - Parameter finished: gets the checksums when the last chunk is written, on the disk's thread that wrote it: a
+  ///   unit is recorded before anything else goes on.
+  private func place(
+    _ placement: Placement, finished: @escaping @Sendable ([UInt64]) throws -> Void
+  ) async throws -> [UInt64] {
+    let tensor = placement.tensor
+    let layout = tensor.encoding.planes(tensor.shape)!
+    var sums = layout.map { _ in XXH3() }
+    let chunks = tensor.rowChunks(values: chunkValues)
+    if chunks.isEmpty { try finished(checksums ? sums.map { $0.digest() } : []) }
+    for rows in chunks {
+      try Task.checkCancellation()
+      let sources = tensor.sources(rows: rows)
+      let fetched =
+        sources.contains { $0.isFetchable }
+        ? try await disk.run { try sources.map { bytes throws(FormatError) in try bytes.fetched() } }
+        : sources
+      async let hashed: Void? = hashes?.absorb(
+        zip(sources, fetched).compactMap { source, copy in
+          source.isFetchable ? source.place.map { ($0, copy) } : nil
+        })
+      let planes = try tensor.planes(rows: rows, from: fetched)
+      for index in layout.indices where checksums {
+        let plane = planes[index]
+        sums[index].update(plane.span)
+      }
+      let digests = rows == chunks.last ? (checksums ? sums.map { $0.digest() } : []) : nil
+      let written = try await disk.run {
+        var written = 0
+        for index in layout.indices {
+          let (file, offset) = placement.planes[index]
+          let plane = planes[index]
+          try file.write(plane.span, at: offset + layout[index].range(rows: rows).lowerBound)
+          written += plane.count
+          plane.release()
+        }
+        if let digests { try finished(digests) }
+        return written
+      }
+      _ = try await hashed
+      options.progress?(written)
+    }
+    return checksums ? sums.map { $0.digest() } : []
+  }
+}
+
+extension [File] {
+  /// Each file once.
+  fileprivate var unique: [File] {
+    var seen = Set<ObjectIdentifier>()
+    return filter { seen.insert(ObjectIdentifier($0)).inserted }
+  }
+}

@@ -1,0 +1,130 @@
+import IngotModels
+import IngotSystem
+import IngotTensors
+
+/// A file format: how to recognize, read and write models in it.
+public struct Format: Sendable {
+  /// Name on the command line.
+  public let name: String
+  /// One line for help texts.
+  public let summary: String
+  /// Whether a path, which exists or names a cached model, looks like this format.
+  let recognizes: @Sendable (_ path: String) -> Bool
+  /// Reads what stands at a path as this format, whatever it looks like.
+  public let read: @Sendable (_ path: String, _ options: ReadOptions) throws(FormatError) -> Model
+  /// The model with encodings and roles as the format stores them, where that changes no number (a BF16 norm as F32, codes
+  /// repacked). What cannot be adapted stays and is refused.
+  let adapt: @Sendable (Model) throws(FormatError) -> Model
+  /// Why the format cannot hold an encoding; nil when it can.
+  public let refusal: @Sendable (Encoding) -> String?
+  /// Bytes that `write` would take, to the byte, without reading a weight.
+  let measure: @Sendable (Model, _ path: String, WriteOptions) throws(FormatError) -> Int
+  let write: @Sendable (Model, _ path: String, WriteOptions) async throws(FormatError) -> Written
+
+  /// Every format, one line each; the last one takes what the others do not recognize.
+  public static let all: [Format] = [
+    .ingot,
+    .gguf,
+    .mlx,
+    .compressedTensors,
+    .gptq,
+    .awq,
+    .safeTensors,
+  ]
+
+  /// The format of that name; nil when there is none.
+  public static func named(_ name: String) -> Format? { all.first { $0.name == name } }
+
+  /// The format of what stands at `path`.
+  public static func of(_ path: String) -> Format { all.first { $0.recognizes(path) } ?? .safeTensors }
+}
+
+public struct ReadOptions: Sendable {
+  /// Copy tensors that the family does not know instead of refusing them.
+  public var keepUnknown = false
+
+  public init(keepUnknown: Bool = false) { self.keepUnknown = keepUnknown }
+}
+
+public struct WriteOptions: Sendable {
+  /// Replace what stands at the output path, and discard an unfinished output that was begun otherwise.
+  public var force = false
+  /// The user's word that a run on another host, which may be at work on the output, has ended.
+  public var takeOver = false
+  /// Asked between units: when true, the run ends there with an error that says so, and can be continued.
+  public var shouldStop: (@Sendable () -> Bool)?
+  /// What decides the bytes beside source, format, `provenance` and these options. An unfinished output is continued
+  /// only by a run of the same.
+  public var identity: JSONObject = [:]
+  /// Hold the source's weight files against the SHA-256 that names them in the Hugging Face cache.
+  public var verifiesSource = false
+  /// Largest file to write, in bytes; nil for one file.
+  public var splitSize: Int?
+  /// Threads that compute; the disk has its own.
+  public var workers = 1
+  /// Awaited before any tensor of a layer, and with the number of layers before head and final norm: layers are written
+  /// one after the other then, instead of in the order of the source's files.
+  public var beforeLayer: (@Sendable (Int) async throws -> Void)?
+  /// Bytes of buffers, about, beyond what the model's description takes.
+  public var memory = 1_500_000_000
+  /// Called after each chunk with the bytes it took in the output; from any task.
+  public var progress: (@Sendable (Int) -> Void)?
+  /// Also record SHA-256 of the source's weight files.
+  public var hashSource = true
+  /// What the artifact's provenance says of how it was made, beside the source: recipe, tool version.
+  public var provenance: JSONObject = [:]
+
+  public init() {}
+}
+
+/// What a writer wrote.
+public struct Written: Sendable {
+  public var files: [String]
+  public var bytes: Int
+}
+
+extension Model {
+  /// Reads the model at `path`, in whatever format it is.
+  ///
+  /// - Throws: FormatError for the first fault.
+  public static func read(_ path: String, _ options: ReadOptions = .init()) throws(FormatError) -> Model {
+    try Format.of(path).read(path, options)
+  }
+
+  /// Exact size of this model's files in a format, side files included.
+  public func plannedBytes(as format: Format, _ options: WriteOptions) throws(FormatError) -> Int {
+    try format.measure(try adapted(to: format, path), path, options)
+  }
+
+  /// The model as the format stores it; refuses an encoding that the format has no place for.
+  private func adapted(to format: Format, _ path: String) throws(FormatError) -> Model {
+    // Codes packed across rows are the same numbers with rows apart, which more formats hold.
+    let rowPacked = try mapTensors { tensor in
+      format.refusal(tensor.encoding) == nil ? tensor : tensor.rowPacked ?? tensor
+    }
+    let model = try format.adapt(rowPacked)
+    for tensor in model.tensors {
+      if let reason = format.refusal(tensor.encoding) {
+        throw FormatError(
+          path: path, tensor: tensor.name, expected: "an encoding that \(format.name) holds",
+          found: "\(tensor.encoding): \(reason)")
+      }
+    }
+    return model
+  }
+
+  /// Writes the model to `path` in a format that can hold every one of its encodings.
+  ///
+  /// Nothing is written when one does not fit; the output appears under its name when it is complete.
+  /// - Throws: FormatError naming the tensor that does not fit, or what failed.
+  public func write(_ path: String, as format: Format, _ options: WriteOptions) async throws(FormatError)
+    -> Written
+  {
+    let model = try adapted(to: format, path)
+    let parent = Folder.parent(of: path)
+    guard Folder.kind(parent) == .folder else {
+      throw FormatError(path: parent, expected: "a folder to write into", found: "none")
+    }
+    return try await format.write(model, path, options)
+  }
+}

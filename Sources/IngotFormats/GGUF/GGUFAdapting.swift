@@ -1,0 +1,109 @@
+import IngotKernels
+import IngotModels
+import IngotSystem
+import IngotTensors
+
+extension Model {
+  /// The model as GGUF stores it, where that changes no number: norms, biases and the router as F32, which is what
+  /// llama.cpp computes with, and affine codes repacked as the ggml type that decodes to the same values.
+  func adaptedToGGUF() throws(FormatError) -> Model {
+    let graph = try GGUFFamily.of(family, path: path)
+    let model = try mapTensors { tensor throws(FormatError) in
+      var stored = blueprint.isLinear(tensor.role) ? tensor.repackedAsGGML() ?? tensor : tensor.widened()
+      if let (heads, _, rotated) = graph.permutation(of: tensor.role, blueprint) {
+        stored = try stored.permutingHeads(to: .interleaved, heads: heads, rotated: rotated)
+      }
+      return stored
+    }
+    guard let rotary = blueprint.attention?.rotary, case .llama3 = rotary.scaling else { return model }
+    let factors = GGUFFrequencies.factors(rotary)
+    let bytes = Bytes(count: 4 * factors.count) { encode(.f32, factors.span, into: &$0) }
+    let tensor = Tensor(
+      name: GGUFFamily.frequencyFactors, role: Role(.unknown, name: GGUFFamily.frequencyFactors),
+      shape: [factors.count], encoding: .dense(.f32), path: path, planes: [bytes])
+    return try Model(
+      family: family, blueprint: blueprint, tensors: model.tensors + [tensor], sideFiles: sideFiles,
+      path: path,
+      format: format, weightFiles: weightFiles, provenance: provenance)
+  }
+}
+
+extension Tensor {
+  /// BF16 and F16 values as F32, which holds each of them exactly; other encodings as they are.
+  fileprivate func widened() -> Tensor {
+    guard case .dense(let type) = encoding, type == .bf16 || type == .f16 else { return self }
+    return mapped(to: .dense(.f32)) { [encoding, columns] rows, planes in
+      var values = [Float](repeating: 0, count: rows.count * columns)
+      var span = values.mutableSpan
+      encoding.decode(planes, rows: rows.count, columns: columns, into: &span)
+      return [Bytes(count: values.count * 4) { encode(.f32, values.span, into: &$0) }]
+    }
+  }
+
+  /// Codes of an affine encoding in the ggml type that decodes to the same values; nil when there is none.
+  fileprivate func repackedAsGGML() -> Tensor? {
+    guard case .affine(let scheme) = encoding, let type = scheme.twin, columns % type.blockWeights == 0 else {
+      return nil
+    }
+    return mapped(to: .ggml(type)) { [columns] rows, planes in
+      defer { for plane in planes { plane.release() } }
+      return [scheme.blocks(planes, type, rows: rows.count, columns: columns)]
+    }
+  }
+}
+
+extension Affine {
+  /// The ggml type whose blocks hold the same codes and scales with the same meaning: groups of 32 with F16 scales.
+  /// Symmetric codes are s·(u − 2^(bits−1)) in both, codes with a bias s·u + b.
+  var twin: GGMLType? {
+    guard group == 32, scale == .f16 else { return nil }
+    switch (bits, offset) {
+    case (8, .symmetric): return .q80
+    case (5, .symmetric): return .q50
+    case (5, .bias): return .q51
+    case (4, .symmetric): return .q40
+    case (4, .bias): return .q41
+    default: return nil
+    }
+  }
+
+  /// Planes of rows as blocks of the twin: scale, bias if there is one, fifth bits, then codes. Codes of 4 bits and
+  /// the lower 4 of 5 stand two a byte: j in the low half, j + 16 in the high half; the fifth bits are one word.
+  /// Codes of 8 bits are signed.
+  fileprivate func blocks(_ planes: [Bytes], _ type: GGMLType, rows: Int, columns: Int) -> Bytes {
+    let groups = columns / 32
+    let rowBytes = columns * bits / 8
+    let codePlane = planes[0]
+    var codes = [UInt8](repeating: 0, count: columns)
+    return Bytes(count: rows * groups * type.blockBytes) { output in
+      var place = 0
+      func put<T: FixedWidthInteger & BitwiseCopyable>(_ value: T, _ output: inout MutableRawSpan) {
+        output.storeBytes(of: value.littleEndian, toByteOffset: place, as: T.self)
+        place += T.bitWidth / 8
+      }
+      for row in 0..<rows {
+        var codeSpan = codes.mutableSpan
+        unpack(
+          bits: bits, codePlane.span.extracting(row * rowBytes..<(row + 1) * rowBytes), into: &codeSpan)
+        for group in 0..<groups {
+          for plane in planes.dropFirst() {
+            put(plane.span.littleEndian(UInt16.self, at: 2 * (row * groups + group)), &output)
+          }
+          let first = 32 * group
+          if bits == 8 {
+            for index in first..<first + 32 { put(codes[index] ^ 0x80, &output) }
+            continue
+          }
+          if bits == 5 {
+            var high: UInt32 = 0
+            for index in 0..<32 { high |= UInt32(codes[first + index] >> 4) << index }
+            put(high, &output)
+          }
+          for index in first..<first + 16 {
+            put(codes[index] & 15 | codes[index + 16] << 4, &output)
+          }
+        }
+      }
+    }
+  }
+}

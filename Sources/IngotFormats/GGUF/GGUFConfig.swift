@@ -1,0 +1,321 @@
+import IngotModels
+import IngotSystem
+import IngotTensors
+
+/// The keys that describe a model, and the config.json that says the same.
+struct GGUFConfig {
+  private let metadata: GGUFMetadata
+  private let family: GGUFFamily
+
+  init(_ metadata: GGUFMetadata, _ family: GGUFFamily) {
+    self.metadata = metadata
+    self.family = family
+  }
+
+  private func key(_ name: String) -> String { "\(family.name).\(name)" }
+
+  /// Numbers of llama.cpp's gating functions.
+  private static let gating: [Mixture.Routing.Scoring: Int] = [.softmax: 1, .sigmoid: 2]
+
+  /// Adds a model's keys.
+  ///
+  /// - Throws: FormatError for a model that llama.cpp's graph of the family does not compute as its config says.
+  static func add(_ model: Model, _ family: GGUFFamily, to metadata: inout GGUFMetadata) throws(FormatError) {
+    let blueprint = model.blueprint
+    guard blueprint.contextLength <= UInt32.max else {
+      throw FormatError(
+        path: model.path, expected: "max_position_embeddings below 2^32", found: "\(blueprint.contextLength)")
+    }
+    try requireSameGraph(model, family)
+    guard let attention = blueprint.attention else {
+      throw FormatError(path: model.path, expected: "attention that llama.cpp has keys for", found: "none")
+    }
+    func set(_ name: String, _ value: Int) { metadata["\(family.name).\(name)"] = .uint32(UInt32(value)) }
+    let dense = blueprint.layers.first { !$0.feedForward.isMixture }?.feedForward.intermediateSize
+    let experts = blueprint.experts
+    set("block_count", blueprint.layerCount)
+    // llama.cpp's graphs of these families see everything before a token. Within the smallest window that is the same, so no longer
+    // context is announced.
+    let window = blueprint.layers.compactMap(\.mixer.window).min()
+    set("context_length", min(blueprint.contextLength, window ?? blueprint.contextLength))
+    if let window, window < blueprint.contextLength {
+      metadata[contextKey] = .uint32(UInt32(blueprint.contextLength))
+    }
+    set("embedding_length", blueprint.hiddenSize)
+    set("feed_forward_length", dense ?? experts.intermediateSize)
+    if experts.count > 0 { set("expert_feed_forward_length", experts.intermediateSize) }
+    set("vocab_size", blueprint.vocabulary)
+    set("attention.head_count", attention.heads)
+    set("attention.head_count_kv", attention.keyValueHeads)
+    set("attention.key_length", attention.headDim)
+    set("attention.value_length", attention.headDim)
+    metadata["\(family.name).attention.layer_norm_rms_epsilon"] = .float32(blueprint.finalNorm.epsilon)
+    if let window = blueprint.slidingWindow {
+      set("attention.sliding_window", min(window, Int(UInt32.max)))
+      // Which layers have it: llama.cpp has no key for that here, and no window in some of its graphs.
+      metadata[layerTypesKey] = .strings(
+        blueprint.layers.map { $0.mixer.window == nil ? "full_attention" : "sliding_attention" })
+    }
+    if let rotary = attention.rotary {
+      metadata["\(family.name).rope.freq_base"] = .float32(Float(rotary.theta))
+      set("rope.dimension_count", rotary.dims)
+      addScaling(rotary.scaling, family, to: &metadata)
+    }
+    if experts.count > 0 {
+      set("expert_count", experts.count)
+      set("expert_used_count", experts.perToken)
+      if family.graph.namesRouting, let routing = family.graph.routing {
+        set("expert_gating_func", gating[routing.scoring]!)
+      }
+    }
+    if let dropped = try model.droppedExperts()?.json.array {
+      metadata[droppedKey] = .strings(dropped.compactMap(\.string))
+    }
+  }
+
+  /// Refuses what the graph would silently compute otherwise.
+  private static func requireSameGraph(_ model: Model, _ family: GGUFFamily) throws(FormatError) {
+    let blueprint = model.blueprint
+    func wrong(_ expected: String, _ found: String) -> FormatError {
+      FormatError(
+        path: model.path, expected: "\(expected), as llama.cpp's \(family.name) computes it", found: found)
+    }
+    for layer in blueprint.layers.indices {
+      let block = blueprint.layers[layer].feedForward
+      guard block.isMixture == family.graph.hasExperts else {
+        throw wrong(
+          family.graph.hasExperts ? "a mixture in every layer" : "no mixtures",
+          "layer \(layer) has \(block.name)")
+      }
+      for spec in blueprint.tensors(layer: layer)
+      where spec.kind.rawValue.hasSuffix("_bias") && !family.graph.biases.contains(spec.kind)
+        && !Mixture.perExpertRows.contains(spec.kind)
+      {
+        throw wrong("no \(spec.kind.rawValue)", "one in layer \(layer) (attention_bias)")
+      }
+      if let mixture = block as? Mixture, mixture.routing != family.graph.routing {
+        throw wrong(
+          "a \(family.graph.routing!.scoring.rawValue) router that "
+            + (family.graph.routing!.normalizesWeights
+              ? "divides the weights of the chosen experts by their sum"
+              : "leaves the weights as they are"),
+          "another one (norm_topk_prob) in layer \(layer)")
+      }
+    }
+  }
+
+  private static func addScaling(
+    _ scaling: RotaryEmbedding.Scaling, _ family: GGUFFamily, to metadata: inout GGUFMetadata
+  ) {
+    func set(_ name: String, _ value: GGUFValue) { metadata["\(family.name).rope.scaling.\(name)"] = value }
+    switch scaling {
+    case .none: break
+    case .linear(let factor):
+      set("type", .string("linear"))
+      set("factor", .float32(Float(factor)))
+    case .llama3(let factor, let low, let high, let original):
+      // llama.cpp takes the factors of the frequencies from a tensor; these keys are for readers.
+      metadata["ingot.rope.llama3"] = .strings(["\(factor)", "\(low)", "\(high)", "\(original)"])
+    case .yarn(let yarn):
+      set("type", .string("yarn"))
+      set("factor", .float32(Float(yarn.factor)))
+      set("original_context_length", .uint32(UInt32(clamping: yarn.originalContext)))
+      set("yarn_beta_fast", .float32(Float(yarn.betaFast)))
+      set("yarn_beta_slow", .float32(Float(yarn.betaSlow)))
+      // llama.cpp multiplies by 0.1 ln(factor) + 1 itself.
+      let usual = RotaryEmbedding.magnitude(factor: yarn.factor, scale: 1)
+      if yarn.attentionFactor != usual { set("attn_factor", .float32(Float(yarn.attentionFactor / usual))) }
+    }
+  }
+
+  /// Key under which a file of ours says which experts of the original it lacks.
+  private static let droppedKey = "ingot.\(DroppedExperts.key)"
+
+  /// Key under which a file of ours says how long contexts are with the sliding window at work.
+  private static let contextKey = "ingot.context_length"
+
+  /// Key under which a file of ours says which layers have the sliding window.
+  private static let layerTypesKey = "ingot.attention.layer_types"
+
+  /// What tensors say that no key does.
+  struct Facts {
+    /// Rows of the embedding.
+    var vocabulary: Int
+    var isHeadTied: Bool
+    var hasAttentionBias: Bool
+    var hasMLPBias: Bool
+    /// Values of `rope_freqs.weight`; empty for none.
+    var frequencyFactors: [Float]
+  }
+
+  /// The config.json of these keys, as transformers has it.
+  ///
+  /// - Throws: FormatError for a key that is missing, or that asks for what the family does not do.
+  func json(_ facts: Facts) throws(FormatError) -> JSON {
+    try refuseOtherKinds()
+    func positive(_ name: String, or fallback: Int? = nil) throws(FormatError) -> Int {
+      try metadata.integer(key(name), 1...Config.limit, or: fallback)
+    }
+    let spelling = family.family.config
+    let heads = try positive("attention.head_count")
+    let hidden = try positive("embedding_length")
+    let headDim = try positive("attention.key_length", or: max(hidden / heads, 1))
+    let valueDim = try positive("attention.value_length", or: max(hidden / heads, 1))
+    guard headDim == valueDim else {
+      throw metadata.error(key("attention.value_length"), "\(headDim), as attention.key_length")
+    }
+    let layers = try metadata.integer(key("block_count"), 1...10_000)
+    let theta = try metadata.positiveNumber(key("rope.freq_base"), or: 10_000)
+    var config: JSONObject = ["architectures": .array(family.family.classNames.map { .string($0) })]
+    for (name, value) in spelling.layerConstants {
+      config[name] = .array([JSON](repeating: value, count: layers))
+    }
+    for (name, key) in [("bos_token_id", "bos"), ("eos_token_id", "eos")] {
+      if let id = metadata["tokenizer.ggml.\(key)_token_id"]?.integer { config[name] = JSON(id) }
+    }
+    var rest: JSONObject = [
+      "head_dim": JSON(headDim), "hidden_size": JSON(hidden),
+      "intermediate_size": JSON(try positive("feed_forward_length")),
+      "max_position_embeddings": JSON(
+        try metadata.integer(
+          metadata[GGUFConfig.contextKey] == nil ? key("context_length") : GGUFConfig.contextKey, 1...1 << 40)
+      ),
+      "model_type": .string(family.family.modelTypes[0]), "num_attention_heads": JSON(heads),
+      "num_hidden_layers": JSON(layers),
+      "num_key_value_heads": JSON(try positive("attention.head_count_kv", or: heads)),
+      "rms_norm_eps": JSON(shortest(try metadata.positiveNumber(key("attention.layer_norm_rms_epsilon")))),
+      "rope_theta": Int(exactly: theta).map { JSON($0) } ?? JSON(shortest(theta)),
+      "tie_word_embeddings": .bool(facts.isHeadTied), "vocab_size": JSON(facts.vocabulary),
+    ]
+    for (name, value) in spelling.constants { rest[name] = value }
+    rest["tie_word_embeddings"] = .bool(facts.isHeadTied)
+    if facts.hasAttentionBias { rest["attention_bias"] = true }
+    if facts.hasMLPBias { rest["mlp_bias"] = true }
+    if family.graph.hasExperts {
+      rest[spelling.expertCount] = JSON(try positive("expert_count"))
+      rest["num_experts_per_tok"] = JSON(try positive("expert_used_count"))
+      rest[spelling.expertWidth] = JSON(
+        try positive("expert_feed_forward_length", or: try positive("feed_forward_length")))
+    }
+    let rotated = try positive("rope.dimension_count", or: headDim)
+    if let name = spelling.rotatedDims {
+      rest[name] = JSON(rotated)
+    } else if rotated != headDim {
+      rest["partial_rotary_factor"] = JSON(Double(rotated) / Double(headDim))
+    }
+    let window = try metadata.integer(key("attention.sliding_window"), 0...1 << 40, or: 0)
+    if window > 0 {
+      rest["sliding_window"] = JSON(window)
+      rest["use_sliding_window"] = true
+      if let types = metadata[GGUFConfig.layerTypesKey]?.strings {
+        rest["layer_types"] = .array(types.map { .string($0) })
+      }
+    } else if family.graph.hasWindow {
+      rest["sliding_window"] = .null
+    }
+    if let scaling = try scaling(facts, theta: theta, rotated: rotated) { rest["rope_scaling"] = scaling }
+    for name in rest.keys.sorted() { config[name] = rest[name] }
+    if metadata[GGUFConfig.droppedKey] != nil {
+      config[DroppedExperts.key] = .array(
+        try metadata.strings(GGUFConfig.droppedKey).map { .string($0) })
+    }
+    return .object(config)
+  }
+
+  /// The shortest decimal number that is the same F32: keys hold F32.
+  private func shortest(_ value: Double) -> Double { Double("\(Float(value))") ?? value }
+
+  private func scaling(_ facts: Facts, theta: Double, rotated: Int) throws(FormatError) -> JSON? {
+    if !facts.frequencyFactors.isEmpty {
+      return try llama3(facts.frequencyFactors, theta: theta, rotated: rotated)
+    }
+    func number(_ name: String) throws(FormatError) -> JSON {
+      JSON(shortest(try metadata.positiveNumber(key("rope.scaling.\(name)"))))
+    }
+    switch metadata[key("rope.scaling.type")]?.string ?? "none" {
+    case "none": return nil
+    case "linear": return ["rope_type": "linear", "factor": try number("factor")]
+    case "yarn":
+      var yarn: JSONObject = ["rope_type": "yarn", "factor": try number("factor")]
+      if metadata[key("rope.scaling.original_context_length")] != nil {
+        yarn["original_max_position_embeddings"] = JSON(
+          try metadata.integer(key("rope.scaling.original_context_length"), 1...1 << 40))
+      }
+      for (name, value) in [("yarn_beta_fast", "beta_fast"), ("yarn_beta_slow", "beta_slow")]
+      where metadata[key("rope.scaling.\(name)")] != nil { yarn[value] = try number(name) }
+      if metadata[key("rope.scaling.attn_factor")] != nil {
+        let share = try metadata.positiveNumber(key("rope.scaling.attn_factor"))
+        let factor = try metadata.positiveNumber(key("rope.scaling.factor"))
+        yarn["attention_factor"] = JSON(
+          shortest(share * RotaryEmbedding.magnitude(factor: factor, scale: 1)))
+      }
+      return .object(yarn)
+    default:
+      throw metadata.error(key("rope.scaling.type"), "\"none\", \"linear\" or \"yarn\"")
+    }
+  }
+
+  /// Llama 3's scaling, which a GGUF file holds as a factor for each frequency: by our own key, or the parameters that
+  /// released models have, whichever gives these factors.
+  private func llama3(_ factors: [Float], theta: Double, rotated: Int) throws(FormatError) -> JSON {
+    var candidates: [(Double, Double, Double, Int)] = []
+    if let own = metadata["ingot.rope.llama3"]?.strings, own.count == 4, let a = Double(own[0]),
+      let b = Double(own[1]), let c = Double(own[2]), let d = Int(own[3])
+    {
+      candidates.append((a, b, c, d))
+    }
+    let greatest = Double(factors.max() ?? 1)
+    for original in [8192, 4096, 2048, 16_384, 32_768, 131_072] {
+      candidates.append(((greatest * 1024).rounded() / 1024, 1, 4, original))
+    }
+    for (factor, low, high, original) in candidates {
+      let scaling = RotaryEmbedding.Scaling.llama3(
+        factor: factor, lowFactor: low, highFactor: high, originalContext: original)
+      let expected = GGUFFrequencies.factors(RotaryEmbedding(dims: rotated, theta: theta, scaling: scaling))
+      let isSame =
+        expected.count == factors.count
+        && zip(expected, factors).allSatisfy { abs($0 - $1) <= 2e-5 * abs($1) }
+      if isSame {
+        return [
+          "rope_type": "llama3", "factor": JSON(factor), "low_freq_factor": JSON(low),
+          "high_freq_factor": JSON(high), "original_max_position_embeddings": JSON(original),
+        ]
+      }
+    }
+    throw FormatError(
+      path: metadata.path, tensor: GGUFFamily.frequencyFactors,
+      expected: "factors of Llama 3's scaling of the rotation", found: "others: \(factors.prefix(6)) …")
+  }
+
+  /// Refuses what the keys may ask for and the family's forward pass does not do.
+  private func refuseOtherKinds() throws(FormatError) {
+    if family.graph.namesRouting, let routing = family.graph.routing {
+      let number = GGUFConfig.gating[routing.scoring]!
+      guard metadata[key("expert_gating_func")]?.integer == number else {
+        throw metadata.error(key("expert_gating_func"), "\(number), \(routing.scoring.rawValue)")
+      }
+    }
+    for (name, allowed) in [
+      ("expert_shared_count", 0), ("leading_dense_block_count", 0), ("nextn_predict_layers", 0),
+      ("expert_group_count", 1), ("expert_group_used_count", 1),
+    ] where metadata[key(name)] != nil && metadata[key(name)]?.integer != 0 {
+      guard metadata[key(name)]?.integer == allowed else { throw metadata.error(key(name), "\(allowed)") }
+    }
+    guard metadata[key("expert_weights_scale")] == nil || metadata[key("expert_weights_scale")]?.number == 1
+    else { throw metadata.error(key("expert_weights_scale"), "1") }
+    for (name, allowed) in [("expert_weights_norm", true), ("attention.causal", true)] {
+      guard metadata[key(name)] == nil || metadata[key(name)]?.bool == allowed else {
+        throw metadata.error(key(name), "\(allowed)")
+      }
+    }
+  }
+}
+
+/// Factors that divide the frequencies of a rotation, as llama.cpp takes them from a tensor.
+enum GGUFFrequencies {
+  /// For each pair: plain frequency / scaled frequency.
+  static func factors(_ rotary: RotaryEmbedding) -> [Float] {
+    let plain = RotaryEmbedding(dims: rotary.dims, theta: rotary.theta).frequencies
+    return zip(plain, rotary.frequencies).map { Float($0 / $1) }
+  }
+}

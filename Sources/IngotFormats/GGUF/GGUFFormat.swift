@@ -1,0 +1,30 @@
+import IngotModels
+import IngotSystem
+import IngotTensors
+
+extension Format {
+  /// What llama.cpp and its kin load: one file, or numbered parts, with metadata and tokenizer inside.
+  public static let gguf = Format(
+    name: "gguf",
+    summary: "GGUF for llama.cpp: experts stacked, one type a stack, tokenizer and template inside",
+    recognizes: { path in path.hasSuffix(".gguf") },
+    read: { path, options throws(FormatError) in
+      try GGUFReader(path, keepUnknown: options.keepUnknown).read()
+    },
+    adapt: { model throws(FormatError) in try model.adaptedToGGUF() },
+    refusal: { encoding in
+      guard GGUFType(encoding) == nil else { return nil }
+      let hint =
+        "quantize with a recipe for it (q4_k_m, q8_0 … of 'ingot recipes'), or convert with --decode bf16"
+      switch encoding {
+      case .blockScaled: return "ggml has no FP8 with scales for blocks of rows and columns; \(hint)"
+      default: return "ggml has no type with the same values; \(hint)"
+      }
+    },
+    measure: { model, path, options throws(FormatError) in
+      try GGUFWriter(model, path: path, options: options).plannedBytes()
+    },
+    write: { model, path, options async throws(FormatError) in
+      try await GGUFWriter(model, path: path, options: options).write()
+    })
+}

@@ -1,0 +1,156 @@
+import IngotModels
+import IngotSystem
+import IngotTensors
+import IngotTokenizer
+
+/// Tokenizer files out of a GGUF file's keys: tokenizer.json, tokenizer_config.json, chat_template.jinja and
+/// generation_config.json.
+///
+/// tokenizer.json is written for byte-level BPE with a cut into words that `GGUFPreTokenizer` knows; otherwise it
+/// is left out, because the expression that cuts is in no key.
+struct GGUFTokenizerReader {
+  private let metadata: GGUFMetadata
+
+  init(_ metadata: GGUFMetadata) { self.metadata = metadata }
+
+  func sideFiles() throws(FormatError) -> [SideFile] {
+    var files: [SideFile] = []
+    func add(_ name: String, _ text: String) {
+      files.append(SideFile(name: name, bytes: Bytes(Array(text.utf8))))
+    }
+    if let template = metadata[GGUFTokenizer.templateKey]?.string { add("chat_template.jinja", template) }
+    var advice: JSONObject = [:]
+    for (name, key) in GGUFTokenizer.sampling {
+      if let value = metadata[key] {
+        advice[name] = value.integer.map { JSON($0) } ?? value.number.map { JSON($0) }
+      }
+    }
+    for name in ["bos_token_id", "eos_token_id"] {
+      if let id = metadata["tokenizer.ggml.\(name)"]?.integer { advice[name] = JSON(id) }
+    }
+    if advice.count > 0 { add("generation_config.json", JSON.object(advice).text(indented: true)) }
+    guard let model = metadata[GGUFTokenizer.modelKey], model.string != GGUFTokenizer.none else {
+      return files
+    }
+    guard let preTokenizer else { return files }
+    let tokens = try metadata.strings(GGUFTokenizer.tokensKey)
+    add("tokenizer.json", try tokenizer(tokens, preTokenizer))
+    add("tokenizer_config.json", try tokenizerConfig(tokens).text(indented: true))
+    return files
+  }
+
+  /// The cut into words of a byte-level BPE tokenizer; nil for another kind of tokenizer and for unknown names.
+  /// Without a name it is llama.cpp's `default`.
+  private var preTokenizer: GGUFPreTokenizer? {
+    guard metadata[GGUFTokenizer.modelKey]?.string == GGUFTokenizer.byteLevel else { return nil }
+    guard let name = metadata[GGUFTokenizer.preKey] else { return .named("default") }
+    return name.string.flatMap(GGUFPreTokenizer.named)
+  }
+
+  /// The token that a key numbers; nil without the key.
+  private func token(_ key: String, _ tokens: [String]) throws(FormatError) -> (id: Int, text: String)? {
+    guard metadata[key] != nil else { return nil }
+    let id = try metadata.integer(key, 0...max(tokens.count - 1, 0))
+    return tokens.indices.contains(id) ? (id, tokens[id]) : nil
+  }
+
+  private func tokenizerConfig(_ tokens: [String]) throws(FormatError) -> JSON {
+    var config: JSONObject = [
+      "tokenizer_class": "PreTrainedTokenizerFast", "add_prefix_space": false,
+      "clean_up_tokenization_spaces": false,
+    ]
+    for (name, key) in GGUFTokenizer.named {
+      if let token = try token(key, tokens) { config[name] = .string(token.text) }
+    }
+    return .object(config)
+  }
+
+  /// Written piece by piece: most of it are two long lists, and pieces are told apart by bytes rather than as text.
+  func tokenizer(_ tokens: [String], _ cut: GGUFPreTokenizer) throws(FormatError) -> String {
+    guard let kinds = metadata[GGUFTokenizer.typesKey]?.integers, kinds.count == tokens.count else {
+      throw metadata.error(GGUFTokenizer.typesKey, "\(tokens.count) integers, one a token")
+    }
+    var vocabulary: [String] = []
+    var added: [JSON] = []
+    var addedPieces: [String] = []
+    var addedIDs: [Int] = []
+    for (id, (token, number)) in zip(tokens, kinds).enumerated() {
+      func piece() -> String { "\(JSON.string(token).text()):\(id)" }
+      switch Int32(exactly: number).flatMap(GGUFTokenizer.Kind.init) {
+      case .unused: continue
+      case .control, .userDefined, .unknown:
+        let special = number != Int(GGUFTokenizer.Kind.userDefined.rawValue)
+        addedPieces.append(piece())
+        addedIDs.append(id)
+        added.append([
+          "id": JSON(id), "content": .string(token), "single_word": false, "lstrip": false, "rstrip": false,
+          "normalized": false, "special": .bool(special),
+        ])
+      case .normal, .byte: vocabulary.append(piece())
+      case nil:
+        throw metadata.error(GGUFTokenizer.typesKey, "kinds from 1 to 6", found: "\(number) for token \(id)")
+      }
+    }
+    // Added tokens are numbered on from the vocabulary's count; others must be in the vocabulary as well.
+    if !addedIDs.elementsEqual(vocabulary.count..<vocabulary.count + addedIDs.count) {
+      vocabulary += addedPieces
+    }
+    let merges = try metadata.strings(GGUFTokenizer.mergesKey).map { JSON.string($0).text() }
+    let decoder: JSON = [
+      "type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true,
+    ]
+    return """
+      {"version":"1.0","truncation":null,"padding":null,"added_tokens":\(JSON.array(added).text()),\
+      "normalizer":null,"pre_tokenizer":\(cut.json.text()),"post_processor":\(try postProcessor(tokens, cut).text()),\
+      "decoder":\(decoder.text()),"model":{"type":"BPE","dropout":null,"unk_token":null,\
+      "continuing_subword_prefix":null,"end_of_word_suffix":null,"fuse_unk":false,"byte_fallback":false,\
+      "ignore_merges":\(cut.ignoresMerges),"vocab":{\(vocabulary.joined(separator: ","))},\
+      "merges":[\(merges.joined(separator: ","))]}}
+      """
+  }
+
+  /// Puts the begin token before a text and the end token behind it where the keys, or else the cut's name, ask
+  /// for it.
+  private func postProcessor(_ tokens: [String], _ cut: GGUFPreTokenizer) throws(FormatError) -> JSON {
+    func token(_ config: String, _ wanted: Bool) throws(FormatError) -> (id: Int, text: String)? {
+      guard wanted, let key = GGUFTokenizer.named.first(where: { $0.config == config })?.key else {
+        return nil
+      }
+      return try self.token(key, tokens)
+    }
+    let begin = try token("bos_token", metadata[GGUFTokenizer.addBeginKey]?.bool ?? cut.addsBegin)
+    let end = try token("eos_token", metadata[GGUFTokenizer.addEndKey]?.bool ?? false)
+    if begin == nil, end == nil { return .null }
+    func around(_ texts: [JSON]) -> JSON {
+      func special(_ token: (id: Int, text: String)?) -> [JSON] {
+        token.map { [["SpecialToken": ["id": .string($0.text), "type_id": 0]]] } ?? []
+      }
+      return .array(special(begin) + texts + special(end))
+    }
+    let first: JSON = ["Sequence": ["id": "A", "type_id": 0]]
+    var special: JSONObject = [:]
+    for token in [begin, end].compactMap(\.self) {
+      special[token.text] = [
+        "id": .string(token.text), "ids": [JSON(token.id)], "tokens": [.string(token.text)],
+      ]
+    }
+    return [
+      "type": "TemplateProcessing", "single": around([first]),
+      "pair": around([first, ["Sequence": ["id": "B", "type_id": 1]]]), "special_tokens": .object(special),
+    ]
+  }
+}
+
+extension Tokenizer {
+  /// The tokenizer that the keys of a GGUF file describe, whatever its model's family.
+  ///
+  /// - Returns: nil if it is not byte-level BPE, or has a cut into words that is not known.
+  /// - Throws: `FormatError` for a file that is not GGUF, and for keys that do not fit together.
+  package init?(gguf path: String) throws(FormatError) {
+    let files = try GGUFTokenizerReader(try GGUFHeader(path: path).metadata).sideFiles()
+    guard let file = files.first(where: { $0.name == "tokenizer.json" }) else { return nil }
+    let config = files.first { $0.name == "tokenizer_config.json" }
+    try self.init(
+      json: file.bytes.array, path: "\(path) (tokenizer.json)", config: config?.bytes.array)
+  }
+}

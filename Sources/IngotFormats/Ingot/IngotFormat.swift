@@ -1,0 +1,26 @@
+import IngotModels
+import IngotSystem
+import IngotTensors
+
+extension Format {
+  /// Our own artifact: one file or numbered parts, every encoding, side files inside.
+  public static let ingot = Format(
+    name: "ingot",
+    summary: "memory-mappable artifact with any encoding per expert; see formats/ingot/SPEC.md",
+    recognizes: { path in path.hasSuffix(".ingot") },
+    read: { path, options throws(FormatError) in
+      try IngotFile(path).model(path: path, keepUnknown: options.keepUnknown)
+    },
+    adapt: { model throws(FormatError) in model },
+    refusal: { encoding in
+      guard case .columnPacked = encoding else { return nil }
+      return
+        "its groups of columns are none of an artifact's encodings; --decode bf16 writes rounded values instead"
+    },
+    measure: { model, path, options throws(FormatError) in
+      try IngotWriter(model: model, path: path, options: options).plannedBytes()
+    },
+    write: { model, path, options async throws(FormatError) in
+      try await IngotWriter(model: model, path: path, options: options).write()
+    })
+}

@@ -1,0 +1,237 @@
+import IngotModels
+import IngotSystem
+import IngotTensors
+
+/// Reads a folder that mlx-lm or this tool wrote: stacked experts become one tensor an expert, and what config.json
+/// says of each module is held against its stored tensors.
+struct MLXReader {
+  let files: SafeTensorsFiles
+  let keepUnknown: Bool
+  let family: Family
+  let blueprint: Blueprint
+  private let schemes: MLXSchemes
+  private let stacks: [String: (kind: TensorKind, layer: Int)]
+
+  init(_ path: String, keepUnknown: Bool) throws(FormatError) {
+    files = try SafeTensorsFiles(path)
+    self.keepUnknown = keepUnknown
+    family = try Family.of(files.config)
+    blueprint = try family.blueprint(files.config)
+    schemes = try MLXSchemes(files.config)
+    stacks = MLXNames.stacks(family, blueprint)
+  }
+
+  /// Whether config.json at `path` speaks of MLX's quantization, or tensors are stacked as MLX does it.
+  static func recognizes(_ path: String) -> Bool {
+    guard Folder.kind(path) == .folder || path.hasSuffix(".safetensors") || Folder.kind(path) == .nothing,
+      let location = try? CheckpointLocation(path), let configPath = try? location.file("config.json"),
+      let bytes = try? Bytes.mapping(configPath), let config = try? Config(bytes.array, path: configPath)
+    else { return false }
+    if let quantization = config["quantization"] { return quantization["quant_method"] == nil }
+    // Every other way to quantize is described there.
+    guard config["quantization_config"] == nil else { return false }
+    if let index = location.index { return index.keys.contains { $0.contains(".switch_mlp.") } }
+    return location.shards.contains { shard in
+      let header = try? location.file(shard)
+      let entries = header.flatMap { try? SafeTensorsHeader(path: $0).entries } ?? []
+      return entries.contains { $0.name.contains(".switch_mlp.") }
+    }
+  }
+
+  func read() throws(FormatError) -> Model {
+    var tensors: [Tensor] = []
+    var unused = schemes.named
+    for (name, stored) in files.ordered {
+      let module = MLXModule(of: name)
+      if let owner = module.owner {
+        // Read with its weight.
+        guard files.stored[owner] != nil else {
+          throw files.error(name, "'\(owner)' that it belongs to", found: "no such tensor")
+        }
+        guard module.known else {
+          throw files.error(
+            name, "scales and biases", found: "\(module.suffix), which this reader does not apply")
+        }
+        guard files.stored[module.path + MLXNames.scales] != nil else {
+          throw files.error(name, "'\(module.path)\(MLXNames.scales)' beside it", found: "no such tensor")
+        }
+        continue
+      }
+      unused.remove(module.path)
+      let scheme = try scheme(of: module.path, name)
+      let plan = try scheme.map { scheme throws(FormatError) in
+        try quantized(name, stored, module.path, scheme)
+      }
+      if let (kind, layer) = stacks[module.path] {
+        tensors += try unstacked(name, stored, kind, layer, plan)
+      } else {
+        tensors.append(try single(name, stored, plan))
+      }
+    }
+    if let path = unused.min() {
+      throw files.config.error(
+        "quantization", "modules that are stored", found: "'\(path)', of which there is no tensor")
+    }
+    return try Model(
+      family: family, blueprint: blueprint, tensors: tensors,
+      sideFiles: try files.sideFiles(),
+      path: files.location.folder, format: Format.mlx.name, weightFiles: files.paths)
+  }
+
+  /// A quantized module: its encoding, and the planes and columns of all its rows.
+  private struct Quantized {
+    var encoding: Encoding
+    /// Weight, scales and perhaps biases: rows (and experts) one after the other.
+    var planes: [Bytes]
+    var columns: Int
+  }
+
+  /// What config.json says of a module that has scales; nil for one without.
+  private func scheme(of path: String, _ name: String) throws(FormatError) -> MLXScheme? {
+    guard files.stored[path + MLXNames.scales] != nil else {
+      guard files.stored[name]!.dtype != .u32 else {
+        throw files.error(name, "'\(path)\(MLXNames.scales)' beside packed codes", found: "no such tensor")
+      }
+      guard !schemes.named.contains(path) else {
+        throw files.error(
+          name, "'\(path)\(MLXNames.scales)', since config.json gives a scheme for it",
+          found: "no such tensor")
+      }
+      return nil
+    }
+    guard let scheme = try schemes.scheme(of: path) else {
+      throw files.error(
+        path + MLXNames.scales, "\"quantization\" in \(files.config.path) to say what its codes are",
+        found: "nothing about it")
+    }
+    return scheme
+  }
+
+  /// Holds the stored tensors of a quantized module against its scheme.
+  private func quantized(
+    _ name: String, _ weight: SafeTensorsFiles.Stored, _ path: String, _ scheme: MLXScheme
+  ) throws(FormatError) -> Quantized {
+    let scalesName = path + MLXNames.scales
+    let biasesName = path + MLXNames.biases
+    let scales = files.stored[scalesName]!
+    guard weight.dtype == .u32, let words = weight.shape.last, weight.shape.count >= 2 else {
+      throw files.error(
+        name, "U32 codes with rows and columns beside '\(scalesName)'",
+        found: "\(weight.dtype.rawValue) \(weight.shape)")
+    }
+    // The header has counted the bytes of the words, so bits of a row do not overflow.
+    let columns = words * 32 / scheme.bits
+    guard words * 32 % scheme.bits == 0, columns % scheme.group == 0 else {
+      throw files.error(
+        name, "words of whole groups (config.json: \(scheme))", found: "\(words) words a row")
+    }
+    let grid = Array(weight.shape.dropLast()) + [columns / scheme.group]
+    guard scales.shape == grid else {
+      throw files.error(
+        scalesName, "shape \(grid) for \(columns) columns (config.json: \(scheme))",
+        found: "shape \(scales.shape)")
+    }
+    guard let encoding = scheme.encoding(scale: scales.dtype) else {
+      throw files.error(
+        scalesName,
+        scheme.mode == .affine ? "scales of F16, BF16 or F32" : "scales of U8 (config.json: \(scheme))",
+        found: scales.dtype.rawValue)
+    }
+    let biases = files.stored[biasesName]
+    guard scheme.mode == .affine else {
+      guard biases == nil else {
+        throw files.error(biasesName, "no biases in mode \(scheme.mode.rawValue)", found: "some")
+      }
+      return Quantized(encoding: encoding, planes: [weight.bytes, scales.bytes], columns: columns)
+    }
+    guard let biases else {
+      throw files.error(name, "biases '\(biasesName)' in mode affine", found: "no such tensor")
+    }
+    guard biases.shape == grid, biases.dtype == scales.dtype else {
+      throw files.error(
+        biasesName, "\(scales.dtype.rawValue) \(grid) as the scales",
+        found: "\(biases.dtype.rawValue) \(biases.shape)")
+    }
+    return Quantized(
+      encoding: encoding, planes: [weight.bytes, scales.bytes, biases.bytes], columns: columns)
+  }
+
+  /// The tensor of a module that is not stacked.
+  private func single(_ name: String, _ stored: SafeTensorsFiles.Stored, _ quantized: Quantized?)
+    throws(FormatError) -> Tensor
+  {
+    guard let role = family.role(of: name, blueprint) ?? (keepUnknown ? Role(.unknown, name: name) : nil),
+      role.expert == nil
+    else {
+      throw files.error(
+        name, "a tensor of \(files.config["model_type"]?.string ?? "this family") as MLX names them",
+        found: "a name it does not know (--keep-unknown copies it)")
+    }
+    guard let quantized else {
+      guard
+        stored.dtype.isDecodable && stored.dtype.bits >= 16 || role.kind == .unknown
+          || role.kind == .auxiliary
+      else { throw files.error(name, "values of F32, F16 or BF16", found: stored.dtype.rawValue) }
+      return try files.dense(name, stored, role)
+    }
+    return Tensor(
+      name: name, role: role, shape: stored.shape.dropLast() + [quantized.columns],
+      encoding: quantized.encoding,
+      path: stored.path, offset: stored.offset, planes: quantized.planes)
+  }
+
+  /// The experts' tensors of a stacked module.
+  private func unstacked(
+    _ name: String, _ stored: SafeTensorsFiles.Stored, _ kind: TensorKind, _ layer: Int,
+    _ quantized: Quantized?
+  ) throws(FormatError) -> [Tensor] {
+    let experts = blueprint.layers[layer].feedForward.count
+    guard stored.shape.count == 3, stored.shape[0] == experts else {
+      throw files.error(
+        name, "shape [\(experts), rows, columns] for the experts of a layer", found: "shape \(stored.shape)")
+    }
+    guard quantized != nil || stored.dtype.isDecodable && stored.dtype.bits >= 16 else {
+      throw files.error(name, "values of F32, F16 or BF16", found: stored.dtype.rawValue)
+    }
+    let encoding = quantized?.encoding ?? .dense(stored.dtype)
+    let planes = quantized?.planes ?? [stored.bytes]
+    let shape = [stored.shape[1], quantized?.columns ?? stored.shape[2]]
+    // Before there is a tensor for each: 65,536 experts without columns take no bytes in a file.
+    let expected = blueprint.spec(of: Role(kind, layer: layer, expert: 0))?.shape ?? []
+    guard shape == expected else {
+      throw files.error(name, "shape \(expected) by config.json for each expert", found: "shape \(shape)")
+    }
+    return (0..<experts).map { expert in
+      let role = Role(kind, layer: layer, expert: expert)
+      // The stack's bytes are its experts', one after the other.
+      let mine = planes.map { $0[$0.count / experts * expert..<$0.count / experts * (expert + 1)] }
+      return Tensor(
+        name: family.name(of: role), role: role, shape: shape, encoding: encoding, path: stored.path,
+        offset: stored.offset + UInt64(mine[0].count * expert), planes: mine)
+    }
+  }
+}
+
+/// A stored name seen as a module's path and what of the module it is.
+private struct MLXModule {
+  var path: String
+  var suffix: String
+  /// The weight that scales or biases belong to; nil for other tensors.
+  var owner: String?
+  /// Whether it is one of the tensors that this reader applies.
+  var known: Bool
+
+  init(of name: String) {
+    for suffix in [MLXNames.scales, MLXNames.biases, ".global_scale"] where name.hasSuffix(suffix) {
+      path = String(name.dropLast(suffix.count))
+      self.suffix = suffix
+      owner = path + MLXNames.weight
+      known = suffix != ".global_scale"
+      return
+    }
+    suffix = name.hasSuffix(MLXNames.weight) ? MLXNames.weight : ""
+    path = String(name.dropLast(suffix.count))
+    owner = nil
+    known = true
+  }
+}

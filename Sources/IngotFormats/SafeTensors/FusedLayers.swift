@@ -1,0 +1,76 @@
+import IngotModels
+import IngotSystem
+import IngotTensors
+
+extension Model {
+  /// Refuses what engines cannot load because they fuse layers: experts of several encodings (all experts of a model
+  /// are stacked), query, key and value of a layer that differ, and a quantized embedding or head.
+  ///
+  /// - Parameter recipe: name of one that gives what `format` needs.
+  /// - Returns: the experts' encoding.
+  func requireFusible(_ format: String, recipe: String) throws(FormatError) -> Encoding {
+    let advice = "(recipe '\(recipe)' does this)"
+    var experts: Encoding?
+    var bytes: [Encoding: Int] = [:]
+    for tensor in tensors {
+      let (role, encoding) = (tensor.role, tensor.encoding)
+      guard blueprint.isKnown else {
+        if case .dense = encoding { continue }
+        bytes[encoding, default: 0] += tensor.bytes
+        continue
+      }
+      guard blueprint.isLinear(role) else { continue }
+      guard let layer = role.layer else {
+        guard case .dense = encoding else {
+          throw tensor.error(
+            "the \(role.kind.rawValue) in a dense type for \(format) \(advice)", found: "\(encoding)")
+        }
+        continue
+      }
+      if role.expert != nil {
+        if case .dense = encoding {
+          throw tensor.error("quantized experts for \(format) \(advice)", found: "\(encoding)")
+        }
+        if let experts, experts != encoding {
+          throw tensor.error(
+            "all experts in one encoding: engines stack them \(advice)", found: "\(encoding) after \(experts)"
+          )
+        }
+        experts = encoding
+        continue
+      }
+      // Linear layers that read the same input are one matrix in engines.
+      if let tap = blueprint.layers[layer].tap(of: role.kind), let first = tap.linears.first,
+        let sibling = self[first, layer: layer], sibling.encoding != encoding
+      {
+        let names = tap.linears.map(\.rawValue)
+        throw tensor.error(
+          "\(names.dropLast().joined(separator: ", ")) and \(names.last!) of a layer in one encoding: engines fuse them "
+            + advice, found: "\(encoding), the \(first.rawValue) in \(sibling.encoding)")
+      }
+      if case .dense = encoding { continue }
+      bytes[encoding, default: 0] += tensor.bytes
+    }
+    // Without experts the encoding that most bytes have; among equals the first name.
+    let most = bytes.max { ($0.value, $1.key.description) < ($1.value, $0.key.description) }?.key
+    guard let main = experts ?? most else {
+      throw FormatError(
+        path: path, expected: "quantized linear layers for \(format) \(advice)", found: "none")
+    }
+    return main
+  }
+
+  /// Names of the linear modules that stay dense, the head first: what engines are told not to look for codes in.
+  var denseModules: [String] {
+    var modules: [String] = []
+    for tensor in tensors {
+      let name = family.name(of: tensor.role)
+      guard case .dense = tensor.encoding, tensor.shape.count == 2, tensor.role != Role(.embedding),
+        name.hasSuffix(".weight")
+      else { continue }
+      modules.insert(
+        String(name.dropLast(".weight".count)), at: tensor.role == Role(.head) ? 0 : modules.count)
+    }
+    return modules
+  }
+}

@@ -1,0 +1,49 @@
+import IngotModels
+import IngotSystem
+import IngotTensors
+
+extension Format {
+  /// SafeTensors shards with config.json: what checkpoints are published as.
+  public static let safeTensors = Format(
+    name: "safetensors",
+    summary: "folder of SafeTensors shards with config.json; FP8 carried through, or dense with --decode",
+    recognizes: { _ in false },
+    read: { path, options throws(FormatError) in
+      try SafeTensorsReader(path, keepUnknown: options.keepUnknown).read()
+    },
+    adapt: { model throws(FormatError) in model },
+    refusal: { encoding in
+      switch encoding {
+      case .dense, .blockScaled: nil
+      case .affine, .columnPacked, .ggml, .microScaled:
+        "a plain checkpoint has no such codes; --decode bf16 writes rounded values instead"
+      }
+    },
+    measure: { model, path, options throws(FormatError) in
+      try model.safeTensors(path, options).plannedBytes()
+    },
+    write: { model, path, options async throws(FormatError) in
+      try await model.safeTensors(path, options).write()
+    })
+}
+
+extension Model {
+  /// Each plane as a tensor of its own: values or codes under the tensor's name, block scales beside it.
+  fileprivate func safeTensors(_ path: String, _ options: WriteOptions) throws(FormatError)
+    -> SafeTensorsOutput
+  {
+    let items = tensors.enumerated().map { index, tensor in
+      tensor.encoding.planes(tensor.shape)!.enumerated().map { number, plane in
+        SafeTensorsOutput.Item(
+          name: number == 0 ? tensor.name : tensor.name + Pairing.scaleSuffix, dtype: plane.dtype,
+          shape: number == 0 ? tensor.shape : [plane.rows, plane.bytesPerRow * 8 / plane.dtype.bits],
+          parts: [(index, number)])
+      }
+    }
+    // FP8 with block scales keeps the config that describes it, byte for byte.
+    let scaled = tensors.contains { if case .blockScaled = $0.encoding { true } else { false } }
+    return SafeTensorsOutput(
+      model: self, path: path, options: options, items: items,
+      sideFiles: scaled ? sideFiles : try sideFiles { _ in })
+  }
+}

@@ -1,0 +1,53 @@
+import IngotModels
+import IngotSystem
+import IngotTensors
+
+/// A mixer that this build can run. A kind of block conforms in its own file; one that does not is described, converted
+/// and checked, but not run.
+protocol ExecutableMixer: Mixer {
+  /// Rotations that tables are to be made of, once for a pass.
+  var rotations: [RotaryEmbedding] { get }
+  /// The block's weights of a layer, decoded.
+  ///
+  /// - Parameter withOutput: whether the projection that ends the block is wanted; else it is empty.
+  func executor(
+    _ model: Model, layer: Int, _ tables: [RotaryEmbedding: Rotation], _ workers: Workers, withOutput: Bool
+  ) async throws(FormatError) -> any MixerExecutor
+}
+
+/// The weights of a mixer at work.
+protocol MixerExecutor: Sendable {
+  /// Values of a token that go into the output projection.
+  var outputInputs: Int { get }
+  /// (hidden, outputInputs)
+  var output: [Float] { get set }
+  /// (hidden); empty for none.
+  var outputBias: [Float] { get }
+  /// Leaves what goes into the output projection in `buffers.attended`: (tokens, outputInputs).
+  ///
+  /// - Parameter inputs: normalized states, (tokens, hidden), of one context from its first position on.
+  func run(_ inputs: [Float], tokens: Int, _ buffers: inout Buffers)
+}
+
+extension Blueprint {
+  /// The mixer of a layer to run.
+  func executable(layer: Int, of model: Model) throws(FormatError) -> any ExecutableMixer {
+    guard let mixer = layers[layer].mixer as? any ExecutableMixer else {
+      throw FormatError(
+        path: model.path, expected: "a kind of attention that can be run",
+        found: "\(layers[layer].mixer.summary) in layer \(layer)")
+    }
+    return mixer
+  }
+
+  /// Tables of all rotations of the model.
+  func rotations(positions: Int) -> [RotaryEmbedding: Rotation] {
+    var tables: [RotaryEmbedding: Rotation] = [:]
+    for layer in layers {
+      for rotation in (layer.mixer as? any ExecutableMixer)?.rotations ?? [] where tables[rotation] == nil {
+        tables[rotation] = Rotation(rotation, positions: positions)
+      }
+    }
+    return tables
+  }
+}

@@ -1,0 +1,139 @@
+import IngotKernels
+import IngotModels
+import IngotSystem
+import IngotTensors
+
+extension Evidence {
+  /// What the experts that are left get when others are left out of a model: tokens of these go where its routers send them then.
+  ///
+  /// Evidence of attention stays as it is, as if earlier layers gave the same.
+  /// - Parameters:
+  ///   - dropped: nil for none.
+  ///   - model: that the evidence is of, with all its experts.
+  public func dropping(_ dropped: DroppedExperts?, of model: Model) -> Evidence {
+    guard let dropped else { return self }
+    let (all, latest) = (layer, LatestEvidence())
+    return Evidence(tokens: tokens, layers: layers, texts: texts) { layer throws(FormatError) in
+      try latest.layer(layer) { () throws(FormatError) in
+        try all(layer).dropping(dropped, of: model)
+      }
+    }
+  }
+}
+
+extension LayerEvidence {
+  fileprivate func dropping(_ dropped: DroppedExperts, of model: Model) throws(FormatError) -> LayerEvidence {
+    let blueprint = model.blueprint
+    guard !dropped.layers[layer].isEmpty else { return self }
+    let kept = dropped.kept(layer)
+    var places = [Int32](repeating: -1, count: blueprint.experts.count)
+    for (place, expert) in kept.enumerated() { places[expert] = Int32(place) }
+    var found = self
+    let (chosen, weights, changed) = try rerouted(places, model)
+    found.fields[.chosen] = LayerEvidence.bytes(chosen)
+    found.fields[.weights] = LayerEvidence.bytes(weights)
+    for field in [Field.inputSquares, .innerSquares, .innerPeaks, .outputPeaks, .downSquares] {
+      guard let bytes = fields[field] else { continue }
+      let row = bytes.count / blueprint.experts.count
+      found.fields[field] = Bytes(kept.flatMap { bytes[$0 * row..<($0 + 1) * row].array })
+    }
+    found.keepForced(of: self, places, chosen, active: blueprint.experts.perToken)
+    found.renewSquares(of: changed, blueprint, count: kept.count)
+    return found
+  }
+
+  /// Where tokens go by the numbers of the experts that are left, and which of these get others than before.
+  private func rerouted(_ places: [Int32], _ model: Model) throws(FormatError) -> (
+    chosen: [Int32], weights: [Float], changed: Set<Int>
+  ) {
+    guard let experts = model.blueprint.layers[layer].feedForward as? Mixture else {
+      preconditionFailure("layer \(layer) has no experts")
+    }
+    let hidden = model.blueprint.hiddenSize
+    let router = try model.values(.router, layer: layer)
+    var bias =
+      experts.routing.hasCorrectionBias ? try model.values(.routerBias, layer: layer) : places.map { _ in 0 }
+    for (expert, place) in places.enumerated() where place < 0 { bias[expert] = -.infinity }
+    let bytes = fields[.chosen]!
+    let (active, span) = (experts.perToken, bytes.span)
+    var chosen = (0..<tokens * active).map { span.littleEndian(Int32.self, at: 4 * $0) }
+    var weights = floats(.weights)
+    var changed: Set<Int> = []
+    for token in 0..<tokens {
+      let range = token * active..<(token + 1) * active
+      let before = Set(chosen[range])
+      if before.contains(where: { places[Int($0)] < 0 }) {
+        var logits: [Float] = []
+        linear(
+          floats(.inputs, token * hidden..<(token + 1) * hidden), router, tokens: 1, inputs: hidden,
+          outputs: experts.count, into: &logits)
+        for (expert, place) in places.enumerated() where place < 0 { logits[expert] = -.infinity }
+        let routing = Routing(
+          logits: logits.span, experts.routing, experts: experts.count, active: active, bias: bias)
+        chosen.replaceSubrange(range, with: routing.experts)
+        weights.replaceSubrange(range, with: routing.weights)
+        for expert in routing.experts where !before.contains(expert) {
+          changed.insert(Int(places[Int(expert)]))
+        }
+      }
+      for index in range { chosen[index] = places[Int(chosen[index])] }
+    }
+    return (chosen, weights, changed)
+  }
+
+  /// Forced visits of experts that are left, but for those that come by themselves now.
+  private mutating func keepForced(
+    of old: LayerEvidence, _ places: [Int32], _ chosen: [Int32], active: Int
+  ) {
+    guard let bytes = old.fields[.forced] else { return }
+    let (span, weights) = (bytes.span, old.floats(.forcedWeights))
+    var (visits, kept): ([Int32], [Float]) = ([], [])
+    for (index, weight) in weights.enumerated() {
+      let place = places[Int(span.littleEndian(Int32.self, at: 8 * index))]
+      let token = span.littleEndian(Int32.self, at: 8 * index + 4)
+      let range = Int(token) * active..<(Int(token) + 1) * active
+      guard place >= 0, !chosen[range].contains(place) else { continue }
+      visits += [place, token]
+      kept.append(weight)
+    }
+    fields[.forced] = visits.isEmpty ? nil : LayerEvidence.bytes(visits)
+    fields[.forcedWeights] = visits.isEmpty ? nil : LayerEvidence.bytes(kept)
+  }
+
+  /// Means of squares of what experts take in that get other tokens than before. What goes into the down projection of one that
+  /// had none is not known: its columns count the same.
+  private mutating func renewSquares(of changed: Set<Int>, _ blueprint: Blueprint, count: Int) {
+    let (hidden, width) = (blueprint.hiddenSize, blueprint.experts.intermediateSize)
+    var inputs = floats(.inputSquares)
+    var inner = floats(.innerSquares)
+    for expert in changed.sorted() {
+      var sums = [Double](repeating: 0, count: hidden)
+      let visits = visits(of: expert)
+      for visit in visits {
+        let row = floats(.inputs, visit.token * hidden..<(visit.token + 1) * hidden)
+        for (column, value) in row.enumerated() { sums[column] += Double(value) * Double(value) }
+      }
+      for column in 0..<hidden {
+        inputs[expert * hidden + column] = Float(sums[column] / Double(max(visits.count, 1)))
+      }
+      let own = expert * width..<(expert + 1) * width
+      if inner[own].allSatisfy({ $0 == 0 }) {
+        inner.replaceSubrange(own, with: repeatElement(1, count: width))
+      }
+    }
+    fields[.inputSquares] = LayerEvidence.bytes(inputs)
+    fields[.innerSquares] = LayerEvidence.bytes(inner)
+  }
+
+  private static func bytes(_ values: [Float]) -> Bytes {
+    Bytes(count: 4 * values.count) { encode(.f32, values.span, into: &$0) }
+  }
+
+  private static func bytes(_ values: [Int32]) -> Bytes {
+    Bytes(count: 4 * values.count) { out in
+      for (index, value) in values.enumerated() {
+        out.storeBytes(of: value.littleEndian, toByteOffset: 4 * index, as: Int32.self)
+      }
+    }
+  }
+}

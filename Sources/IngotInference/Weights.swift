@@ -1,0 +1,171 @@
+import IngotKernels
+import IngotModels
+import IngotSystem
+import IngotTensors
+
+extension Model {
+  /// The tensor of a role that the forward pass needs.
+  func required(_ kind: TensorKind, layer: Int? = nil, expert: Int? = nil) throws(FormatError) -> Tensor {
+    try required(Role(kind, layer: layer, expert: expert))
+  }
+
+  func required(_ role: Role) throws(FormatError) -> Tensor {
+    guard let tensor = self[role] else {
+      throw FormatError(path: path, expected: "the tensor of \(role)", found: "none")
+    }
+    return tensor
+  }
+
+  /// The whole of a tensor in F32.
+  func values(_ kind: TensorKind, layer: Int? = nil) throws(FormatError) -> [Float] {
+    let tensor = try required(kind, layer: layer)
+    var values = [Float](repeating: 0, count: tensor.count)
+    try tensor.decode(into: &values)
+    return values
+  }
+
+  /// The same of a tensor whose values may not show in any that is looked at later, such as a router's bias.
+  ///
+  /// - Parameter entry: what a value belongs to, for messages.
+  func finiteValues(_ kind: TensorKind, layer: Int, of entry: String = "entry") throws(FormatError) -> [Float]
+  {
+    let values = try values(kind, layer: layer)
+    if let index = firstNonFinite(values.span) {
+      throw try required(kind, layer: layer).error(
+        "finite values", found: "\(values[index]) for \(entry) \(index) of layer \(layer)")
+    }
+    return values
+  }
+
+  /// The factors of a norm.
+  func normWeights(_ kind: TensorKind, layer: Int? = nil, _ norm: Norm) throws(FormatError) -> [Float] {
+    let values = try values(kind, layer: layer)
+    return norm.addsOne ? values.map { 1 + $0 } : values
+  }
+}
+
+extension Tensor {
+  /// Decodes all rows or a range of them to the beginning of `buffer` (rows, columns), which is made large enough,
+  /// and lets go of the mapped bytes: what a forward pass has used it does not need again soon.
+  func decode(rows range: Range<Int>? = nil, into buffer: inout [Float]) throws(FormatError) {
+    guard encoding.isDecodable else {
+      throw error("values that can be decoded to F32", found: "\(encoding)")
+    }
+    let range = range ?? 0..<rows
+    buffer.provide(range.count * columns)
+    var all = buffer.mutableSpan
+    var out = all._mutatingExtracting(0..<range.count * columns)
+    let fetched = try sources(rows: range).map { bytes throws(FormatError) in try bytes.fetched() }
+    let planes = try planes(rows: range, from: fetched)
+    encoding.decode(planes, rows: range.count, columns: columns, into: &out)
+    for plane in planes { plane.release() }
+  }
+}
+
+extension Tensor {
+  /// Whether products with any of these numbers of tokens want the decoded weights: more than few tokens, or an
+  /// encoding that `multiply` does not take. It depends on the number alone, so that the bits of a product do too.
+  func wantsDecoding(_ tokens: Int...) -> Bool {
+    switch encoding {
+    case .dense(let type) where type.floatFormat == nil: tokens.contains { $0 > 0 }
+    case .dense, .blockScaled: rows == 0 || columns == 0 || tokens.contains { $0 > StoredRows.fewTokens }
+    default: tokens.contains { $0 > 0 }
+    }
+  }
+
+  func decode(into buffer: inout [Float], if wanted: Bool) throws(FormatError) {
+    if wanted { try decode(into: &buffer) }
+  }
+
+  /// `out` (tokens, rows) = x · wᵀ, by `weights`, which are this tensor's, or without them where there are few tokens.
+  func linear(_ x: [Float], tokens: Int, _ weights: [Float], into out: inout [Float]) throws(FormatError) {
+    if try multiply(x, tokens: tokens, into: &out) { return }
+    if 1...StoredRows.fewTokens ~= tokens, rows > 0, columns > 0 {
+      // In the same order of summation: equal weights give equal bits, however they are stored.
+      out.provide(tokens * rows)
+      let (rows, columns) = (rows, columns)
+      _ = Bytes(overwriting: StoredRows.scratchBytes(columns: columns)) { scratch in
+        let values = weights.span.extracting(0..<rows * columns).raw
+        let stored = StoredRows(.f32, values, rows: rows, columns: columns)
+        var all = out.mutableSpan
+        var y = all._mutatingExtracting(0..<tokens * rows)
+        stored.multiply(x.span.extracting(0..<tokens * columns), tokens: tokens, into: &y, scratch: &scratch)
+      }
+      return
+    }
+    IngotInference.linear(x, weights, tokens: tokens, inputs: columns, outputs: rows, into: &out)
+  }
+
+  /// `out` (tokens, rows) = x (tokens, columns) · wᵀ for few tokens, straight from FP8 or dense weights.
+  ///
+  /// - Returns: false, and nothing done, for more tokens or another encoding: these are to be decoded.
+  func multiply(_ x: [Float], tokens: Int, into out: inout [Float]) throws(FormatError) -> Bool {
+    guard !wantsDecoding(tokens), tokens > 0 else { return false }
+    let scheme: BlockScaled?
+    let format: FloatFormat
+    switch encoding {
+    case .dense(let type):
+      guard let known = type.floatFormat else { return false }
+      (format, scheme) = (known, nil)
+    case .blockScaled(let blocks): (format, scheme) = (blocks.code == .f8e4m3 ? .f8e4m3 : .f8e5m2, blocks)
+    default: return false
+    }
+    out.provide(tokens * rows)
+    let fetched = try sources(rows: 0..<rows).map { bytes throws(FormatError) in try bytes.fetched() }
+    let planes = try planes(rows: 0..<rows, from: fetched)
+    let values = planes[0]
+    var scales: [Float] = []
+    if let scheme {
+      let plane = planes[1]
+      scales = [Float](repeating: 0, count: plane.count * 8 / scheme.scale.bits)
+      var span = scales.mutableSpan
+      IngotKernels.decode(scheme.scale.floatFormat!, plane.span, into: &span)
+    }
+    let (rows, columns) = (rows, columns)
+    _ = Bytes(overwriting: StoredRows.scratchBytes(columns: columns)) { scratch in
+      var all = out.mutableSpan
+      var y = all._mutatingExtracting(0..<tokens * rows)
+      let x = x.span.extracting(0..<tokens * columns)
+      if let scheme {
+        let stored = StoredRows(
+          format, values.span, scales: scales.span, blockRows: scheme.blockRows,
+          blockColumns: scheme.blockColumns, rows: rows, columns: columns)
+        stored.multiply(x, tokens: tokens, into: &y, scratch: &scratch)
+      } else {
+        let stored = StoredRows(format, values.span, rows: rows, columns: columns)
+        stored.multiply(x, tokens: tokens, into: &y, scratch: &scratch)
+      }
+    }
+    for plane in planes { plane.release() }
+    return true
+  }
+}
+
+/// The weights of a layer that every token needs, decoded to F32.
+struct LayerWeights: Sendable {
+  var mixerNorm: [Float]
+  var mixer: any MixerExecutor
+  var feedForwardNorm: [Float]
+  /// (experts, hidden); empty for a dense layer.
+  var router: [Float] = []
+  /// (experts); nil when the router has no correction bias.
+  var routerBias: [Float]?
+
+  /// - Parameter withOutput: whether the mixer's output projection is wanted; else it is empty.
+  init(
+    _ model: Model, layer: Int, _ tables: [RotaryEmbedding: Rotation], _ workers: Workers,
+    withOutput: Bool = true
+  ) async throws(FormatError) {
+    let block = model.blueprint.layers[layer]
+    mixer = try await model.blueprint.executable(layer: layer, of: model).executor(
+      model, layer: layer, tables, workers, withOutput: withOutput)
+    mixerNorm = try model.normWeights(.attentionNorm, layer: layer, block.mixerNorm)
+    feedForwardNorm = try model.normWeights(.feedForwardNorm, layer: layer, block.feedForwardNorm)
+    guard let mixture = block.feedForward as? Mixture else { return }
+    router = try model.values(.router, layer: layer)
+    // It is in no value that is looked at later: an expert that NaN or infinity ranks would just be chosen or not.
+    if mixture.routing.hasCorrectionBias {
+      routerBias = try model.finiteValues(.routerBias, layer: layer, of: "expert")
+    }
+  }
+}

@@ -1,0 +1,30 @@
+import CIngotKernels
+
+#if !canImport(Accelerate)
+  import COpenBLAS
+#endif
+
+/// What matrix products are computed with. Their last bits depend on it.
+public func blasName() -> String {
+  #if canImport(Accelerate)
+    return "Accelerate"
+  #else
+    let name = unsafe openblas_get_corename()
+    return unsafe "OpenBLAS " + (name.map { unsafe String(cString: $0) } ?? "unknown")
+  #endif
+}
+
+/// The processor type that OpenBLAS should have taken this one for; nil when it did well.
+///
+/// It chooses when it is loaded, by `OPENBLAS_CORETYPE` in the environment if that is set, so a program can only set
+/// that and begin anew.
+public func betterBLASCore() -> String? {
+  #if canImport(Accelerate)
+    return nil
+  #else
+    guard let taken = unsafe openblas_get_corename(), let better = unsafe ingot_blas_core(taken) else {
+      return nil
+    }
+    return unsafe String(cString: better)
+  #endif
+}

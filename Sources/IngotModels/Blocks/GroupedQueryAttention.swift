@@ -1,0 +1,127 @@
+import IngotSystem
+import IngotTensors
+
+extension TensorKind {
+  public static let query = TensorKind(rawValue: "query")
+  public static let key = TensorKind(rawValue: "key")
+  public static let value = TensorKind(rawValue: "value")
+  public static let attentionOutput = TensorKind(rawValue: "attention_output")
+  public static let queryNorm = TensorKind(rawValue: "query_norm")
+  public static let keyNorm = TensorKind(rawValue: "key_norm")
+  public static let queryBias = TensorKind(rawValue: "query_bias")
+  public static let keyBias = TensorKind(rawValue: "key_bias")
+  public static let valueBias = TensorKind(rawValue: "value_bias")
+  public static let attentionOutputBias = TensorKind(rawValue: "attention_output_bias")
+  public static let sinks = TensorKind(rawValue: "sinks")
+}
+
+/// Softmax attention whose query heads share key-value heads: queries, keys and values by linear layers, optional norms
+/// of queries and keys, rotation, causal softmax of q·k·scale, output projection.
+public struct GroupedQueryAttention: Mixer, Hashable {
+  /// Width of the residual stream.
+  public var hiddenSize: Int
+  public var heads: Int
+  public var keyValueHeads: Int
+  public var headDim: Int
+  /// nil: no rotation.
+  public var rotary: RotaryEmbedding?
+  /// Factor on q·k.
+  public var scale: Float
+  public var queryKeyNorm: QueryKeyNorm
+  /// Of the norms of queries and keys.
+  public var norm: Norm
+  public var hasInputBias: Bool
+  public var hasOutputBias: Bool
+  public var window: Int?
+  /// Scores become c·tanh(scores / c).
+  public var softcap: Float?
+  /// Whether each head has a logit that takes part in the softmax and has no value (gpt-oss).
+  public var hasSinks: Bool
+
+  /// Normalization of queries and keys before rotation.
+  public enum QueryKeyNorm: String, Hashable, Sendable {
+    case none
+    /// One RMSNorm over all heads of a layer together, with a weight for each element.
+    case perLayer = "per_layer"
+    /// RMSNorm of each head, with one weight for all heads.
+    case perHead = "per_head"
+  }
+
+  public init(
+    hiddenSize: Int, heads: Int, keyValueHeads: Int, headDim: Int, rotary: RotaryEmbedding?, norm: Norm,
+    queryKeyNorm: QueryKeyNorm = .none, hasInputBias: Bool = false, hasOutputBias: Bool = false,
+    window: Int? = nil, scale: Float? = nil, softcap: Float? = nil, hasSinks: Bool = false
+  ) {
+    self.hiddenSize = hiddenSize
+    self.heads = heads
+    self.keyValueHeads = keyValueHeads
+    self.headDim = headDim
+    self.rotary = rotary
+    self.scale = scale ?? 1 / Float(headDim).squareRoot()
+    self.queryKeyNorm = queryKeyNorm
+    self.norm = norm
+    self.hasInputBias = hasInputBias
+    self.hasOutputBias = hasOutputBias
+    self.window = window
+    self.softcap = softcap
+    self.hasSinks = hasSinks
+  }
+
+  /// Values of one token's queries, and of its keys or values.
+  public var queryWidth: Int { heads * headDim }
+  public var keyWidth: Int { keyValueHeads * headDim }
+
+  public var name: String { "attention" }
+
+  public var tensors: [TensorSpec] {
+    var tensors = [
+      TensorSpec(.query, [queryWidth, hiddenSize], isLinear: true),
+      TensorSpec(.key, [keyWidth, hiddenSize], isLinear: true),
+      TensorSpec(.value, [keyWidth, hiddenSize], isLinear: true),
+      TensorSpec(.attentionOutput, [hiddenSize, queryWidth], isLinear: true),
+    ]
+    switch queryKeyNorm {
+    case .none: break
+    case .perLayer: tensors += [TensorSpec(.queryNorm, [queryWidth]), TensorSpec(.keyNorm, [keyWidth])]
+    case .perHead: tensors += [TensorSpec(.queryNorm, [headDim]), TensorSpec(.keyNorm, [headDim])]
+    }
+    if hasInputBias {
+      tensors += [
+        TensorSpec(.queryBias, [queryWidth]), TensorSpec(.keyBias, [keyWidth]),
+        TensorSpec(.valueBias, [keyWidth]),
+      ]
+    }
+    if hasOutputBias { tensors.append(TensorSpec(.attentionOutputBias, [hiddenSize])) }
+    if hasSinks { tensors.append(TensorSpec(.sinks, [heads])) }
+    return tensors
+  }
+
+  /// Name of the tap of the output projection's input.
+  public static let outputTap = "attention.output"
+
+  public var taps: [Tap] {
+    [
+      Tap(
+        "attention.input", columns: hiddenSize, linears: [.query, .key, .value],
+        source: .norm(.attentionNorm)),
+      Tap(
+        GroupedQueryAttention.outputTap, columns: queryWidth, linears: [.attentionOutput],
+        source: .linear(.value, rows: valueRows)),
+    ]
+  }
+
+  /// The row of value that each column of the output projection reads.
+  public var valueRows: [Int] {
+    let group = heads / keyValueHeads
+    return (0..<queryWidth).map { $0 / headDim / group * headDim + $0 % headDim }
+  }
+
+  public var cachedValuesPerToken: Int { 2 * keyWidth }
+
+  public var activationsPerToken: Int { 2 * (queryWidth + keyWidth) }
+
+  public var summary: String {
+    let grouped = heads == keyValueHeads ? "multi-head" : "grouped-query"
+    return "\(window == nil ? "full causal" : "sliding window"), \(grouped)"
+  }
+}

@@ -1,0 +1,178 @@
+import IngotSystem
+import IngotTensors
+
+/// What a model is made of, as its config says: embedding, layers of blocks, final norm, head. What the forward pass
+/// interprets, and what names, shapes, statistics and tables follow from.
+public struct Blueprint: Sendable {
+  /// Width of the residual stream.
+  public var hiddenSize: Int
+  public var vocabulary: Int
+  /// Longest context, in tokens.
+  public var contextLength: Int
+  public var layers: [Layer]
+  public var finalNorm: Norm
+  /// Whether the embedding is the head too; then there is no tensor for the head.
+  public var isHeadTied: Bool
+  /// Factor on the embedding's rows.
+  public var embeddingScale: Float
+  /// Logits become c·tanh(logits / c).
+  public var logitSoftcap: Float?
+  /// Layers of multi-token prediction that the config announces; they may or may not be in the files.
+  public var predictionLayers: Int
+  /// Whether anything but tensors' names is known of the model; without that nothing else here means anything.
+  public let isKnown: Bool
+
+  public init(
+    hiddenSize: Int, vocabulary: Int, contextLength: Int, layers: [Layer], finalNorm: Norm,
+    isHeadTied: Bool = false, embeddingScale: Float = 1, logitSoftcap: Float? = nil,
+    predictionLayers: Int = 0,
+    isKnown: Bool = true
+  ) {
+    self.hiddenSize = hiddenSize
+    self.vocabulary = vocabulary
+    self.contextLength = contextLength
+    self.layers = layers
+    self.finalNorm = finalNorm
+    self.isHeadTied = isHeadTied
+    self.embeddingScale = embeddingScale
+    self.logitSoftcap = logitSoftcap
+    self.predictionLayers = predictionLayers
+    self.isKnown = isKnown
+  }
+
+  /// A layer: x + mixer(norm x), then x + feedForward(norm x).
+  public struct Layer: Sendable {
+    /// Width of the residual stream.
+    public let hiddenSize: Int
+    public let mixer: any Mixer
+    public let mixerNorm: Norm
+    public var feedForward: any FeedForward {
+      didSet { (tensors, taps, specs) = Layer.derived(hiddenSize, mixer, feedForward) }
+    }
+    public let feedForwardNorm: Norm
+    /// Its tensors: norms of the residual stream, then those of the blocks that a layer has once, then those of experts.
+    public private(set) var tensors: [TensorSpec]
+    /// The activations that feed its linear layers.
+    public private(set) var taps: [Tap]
+    private var specs: [TensorKind: (spec: TensorSpec, tap: Int?)]
+
+    public init(
+      hiddenSize: Int, mixer: any Mixer, mixerNorm: Norm, feedForward: any FeedForward, feedForwardNorm: Norm
+    ) {
+      self.hiddenSize = hiddenSize
+      self.mixer = mixer
+      self.mixerNorm = mixerNorm
+      self.feedForward = feedForward
+      self.feedForwardNorm = feedForwardNorm
+      (tensors, taps, specs) = Layer.derived(hiddenSize, mixer, feedForward)
+    }
+
+    private static func derived(_ hiddenSize: Int, _ mixer: any Mixer, _ feedForward: any FeedForward) -> (
+      [TensorSpec], [Tap], [TensorKind: (spec: TensorSpec, tap: Int?)]
+    ) {
+      let all =
+        [TensorSpec(.attentionNorm, [hiddenSize]), TensorSpec(.feedForwardNorm, [hiddenSize])] + mixer.tensors
+        + feedForward.tensors
+      let taps = mixer.taps + feedForward.taps
+      var specs: [TensorKind: (spec: TensorSpec, tap: Int?)] = [:]
+      for spec in all { specs[spec.kind] = (spec, taps.firstIndex { $0.linears.contains(spec.kind) }) }
+      return (all.filter { $0.experts == nil } + all.filter { $0.experts != nil }, taps, specs)
+    }
+
+    public var blocks: [any Block] { [mixer, feedForward] }
+
+    /// The tensor of a kind; nil for one that the layer has not.
+    public func spec(_ kind: TensorKind) -> TensorSpec? { specs[kind]?.spec }
+
+    /// The tap that a linear layer reads.
+    public func tap(of kind: TensorKind) -> Tap? { specs[kind]?.tap.map { taps[$0] } }
+  }
+}
+
+extension Blueprint {
+  public var layerCount: Int { layers.count }
+
+  /// The tensors of a layer.
+  public func tensors(layer: Int) -> [TensorSpec] { layers[layer].tensors }
+
+  /// Tensors of the whole model before the layers, and after them.
+  private var first: [TensorSpec] { [TensorSpec(.embedding, [vocabulary, hiddenSize], isLinear: true)] }
+  private var last: [TensorSpec] {
+    let norm = TensorSpec(.finalNorm, [hiddenSize])
+    return isHeadTied ? [norm] : [norm, TensorSpec(.head, [vocabulary, hiddenSize], isLinear: true)]
+  }
+
+  /// The tensor whose rows are multiplied into logits.
+  public var headRole: Role { Role(isHeadTied ? .embedding : .head) }
+
+  /// All roles and shapes a model must have, in the order of the forward pass: embedding, layers with their experts, final
+  /// norm, head.
+  public func forEachTensor(_ body: (Role, TensorSpec) throws(FormatError) -> Void) throws(FormatError) {
+    guard isKnown else { return }
+    for spec in first { try body(Role(spec.kind), spec) }
+    for layer in layers.indices {
+      let specs = tensors(layer: layer)
+      for spec in specs where spec.experts == nil { try body(Role(spec.kind, layer: layer), spec) }
+      let stacked = specs.filter { $0.experts != nil }
+      for expert in 0..<(stacked.map { $0.experts! }.max() ?? 0) {
+        for spec in stacked where expert < spec.experts! {
+          try body(Role(spec.kind, layer: layer, expert: expert), spec)
+        }
+      }
+    }
+    for spec in last { try body(Role(spec.kind), spec) }
+  }
+
+  /// The tensor of a role, as the config says; nil for a role that this model has not.
+  public func spec(of role: Role) -> TensorSpec? {
+    guard role.name == nil, isKnown else { return nil }
+    guard let layer = role.layer else { return (first + last).first { $0.kind == role.kind } }
+    guard layers.indices.contains(layer), let spec = layers[layer].spec(role.kind) else { return nil }
+    if let expert = role.expert {
+      return spec.experts.map { (0..<$0).contains(expert) } ?? false ? spec : nil
+    }
+    return spec.experts == nil ? spec : nil
+  }
+
+  /// Whether a tensor is the weight of a linear layer or of the embedding, whose encoding may be chosen.
+  public func isLinear(_ role: Role) -> Bool {
+    guard let layer = role.layer else { return TensorKind.ends.contains(role.kind) }
+    return layers.indices.contains(layer) && layers[layer].tap(of: role.kind) != nil
+  }
+
+  /// Layers that are mixtures of experts.
+  public var mixtures: [Int] { layers.indices.filter { layers[$0].feedForward.isMixture } }
+
+  /// The experts of the layers that have some; zeros for a model without.
+  public var experts: ExpertSummary {
+    guard let layer = mixtures.first else {
+      return ExpertSummary(count: 0, perToken: 0, intermediateSize: 0, shared: 0)
+    }
+    let block = layers[layer].feedForward
+    return ExpertSummary(
+      count: block.count, perToken: block.perToken, intermediateSize: block.intermediateSize, shared: 0)
+  }
+
+  public struct ExpertSummary: Hashable, Sendable {
+    public var count: Int
+    /// Experts that a token goes to.
+    public var perToken: Int
+    public var intermediateSize: Int
+    /// Experts that see every token.
+    public var shared: Int
+  }
+
+  /// The first layer's attention, by which tables describe the model; nil where it is of another kind.
+  public var attention: GroupedQueryAttention? {
+    layers.lazy.compactMap { $0.mixer as? GroupedQueryAttention }.first
+  }
+
+  /// Values that one token adds to the cache, of all layers.
+  public var cachedValuesPerToken: Int { layers.reduce(0) { $0 + $1.mixer.cachedValuesPerToken } }
+
+  /// Keys and values that one token adds, at 16 bits a value, in bytes.
+  public var keyValueCacheBytesPerToken: Int { 2 * cachedValuesPerToken }
+
+  /// The window that some layers have; nil when all see everything before a token.
+  public var slidingWindow: Int? { layers.compactMap(\.mixer.window).max() }
+}

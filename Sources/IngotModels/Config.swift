@@ -1,0 +1,73 @@
+import IngotSystem
+import IngotTensors
+
+/// A config.json that is asked for typed values; every refusal names the file, the key and what stands there.
+public struct Config: Sendable {
+  public let path: String
+  public let object: JSONObject
+
+  /// Largest integer a config may hold: products of three of them with byte widths stay below 2^63 where
+  /// they are formed, and no honest model comes near.
+  public static let limit = 1 << 24
+
+  public init(_ bytes: [UInt8], path: String) throws(FormatError) {
+    let json = try JSON.parse(bytes, path: path)
+    guard let object = json.object else {
+      throw FormatError(path: path, expected: "a JSON object", found: json.kind)
+    }
+    self.path = path
+    self.object = object
+  }
+
+  /// The value of `key` when it is there and not null.
+  public subscript(key: String) -> JSON? {
+    guard let value = object[key], !value.isNull else { return nil }
+    return value
+  }
+
+  /// A positive integer of at most `Config.limit`; `fallback` when the key is missing or null.
+  public func positive(_ key: String, or fallback: Int? = nil) throws(FormatError) -> Int {
+    try integer(key, 1...Config.limit, or: fallback)
+  }
+
+  public func integer(_ key: String, _ range: ClosedRange<Int>, or fallback: Int? = nil)
+    throws(FormatError) -> Int
+  {
+    guard let value = self[key] else {
+      if let fallback { return fallback }
+      throw error(key, "an integer", found: "no such key")
+    }
+    guard let number = value.int, range.contains(number) else {
+      throw error(key, "an integer from \(range.lowerBound) to \(range.upperBound)", found: value.kind)
+    }
+    return number
+  }
+
+  public func positiveNumber(_ key: String, or fallback: Double? = nil) throws(FormatError) -> Double {
+    guard let value = self[key] else {
+      if let fallback { return fallback }
+      throw error(key, "a number", found: "no such key")
+    }
+    guard let number = value.double, number.isFinite, number > 0 else {
+      throw error(key, "a positive number", found: value.kind)
+    }
+    return number
+  }
+
+  /// Refuses any value of `key` but those `allowed`; a missing key is fine only where `missing` says so.
+  public func require(_ key: String, _ allowed: [JSON], missing: Bool = false) throws(FormatError) {
+    guard let value = self[key] else {
+      guard missing else { throw error(key, choice(allowed), found: "no such key") }
+      return
+    }
+    guard allowed.contains(value) else { throw error(key, choice(allowed), found: value.kind) }
+  }
+
+  private func choice(_ allowed: [JSON]) -> String {
+    allowed.map { $0.text() }.joined(separator: " or ")
+  }
+
+  public func error(_ key: String, _ expected: String, found: String) -> FormatError {
+    FormatError(path: path, expected: "\(key): \(expected)", found: found)
+  }
+}

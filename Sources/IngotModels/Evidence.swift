@@ -1,0 +1,260 @@
+import IngotKernels
+import IngotSystem
+import IngotTensors
+
+/// What went into the linear layers of one layer of a model while it read a text: what quantizers need to weigh their
+/// errors by what these do to the layer's outputs.
+///
+/// The inputs of the experts are kept, not their Hessians: a layer of MiniMax-M2 has 256 experts, whose Hessians take
+/// 12 GB, while 65,000 tokens take 0.4 GB, and every expert's Hessian follows from the tokens it got. Inputs of down
+/// projections follow from these and the weights, so they need no place at all.
+public struct LayerEvidence: Sendable {
+  /// One kind of evidence. Raw values are names in files.
+  public enum Field: String, CaseIterable, Sendable {
+    /// F32 (hidden, hidden): mean of x xᵀ over what goes into query, key and value.
+    case attentionInput = "attention.input.hessian"
+    /// F32 (heads · headDim, the same): likewise for what goes into the attention's output projection.
+    case attentionOutput = "attention.output.hessian"
+    /// F32 (hidden, hidden): likewise for what goes into router and experts, over all tokens.
+    case expertInput = "experts.input.hessian"
+    /// BF16 (tokens, hidden): what goes into router and experts.
+    case inputs = "experts.inputs"
+    /// I32 (tokens, active): experts of each token, ascending.
+    case chosen = "experts.chosen"
+    /// F32 (tokens, active): their weights.
+    case weights = "experts.weights"
+    /// I32 (forced visits, 2): expert and token of each visit that was forced, by experts, then tokens: the router had not
+    /// chosen the expert, and what it would have said is in no output. Only where there are any.
+    case forced = "experts.forced"
+    /// F32 (forced visits): their weights, the gate's value of the expert divided by the sum of the chosen ones'.
+    case forcedWeights = "experts.forced.weights"
+    /// F32 (experts, hidden): mean of x² over the tokens of each expert, forced ones among them.
+    case inputSquares = "experts.input.squares"
+    /// F32 (experts, width): likewise for what goes into its down projection.
+    case innerSquares = "experts.inner.squares"
+    /// F32 (experts): the largest magnitude among what goes into its down projection and what its up projection gives.
+    case innerPeaks = "experts.inner.peaks"
+    /// F32 (experts): the largest magnitude among what its down projection gives.
+    case outputPeaks = "experts.output.peaks"
+    /// F32 (hidden): sum of w² over the rows of all gate and up projections.
+    case columnSquares = "experts.column.squares"
+    /// F32 (experts, width): sum of w² over the rows of each down projection.
+    case downSquares = "experts.down.squares"
+    /// F32 (hidden, hidden), of the last layer only: mean of x xᵀ over what goes into the head.
+    case headInput = "head.input.hessian"
+
+    /// The Hessian of what a mixer's tap shows.
+    public init(_ tap: Tap) { self = Field(rawValue: tap.name + ".hessian")! }
+
+    public var dtype: DType {
+      switch self {
+      case .inputs: .bf16
+      case .chosen, .forced: .i32
+      default: .f32
+      }
+    }
+
+    /// Whether it is a matrix that equals its transpose.
+    public var isSymmetric: Bool {
+      switch self {
+      case .attentionInput, .attentionOutput, .expertInput, .headInput: true
+      default: false
+      }
+    }
+
+    /// - Parameter forced: visits that were forced in the layer.
+    public func shape(_ blueprint: Blueprint, layer: Int, tokens: Int, forced: Int = 0) -> [Int] {
+      let (hidden, experts) = (blueprint.hiddenSize, blueprint.layers[layer].feedForward)
+      let attention = blueprint.layers[layer].mixerOutput.columns
+      return switch self {
+      case .attentionInput, .expertInput, .headInput: [hidden, hidden]
+      case .attentionOutput: [attention, attention]
+      case .inputs: [tokens, hidden]
+      case .chosen, .weights: [tokens, experts.perToken]
+      case .inputSquares: [experts.count, hidden]
+      case .innerSquares, .downSquares: [experts.count, experts.intermediateSize]
+      case .innerPeaks, .outputPeaks: [experts.count]
+      case .forced: [forced, 2]
+      case .forcedWeights: [forced]
+      case .columnSquares: [hidden]
+      }
+    }
+  }
+
+  /// What a layer of a model has evidence of, with or without forced visits.
+  public static func fields(layer: Int, _ blueprint: Blueprint, isForced: Bool = false) -> [Field] {
+    Field.allCases.filter { field in
+      switch field {
+      case .headInput: layer == blueprint.layerCount - 1
+      case .forced, .forcedWeights: isForced
+      default: true
+      }
+    }
+  }
+
+  /// A token on its way to an expert.
+  public struct Visit: Hashable, Sendable {
+    public var token: Int
+    /// Weight of the expert's output in the token's sum; of a forced visit, what it would be beside the chosen experts.
+    public var weight: Float
+    /// Whether the router had not chosen the expert: seen only because the expert had too few tokens.
+    public var isForced: Bool
+
+    public init(token: Int, weight: Float, isForced: Bool = false) {
+      self.token = token
+      self.weight = weight
+      self.isForced = isForced
+    }
+  }
+
+  public var layer: Int
+  /// Tokens of the text.
+  public var tokens: Int
+  /// Little endian, of each field's type and shape.
+  public var fields: [Field: Bytes]
+  /// What the original model has here, where the evidence is of one that is quantized up to this layer.
+  public var targets: Targets?
+
+  /// How the original model's inputs differ from those of a model that is quantized up to here. x and y are what goes into
+  /// attention and output projection, r is the state that the layer began with, a hat marks the quantized model.
+  public struct Targets: Sendable {
+    /// Mean of (x − x̂) x̂ᵀ: (hidden, hidden)
+    public var attentionInput: [Float] = []
+    /// Mean of (y − ŷ) ŷᵀ: (heads · headDim, the same)
+    public var attentionOutput: [Float] = []
+    /// Mean of (r − r̂) ŷᵀ: (hidden, heads · headDim)
+    public var attentionResidual: [Float] = []
+    /// BF16 (tokens, hidden): what goes into router and experts in the original.
+    public var inputs = Bytes.empty
+    /// BF16 (tokens, hidden): state after the attention, the original's less the quantized model's.
+    public var residuals = Bytes.empty
+
+    public init() {}
+  }
+
+  public init(layer: Int, tokens: Int, fields: [Field: Bytes]) {
+    self.layer = layer
+    self.tokens = tokens
+    self.fields = fields
+  }
+
+  /// Values of a field in F32, or of a range of them.
+  public func floats(_ field: Field, _ range: Range<Int>? = nil) -> [Float] {
+    let bytes = fields[field]!
+    let width = field.dtype.bits / 8
+    let range = range ?? 0..<bytes.count / width
+    var values = [Float](repeating: 0, count: range.count)
+    var span = values.mutableSpan
+    let cut = bytes[range.lowerBound * width..<range.upperBound * width]
+    decode(field.dtype.floatFormat!, cut.span, into: &span)
+    return values
+  }
+
+  /// Visits that were forced in this layer.
+  public var forcedCount: Int { (fields[.forced]?.count ?? 0) / 8 }
+
+  /// Experts of the forced visits, in order.
+  private var forcedExperts: [Int] {
+    guard let bytes = fields[.forced] else { return [] }
+    return (0..<bytes.count / 8).map { Int(bytes.span.littleEndian(Int32.self, at: 8 * $0)) }
+  }
+
+  /// The tokens of one expert, in order, and behind them those that were forced.
+  public func visits(of expert: Int) -> [Visit] {
+    let bytes = fields[.chosen]!
+    let chosen = bytes.span
+    let count = bytes.count / 4
+    let active = tokens == 0 ? 1 : count / tokens
+    var visits: [Visit] = []
+    for index in 0..<count where chosen.littleEndian(Int32.self, at: 4 * index) == Int32(expert) {
+      visits.append(Visit(token: index / active, weight: 0))
+    }
+    let weightBytes = fields[.weights]!
+    let weights = weightBytes.span
+    var next = 0
+    for index in 0..<count where chosen.littleEndian(Int32.self, at: 4 * index) == Int32(expert) {
+      visits[next].weight = Float(bitPattern: weights.littleEndian(UInt32.self, at: 4 * index))
+      next += 1
+    }
+    guard let forced = fields[.forced], let forcedWeights = fields[.forcedWeights] else { return visits }
+    for (index, other) in forcedExperts.enumerated() where other == expert {
+      let token = Int(forced.span.littleEndian(Int32.self, at: 8 * index + 4))
+      guard (0..<tokens).contains(token) else { continue }
+      let weight = Float(bitPattern: forcedWeights.span.littleEndian(UInt32.self, at: 4 * index))
+      visits.append(Visit(token: token, weight: weight, isForced: true))
+    }
+    return visits
+  }
+}
+
+/// Evidence of a whole model, read layer by layer.
+public struct Evidence: Sendable {
+  /// Tokens it was gathered from.
+  public var tokens: Int
+  public var layers: Int
+  /// Names of the texts.
+  public var texts: [String]
+  /// - Throws: FormatError when the file that it stands in is broken there.
+  public let layer: @Sendable (Int) throws(FormatError) -> LayerEvidence
+
+  public init(
+    tokens: Int, layers: Int, texts: [String],
+    layer: @escaping @Sendable (Int) throws(FormatError) -> LayerEvidence
+  ) {
+    self.tokens = tokens
+    self.layers = layers
+    self.texts = texts
+    self.layer = layer
+  }
+}
+
+extension LayerEvidence {
+  /// Tokens that the router sent to each expert, the sum of their weights, and tokens that were forced.
+  public func load(experts count: Int) -> [(tokens: Int, mass: Double, forced: Int)] {
+    var load = [(tokens: Int, mass: Double, forced: Int)](repeating: (0, 0, 0), count: count)
+    let chosenBytes = fields[.chosen]!
+    let chosen = chosenBytes.span
+    for (index, weight) in floats(.weights).enumerated() {
+      let expert = Int(chosen.littleEndian(Int32.self, at: 4 * index))
+      guard load.indices.contains(expert) else { continue }
+      load[expert].tokens += 1
+      load[expert].mass += Double(weight)
+    }
+    for expert in forcedExperts where load.indices.contains(expert) { load[expert].forced += 1 }
+    return load
+  }
+
+  /// What `importance` needs.
+  public static let importanceFields: Set<Field> = [
+    .attentionInput, .attentionOutput, .chosen, .weights, .forced, .forcedWeights, .inputSquares,
+    .innerSquares,
+  ]
+
+  /// Mean squares of the inputs of this layer's linear layers, by role; experts that no token reached have none.
+  public func importance(_ blueprint: Blueprint) -> Importance {
+    var importance = Importance()
+    let block = blueprint.layers[layer].feedForward
+    for tap in blueprint.layers[layer].mixer.taps {
+      let n = tap.columns
+      let matrix = floats(Field(tap))
+      let means = (0..<n).map { matrix[$0 * n + $0] }
+      for kind in tap.linears {
+        importance.columns[Role(kind, layer: layer)] = means
+        importance.tokens[Role(kind, layer: layer)] = tokens
+      }
+    }
+    let (hidden, width) = (blueprint.hiddenSize, block.intermediateSize)
+    for (expert, load) in load(experts: block.count).enumerated() where load.tokens + load.forced > 0 {
+      let seen = load.tokens + load.forced
+      let inputs = floats(.inputSquares, expert * hidden..<(expert + 1) * hidden)
+      for kind in block.projections.inputs {
+        importance.columns[block.role(kind, layer: layer, expert: expert)] = inputs
+        importance.tokens[block.role(kind, layer: layer, expert: expert)] = seen
+      }
+      let lowering = block.role(block.projections.lowering, layer: layer, expert: expert)
+      importance.columns[lowering] = floats(.innerSquares, expert * width..<(expert + 1) * width)
+      importance.tokens[lowering] = seen
+    }
+    return importance
+  }
+}

@@ -1,0 +1,258 @@
+import IngotSystem
+import IngotTensors
+
+/// The keys that configs of decoders share, read with a class's defaults for those that are missing.
+struct DecoderConfig {
+  let config: Config
+  let layers: Int
+  let hidden: Int
+  let heads: Int
+  let keyValueHeads: Int
+  let headDim: Int
+  let vocabulary: Int
+  let context: Int
+  let norm: Norm
+  let isHeadTied: Bool
+
+  /// What a class of transformers has where its config says nothing.
+  struct Defaults {
+    /// nil: as many as heads.
+    var keyValueHeads: Int?
+    /// nil: the hidden size shared by the heads.
+    var headDim: Int?
+    var normEpsilon: Double? = 1e-6
+    var context: Int?
+    var isHeadTied = false
+  }
+
+  init(_ config: Config, _ defaults: Defaults = Defaults()) throws(FormatError) {
+    self.config = config
+    layers = try config.integer("num_hidden_layers", 1...10_000)
+    hidden = try config.positive("hidden_size")
+    heads = try config.integer("num_attention_heads", 1...65_536)
+    headDim = try config.integer("head_dim", 1...65_536, or: defaults.headDim ?? hidden / heads)
+    keyValueHeads = try config.integer(
+      "num_key_value_heads", 1...65_536, or: defaults.keyValueHeads ?? heads)
+    guard heads % keyValueHeads == 0 else {
+      throw config.error("num_key_value_heads", "a divisor of \(heads) heads", found: "\(keyValueHeads)")
+    }
+    vocabulary = try config.positive("vocab_size")
+    context = try config.integer("max_position_embeddings", 1...1 << 40, or: defaults.context)
+    norm = Norm(epsilon: Float(try config.positiveNumber("rms_norm_eps", or: defaults.normEpsilon)))
+    isHeadTied = try config.flag("tie_word_embeddings", or: defaults.isHeadTied)
+    try config.require("hidden_act", ["silu"], missing: true)
+  }
+
+  /// The blueprint of layers that `layer` makes.
+  func blueprint(
+    predictionLayers: Int = 0, _ layer: (Int) throws(FormatError) -> (any Mixer, any FeedForward)
+  ) throws(FormatError) -> Blueprint {
+    var made: [Blueprint.Layer] = []
+    made.reserveCapacity(layers)
+    for index in 0..<layers {
+      let (mixer, feedForward) = try layer(index)
+      made.append(
+        .init(
+          hiddenSize: hidden, mixer: mixer, mixerNorm: norm, feedForward: feedForward, feedForwardNorm: norm))
+    }
+    return Blueprint(
+      hiddenSize: hidden, vocabulary: vocabulary, contextLength: context, layers: made, finalNorm: norm,
+      isHeadTied: isHeadTied, predictionLayers: predictionLayers)
+  }
+
+  func attention(
+    rotary: RotaryEmbedding?, queryKeyNorm: GroupedQueryAttention.QueryKeyNorm = .none,
+    hasInputBias: Bool = false, hasOutputBias: Bool = false, window: Int? = nil
+  ) -> GroupedQueryAttention {
+    GroupedQueryAttention(
+      hiddenSize: hidden, heads: heads, keyValueHeads: keyValueHeads, headDim: headDim, rotary: rotary,
+      norm: norm, queryKeyNorm: queryKeyNorm, hasInputBias: hasInputBias, hasOutputBias: hasOutputBias,
+      window: window)
+  }
+
+  func mlp(_ width: Int, hasBias: Bool = false) -> GatedMLP {
+    GatedMLP(hiddenSize: hidden, intermediateSize: width, hasBias: hasBias)
+  }
+
+  /// A mixture whose experts have this width; keys of the count as transformers 4 and 5 spell them.
+  func mixture(
+    width: Int, countKey: String, count: Int? = nil, perToken: Int? = nil, _ routing: Mixture.Routing
+  )
+    throws(FormatError) -> Mixture
+  {
+    let count = try config.expertCount(countKey, or: count)
+    return Mixture(
+      hiddenSize: hidden, count: count,
+      perToken: try config.integer("num_experts_per_tok", 1...count, or: perToken),
+      intermediateSize: width, routing: routing)
+  }
+
+  /// Windows by layer: `layer_types` where the config has it, else `fallback` for each layer.
+  func windows(_ window: Int?, or fallback: (Int) -> Bool) throws(FormatError) -> [Int?] {
+    guard let types = config["layer_types"] else {
+      return (0..<layers).map { fallback($0) ? window : nil }
+    }
+    guard let list = types.array, list.count == layers else {
+      throw config.error("layer_types", "a list of \(layers) kinds of attention", found: types.kind)
+    }
+    var windows: [Int?] = []
+    for type in list {
+      switch type.string {
+      case "full_attention": windows.append(nil)
+      case "sliding_attention":
+        guard let window else {
+          throw config.error(
+            "sliding_window", "a number, since layer_types has sliding_attention", found: "none")
+        }
+        windows.append(window)
+      default:
+        throw config.error(
+          "layer_types", "\"full_attention\" or \"sliding_attention\"", found: type.text())
+      }
+    }
+    return windows
+  }
+}
+
+extension Config {
+  /// A boolean; `fallback` when the key is missing or null.
+  public func flag(_ key: String, or fallback: Bool) throws(FormatError) -> Bool {
+    guard let value = self[key] else { return fallback }
+    guard let flag = value.bool else { throw error(key, "true or false", found: value.kind) }
+    return flag
+  }
+
+  /// The number of experts, under the key of the class or the one that the other version of transformers writes.
+  func expertCount(_ key: String, or fallback: Int? = nil) throws(FormatError) -> Int {
+    let spellings = [key] + ["num_experts", "num_local_experts"].filter { $0 != key }
+    let present = spellings.filter { self[$0] != nil }
+    guard let first = present.first else { return try integer(key, 1...65_536, or: fallback) }
+    let count = try integer(first, 1...65_536)
+    for other in present.dropFirst() where self[other] != self[first] {
+      throw error(other, "\(count), as \(first) says", found: self[other]!.text())
+    }
+    return count
+  }
+
+  /// Tokens of the sliding window; nil for none. A missing key is the class's default, null is none.
+  func window(_ key: String = "sliding_window", or fallback: Int? = nil) throws(FormatError) -> Int? {
+    guard let value = object[key] else { return fallback }
+    if value.isNull { return nil }
+    return try integer(key, 1...1 << 40)
+  }
+
+  /// The rotation by `rope_parameters` (transformers 5), or by `rope_theta`, `rope_scaling` and `partial_rotary_factor`
+  /// (transformers 4). Where a file has both, they must agree.
+  ///
+  /// - Parameters:
+  ///   - headDim: dimensions of a head.
+  ///   - dimsKey: a key that says how many are rotated (MiniMax's `rotary_dim`).
+  ///   - theta: base when the config has none; nil when it must.
+  ///   - factor: share of the dimensions that are rotated when the config has none.
+  func rotary(headDim: Int, dimsKey: String? = nil, theta fallback: Double?, factor usual: Double = 1)
+    throws(FormatError) -> RotaryEmbedding
+  {
+    let parameters = self["rope_parameters"]
+    if let parameters, parameters.object == nil {
+      throw error("rope_parameters", "an object", found: parameters.kind)
+    }
+    let theta = try agreed("rope_theta", parameters) ?? fallback
+    guard let theta else { throw error("rope_theta", "a positive number", found: "no such key") }
+    guard theta > 0, theta.isFinite else { throw error("rope_theta", "a positive number", found: "\(theta)") }
+    var dims = try dimsKey.flatMap { key throws(FormatError) in
+      self[key] == nil ? nil : try positive(key)
+    }
+    if let factor = try agreed("partial_rotary_factor", parameters) {
+      guard factor > 0, factor <= 1 else {
+        throw error("partial_rotary_factor", "a number above 0 and up to 1", found: "\(factor)")
+      }
+      let share = Int(Double(headDim) * factor)
+      if let dims, dims != share, let dimsKey {
+        throw error(
+          "partial_rotary_factor", "\(dims) of \(headDim) dimensions, as \(dimsKey) says",
+          found: "\(factor), which is \(share)")
+      }
+      dims = share
+    }
+    let rotated = dims ?? Int(Double(headDim) * usual)
+    guard rotated % 2 == 0, rotated > 0, rotated <= headDim else {
+      throw error(
+        dimsKey ?? "partial_rotary_factor",
+        "an even number of rotated dimensions, at most head_dim \(headDim)", found: "\(rotated)")
+    }
+    let isNew = parameters?["rope_type"] != nil || self["rope_scaling"] == nil
+    let key = isNew ? "rope_parameters" : "rope_scaling"
+    return RotaryEmbedding(dims: rotated, theta: theta, scaling: try scaling(self[key], key))
+  }
+
+  /// A number that stands at top level, in `rope_parameters`, or in both alike.
+  private func agreed(_ key: String, _ parameters: JSON?) throws(FormatError) -> Double? {
+    let (top, inner) = (self[key], parameters?[key].flatMap { $0.isNull ? nil : $0 })
+    for value in [top, inner].compactMap({ $0 }) {
+      guard let number = value.double, number.isFinite else {
+        throw error(key, "a number", found: value.kind)
+      }
+    }
+    if let top, let inner, top.double != inner.double {
+      throw error(
+        key, "the same at top level and in rope_parameters", found: "\(top.text()) and \(inner.text())")
+    }
+    return (top ?? inner)?.double
+  }
+
+  private func scaling(_ value: JSON?, _ name: String) throws(FormatError) -> RotaryEmbedding.Scaling {
+    guard let value, !value.isNull else { return .none }
+    guard value.object != nil else { throw error(name, "an object", found: value.kind) }
+    func number(_ key: String, or fallback: Double? = nil) throws(FormatError) -> Double {
+      guard let found = value[key], !found.isNull else {
+        if let fallback { return fallback }
+        throw error("\(name), \(key)", "a number", found: "no such key")
+      }
+      guard let number = found.double, number.isFinite, number > 0 else {
+        throw error("\(name), \(key)", "a positive number", found: found.kind)
+      }
+      return number
+    }
+    func original() throws(FormatError) -> Int {
+      let usual = self["max_position_embeddings"]?.double
+      return Int(min(try number("original_max_position_embeddings", or: usual), 1e15))
+    }
+    switch value["rope_type"] ?? value["type"] ?? "default" {
+    case "default": return .none
+    case "linear": return .linear(factor: try number("factor"))
+    case "llama3":
+      return .llama3(
+        factor: try number("factor"), lowFactor: try number("low_freq_factor"),
+        highFactor: try number("high_freq_factor"), originalContext: try original())
+    case "yarn": return .yarn(try yarn(value, number, original()))
+    case let type:
+      throw error(
+        name, "rope_type \"default\", \"linear\", \"llama3\" or \"yarn\"", found: type.text())
+    }
+  }
+
+  private func yarn(
+    _ value: JSON, _ number: (String, Double?) throws(FormatError) -> Double, _ original: Int
+  ) throws(FormatError) -> RotaryEmbedding.YaRN {
+    let factor = try number("factor", nil)
+    func magnitude(_ scale: Double) -> Double { RotaryEmbedding.magnitude(factor: factor, scale: scale) }
+    var attention = magnitude(1)
+    if let all = value["mscale_all_dim"]?.double, let own = value["mscale"]?.double, all != 0, own != 0 {
+      attention = magnitude(own) / magnitude(all)
+    }
+    if let given = value["attention_factor"], !given.isNull {
+      attention = try number("attention_factor", nil)
+    }
+    return .init(
+      factor: factor, originalContext: original, betaFast: try number("beta_fast", 32),
+      betaSlow: try number("beta_slow", 1), attentionFactor: attention,
+      truncates: value["truncate"]?.bool ?? true)
+  }
+}
+
+extension RotaryEmbedding {
+  /// YaRN's factor on cosines and sines: 0.1·scale·ln(factor) + 1.
+  public static func magnitude(factor: Double, scale: Double) -> Double {
+    factor <= 1 ? 1 : 0.1 * scale * logarithm(factor) + 1
+  }
+}

@@ -1,0 +1,252 @@
+import IngotSystem
+import IngotTensors
+
+/// A model family: which configs it is written for, what its models are made of, and what their tensors are called.
+///
+/// A family only describes. It refuses every config that asks for something its description, and the forward pass that
+/// interprets it, does not do.
+public struct Family: Sendable {
+  /// The family's name in reports and in `.ingot` files.
+  public let name: String
+  /// Values of `model_type` in config.json.
+  public let modelTypes: [String]
+  /// Values of `architectures` in config.json.
+  public let classNames: [String]
+  /// Config to blueprint; throws for what the family was not written for.
+  public let blueprint: @Sendable (Config) throws(FormatError) -> Blueprint
+  public let names: TensorNames
+  public let config: ConfigSpelling
+  /// How llama.cpp runs the family; nil when it does not.
+  public let llamaCpp: LlamaCppGraph?
+
+  public init(
+    name: String, modelTypes: [String], classNames: [String], names: TensorNames,
+    config: ConfigSpelling = ConfigSpelling(), llamaCpp: LlamaCppGraph? = nil,
+    blueprint: @escaping @Sendable (Config) throws(FormatError) -> Blueprint
+  ) {
+    self.name = name
+    self.modelTypes = modelTypes
+    self.classNames = classNames
+    self.names = names
+    self.config = config
+    self.llamaCpp = llamaCpp
+    self.blueprint = blueprint
+  }
+
+  /// How config.json of the family spells what others spell otherwise.
+  public struct ConfigSpelling: Sendable {
+    /// Key for the experts of a layer.
+    public var expertCount = "num_experts"
+    /// Key for the width of an expert.
+    public var expertWidth = "moe_intermediate_size"
+    /// Key for the rotated dimensions of a head; nil where a share of them is given, if at all.
+    public var rotatedDims: String?
+    /// Keys that every config of the family has with one value, for writing one anew.
+    public var constants: JSONObject = [:]
+    /// Keys of lists that have one value for each layer.
+    public var layerConstants: JSONObject = [:]
+
+    public init() {}
+
+    public init(
+      expertCount: String = "num_experts", expertWidth: String = "moe_intermediate_size",
+      rotatedDims: String? = nil, constants: JSONObject = [:], layerConstants: JSONObject = [:]
+    ) {
+      self.expertCount = expertCount
+      self.expertWidth = expertWidth
+      self.rotatedDims = rotatedDims
+      self.constants = constants
+      self.layerConstants = layerConstants
+    }
+  }
+
+  /// What llama.cpp's graph of a family expects of a file, where families differ.
+  public struct LlamaCppGraph: Sendable {
+    /// Value of `general.architecture`, which is also the prefix of its keys.
+    public var architecture: String
+    /// Pairs that it rotates: rows of query and key are permuted in the file where the family's own pairs are others.
+    public var pairing: RotaryEmbedding.Pairing
+    /// Kinds whose tensors have another name than most families' have.
+    public var names: [TensorKind: String]
+    /// How the graph's router chooses and weighs; nil for a graph without experts.
+    public var routing: Mixture.Routing?
+    /// Whether a key names the kind of router; elsewhere the graph has it fixed.
+    public var namesRouting: Bool
+    /// Whether models of the family have a sliding window, which tells them from others of the same architecture.
+    public var hasWindow: Bool
+
+    /// Whether a file may leave the head out, so that the embedding is it.
+    public var tiesHead: Bool
+    /// Biases that the graph adds.
+    public var biases: Set<TensorKind>
+
+    public var hasExperts: Bool { routing != nil }
+
+    public init(
+      _ architecture: String, pairing: RotaryEmbedding.Pairing = .half, names: [TensorKind: String] = [:],
+      routing: Mixture.Routing? = nil, namesRouting: Bool = false, hasWindow: Bool = false,
+      tiesHead: Bool = true, biases: Set<TensorKind> = []
+    ) {
+      self.architecture = architecture
+      self.pairing = pairing
+      self.names = names
+      self.routing = routing
+      self.namesRouting = namesRouting
+      self.hasWindow = hasWindow
+      self.tiesHead = tiesHead
+      self.biases = biases
+    }
+  }
+
+  /// The family of a config, by `model_type`; nil for a type that none is written for.
+  public static func known(_ config: Config) -> Family? {
+    config["model_type"]?.string.flatMap { type in all.first { $0.modelTypes.contains(type) } }
+  }
+
+  /// The family of a config, by `model_type`.
+  public static func of(_ config: Config) throws(FormatError) -> Family {
+    let types = all.flatMap(\.modelTypes).map { "\"\($0)\"" }.joined(separator: ", ")
+    guard let value = config["model_type"] else {
+      throw config.error("model_type", "one of \(types)", found: "no such key")
+    }
+    guard let family = known(config) else {
+      throw config.error("model_type", "one of \(types)", found: value.kind)
+    }
+    return family
+  }
+
+  /// The role of a checkpoint's tensor; nil when the model has none of this name.
+  public func role(of tensor: String, _ blueprint: Blueprint) -> Role? {
+    let (template, indices) = TensorNames.template(tensor)
+    if let layer = indices.first, tensor.hasPrefix("model.layers."), layer >= blueprint.layerCount {
+      // Layers past the last one hold multi-token prediction.
+      let isPrediction = layer < blueprint.layerCount + blueprint.predictionLayers
+      return isPrediction ? Role(.auxiliary, name: tensor) : nil
+    }
+    guard let kind = names.kind(template) ?? otherSpelling(template).flatMap({ names.kind($0) }) else {
+      return nil
+    }
+    let role = Role(kind, layer: indices.first, expert: indices.count > 1 ? indices[1] : nil)
+    return blueprint.spec(of: role) == nil ? nil : role
+  }
+
+  /// transformers 5 calls every mixture `mlp` in memory, and some writers keep that.
+  private func otherSpelling(_ template: String) -> String? {
+    template.contains(".mlp.") ? template.replacing(".mlp.", with: ".block_sparse_moe.") : nil
+  }
+
+  /// The checkpoint's name of a role.
+  public func name(of role: Role) -> String {
+    if let name = role.name { return name }
+    guard let name = names.name(of: role) else { preconditionFailure("\(self.name) has no \(role.kind)") }
+    return name
+  }
+}
+
+/// What a family calls its tensors. In a template `#` stands for the layer, the second `#` for the expert; a kind may have
+/// one template for layers and another one for experts.
+public struct TensorNames: Sendable {
+  private let templates: [Key: String]
+  private let kinds: [String: TensorKind]
+
+  private struct Key: Hashable {
+    var kind: TensorKind
+    var indices: Int
+  }
+
+  public init(_ names: [(TensorKind, String)]) {
+    var templates: [Key: String] = [:]
+    for (kind, template) in names {
+      templates[Key(kind: kind, indices: template.count { $0 == "#" })] = template
+    }
+    self.templates = templates
+    kinds = Dictionary(uniqueKeysWithValues: names.map { ($1, $0) })
+  }
+
+  /// These names and more.
+  public func adding(_ names: [(TensorKind, String)]) -> TensorNames {
+    TensorNames(templates.map { ($0.kind, $1) }.filter { old in !names.contains { $0.1 == old.1 } } + names)
+  }
+
+  /// The kind that a template is of.
+  func kind(_ template: String) -> TensorKind? { kinds[template] }
+
+  /// The template of a kind with so many indices; nil when the family has none.
+  public func template(_ kind: TensorKind, indices: Int) -> String? {
+    templates[Key(kind: kind, indices: indices)]
+  }
+
+  func name(of role: Role) -> String? {
+    let indices = [role.layer, role.expert].compactMap { $0 }
+    guard let template = template(role.kind, indices: indices.count) else { return nil }
+    var left = indices[...]
+    return template.split(separator: "#", omittingEmptySubsequences: false).reduce(into: "") { text, piece in
+      text += text.isEmpty ? String(piece) : "\(left.popFirst() ?? 0)\(piece)"
+    }
+  }
+
+  /// A name with its numbers replaced by `#`, and the numbers. Pieces such as `w1` are no numbers.
+  package static func template(_ name: String) -> (String, [Int]) {
+    var indices: [Int] = []
+    var out: [UInt8] = []
+    out.reserveCapacity(name.utf8.count)
+    for (position, part) in name.utf8.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)
+      .enumerated()
+    {
+      if position > 0 { out.append(UInt8(ascii: ".")) }
+      let digits = part.allSatisfy { $0 >= 0x30 && $0 <= 0x39 }
+      // Leading zeros would give two names to one role.
+      if digits, !part.isEmpty, part.count < 10, part.count == 1 || part.first != 0x30 {
+        indices.append(part.reduce(0) { $0 * 10 + Int($1 - 0x30) })
+        out.append(UInt8(ascii: "#"))
+      } else {
+        out.append(contentsOf: part)
+      }
+    }
+    return (String(decoding: out, as: UTF8.self), indices)
+  }
+}
+
+extension TensorNames {
+  /// The names that most families share with Llama: attention with all that it may have, and norms.
+  public static let llama = TensorNames([
+    (.embedding, "model.embed_tokens.weight"),
+    (.attentionNorm, "model.layers.#.input_layernorm.weight"),
+    (.query, "model.layers.#.self_attn.q_proj.weight"),
+    (.key, "model.layers.#.self_attn.k_proj.weight"),
+    (.value, "model.layers.#.self_attn.v_proj.weight"),
+    (.attentionOutput, "model.layers.#.self_attn.o_proj.weight"),
+    (.queryBias, "model.layers.#.self_attn.q_proj.bias"),
+    (.keyBias, "model.layers.#.self_attn.k_proj.bias"),
+    (.valueBias, "model.layers.#.self_attn.v_proj.bias"),
+    (.attentionOutputBias, "model.layers.#.self_attn.o_proj.bias"),
+    (.queryNorm, "model.layers.#.self_attn.q_norm.weight"),
+    (.keyNorm, "model.layers.#.self_attn.k_norm.weight"),
+    (.sinks, "model.layers.#.self_attn.sinks"),
+    (.feedForwardNorm, "model.layers.#.post_attention_layernorm.weight"),
+    (.gate, "model.layers.#.mlp.gate_proj.weight"),
+    (.up, "model.layers.#.mlp.up_proj.weight"),
+    (.down, "model.layers.#.mlp.down_proj.weight"),
+    (.gateBias, "model.layers.#.mlp.gate_proj.bias"),
+    (.upBias, "model.layers.#.mlp.up_proj.bias"),
+    (.downBias, "model.layers.#.mlp.down_proj.bias"),
+    (.finalNorm, "model.norm.weight"),
+    (.head, "lm_head.weight"),
+  ])
+
+  /// Experts under `mlp.experts`, as Qwen and DeepSeek have them.
+  public static let expertsOfMLP: [(TensorKind, String)] = [
+    (.router, "model.layers.#.mlp.gate.weight"),
+    (.gate, "model.layers.#.mlp.experts.#.gate_proj.weight"),
+    (.up, "model.layers.#.mlp.experts.#.up_proj.weight"),
+    (.down, "model.layers.#.mlp.experts.#.down_proj.weight"),
+  ]
+
+  /// Experts under `block_sparse_moe`, as Mixtral and MiniMax have them.
+  public static let sparseExperts: [(TensorKind, String)] = [
+    (.router, "model.layers.#.block_sparse_moe.gate.weight"),
+    (.gate, "model.layers.#.block_sparse_moe.experts.#.w1.weight"),
+    (.up, "model.layers.#.block_sparse_moe.experts.#.w3.weight"),
+    (.down, "model.layers.#.block_sparse_moe.experts.#.w2.weight"),
+  ]
+}

@@ -1,0 +1,80 @@
+import IngotSystem
+import IngotTensors
+
+extension Family {
+  /// Name of the family of checkpoints that none is written for.
+  public static let genericName = "unknown"
+
+  /// A `model_type` that nobody has written a family for: named tensors and nothing else. Such a model is read, checked,
+  /// quantized by names and written by containers that take names as they are; what needs a forward pass is refused.
+  public static func generic(_ modelType: String?) -> Family {
+    Family(
+      name: genericName, modelTypes: modelType.map { [$0] } ?? [], classNames: [], names: TensorNames([])
+    ) { _ in .unknown }
+  }
+
+  /// Whether nothing but names is known.
+  public var isGeneric: Bool { name == Family.genericName }
+
+  /// The family of a config, or the generic one for a `model_type` that no family is written for.
+  ///
+  /// - Throws: FormatError for a config without a `model_type` that is text.
+  public static func any(_ config: Config) throws(FormatError) -> Family {
+    if let family = known(config) { return family }
+    guard let value = config["model_type"] else {
+      throw config.error("model_type", "the name of a model family", found: "no such key")
+    }
+    guard let type = value.string else { throw config.error("model_type", "text", found: value.kind) }
+    return generic(type)
+  }
+
+  /// What a generic model may have quantized by default: matrices of at least so many values…
+  public static let leastGenericValues = 1 << 12
+  /// … whose names have none of these pieces. Embeddings, heads, routers, norms, convolutions and what decides more than it
+  /// weighs stay as they are; a recipe's rule with `names` asks for any other matrix.
+  public static let keptNames = [
+    "embed", "wte", "wpe", "lm_head", "output_proj_head", "head.weight", "score", "classifier", "norm", "ln_",
+    "router", ".gate.weight", "gate_inp", "shared_expert_gate", "bias", "conv", "a_log", "dt_", "time_",
+    "pos_",
+    "position", "rotary", "inv_freq", "sinks", "lora", "adapter", "vision", "visual", "image", "audio", "mm_",
+    "projector", "patch",
+  ]
+
+  static func isGenericLinear(_ tensor: Tensor) -> Bool {
+    guard tensor.shape.count == 2, tensor.count >= leastGenericValues,
+      case .dense(let type) = tensor.encoding,
+      type.isDecodable
+    else {
+      guard tensor.shape.count == 2, tensor.count >= leastGenericValues else { return false }
+      if case .dense = tensor.encoding { return false }
+      return !isKept(tensor.name)
+    }
+    return !isKept(tensor.name)
+  }
+
+  private static func isKept(_ name: String) -> Bool {
+    let lowered = name.lowercased()
+    return keptNames.contains { lowered.contains($0) }
+  }
+}
+
+extension Blueprint {
+  /// A model of which nothing is known but its tensors' names.
+  public static let unknown = Blueprint(
+    hiddenSize: 0, vocabulary: 0, contextLength: 0, layers: [], finalNorm: Norm(epsilon: 0), isKnown: false)
+}
+
+extension Model {
+  /// Refuses a model whose forward pass nobody has written, saying what would make it known.
+  public func requireForwardPass() throws(FormatError) {
+    guard blueprint.isKnown else {
+      let type = family.modelTypes.first.map { "model_type \"\(printable($0))\"" } ?? "an unknown model_type"
+      throw FormatError(
+        path: path,
+        expected: "a family with a forward pass: \(Family.all.flatMap(\.modelTypes).joined(separator: ", "))",
+        found:
+          "\(type); inspect, check, quantize and convert work, and a file in Sources/Models/Families makes it known"
+      )
+    }
+  }
+}

@@ -1,0 +1,121 @@
+import IngotSystem
+import IngotTensors
+
+/// A model: its numbers, its tensors, and every other file that came with it. What a format reads and writes and
+/// what quantization maps.
+public struct Model: Sendable {
+  public var family: Family
+  /// What it is made of, by its config.
+  public var blueprint: Blueprint
+  /// In the order of the forward pass: embedding, layers with their experts, final norm, head, then the rest.
+  public private(set) var tensors: [Tensor]
+  /// config.json, tokenizer, chat template, licence… as they came.
+  public var sideFiles: [SideFile]
+  /// The file or folder it was read from.
+  public var path: String
+  /// Name of the format it was read from.
+  public var format: String
+  /// Paths of the files that hold its weights.
+  public var weightFiles: [String]
+  /// Where an artifact came from; nil for an original checkpoint.
+  public var provenance: JSON?
+
+  private var indices: [Role: Int]
+
+  /// - Throws: FormatError when a tensor is missing, stands twice or has another shape than the config says.
+  public init(
+    family: Family, blueprint: Blueprint, tensors: [Tensor], sideFiles: [SideFile],
+    path: String, format: String, weightFiles: [String], provenance: JSON? = nil
+  ) throws(FormatError) {
+    self.family = family
+    self.blueprint = blueprint
+    self.sideFiles = sideFiles
+    self.path = path
+    self.format = format
+    self.weightFiles = weightFiles
+    self.provenance = provenance
+    var found = [Role: Int](minimumCapacity: tensors.count)
+    for (index, tensor) in tensors.enumerated() {
+      guard found.updateValue(index, forKey: tensor.role) == nil else {
+        throw tensor.error("one tensor for \(tensor.role)", found: "a second one")
+      }
+    }
+    var ordered: [Tensor] = []
+    ordered.reserveCapacity(tensors.count)
+    var roles = [Role: Int](minimumCapacity: tensors.count)
+    try blueprint.forEachTensor { role, spec throws(FormatError) in
+      guard let index = found.removeValue(forKey: role) else {
+        throw FormatError(
+          path: path, tensor: family.name(of: role), expected: "the tensor of \(role)",
+          found: "none of this name")
+      }
+      guard tensors[index].shape == spec.shape else {
+        throw tensors[index].error(
+          "shape \(spec.shape) by config.json", found: "shape \(tensors[index].shape)")
+      }
+      roles[role] = ordered.count
+      ordered.append(tensors[index])
+    }
+    for index in found.values.sorted(by: { tensors[$0].name < tensors[$1].name }) {
+      guard tensors[index].role.kind == .auxiliary || tensors[index].role.kind == .unknown else {
+        throw tensors[index].error("a role that config.json has", found: "\(tensors[index].role)")
+      }
+      roles[tensors[index].role] = ordered.count
+      ordered.append(tensors[index])
+    }
+    self.tensors = ordered
+    indices = roles
+  }
+
+  /// The tensor of a role; nil when there is none.
+  public subscript(role: Role) -> Tensor? { indices[role].map { tensors[$0] } }
+
+  public subscript(kind: TensorKind, layer layer: Int? = nil, expert expert: Int? = nil) -> Tensor? {
+    self[Role(kind, layer: layer, expert: expert)]
+  }
+
+  /// The same model with other encodings or values: `body` gives each tensor's successor of the same role
+  /// and shape.
+  public func mapTensors(_ body: (Tensor) throws(FormatError) -> Tensor) throws(FormatError) -> Model {
+    var model = self
+    for (index, tensor) in tensors.enumerated() {
+      let next = try body(tensor)
+      precondition(next.role == tensor.role && next.shape == tensor.shape, "a map keeps role and shape")
+      model.tensors[index] = next
+    }
+    return model
+  }
+
+  /// Whether a tensor is one whose encoding may be chosen: a linear layer, or the embedding.
+  public func canQuantize(_ tensor: Tensor) -> Bool {
+    tensor.encoding.isDecodable && !isExact(tensor)
+  }
+
+  /// Whether a tensor stays exact unless a recipe names it: all but linear layers and the embedding; of a model of an unknown
+  /// family, what `Family.keptNames` says.
+  public func isExact(_ tensor: Tensor) -> Bool {
+    blueprint.isKnown ? blueprint.isExact(tensor.role) : !Family.isGenericLinear(tensor)
+  }
+
+  /// The tensor whose rows are multiplied into logits: the head, or the embedding where both are one.
+  public var headTensor: Tensor? { self[blueprint.headRole] }
+
+  public func sideFile(_ name: String) -> SideFile? { sideFiles.first { $0.name == name } }
+
+  /// Bytes of all tensors.
+  public var bytes: Int { tensors.reduce(0) { $0 + $1.bytes } }
+  /// Values of all tensors.
+  public var parameters: Int { tensors.reduce(0) { $0 + $1.count } }
+}
+
+/// A file of a checkpoint that holds no tensors.
+public struct SideFile: Sendable {
+  /// Name in the folder, without a path.
+  public var name: String
+  public var bytes: Bytes
+
+  public init(name: String, bytes: Bytes) {
+    self.name = name
+    self.bytes = bytes
+  }
+}

@@ -1,0 +1,66 @@
+import IngotSystem
+import IngotTensors
+
+extension Recipe {
+  /// The recipes that have names, in the order they are listed.
+  public static let builtIn: [Recipe] = [texts, ggufTexts, mlxTexts, packed].joined().map { text in
+    do {
+      return try Recipe(yaml: text, path: "built-in recipe")
+    } catch {
+      preconditionFailure("built-in recipe: \(error)")
+    }
+  }
+
+  /// The recipe of a built-in name, or of a YAML file at that path.
+  public static func named(_ name: String) throws(FormatError) -> Recipe {
+    if let recipe = builtIn.first(where: { $0.name == name }) { return recipe }
+    guard Folder.kind(name) == .file else {
+      throw FormatError(
+        path: name,
+        expected: "a YAML file or one of the recipes \(builtIn.map(\.name).joined(separator: ", "))",
+        found: "neither")
+    }
+    let bytes = try Bytes.mapping(name)
+    guard bytes.count <= sizeLimit, let text = String(validating: bytes.array, as: UTF8.self) else {
+      throw FormatError(
+        path: name, expected: "a recipe in UTF-8 of at most \(sizeLimit) bytes", found: "\(bytes.count) bytes"
+      )
+    }
+    return try Recipe(yaml: text, path: name)
+  }
+
+  private static let texts = [
+    """
+    name: int8
+    summary: 8 bits everywhere, groups of 32 with a zero point
+    rules:
+      - encoding: int8 g32 zero f16
+        quantizer: search
+    """,
+    """
+    name: int4
+    summary: 4 bits everywhere, groups of 64 with a zero point
+    rules:
+      - encoding: int4 g64 zero f16
+        quantizer: search
+    """,
+    """
+    name: int3
+    summary: 3 bits everywhere, groups of 64 with a zero point
+    rules:
+      - encoding: int3 g64 zero f16
+        quantizer: search
+    """,
+    """
+    name: mixed-4-8
+    summary: experts at 4 bits; attention, embedding and head at 8
+    rules:
+      - parts: [attention, embedding, head]
+        encoding: int8 g32 zero f16
+        quantizer: search
+      - parts: [experts, mlp]
+        encoding: int4 g64 zero f16
+        quantizer: search
+    """,
+  ]
+}

@@ -1,0 +1,250 @@
+import IngotKernels
+import IngotModels
+import IngotSystem
+import IngotTensors
+
+/// What each of some encodings does to the outputs of a layer's tensors, measured on inputs that a text brought:
+/// Σ g² ‖(Ŵ − W) x‖² over the tokens of an expert, g being its weights in the tokens' sums, and the mean of ‖(Ŵ − W) x‖² for
+/// attention. An expert that few tokens reached also counts tokens of the layer at large, as `ExpertInputs` does.
+///
+/// GPTQ takes a thousand times as long as the search for codes, so that of most experts only the latter is measured, and
+/// multiplied by what GPTQ gains on a sample of the layer's experts, by part and encoding.
+public struct CandidateErrors: Sendable {
+  private let original: Model
+  /// Codes by the search.
+  private let candidates: [CandidateModel]
+  /// The same by GPTQ; empty for no evidence.
+  private let calibrated: [CandidateModel]
+  private let sample: Int
+
+  /// Errors of a tensor by candidate; nil where one does not fit.
+  public struct Errors: Sendable {
+    /// With codes by the search.
+    public var searched: [Double?]
+    /// As the tensor would be made.
+    public var made: [Double?]
+
+    public init(searched: [Double?], made: [Double?]) {
+      self.searched = searched
+      self.made = made
+    }
+  }
+
+  /// - Parameter sample: experts of a layer that GPTQ is tried on.
+  public init(
+    _ original: Model, _ candidates: [CandidateModel], calibrated: [CandidateModel] = [], sample: Int = .max
+  ) {
+    precondition(calibrated.isEmpty || calibrated.count == candidates.count, "one for each")
+    self.original = original
+    self.candidates = candidates
+    self.calibrated = calibrated
+    self.sample = max(sample, 1)
+  }
+
+  /// Errors by candidate of each tensor of a layer; nil for a candidate that does not fit the tensor.
+  ///
+  /// - Parameter passed: hears of the bytes of tensors that are done, from one task at a time.
+  public func errors(_ evidence: LayerEvidence, workers: Int, passed: (Int) -> Void = { _ in })
+    async throws(FormatError) -> [Role: Errors]
+  {
+    let experts = original.blueprint.layers[evidence.layer].feedForward.count
+    let sampled = sampled(evidence)
+    var found: [Role: Errors] = [:]
+    let outcome = await withTaskGroup(of: Result<[Role: Errors], FormatError>.self) {
+      group -> Result<Void, FormatError> in
+      var next = 0
+      func start() {
+        guard next < 1 + experts else { return }
+        let unit = next
+        next += 1
+        group.addTask {
+          do throws(FormatError) {
+            return .success(
+              try unit == 0
+                ? self.attention(evidence)
+                : self.expert(unit - 1, evidence, isSampled: sampled.contains(unit - 1)))
+          } catch {
+            return .failure(error)
+          }
+        }
+      }
+      for _ in 0..<max(workers, 1) { start() }
+      while let result = await group.next() {
+        switch result {
+        case .success(let errors):
+          found.merge(errors) { $1 }
+          passed(errors.keys.reduce(0) { $0 + (original[$1]?.bytes ?? 0) })
+        case .failure(let error): return .failure(error)
+        }
+        start()
+      }
+      return .success(())
+    }
+    try outcome.get()
+    extend(&found, evidence.layer, sampled)
+    return found
+  }
+
+  /// Experts that GPTQ is tried on: spread over those that get few tokens and many.
+  private func sampled(_ evidence: LayerEvidence) -> Set<Int> {
+    let loads = evidence.load(experts: original.blueprint.layers[evidence.layer].feedForward.count)
+    let order = loads.indices.sorted { (loads[$0].tokens, $0) < (loads[$1].tokens, $1) }
+    let count = min(sample, order.count)
+    return Set((0..<count).map { order[(2 * $0 + 1) * order.count / (2 * count)] })
+  }
+
+  /// Gives the experts that were not sampled what GPTQ gained on those that were.
+  private func extend(_ errors: inout [Role: Errors], _ layer: Int, _ sampled: Set<Int>) {
+    guard !calibrated.isEmpty else { return }
+    let block = original.blueprint.layers[layer].feedForward
+    for kind in block.projections.all {
+      func role(_ expert: Int) -> Role { block.role(kind, layer: layer, expert: expert) }
+      for candidate in candidates.indices {
+        var (made, searched) = (0.0, 0.0)
+        for expert in sampled.sorted() {
+          // Each counts the same, whatever its share of tokens.
+          guard let entry = errors[role(expert)], let one = entry.made[candidate],
+            let other = entry.searched[candidate], other > 0
+          else { continue }
+          made += one / other
+          searched += 1
+        }
+        let gain = searched > 0 ? made / searched : 1
+        for expert in 0..<block.count where !sampled.contains(expert) {
+          if let error = errors[role(expert)]?.searched[candidate] {
+            errors[role(expert)]?.made[candidate] = error * gain
+          }
+        }
+      }
+    }
+  }
+
+  /// Errors of the head, by what went into it.
+  public func head(_ evidence: LayerEvidence) throws(FormatError) -> Errors {
+    try errors(Role(.head), hessian: evidence.floats(.headInput))
+  }
+
+  /// Errors of the embedding, which GPTQ is not for: mean squares over all of its rows.
+  public func embedding() throws(FormatError) -> Errors {
+    let tensor = original[.embedding]!
+    var sums = [Double](repeating: 0, count: candidates.count)
+    for rows in tensor.rowChunks(values: 1 << 24) {
+      let values = try tensor.floats(rows: rows)
+      for (index, candidate) in candidates.enumerated() where fits(candidate, tensor) {
+        let other = try candidate.model[.embedding]!.floats(rows: rows)
+        sums[index] += CandidateErrors.squaredDifference(values, other)
+      }
+    }
+    let means = candidates.enumerated().map {
+      fits($1, tensor) ? sums[$0] / Double(max(tensor.count, 1)) : nil
+    }
+    return Errors(searched: means, made: means)
+  }
+
+  private func fits(_ candidate: CandidateModel, _ tensor: Tensor) -> Bool {
+    candidate.encoding.planes(tensor.shape) != nil && original.canQuantize(tensor)
+  }
+
+  private func attention(_ evidence: LayerEvidence) throws(FormatError) -> [Role: Errors] {
+    let layer = evidence.layer
+    var found: [Role: Errors] = [:]
+    for tap in original.blueprint.layers[layer].mixer.taps {
+      let hessian = evidence.floats(.init(tap))
+      for kind in tap.linears {
+        found[Role(kind, layer: layer)] = try errors(Role(kind, layer: layer), hessian: hessian)
+      }
+    }
+    return found
+  }
+
+  /// Σ over rows of d H dᵀ, d being rows of Ŵ − W, by candidate.
+  private func errors(_ role: Role, hessian: [Float]) throws(FormatError) -> Errors {
+    let searched = try errors(role, hessian: hessian, of: candidates)
+    return Errors(
+      searched: searched,
+      made: calibrated.isEmpty ? searched : try errors(role, hessian: hessian, of: calibrated))
+  }
+
+  private func errors(_ role: Role, hessian: [Float], of candidates: [CandidateModel])
+    throws(FormatError) -> [Double?]
+  {
+    let tensor = original[role]!
+    let columns = tensor.columns
+    var sums = [Double](repeating: 0, count: candidates.count)
+    // A tensor that is quantized as a whole is had as a whole.
+    let isWhole = candidates.contains { $0.model[role]!.rowStep >= tensor.rows }
+    for rows in isWhole ? [0..<tensor.rows] : tensor.rowChunks(values: 1 << 24) {
+      let values = try tensor.floats(rows: rows)
+      for (index, candidate) in candidates.enumerated() where fits(candidate, tensor) {
+        var difference = try candidate.model[role]!.floats(rows: rows)
+        for place in difference.indices { difference[place] -= values[place] }
+        var product = [Float](repeating: 0, count: difference.count)
+        var span = product.mutableSpan
+        matmul(
+          difference.span, hessian.span, tokens: rows.count, inputs: columns, outputs: columns, into: &span)
+        sums[index] += zip(difference, product).reduce(0.0) { $0 + Double($1.0) * Double($1.1) }
+      }
+    }
+    return candidates.enumerated().map { fits($1, tensor) ? max(sums[$0], 0) : nil }
+  }
+
+  private func expert(_ expert: Int, _ evidence: LayerEvidence, isSampled: Bool) throws(FormatError)
+    -> [Role: Errors]
+  {
+    let block = original.blueprint.layers[evidence.layer].feedForward
+    let (hidden, width) = (original.blueprint.hiddenSize, block.intermediateSize)
+    let (gating, lifting, lowering) = (
+      block.projections.gating, block.projections.lifting, block.projections.lowering
+    )
+    let inputs = ExpertInputs(
+      evidence, expert: expert, hidden: hidden, divisors: [],
+      biases: try MLPBiases(original, layer: evidence.layer))
+    func role(_ kind: TensorKind) -> Role { block.role(kind, layer: evidence.layer, expert: expert) }
+    let gate = try original[role(gating)]!.floats()
+    let up = try original[role(lifting)]!.floats()
+    let down = try original[role(lowering)]!.floats()
+    let (x, y) = inputs.samples(gate: gate, up: up, width: width)
+    let parts = [
+      (role(gating), gate, width, hidden, x), (role(lifting), up, width, hidden, x),
+      (role(lowering), down, hidden, width, y),
+    ]
+    func errors(_ candidate: CandidateModel) throws(FormatError) -> [Double?] {
+      var found: [Double?] = []
+      for (role, values, rows, columns, activations) in parts {
+        guard fits(candidate, original[role]!) else {
+          found.append(nil)
+          continue
+        }
+        var difference = try candidate.model[role]!.floats()
+        for place in difference.indices { difference[place] -= values[place] }
+        let tokens = activations.count / max(columns, 1)
+        var product = [Float](repeating: 0, count: tokens * rows)
+        var span = product.mutableSpan
+        matmul(
+          activations.span, difference.span, tokens: tokens, inputs: columns, outputs: rows, into: &span)
+        found.append(product.reduce(0.0) { $0 + Double($1) * Double($1) })
+      }
+      return found
+    }
+    var found: [Role: Errors] = [:]
+    for part in parts { found[part.0] = Errors(searched: [], made: []) }
+    for index in candidates.indices {
+      let searched = try errors(candidates[index])
+      let made = isSampled && !calibrated.isEmpty ? try errors(calibrated[index]) : searched
+      for (place, part) in parts.enumerated() {
+        found[part.0]!.searched.append(searched[place])
+        found[part.0]!.made.append(made[place])
+      }
+    }
+    return found
+  }
+
+  private static func squaredDifference(_ a: [Float], _ b: [Float]) -> Double {
+    var sum = 0.0
+    for index in a.indices {
+      let difference = Double(a[index]) - Double(b[index])
+      sum += difference * difference
+    }
+    return sum
+  }
+}

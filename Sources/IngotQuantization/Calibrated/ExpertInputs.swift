@@ -1,0 +1,255 @@
+import IngotKernels
+import IngotModels
+import IngotSystem
+import IngotTensors
+
+/// What went into one expert: the tokens routed to it, each weighted by the square of its weight in the token's sum, which
+/// is how much an error of the expert there costs.
+///
+/// An expert that few tokens reached would be fitted to these alone. So evidence of the layer's tokens at large is
+/// added, as if `pseudoTokens` more had come: to its inputs by the layer's Hessian over all tokens, to its inner
+/// activations by sending it a sample of tokens that it did not get.
+package struct ExpertInputs {
+  private let evidence: LayerEvidence
+  private let hidden: Int
+  private let divisors: [Float]
+  private let visits: [LayerEvidence.Visit]
+  /// Mean square of the visits' weights; 1 for none.
+  private let meanWeight: Float
+  private let pseudoTokens: Int
+  private let biases: MLPBiases
+
+  private static let chunk = 1024
+  /// Tokens that an expert's output error is measured on, at most.
+  private static let sample = 128
+
+  package init(
+    _ evidence: LayerEvidence, expert: Int, hidden: Int, divisors: [Float], biases: MLPBiases = MLPBiases()
+  ) {
+    self.biases = biases
+    self.evidence = evidence
+    self.hidden = hidden
+    self.divisors = divisors
+    visits = evidence.visits(of: expert)
+    let squares = visits.reduce(0.0) { $0 + Double($1.weight) * Double($1.weight) }
+    meanWeight = visits.isEmpty ? 1 : Float(squares / Double(visits.count))
+    pseudoTokens = max(hidden / 16, 1)
+  }
+
+  /// Inputs of tokens as the scaled layer has them: (tokens, hidden)
+  private func rows(_ tokens: [Int]) -> [Float] { rows(tokens, of: evidence.fields[.inputs]!, divisors) }
+
+  /// What the original model has in their place.
+  private func trueRows(_ tokens: [Int]) -> [Float] {
+    guard let targets = evidence.targets else { return rows(tokens) }
+    return rows(tokens, of: targets.inputs, divisors)
+  }
+
+  private func rows(_ tokens: [Int], of bytes: Bytes, _ divisors: [Float]) -> [Float] {
+    var out = [Float](repeating: 0, count: tokens.count * hidden)
+    for (row, token) in tokens.enumerated() {
+      let line = bytes[2 * token * hidden..<2 * (token + 1) * hidden]
+      var all = out.mutableSpan
+      var target = all._mutatingExtracting(row * hidden..<(row + 1) * hidden)
+      decode(.bf16, line.span, into: &target)
+      if !divisors.isEmpty { for column in 0..<hidden { target[column] /= divisors[column] } }
+    }
+    return out
+  }
+
+  /// Σ g² x xᵀ over its tokens, and the layer's: (hidden, hidden)
+  package func hessian() -> [Float] {
+    var sum = evidence.floats(.expertInput)
+    if !divisors.isEmpty {
+      for row in 0..<hidden {
+        for column in 0..<hidden { sum[row * hidden + column] /= divisors[row] * divisors[column] }
+      }
+    }
+    let share = meanWeight * Float(pseudoTokens)
+    for index in sum.indices { sum[index] *= share }
+    var span = sum.mutableSpan
+    for first in stride(from: 0, to: visits.count, by: ExpertInputs.chunk) {
+      let some = visits[first..<min(first + ExpertInputs.chunk, visits.count)]
+      var x = rows(some.map(\.token))
+      scaleRows(&x, hidden, some.map(\.weight))
+      addOuterProducts(x.span, tokens: some.count, columns: hidden, to: &span)
+    }
+    mirrorLowerTriangle(&span, n: hidden)
+    return sum
+  }
+
+  /// Σ g² (x − x̂) x̂ᵀ over its tokens, x being the original's inputs: (hidden, hidden)
+  func cross() -> [Float] {
+    var sum = [Float](repeating: 0, count: hidden * hidden)
+    for first in stride(from: 0, to: visits.count, by: ExpertInputs.chunk) {
+      let some = visits[first..<min(first + ExpertInputs.chunk, visits.count)]
+      var x = rows(some.map(\.token))
+      var difference = trueRows(some.map(\.token))
+      scaleRows(&x, hidden, some.map(\.weight))
+      scaleRows(&difference, hidden, some.map(\.weight))
+      for index in x.indices { difference[index] -= x[index] }
+      ExpertInputs.addProducts(difference, hidden, x, hidden, to: &sum)
+    }
+    return sum
+  }
+
+  /// sum += aᵀ b for rows a (tokens, rows) and b (tokens, columns).
+  private static func addProducts(
+    _ a: [Float], _ rows: Int, _ b: [Float], _ columns: Int, to sum: inout [Float]
+  ) {
+    let tokens = a.count / rows
+    // By way of the transposed rows that a product takes on its left.
+    var turned = a
+    for token in 0..<tokens { for row in 0..<rows { turned[row * tokens + token] = a[token * rows + row] } }
+    var span = sum.mutableSpan
+    gemm(
+      m: rows, n: columns, k: tokens, a: turned.span, lda: tokens, b: b.span, ldb: columns,
+      bTransposed: false,
+      beta: 1, c: &span, ldc: columns)
+  }
+
+  private func scaleRows(_ x: inout [Float], _ columns: Int, _ factors: [Float]) {
+    for (row, factor) in factors.enumerated() {
+      for column in 0..<columns { x[row * columns + column] *= factor }
+    }
+  }
+
+  /// silu(gate x) ∘ up x: (tokens, width)
+  private func inner(_ x: [Float], tokens: Int, gate: [Float], up: [Float], width: Int) -> [Float] {
+    var gated = [Float](repeating: 0, count: tokens * width)
+    var lifted = gated
+    var gatedSpan = gated.mutableSpan
+    var liftedSpan = lifted.mutableSpan
+    matmul(x.span, gate.span, tokens: tokens, inputs: hidden, outputs: width, into: &gatedSpan)
+    matmul(x.span, up.span, tokens: tokens, inputs: hidden, outputs: width, into: &liftedSpan)
+    addBias(biases.gate, to: &gatedSpan)
+    addBias(biases.up, to: &liftedSpan)
+    siluMultiply(&gatedSpan, up: liftedSpan.span)
+    return gated
+  }
+
+  /// Σ g² ŷ ŷᵀ over what gate and up give, and Σ g² (y − ŷ) ŷᵀ when the true ones are given, (width, width) each; Σ g² r ŷᵀ
+  /// when there are residuals r that the outputs should make up for: (hidden, width).
+  func inner(gate: [Float], up: [Float], trueGate: [Float], trueUp: [Float], width: Int) -> (
+    hessian: [Float], cross: [Float]?, residual: [Float]?
+  ) {
+    var sum = [Float](repeating: 0, count: width * width)
+    var cross: [Float]? = trueGate.isEmpty ? nil : sum
+    let residuals = trueGate.isEmpty ? nil : evidence.targets?.residuals
+    var wanted = residuals.map { _ in [Float](repeating: 0, count: hidden * width) }
+    var all = visits
+    let others = evidence.tokens
+    let extra = min(pseudoTokens, others)
+    for index in 0..<extra {
+      all.append(.init(token: index * others / extra, weight: meanWeight.squareRoot()))
+    }
+    for first in stride(from: 0, to: all.count, by: ExpertInputs.chunk) {
+      let some = all[first..<min(first + ExpertInputs.chunk, all.count)]
+      let x = rows(some.map(\.token))
+      let weights = some.map(\.weight)
+      var y = inner(x, tokens: some.count, gate: gate, up: up, width: width)
+      scaleRows(&y, width, weights)
+      var span = sum.mutableSpan
+      addOuterProducts(y.span, tokens: some.count, columns: width, to: &span)
+      guard cross != nil else { continue }
+      if let residuals {
+        var missing = rows(some.map(\.token), of: residuals, [])
+        scaleRows(&missing, hidden, weights)
+        ExpertInputs.addProducts(missing, hidden, y, width, to: &wanted!)
+      }
+      var difference = inner(
+        trueRows(some.map(\.token)), tokens: some.count, gate: trueGate, up: trueUp, width: width)
+      scaleRows(&difference, width, weights)
+      for index in difference.indices { difference[index] -= y[index] }
+      ExpertInputs.addProducts(difference, width, y, width, to: &cross!)
+    }
+    var span = sum.mutableSpan
+    mirrorLowerTriangle(&span, n: width)
+    return (sum, cross, wanted)
+  }
+
+  /// What goes into gate and up, and into down, for at most `sample` of its tokens and some of the layer's at large, each row
+  /// times the token's weight: (tokens, hidden) and (tokens, width).
+  func samples(gate: [Float], up: [Float], width: Int) -> (inputs: [Float], inner: [Float]) {
+    let count = min(visits.count, ExpertInputs.sample)
+    var some = (0..<count).map { visits[$0 * visits.count / count] }
+    let extra = min(pseudoTokens, evidence.tokens)
+    // A sample stands for all of its tokens; those at large count as often as in Hessians.
+    let share = Float(Double(max(count, 1)) / Double(max(visits.count, 1))).squareRoot()
+    for index in 0..<extra {
+      some.append(.init(token: index * evidence.tokens / extra, weight: share * meanWeight.squareRoot()))
+    }
+    var x = rows(some.map(\.token))
+    var y = inner(x, tokens: some.count, gate: gate, up: up, width: width)
+    scaleRows(&x, hidden, some.map(\.weight))
+    scaleRows(&y, width, some.map(\.weight))
+    return (x, y)
+  }
+
+  /// Tokens of its own, and Σ g²‖z − ẑ‖² / Σ g²‖z‖² over at most `sample` of them, z being what the true projections (gate,
+  /// up, down) give; 0 for no tokens.
+  func outputError(_ projections: [[Float]], _ quantized: [[Float]], width: Int) -> (
+    tokens: Int, share: Double
+  ) {
+    let count = min(visits.count, ExpertInputs.sample)
+    let some = (0..<count).map { visits[$0 * visits.count / count] }
+    func outputs(_ x: [Float], _ w: [[Float]]) -> [Float] {
+      let y = inner(x, tokens: count, gate: w[0], up: w[1], width: width)
+      let down = w[2]
+      var z = [Float](repeating: 0, count: count * hidden)
+      var span = z.mutableSpan
+      matmul(y.span, down.span, tokens: count, inputs: width, outputs: hidden, into: &span)
+      return z
+    }
+    let z = outputs(trueRows(some.map(\.token)), projections)
+    let own = outputs(rows(some.map(\.token)), quantized)
+    var (error, power) = (0.0, 0.0)
+    for (row, visit) in some.enumerated() {
+      let weight = Double(visit.weight) * Double(visit.weight)
+      for index in row * hidden..<(row + 1) * hidden {
+        let difference = Double(z[index]) - Double(own[index])
+        error += weight * difference * difference
+        power += weight * Double(z[index]) * Double(z[index])
+      }
+    }
+    return (visits.count, power > 0 ? error / power : 0)
+  }
+
+  /// w += (w C + R)(H + λ)⁻¹, the weights with which the inputs as they are give the outputs that were meant, and R's wish
+  /// beside: w and R (rows, width).
+  ///
+  /// λ is a tenth of the diagonal: the correction is small, and evidence for it should be good.
+  static func correct(
+    _ w: inout [Float], rows: Int, width: Int, _ hessian: [Float], _ cross: [Float], _ wanted: [Float]? = nil
+  ) {
+    var inverse = hessian
+    let mean = (0..<width).reduce(0.0) { $0 + Double(hessian[$1 * width + $1]) } / Double(max(width, 1))
+    for index in 0..<width {
+      inverse[index * width + index] += 0.1 * inverse[index * width + index] + Float(1e-6 * mean) + 1e-30
+    }
+    var span = inverse.mutableSpan
+    guard invertCholesky(&span, n: width) else { return }
+    for row in 0..<width { for column in row + 1..<max(width, row + 1) { inverse[row * width + column] = 0 } }
+    // (H + λ)⁻¹ = L⁻ᵀ L⁻¹ and so w C L⁻ᵀ L⁻¹.
+    var moved = wanted ?? [Float](repeating: 0, count: rows * width)
+    var movedSpan = moved.mutableSpan
+    gemm(
+      m: rows, n: width, k: width, a: w.span, lda: width, b: cross.span, ldb: width, bTransposed: false,
+      beta: 1, c: &movedSpan, ldc: width)
+    var half = [Float](repeating: 0, count: rows * width)
+    var halfSpan = half.mutableSpan
+    gemm(
+      m: rows, n: width, k: width, a: moved.span, lda: width, b: inverse.span, ldb: width, bTransposed: true,
+      c: &halfSpan, ldc: width)
+    var out = w.mutableSpan
+    gemm(
+      m: rows, n: width, k: width, a: half.span, lda: width, b: inverse.span, ldb: width, bTransposed: false,
+      beta: 1, c: &out, ldc: width)
+  }
+}
+
+/// Adds a bias to each row of x, which has as many columns as there are biases; nothing for none.
+private func addBias(_ bias: [Float], to x: inout MutableSpan<Float>) {
+  if bias.isEmpty { return }
+  for index in 0..<x.count { x[index] += bias[index % bias.count] }
+}

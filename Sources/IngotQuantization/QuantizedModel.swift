@@ -1,0 +1,152 @@
+import IngotKernels
+import IngotModels
+import IngotSystem
+import IngotTensors
+
+/// What the user allows and wants to hear of while a model is quantized.
+public struct QuantizationOptions: Sendable {
+  /// Replace NaN and infinities of the source by 0 instead of stopping.
+  public var allowNonfinite = false
+  /// Hears of every chunk of a tensor in which values were replaced: the tensor and how many. From any task.
+  public var replaced: (@Sendable (Tensor, Int) -> Void)?
+  /// From calibration. The search goes by it where it has a tensor's columns.
+  public var importance = Importance()
+  /// What GPTQ goes by.
+  public var calibration: Calibration?
+  /// Whether the search goes by the gains of the norm before a layer where `importance` has nothing; otherwise all
+  /// columns count the same there.
+  public var usesNormGains = true
+
+  public init() {}
+}
+
+extension Model {
+  /// The model with every tensor as the plan says. Nothing is computed until a tensor's planes are asked for.
+  ///
+  /// - Throws: FormatError when the plan leaves a tensor out or a quantizer cannot fill an encoding.
+  public func quantized(by plan: Plan, _ options: QuantizationOptions = .init()) throws(FormatError) -> Model
+  {
+    let units = options.calibration.map { CalibratedUnits(self, plan, $0, options) }
+    return try mapTensors { tensor throws(FormatError) in
+      guard let assignment = plan.assignments[tensor.role] else {
+        throw tensor.error("an assignment in plan '\(plan.name)'", found: "none")
+      }
+      guard let name = assignment.quantizer else {
+        guard assignment.encoding == tensor.encoding else {
+          throw tensor.error("a quantizer from \(tensor.encoding) to \(assignment.encoding)", found: "none")
+        }
+        return tensor.isFloat ? checked(tensor, options) : tensor
+      }
+      guard let quantizer = Quantizer(rawValue: name),
+        Quantizer.filling(assignment.encoding).contains(quantizer), tensor.encoding.isDecodable
+      else {
+        throw tensor.error(
+          "a quantizer from \(tensor.encoding) to \(assignment.encoding)", found: "'\(name)'")
+      }
+      if quantizer == .gptq {
+        guard let units, blueprint.isCalibrated(tensor.role) else {
+          throw tensor.error("evidence for 'gptq' from 'ingot calibrate' (--importance)", found: "none")
+        }
+        return calibrated(tensor, assignment.encoding, units)
+      }
+      let norm = quantizer == .search && options.usesNormGains ? inputNorm(of: tensor.role) : nil
+      return quantized(tensor, assignment.encoding, quantizer, norm, options)
+    }
+  }
+
+  /// A tensor that is quantized as a whole, with those it shares evidence with.
+  private func calibrated(_ source: Tensor, _ encoding: Encoding, _ units: CalibratedUnits) -> Tensor {
+    Tensor(
+      name: source.name, role: source.role, shape: source.shape, encoding: encoding, path: source.path,
+      offset: source.offset, rowStep: max(source.rows, 1)
+    ) { rows throws(FormatError) in
+      precondition(rows == 0..<source.rows, "a calibrated tensor is had as a whole")
+      return try units.planes(of: source.role)
+    }
+  }
+
+  /// A tensor whose planes are computed from `source` range by range.
+  ///
+  /// - Parameter norm: the norm before it, for the search to go by.
+  private func quantized(
+    _ source: Tensor, _ encoding: Encoding, _ quantizer: Quantizer, _ norm: Tensor?,
+    _ options: QuantizationOptions
+  ) -> Tensor {
+    let measured = options.importance.columns[source.role]
+    return source.mapped(to: encoding) { rows, planes throws(FormatError) in
+      let importance = measured == nil ? try norm?.importanceOfGains() : measured
+      if let made = quantizer.planes(
+        stored: planes, source.encoding, rows: rows.count, columns: source.columns, importance: importance,
+        encoding: encoding)
+      {
+        for plane in planes { plane.release() }
+        return made
+      }
+      let values = try source.finiteFloats(rows, planes, options)
+      return quantizer.planes(
+        values, rows: rows.count, columns: source.columns, importance: importance, encoding: encoding)
+    }
+  }
+
+  /// A tensor carried through bit for bit, its values looked at on the way.
+  private func checked(_ source: Tensor, _ options: QuantizationOptions) -> Tensor {
+    source.mapped(to: source.encoding) { rows, planes throws(FormatError) in
+      if !options.allowNonfinite { _ = try source.finiteFloats(rows, planes, options) }
+      return planes
+    }
+  }
+}
+
+extension Tensor {
+  /// Whether its values take part in the forward pass as real numbers.
+  var isFloat: Bool { encoding.isDecodable }
+
+  /// Values of rows in F32, all finite, from the planes of these rows.
+  ///
+  /// - Throws: FormatError naming tensor, expert and element for NaN or an infinity, unless that is allowed: then
+  ///   they become 0.
+  func finiteFloats(
+    _ rows: Range<Int>, _ planes: [Bytes], _ options: QuantizationOptions
+  ) throws(FormatError) -> [Float] {
+    var values = [Float](repeating: 0, count: rows.count * columns)
+    var span = values.mutableSpan
+    encoding.decode(planes, rows: rows.count, columns: columns, into: &span)
+    for plane in planes { plane.release() }
+    guard let index = firstNonFinite(values.span) else { return values }
+    guard options.allowNonfinite else {
+      let element = "[\(rows.lowerBound + index / columns), \(index % columns)]"
+      throw error(
+        "finite values (--allow-nonfinite replaces others by 0)",
+        found: "\(values[index]) at element \(element) of \(role)")
+    }
+    var count = 0
+    for index in values.indices where !values[index].isFinite {
+      values[index] = 0
+      count += 1
+    }
+    options.replaced?(self, count)
+    return values
+  }
+}
+
+extension Model {
+  /// The model with every quantized tensor as dense values of `type`; dense ones stay as they are.
+  ///
+  /// F32 holds what every encoding decodes to; BF16 and F16 round.
+  public func decoded(to type: DType, _ options: QuantizationOptions = .init()) throws(FormatError) -> Model {
+    var assignments = [Role: Plan.Assignment](minimumCapacity: tensors.count)
+    for tensor in tensors {
+      if case .dense = tensor.encoding {
+        assignments[tensor.role] = .init(encoding: tensor.encoding, quantizer: nil)
+      } else {
+        assignments[tensor.role] = .init(encoding: .dense(type), quantizer: Quantizer.cast.rawValue)
+      }
+    }
+    return try quantized(by: Plan(name: "decode", assignments: assignments), options)
+  }
+
+  /// The same model, which stops with the tensor's name where a value that is passed on is not finite.
+  public func checkedForFinite() throws(FormatError) -> Model {
+    try mapTensors { $0.isFloat ? checked($0, .init()) : $0 }
+  }
+}

@@ -1,0 +1,191 @@
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Darwin)
+  import Darwin
+#endif
+
+/// Immutable bytes: a slice of a mapped file or of memory, counted, cheap to copy and to cut.
+///
+/// The bytes of a mapped file are read when they are touched. The file must not be truncated while it is
+/// mapped; nothing in this package ever does so.
+public struct Bytes: @unchecked Sendable {
+  /// Keeps the memory alive. Immutable after its creation, hence safe to share.
+  @safe private final class Storage: @unchecked Sendable {
+    let pointer: UnsafeRawPointer?
+    /// The file that this is a mapping of; nil for memory of our own.
+    let file: File?
+    private let release: () -> Void
+
+    init(pointer: UnsafeRawPointer?, file: File? = nil, release: @escaping () -> Void) {
+      unsafe self.pointer = pointer
+      self.file = file
+      self.release = release
+    }
+
+    deinit { release() }
+  }
+
+  private let storage: Storage
+  private let start: Int
+  public let count: Int
+
+  private init(storage: Storage, start: Int, count: Int) {
+    self.storage = storage
+    self.start = start
+    self.count = count
+  }
+
+  /// A copy of `array` in memory of its own.
+  public init(_ array: [UInt8]) {
+    self.init(count: array.count) { output in
+      unsafe output.withUnsafeMutableBytes { target in
+        unsafe array.withUnsafeBytes { unsafe target.copyMemory(from: $0) }
+      }
+    }
+  }
+
+  /// `count` bytes that `fill` writes; they are zero before.
+  public init<E: Error>(count: Int, fill: (inout MutableRawSpan) throws(E) -> Void) throws(E) {
+    precondition(count >= 0)
+    let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: count, alignment: 64)
+    unsafe buffer.initializeMemory(as: UInt8.self, repeating: 0)
+    var span = unsafe MutableRawSpan(_unsafeBytes: buffer)
+    do {
+      try fill(&span)
+    } catch {
+      unsafe buffer.deallocate()
+      throw error
+    }
+    let owner = unsafe Storage(pointer: UnsafeRawPointer(buffer.baseAddress)) {
+      unsafe buffer.deallocate()
+    }
+    self.init(storage: owner, start: 0, count: count)
+  }
+
+  /// `count` bytes in recycled memory, all of which `fill` writes: anything may stand there before.
+  public init<E: Error>(overwriting count: Int, fill: (inout MutableRawSpan) throws(E) -> Void) throws(E) {
+    precondition(count >= 0)
+    let memory = RecycledMemory.take(count)
+    var span = unsafe MutableRawSpan(
+      _unsafeBytes: UnsafeMutableRawBufferPointer(rebasing: memory.block[..<count]))
+    do {
+      try fill(&span)
+    } catch {
+      memory.giveBack()
+      throw error
+    }
+    let owner = unsafe Storage(pointer: UnsafeRawPointer(memory.block.baseAddress)) { memory.giveBack() }
+    self.init(storage: owner, start: 0, count: count)
+  }
+
+  public static let empty = Bytes([])
+
+  /// Maps the whole file read-only.
+  ///
+  /// - Throws: FormatError when the file cannot be opened, is no regular file or cannot be mapped.
+  public static func mapping(_ path: String) throws(FormatError) -> Bytes {
+    let file = try File(reading: path)
+    let size = try file.size()
+    guard size > 0 else { return .empty }
+    let address = unsafe mmap(nil, size, PROT_READ, MAP_PRIVATE, file.descriptor, 0)
+    guard let address = unsafe address, unsafe address != MAP_FAILED else {
+      throw FormatError.system(path: path, "a mapping of \(size) bytes")
+    }
+    let owner = unsafe Storage(pointer: address, file: file) { unsafe _ = munmap(address, size) }
+    return Bytes(storage: owner, start: 0, count: size)
+  }
+
+  public var span: RawSpan {
+    @_lifetime(borrow self)
+    get {
+      let buffer = unsafe UnsafeRawBufferPointer(
+        start: storage.pointer.map { unsafe $0 + start }, count: count)
+      let span = unsafe RawSpan(_unsafeBytes: buffer)
+      return unsafe _overrideLifetime(span, borrowing: self)
+    }
+  }
+
+  /// The bytes `range` of these, sharing the memory.
+  public subscript(range: Range<Int>) -> Bytes {
+    precondition(range.lowerBound >= 0 && range.upperBound <= count, "slice out of bounds")
+    return Bytes(storage: storage, start: start + range.lowerBound, count: range.count)
+  }
+
+  public subscript(index: Int) -> UInt8 {
+    span.unsafeLoad(fromByteOffset: index, as: UInt8.self, checked: ())
+  }
+
+  /// A copy as an array.
+  public var array: [UInt8] {
+    unsafe span.withUnsafeBytes { unsafe Array($0) }
+  }
+
+  /// Tells the system that these bytes will not be needed soon, so it may drop its pages of a mapped file.
+  /// They can still be read; bytes in memory stay as they are.
+  public func release() {
+    let page = Int(getpagesize())
+    guard storage.file != nil, count >= page, let base = unsafe storage.pointer else { return }
+    let address = Int(bitPattern: base) + start
+    let first = (address + page - 1) / page * page
+    let last = (address + count) / page * page
+    guard last > first, let pointer = unsafe UnsafeMutableRawPointer(bitPattern: first) else { return }
+    unsafe _ = madvise(pointer, last - first, MADV_DONTNEED)
+  }
+}
+
+extension Bytes {
+  /// Slices of files shorter than this are left to the page cache: scales, norms.
+  private static let fetchedLength = 1 << 18
+
+  /// Where these bytes stand in the file that they are a slice of; nil for memory of our own.
+  public var place: (path: String, range: Range<Int>)? {
+    storage.file.map { ($0.path, start..<start + count) }
+  }
+
+  /// Whether `fetched` copies these bytes.
+  public var isFetchable: Bool { storage.file != nil && count >= Bytes.fetchedLength }
+
+  /// A long slice of a file as a copy in recycled memory, read in one piece and past the page cache where the file
+  /// system allows that; other bytes as they are.
+  ///
+  /// Pages of a mapping come 4 KiB or a little more at a time, which costs several times the processor time.
+  public func fetched() throws(FormatError) -> Bytes {
+    guard isFetchable, let file = storage.file else { return self }
+    let unit = RecycledMemory.alignment
+    let first = start / unit * unit
+    let last = (start + count + unit - 1) / unit * unit
+    let wanted = start + count - first
+    let copy = try Bytes(overwriting: last - first) { (span: inout MutableRawSpan) throws(FormatError) in
+      try file.read(into: &span, at: first, atLeast: wanted)
+    }
+    return copy[start - first..<wanted]
+  }
+}
+
+extension RawSpan {
+  /// A value at a byte offset, aligned or not, after a check of bounds.
+  fileprivate func unsafeLoad<T: BitwiseCopyable>(fromByteOffset offset: Int, as type: T.Type, checked: ())
+    -> T
+  {
+    precondition(offset >= 0 && offset + MemoryLayout<T>.size <= byteCount, "read out of bounds")
+    return unsafe unsafeLoadUnaligned(fromByteOffset: offset, as: type)
+  }
+
+  /// The little-endian integer at `offset`; the bytes need no alignment.
+  public func littleEndian<T: FixedWidthInteger & BitwiseCopyable>(_ type: T.Type, at offset: Int) -> T {
+    T(littleEndian: unsafeLoad(fromByteOffset: offset, as: type, checked: ()))
+  }
+}
+
+/// Copies all of `source` into `out`, to the bytes from `offset` on.
+package func copy(_ source: RawSpan, into out: inout MutableRawSpan, at offset: Int) {
+  let count = source.byteCount
+  precondition(
+    offset >= 0 && offset <= out.byteCount && count <= out.byteCount - offset, "copy out of bounds")
+  guard count > 0 else { return }
+  unsafe source.withUnsafeBytes { source in
+    unsafe out.withUnsafeMutableBytes { target in
+      unsafe UnsafeMutableRawBufferPointer(rebasing: target[offset..<offset + count]).copyMemory(from: source)
+    }
+  }
+}

@@ -1,0 +1,157 @@
+import IngotSystem
+
+/// A byte-level BPE tokenizer as Hugging Face's `tokenizer.json` describes it.
+///
+/// Gives the same tokens as Hugging Face's `tokenizers` for what it reads, and refuses a file that asks for
+/// anything else. The text of a token, its *piece*, is written in a printable alphabet for bytes; added
+/// tokens stand as they are.
+public struct Tokenizer: Sendable {
+  /// Two neighbouring tokens that become one; earlier in the list goes first.
+  public struct Merge: Hashable, Sendable {
+    public let left: Int32
+    public let right: Int32
+    /// The token that they become.
+    public let result: Int32
+  }
+
+  /// The piece of each token by id, added tokens included; nil for numbers that are not used.
+  public let tokens: [String?]
+  /// The merges in order of their rank.
+  public let merges: [Merge]
+  /// Tokens that are looked for in the text itself, in the file's order.
+  public let addedTokens: [AddedToken]
+  /// The expressions that cut a text into words, in the order in which they are applied.
+  public var patterns: [String] { preTokenizer.steps.map(\.pattern.source) }
+  /// The expression that cuts a text into words, if there is exactly one.
+  public var pattern: String? { patterns.count == 1 ? patterns[0] : nil }
+  /// Whether a word that is a token is taken whole, without a look at the merges.
+  public let ignoresMerges: Bool
+
+  /// What the file's own post-processor puts before every text, usually nothing or the begin token.
+  public let prefix: [Int]
+  /// What the file's own post-processor puts behind every text.
+  public let suffix: [Int]
+  /// Whether the file's own post-processor puts the begin token before every text.
+  public var addsBeginToken: Bool { beginToken.map(prefix.contains) ?? false }
+  /// `add_bos_token` of tokenizer_config.json, for exporters; `encode` goes by the post-processor alone.
+  public let addBeginTokenFlag: Bool?
+  /// `bos_token` and `eos_token` of tokenizer_config.json, if they are tokens.
+  public let beginToken: Int?
+  public let endToken: Int?
+
+  let preTokenizer: PreTokenizer
+  let bytePairs: BytePairs
+  /// Added tokens that are found in the text as it is, and those found after normalization.
+  let plainFinder: AddedTokenFinder
+  let normalizedFinder: AddedTokenFinder
+  let specialIDs: Set<Int>
+  /// By bytes, for `ignoresMerges`.
+  private let wholeWords: [ArraySlice<UInt8>: Int32]
+
+  /// The highest token's number, plus 1.
+  public var vocabularySize: Int { tokens.count }
+
+  /// GPT-2's expression, which ByteLevel applies unless told otherwise.
+  package static var gpt2Pattern: String { PreTokenizer.gpt2 }
+
+  /// Reads a tokenizer.
+  /// - Parameters:
+  ///   - json: the contents of tokenizer.json.
+  ///   - path: its path, for errors.
+  ///   - config: the contents of tokenizer_config.json, if there is one.
+  /// - Throws: `FormatError` naming `path`, the place in the JSON, what was expected and what was found.
+  public init(json: [UInt8], path: String, config: [UInt8]?) throws(FormatError) {
+    let file = try TokenizerFile(json: json, path: path)
+    tokens = file.tokens
+    merges = file.merges
+    addedTokens = file.addedTokens
+    ignoresMerges = file.ignoresMerges
+    prefix = file.prefix
+    suffix = file.suffix
+    preTokenizer = file.preTokenizer
+    bytePairs = file.bytePairs
+    plainFinder = AddedTokenFinder(file.addedTokens.filter { !$0.isNormalized })
+    normalizedFinder = AddedTokenFinder(file.addedTokens.filter(\.isNormalized))
+    specialIDs = Set(file.addedTokens.lazy.filter(\.isSpecial).map(\.id))
+    wholeWords = file.wholeWords
+    let settings = try TokenizerSettings(config, besides: path)
+    addBeginTokenFlag = settings.addsBeginToken
+    beginToken = settings.beginToken.flatMap(file.id)
+    endToken = settings.endToken.flatMap(file.id)
+  }
+
+  /// The piece of a token: its string in the vocabulary, or an added token's content.
+  public func piece(_ id: Int) -> String? { tokens.indices.contains(id) ? tokens[id] : nil }
+
+  /// Whether both give the same tokens for every text: files may say the same in other words.
+  public func isEquivalent(to other: Tokenizer) -> Bool {
+    tokens == other.tokens && merges == other.merges && cut == other.cut
+      && addedTokens == other.addedTokens && ignoresMerges == other.ignoresMerges && prefix == other.prefix
+      && suffix == other.suffix
+  }
+
+  /// The tokens of `text`.
+  /// - Parameters:
+  ///   - addingSpecialTokens: whether `prefix` and `suffix` go around them.
+  ///   - parsingSpecialTokens: whether special tokens written in the text become tokens. Otherwise they are
+  ///     text like any other; added tokens that are not special are found either way.
+  public func encode(
+    _ text: String, addingSpecialTokens: Bool = true, parsingSpecialTokens: Bool = true
+  ) -> [Int] {
+    let bytes = Array(text.utf8)
+    func finder(_ all: AddedTokenFinder, normalized: Bool) -> AddedTokenFinder {
+      if parsingSpecialTokens { return all }
+      return AddedTokenFinder(addedTokens.filter { !$0.isSpecial && $0.isNormalized == normalized })
+    }
+    let plainFinder = finder(plainFinder, normalized: false)
+    let normalizedFinder = finder(normalizedFinder, normalized: true)
+    var result: [Int32] = []
+    result.reserveCapacity(bytes.count / 3 + 8)
+    var cache = WordCache(textBytes: bytes.count)
+    var workspace = BytePairs.Workspace()
+    for part in plainFinder.parts(of: bytes, in: 0..<bytes.count) {
+      if let token = part.token {
+        result.append(Int32(token))
+        continue
+      }
+      for inner in normalizedFinder.parts(of: bytes, in: part.range) {
+        if let token = inner.token {
+          result.append(Int32(token))
+        } else {
+          encode(bytes[inner.range], with: &cache, &workspace, into: &result)
+        }
+      }
+    }
+    let ids = result.map(Int.init)
+    return addingSpecialTokens ? prefix + ids + suffix : ids
+  }
+
+  private func encode(
+    _ text: ArraySlice<UInt8>, with cache: inout WordCache, _ workspace: inout BytePairs.Workspace,
+    into result: inout [Int32]
+  ) {
+    var bytes = Array(text)
+    if preTokenizer.addsSpace, bytes.first != 0x20 { bytes.insert(0x20, at: 0) }
+    for word in preTokenizer.words(of: bytes, in: 0..<bytes.count) {
+      let word = bytes[word]
+      cache.append(word, to: &result) { result in
+        if ignoresMerges, let whole = wholeWords[word] {
+          result.append(whole)
+        } else {
+          bytePairs.encode(word, with: &workspace, into: &result)
+        }
+      }
+    }
+  }
+
+  /// The text of `ids`. Numbers that are no token are left out; bytes that are not UTF-8 become U+FFFD.
+  public func decode(_ ids: [Int], skippingSpecialTokens: Bool = false) -> String {
+    var bytes: [UInt8] = []
+    bytes.reserveCapacity(ids.count * 4)
+    for id in ids {
+      guard let piece = piece(id), !(skippingSpecialTokens && specialIDs.contains(id)) else { continue }
+      ByteAlphabet.append(bytesOf: piece, to: &bytes)
+    }
+    return String(decoding: bytes, as: UTF8.self)
+  }
+}

@@ -1,0 +1,176 @@
+import IngotSystem
+
+/// tokenizer.json, read and checked part by part.
+struct TokenizerFile {
+  /// Numbers from here on are refused, whatever the model: tables go by number.
+  static let mostTokens = 1 << 22
+  /// And from here on those that leave more than every second number unused, for the same reason.
+  private static let freeNumbers = 1 << 16
+
+  private(set) var tokens: [String?] = []
+  private(set) var merges: [Tokenizer.Merge] = []
+  private(set) var addedTokens: [AddedToken] = []
+  private(set) var ignoresMerges = false
+  private(set) var preTokenizer = PreTokenizer()
+  private(set) var prefix: [Int] = []
+  private(set) var suffix: [Int] = []
+  private(set) var bytePairs = BytePairs(byteTokens: [], unknown: nil, merges: [])
+  /// For `ignoresMerges`: the token of each byte string; empty otherwise.
+  private(set) var wholeWords: [ArraySlice<UInt8>: Int32] = [:]
+
+  /// By UTF-8, since equality of `String` is canonical equivalence and vocabularies go by bytes.
+  private var ids: [[UInt8]: Int32] = [:]
+
+  func id(of piece: String) -> Int? { ids[Array(piece.utf8)].map(Int.init) }
+
+  init(json: [UInt8], path: String) throws(FormatError) {
+    var scanner = JSONScanner(json, path: path)
+    var seen: Set<String> = []
+    var parts: [String: JSON] = [:]
+    var model: BPEModel?
+    try scanner.beginObject()
+    while let key = try scanner.nextKey() {
+      guard seen.insert(key).inserted else {
+        throw FormatError(path: path, expected: "one \(key)", found: "two")
+      }
+      if key == "model" {
+        model = try BPEModel(&scanner, path: path)
+      } else {
+        parts[key] = try scanner.value()
+      }
+    }
+    try scanner.end()
+    guard let model else { throw FormatError(path: path, expected: "model: an object", found: "nothing") }
+
+    func part(_ key: String) -> JSONPlace { JSONPlace(path: path, name: key, json: parts[key] ?? .null) }
+    let version = part("version")
+    if !version.json.isNull, try version.string() != "1.0" { throw version.error("\"1.0\"") }
+    if let truncation = parts["truncation"], !truncation.isNull {
+      throw part("truncation").error("null (cutting texts off is not supported)")
+    }
+    if let padding = parts["padding"], !padding.isNull {
+      throw part("padding").error("null (padding is not supported)")
+    }
+    if let normalizer = parts["normalizer"], !normalizer.isNull {
+      throw part("normalizer").error("null (no normalizer is supported)")
+    }
+
+    try take(model, path)
+    try take(added: part("added_tokens"), modelCount: model.vocabulary.count)
+    preTokenizer = try PreTokenizer(part("pre_tokenizer"))
+    try check(decoder: part("decoder"))
+    let template = part("post_processor")
+    (prefix, suffix) = try PostProcessor.specialTokens(template)
+    for id in prefix + suffix where !tokens.indices.contains(id) || tokens[id] == nil {
+      throw template.error("ids of tokens", "\(id)")
+    }
+  }
+
+  // MARK: Model
+
+  private mutating func take(_ model: BPEModel, _ path: String) throws(FormatError) {
+    ids.reserveCapacity(model.vocabulary.count)
+    let limit = min(Self.mostTokens, Self.freeNumbers + 2 * model.vocabulary.count)
+    for (piece, id) in model.vocabulary {
+      let place = "model.vocab['\(piece)']"
+      guard id < limit else {
+        throw FormatError(path: path, expected: "\(place): an id below \(limit)", found: "\(id)")
+      }
+      try set(piece, Int(id), place, path)
+    }
+    ignoresMerges = model.ignoresMerges
+    merges.reserveCapacity(model.merges.count)
+    for (index, merge) in model.merges.enumerated() {
+      let pieces = [merge.left, merge.right, merge.left + merge.right]
+      var numbers: [Int32] = []
+      for piece in pieces {
+        guard let id = ids[piece] else {
+          throw FormatError(
+            path: path, expected: "model.merges[\(index)]: pieces of the vocabulary, joined as well as apart",
+            found: "'\(String(decoding: piece, as: UTF8.self))', which is not in it")
+        }
+        numbers.append(id)
+      }
+      merges.append(Tokenizer.Merge(left: numbers[0], right: numbers[1], result: numbers[2]))
+    }
+
+    let byteTokens = ByteAlphabet.scalars.map { ids[Array(String($0).utf8)] ?? -1 }
+    var unknown: BytePairs.Unknown?
+    if let piece = model.unknown {
+      if let id = ids[Array(piece.utf8)] {
+        unknown = BytePairs.Unknown(id: id, fused: model.fusesUnknown)
+      } else if byteTokens.contains(-1) {
+        throw FormatError(
+          path: path, expected: "model.unk_token: a piece of the vocabulary, since some bytes have none",
+          found: "'\(piece)'")
+      }
+    }
+    bytePairs = BytePairs(byteTokens: byteTokens, unknown: unknown, merges: merges)
+    if ignoresMerges { wholeWords = byteWords() }
+  }
+
+  private mutating func set(
+    _ piece: String, _ id: Int, _ place: String, _ path: String
+  ) throws(FormatError) {
+    if id >= tokens.count { tokens += [String?](repeating: nil, count: id + 1 - tokens.count) }
+    if let other = tokens[id] {
+      throw FormatError(
+        path: path, expected: "\(place): an id of its own", found: "\(id), that of '\(other)'")
+    }
+    guard ids.updateValue(Int32(id), forKey: Array(piece.utf8)) == nil else {
+      throw FormatError(path: path, expected: "\(place): a piece that occurs once", found: "it a second time")
+    }
+    tokens[id] = piece
+  }
+
+  /// Every piece in the byte alphabet, by the bytes it stands for.
+  private func byteWords() -> [ArraySlice<UInt8>: Int32] {
+    var words: [ArraySlice<UInt8>: Int32] = [:]
+    for (id, piece) in tokens.enumerated() {
+      guard let piece, piece.unicodeScalars.allSatisfy({ ByteAlphabet.byte(of: $0) != nil }) else { continue }
+      var bytes: [UInt8] = []
+      ByteAlphabet.append(bytesOf: piece, to: &bytes)
+      words[bytes[...]] = Int32(id)
+    }
+    return words
+  }
+
+  // MARK: Added tokens
+
+  /// Hugging Face's implementation numbers added tokens itself: that of the same piece in the vocabulary,
+  /// otherwise on from the vocabulary's count. A file that says otherwise would be read in two ways.
+  private mutating func take(added list: JSONPlace, modelCount: Int) throws(FormatError) {
+    if list.json.isNull { return }
+    var next = modelCount
+    var contents: Set<[UInt8]> = []
+    for place in try list.elements() {
+      let content = try place["content"].string()
+      let number = place["id"]
+      let id = try number.integer(below: Self.mostTokens)
+      guard !content.isEmpty, content.utf8.count <= AddedTokenFinder.longest else {
+        throw place["content"].error("1 to \(AddedTokenFinder.longest) bytes", "\(content.utf8.count)")
+      }
+      guard contents.insert(Array(content.utf8)).inserted else {
+        throw place["content"].error("a token that is added once", "'\(content)' a second time")
+      }
+      if let known = ids[Array(content.utf8)] {
+        guard Int(known) == id else { throw number.error("\(known), as in the vocabulary", "\(id)") }
+      } else {
+        guard id == next else { throw number.error("\(next), the next free number", "\(id)") }
+        next += 1
+        try set(content, id, place.name, place.path)
+      }
+      addedTokens.append(
+        AddedToken(
+          id: id, content: content, isSingleWord: try place["single_word"].bool(),
+          stripsLeft: try place["lstrip"].bool(), stripsRight: try place["rstrip"].bool(),
+          isNormalized: try place["normalized"].bool(), isSpecial: try place["special"].bool()))
+    }
+  }
+
+  private func check(decoder: JSONPlace) throws(FormatError) {
+    guard try decoder["type"].string() == "ByteLevel" else {
+      throw decoder["type"].error("\"ByteLevel\" (no other decoder is supported)")
+    }
+  }
+}
