@@ -29,7 +29,7 @@ let package = Package(
       targets: [
         "Ingot", "IngotKernels", "IngotSystem", "IngotTensors", "IngotTokenizer", "IngotModels",
         "IngotFormats",
-        "IngotQuantization", "IngotInference", "IngotPlanning", "IngotReports",
+        "IngotQuantization", "IngotInference", "IngotPlanning", "IngotReports", "IngotWorkflows",
       ]),
   ],
   dependencies: [
@@ -68,21 +68,25 @@ let package = Package(
       resources: [.embedInCode("machines.yaml")], swiftSettings: strict),
     .target(
       name: "IngotReports",
-      dependencies: ["IngotModels"],
+      dependencies: ["IngotModels", "IngotInference", "IngotPlanning"],
       resources: [.embedInCode("page.css"), .embedInCode("page.js")], swiftSettings: strict),
+    .target(
+      name: "IngotWorkflows",
+      dependencies: [
+        "IngotFormats", "IngotQuantization", "IngotInference", "IngotPlanning", "IngotReports",
+        "IngotTokenizer",
+      ],
+      swiftSettings: strict),
     .target(
       name: "Ingot",
       dependencies: [
         "IngotKernels", "IngotSystem", "IngotTensors", "IngotTokenizer", "IngotModels", "IngotFormats",
-        "IngotQuantization", "IngotInference", "IngotPlanning", "IngotReports",
+        "IngotQuantization", "IngotInference", "IngotPlanning", "IngotReports", "IngotWorkflows",
       ],
       swiftSettings: strict),
     .executableTarget(
       name: "IngotCommand",
-      dependencies: [
-        "IngotFormats", "IngotQuantization", "IngotInference", "IngotPlanning", "IngotReports",
-        argumentParser, yams,
-      ],
+      dependencies: ["IngotWorkflows", argumentParser],
       swiftSettings: strict),
     .executableTarget(
       name: "ingot-bench",

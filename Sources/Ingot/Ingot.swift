@@ -9,3 +9,4 @@
 @_exported import IngotSystem
 @_exported import IngotTensors
 @_exported import IngotTokenizer
+@_exported import IngotWorkflows

@@ -6,11 +6,11 @@ import IngotTensors
 
 struct Check: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Look for faults in an artifact, byte by byte.",
+    abstract: "Check a model's files for corruption, byte by byte.",
     discussion: """
-      Every format: structure, and finite values everywhere. For .ingot also the checksums of header, \
-      directory, every plane of every tensor and side files, and the zeros between them.
-      Exit code 1 at a fault.
+      In every format: the structure, and that all values are finite. In .ingot also the checksums of \
+      header, directory, every plane of every tensor and side files, and that padding is zero.
+      Exit code 1 when something is wrong.
       """)
 
   @Argument(help: "Folder, .safetensors, .gguf or .ingot file, or name in the HF cache.")

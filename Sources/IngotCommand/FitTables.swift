@@ -6,38 +6,40 @@ import IngotQuantization
 import IngotReports
 import IngotSystem
 import IngotTensors
+import IngotWorkflows
 
 /// On what a model is to run.
 struct FitOptions: ParsableArguments {
   @Option(
     name: .long,
-    help: ArgumentHelp("Machine to show in full (see the table's first column).", valueName: "name"))
+    help: ArgumentHelp("Machine to show in full (first column of the table).", valueName: "name"))
   var machine: String?
 
   @Option(
     name: .long,
     help: ArgumentHelp(
-      "Machine, or bytes that weights, cache and buffers may take together, such as 128GB.",
+      "Machine, or memory for weights, cache and buffers together, such as 128GB.",
       valueName: "name or size"))
   var fit: String?
 
-  @Option(name: .long, help: ArgumentHelp("Tokens of context, such as 64k.", valueName: "tokens"))
+  @Option(name: .long, help: ArgumentHelp("Context length in tokens, such as 64k.", valueName: "tokens"))
   var context: TokenCount?
 
   @Option(
     name: .long,
-    help: "Precision of keys and values: \(CachePrecision.allCases.map(\.rawValue).joined(separator: ", ")).")
+    help:
+      "Precision of the key-value cache: \(CachePrecision.allCases.map(\.rawValue).joined(separator: ", ")).")
   var cache: CachePrecision = .f16
 
   @Option(
     name: .long,
     help: ArgumentHelp(
-      "Program that runs it: \(Engine.allCases.map(\.rawValue).joined(separator: ", ")).", valueName: "name"))
+      "Engine that runs it: \(Engine.allCases.map(\.rawValue).joined(separator: ", ")).", valueName: "name"))
   var engine: Engine?
 
   @Option(
     name: .long,
-    help: ArgumentHelp("YAML file of machines of yours, in the form of machines.yaml.", valueName: "file"))
+    help: ArgumentHelp("YAML file with your machines, in the format of machines.yaml.", valueName: "file"))
   var machines: String?
 
   func validate() throws {

@@ -1,13 +1,14 @@
 import ArgumentParser
 import IngotFormats
 import IngotModels
+import IngotReports
 import IngotSystem
 import IngotTensors
 import Yams
 
 struct Inspect: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Say what a checkpoint or an artifact is, and whether claims about it hold.",
+    abstract: "Show what is in a checkpoint or artifact, and check claims about it.",
     usage: "ingot inspect <model> [--claim <name=value> ...] [--tensors] [--json] [options]",
     discussion: """
       Reads headers and config only. Claims: \(Claim.names.joined(separator: ", ")).

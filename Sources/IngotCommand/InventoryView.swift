@@ -1,5 +1,6 @@
 import IngotFormats
 import IngotModels
+import IngotReports
 import IngotSystem
 import IngotTensors
 

@@ -7,7 +7,7 @@ import IngotTensors
 struct PageOption: ParsableArguments {
   @Option(
     name: .long,
-    help: ArgumentHelp("Also write the report as a page that needs no network.", valueName: "file"))
+    help: ArgumentHelp("Also write the report as a self-contained HTML page.", valueName: "file"))
   var html: String?
 
   func writer(force: Bool) -> PageWriter { PageWriter(path: html, force: force) }

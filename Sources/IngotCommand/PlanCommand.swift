@@ -6,11 +6,13 @@ import IngotQuantization
 import IngotReports
 import IngotSystem
 import IngotTensors
+import IngotWorkflows
 
 struct PlanCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "plan",
-    abstract: "Show what fits where, or what a recipe makes of a model, before a weight is read.",
+    abstract:
+      "Show which recipes fit which machines, or the size of a recipe's result, without reading weights.",
     usage: """
       ingot plan <model> [--recipe <recipe> | --machine <name> | --fit <name or size>] [options]
       ingot plan <model> --sensitivity <file> (--bits <x> | --size <size> | --fit <name>) -o <plan>
@@ -19,16 +21,16 @@ struct PlanCommand: ParsableCommand {
       """,
     discussion: """
       Without --recipe: a table of built-in recipes and machines, with the longest context that fits.
-      With --machine: what every recipe takes of that machine, part by part.
-      With --fit: the recipe of most bits that fits into a machine or a size, and how to make it.
-      With --recipe: what becomes of each tensor, and the exact size.
-      With --sensitivity: an encoding for every tensor, so that the artifact keeps to a budget and \
-      drifts least from the model; 'ingot quantize --plan' makes it. Formats differ in what they can \
-      tell apart: .ingot every expert's projection, GGUF and MLX stacks of experts.
-      With --allow-drop a plan may also leave out the experts that add least to a layer's outputs, \
-      as many in every layer, where that is better than fewer bits for all. With --recipe, too, it \
-      takes so many experts away, for any format: 'keep' as encoding leaves the others as they are.
-      With --plan: what an edited plan makes of the model.
+      With --machine: what each recipe needs on that machine: weights, cache and buffers.
+      With --fit: the recipe with the most bits that fits a machine or a size, and how to make it.
+      With --recipe: the encoding of each tensor, and the exact size.
+      With --sensitivity: the encoding of each tensor that drifts least from the model within a \
+      budget; 'ingot quantize --plan' makes it. Formats differ in their smallest unit: in .ingot each \
+      expert's projection, in GGUF and MLX a stack of all experts.
+      With --allow-drop, a plan may also drop the experts that contribute least to a layer's outputs, \
+      the same number in every layer, where that is better than fewer bits for all. With --recipe it \
+      drops that many experts for any format; 'keep' as encoding leaves the others unchanged.
+      With --plan: the size and prediction of an edited plan.
       """)
 
   @Argument(help: "Folder, .safetensors, .gguf or .ingot file, or name in the HF cache.")
@@ -40,10 +42,10 @@ struct PlanCommand: ParsableCommand {
   var recipe: String?
 
   @Flag(
-    name: .long, help: "Choose the codes that mlx_lm.convert would, bit for bit, instead of closer ones.")
+    name: .long, help: "Choose the same codes as mlx_lm.convert, bit for bit, instead of closer ones.")
   var matchMlx = false
 
-  @Option(name: .long, help: ArgumentHelp("Plan to show, as -o wrote it.", valueName: "plan.json"))
+  @Option(name: .long, help: ArgumentHelp("Plan file to show.", valueName: "plan.json"))
   var plan: String?
 
   @OptionGroup var budget: BudgetOptions
@@ -119,9 +121,11 @@ struct PlanCommand: ParsableCommand {
       try WholeFile.write(Array(file.text.utf8), to: output, force: budget.force)
     }
     let table = PlanTable(file: file, plan: made.result.plan, model: model, left: made.left)
-    try writer.write(
-      PlanRecord(
-        file: file, plan: made.result.plan, model: model, left: made.left, errors: file.errors, table.json))
+    try writer.write { () throws(FormatError) in
+      try PlanRecord(
+        file: file, plan: made.result.plan, model: model, left: made.left, errors: file.errors, table.json
+      ).html
+    }
     if json.json {
       var object = table.json
       object["output"] = budget.output.map { .string($0) } ?? .null
@@ -140,7 +144,7 @@ struct PlanCommand: ParsableCommand {
     let quantized = try model.quantized(by: plan)
     var options = layout.options
     options.provenance["recipe"] = recipe.provenance
-    let format = try format.format(forOutput: "plan.ingot", recipe)
+    let format = try Format.chosen(format.format, forOutput: "plan.ingot", suggested: recipe.format)
     let bytes = try quantized.plannedBytes(as: format, options)
     let rows = plan.rows(model)
     let bits = 8 * Double(quantized.bytes) / Double(quantized.parameters)

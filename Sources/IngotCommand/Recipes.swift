@@ -1,12 +1,13 @@
 import ArgumentParser
 import IngotModels
 import IngotQuantization
+import IngotReports
 import IngotSystem
 import IngotTensors
 
 struct Recipes: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "List the built-in recipes, or print one to start your own from.")
+    abstract: "List the built-in recipes, or print one as a starting point for your own.")
 
   @Argument(help: "Name of a recipe to print.")
   var name: String?

@@ -1,28 +1,27 @@
 import ArgumentParser
 import IngotSystem
 import IngotTensors
+import IngotWorkflows
 
 /// The command. Exit codes: 0 done, 1 failed, 2 outside tolerance, 64 usage, 75 stopped and resumable.
 @main
 struct RootCommand: AsyncParsableCommand {
-  static let version = "0.1.0"
-
   static let configuration = CommandConfiguration(
     commandName: "ingot",
-    abstract: "Shrink mixture-of-experts checkpoints until they fit, and measure what it cost.",
+    abstract: "Make large language models fit your hardware, and measure what it cost.",
     discussion: """
-      ingot inspect MODEL                      what the files say it is
-      ingot plan MODEL --recipe int4           what would become of it, to the byte
+      ingot inspect MODEL                      what is in the files
+      ingot plan MODEL --recipe int4           the size of the result, to the byte
       ingot quantize MODEL -o X.ingot --recipe int4
       ingot check X.ingot                      every checksum
       ingot verify X.ingot --against MODEL --text held-out.txt
 
-      MODEL is a folder with config.json and SafeTensors, an .ingot file, or a name such as \
+      MODEL is a folder with config.json and SafeTensors, a .gguf or .ingot file, or a name such as \
       MiniMaxAI/MiniMax-M2 that is in the Hugging Face cache.
-      Exit codes: 0 done, 1 failed, 2 outside tolerance, 64 usage, 75 stopped and to be continued \
-      by the same command.
+      Exit codes: 0 done, 1 failed, 2 outside tolerance, 64 usage, 75 interrupted; run the same \
+      command again to resume.
       """,
-    version: version,
+    version: Tool.version,
     subcommands: [
       Inspect.self, PlanCommand.self, Calibrate.self, SensitivityCommand.self, Quantize.self, Convert.self,
       Verify.self, Logits.self,
@@ -41,9 +40,11 @@ struct RootCommand: AsyncParsableCommand {
     } catch let error as FormatError {
       // Programs that asked for JSON get the error on stdout too, one object as for any result.
       if CommandLine.arguments.contains("--json") { print(error.json.text(indented: true)) }
-      if error.cause != .stopped { Terminal.error("error: \(error)") }
+      if error.cause != .stopped { Terminal.error("error: \(error.text)") }
       if error.isResumable { Terminal.error("stopped; the same command continues") }
       exit(withError: ExitCode(error.isResumable ? 75 : 1))
+    } catch let error as RequestError {
+      exit(withError: ValidationError("--\(error.member.rawValue): \(error.message)."))
     } catch {
       exit(withError: error)
     }
@@ -51,13 +52,31 @@ struct RootCommand: AsyncParsableCommand {
 }
 
 extension FormatError {
+  /// The description, with the option that would help.
+  var text: String {
+    let hint: String? =
+      switch remedy {
+      case nil: nil
+      case .replace: "use --force to replace it"
+      case .discard: "use --force to discard it and begin anew"
+      case .takeOver: "use --take-over when that run has ended"
+      case .keepUnknown: "use --keep-unknown to copy it"
+      case .allowNonfinite: "use --allow-nonfinite to replace such values by 0"
+      case .decode: "convert with --decode bf16 to write rounded values"
+      case .quantize: "'ingot recipes' lists recipes for each format"
+      case .calibrate: "'ingot calibrate' collects them, --importance FILE uses them"
+      }
+    return description + (hint.map { " (\($0))" } ?? "")
+  }
+
   /// The error under the names that programs read.
   var json: JSON {
     [
       "error": [
         "path": .string(path), "tensor": JSON(tensor),
         "offset": offset.map { JSON(Int(clamping: $0)) } ?? .null,
-        "expected": .string(expected), "found": .string(found), "message": .string(description),
+        "expected": .string(expected), "found": .string(found), "message": .string(text),
+        "remedy": JSON(remedy?.rawValue),
       ]
     ]
   }

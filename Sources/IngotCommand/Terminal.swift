@@ -1,6 +1,7 @@
 import IngotModels
 import IngotSystem
 import IngotTensors
+import IngotWorkflows
 import Synchronization
 
 #if canImport(Glibc)
@@ -112,5 +113,29 @@ extension Terminal {
   fileprivate static func replaceLine(_ text: String) {
     let bytes = Array("\r\u{1B}[K\(text)".utf8)
     unsafe bytes.withUnsafeBytes { unsafe _ = write(2, $0.baseAddress, $0.count) }
+  }
+}
+
+extension Progress {
+  /// Runs a workflow that can be interrupted, with its progress on the terminal and its warnings on standard error.
+  static func showing<Result>(
+    _ what: String, _ work: WorkerOptions, _ run: (RunControl) async throws -> Result
+  ) async throws -> Result {
+    try await showing(what, work) { control, _ in try await run(control) }
+  }
+
+  /// - Parameter run: gets also what takes the line of progress away, before it prints.
+  static func showing<Result>(
+    _ what: String, _ work: WorkerOptions, _ run: (RunControl, @escaping () -> Void) async throws -> Result
+  ) async throws -> Result {
+    let progress = Progress(what, total: 0)
+    defer { progress.finish() }
+    Interrupt.handle()
+    var control = RunControl()
+    control.workers = work.workers
+    control.progress = { progress.set($0, of: $1) }
+    control.shouldStop = Interrupt.isRequested
+    control.warning = { Terminal.error("warning: \($0)") }
+    return try await run(control) { progress.finish() }
   }
 }

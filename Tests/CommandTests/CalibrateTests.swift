@@ -187,7 +187,9 @@ import Testing
     let calibrated = try Command.run(
       "calibrate", model, "--text", Self.text, Self.code, "-o", evidence, "--context", "64")
     #expect(calibrated.status == 0)
-    let warnings = calibrated.error.split(separator: "\n").filter { $0.contains("--rescue-overflow") }
+    let warnings = calibrated.error.split(separator: "\n").filter {
+      $0.contains("before its down projection, more than F16 holds")
+    }
     #expect(warnings.count == 1 && warnings[0].contains("layer 1, expert 3: "), "\(calibrated.error)")
     func quantized(_ name: String, _ more: [String] = []) throws -> String {
       let path = folder + "/" + name

@@ -22,7 +22,7 @@ import Testing
     ]
     for command in commands {
       let refused = try Command.run(command + ["--html", page])
-      #expect(refused.status == 1 && refused.error.contains("--force replaces"), "\(refused.error)")
+      #expect(refused.status == 1 && refused.error.contains("--force to replace"), "\(refused.error)")
       #expect(refused.output.isEmpty, "refused before the work")
       #expect(try String(contentsOfFile: page, encoding: .utf8) == "mine")
     }

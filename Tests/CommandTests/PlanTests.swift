@@ -291,7 +291,7 @@ import Testing
     let arguments = ["plan", Command.nano, "--sensitivity", sens, "--bits", "4"]
     #expect(try Command.run(arguments).status == 0)
     let refused = try Command.run(arguments + ["--allow-drop"])
-    #expect(refused.status == 1 && refused.error.contains("ingot sensitivity"), "\(refused.error)")
+    #expect(refused.status == 1 && refused.error.contains("sensitivity file"), "\(refused.error)")
   }
 
   @Test func formatsOfOneEncodingHaveNothingToPlan() throws {

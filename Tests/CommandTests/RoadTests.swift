@@ -100,7 +100,7 @@ import Testing
       "convert", path, "-o", folder + "/dense", "--format", "safetensors", "--json")
     #expect(refused.status == 1)
     let error = try refused.json()["error"]
-    #expect(error?["tensor"]?.string != nil && error?["found"]?.string?.contains("--decode") == true)
+    #expect(error?["tensor"]?.string != nil && error?["message"]?.string?.contains("--decode") == true)
     #expect(try Folder.names(folder) == ["x.ingot"])
     let decoded = try Command.run(
       "convert", path, "-o", folder + "/dense", "--format", "safetensors", "--decode", "bf16")

@@ -4,12 +4,19 @@ import IngotSystem
 import IngotTensors
 
 /// A plan for people: bits by layer and part, and what to expect.
-struct PlanTable {
+package struct PlanTable {
   let file: PlanFile
   let plan: Plan
   let model: Model
   /// The model without the experts that the plan drops.
   let left: Model
+
+  package init(file: PlanFile, plan: Plan, model: Model, left: Model) {
+    self.file = file
+    self.plan = plan
+    self.model = model
+    self.left = left
+  }
 
   /// Kinds of linear layers that the model's layers have.
   private var columns: [(title: String, kind: TensorKind)] {
@@ -31,7 +38,7 @@ struct PlanTable {
     return low == high ? fixed(mean, 2) : "\(fixed(mean, 2)) (\(fixed(low, 1))-\(fixed(high, 1)))"
   }
 
-  var text: String {
+  package var text: String {
     var stacks: [Role: [Tensor]] = [:]
     for tensor in left.tensors {
       stacks[Role(tensor.role.kind, layer: tensor.role.layer), default: []].append(tensor)
@@ -106,7 +113,7 @@ struct PlanTable {
     return "for comparison: \(nearest.0) everywhere, \(fixed(nearest.1, 3)) bits, \(significant(nearest.2))"
   }
 
-  var json: JSONObject {
+  package var json: JSONObject {
     var object: JSONObject = ["plan": .string(file.name), "format": .string(file.format)]
     if let predicted = file.predicted {
       object["bytes"] = JSON(predicted.bytes)

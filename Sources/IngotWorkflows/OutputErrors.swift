@@ -4,7 +4,7 @@ import IngotTensors
 import Synchronization
 
 /// What quantizing did to the outputs of each tensor and each expert: shares of their energy, from any task.
-final class OutputErrors: Sendable {
+package final class OutputErrors: Sendable {
   private struct Found {
     /// By the Hessian that codes were chosen with.
     var expected: [Role: Double] = [:]
@@ -13,9 +13,9 @@ final class OutputErrors: Sendable {
   }
 
   /// An expert of a layer, or its dense MLP, which counts as expert 0.
-  private struct Place: Hashable {
-    var layer: Int
-    var expert: Int
+  package struct Place: Hashable, Sendable {
+    package let layer: Int
+    package let expert: Int
   }
 
   private let found = Mutex(Found())
@@ -26,48 +26,9 @@ final class OutputErrors: Sendable {
     found.withLock { $0.measured[Place(layer: layer, expert: expert)] = (tokens, share) }
   }
 
-  /// How many experts the table names.
-  private static let named = 5
-
-  /// Mean and largest by part, and the experts that come off worst.
-  var table: String {
-    let found = found.withLock { $0 }
-    var table = Table(["output error", "tensors", "mean", "largest", "at"], left: [0, 4])
-    let parts = Dictionary(grouping: found.expected, by: \.key.kind)
-    for part in TensorKind.known {
-      guard let worst = parts[part]?.max(by: { ($0.value, "\($1.key)") < ($1.value, "\($0.key)") }) else {
-        continue
-      }
-      let values = parts[part]!.map(\.value)
-      table.add([
-        part.rawValue, grouped(values.count), percent(values.reduce(0, +) / Double(values.count)),
-        percent(worst.value), place(worst.key),
-      ])
-    }
-    guard !found.measured.isEmpty else { return table.text }
-    let kinds = TensorKind.mlpLinears
-    var experts = Table(["worst experts", "tokens"] + kinds.map(\.rawValue) + ["measured"])
-    func order(_ place: Place) -> String { "layer \(place.layer), expert \(place.expert), " }
-    let worst = found.measured.sorted { ($1.value.share, order($0.key)) < ($0.value.share, order($1.key)) }
-    for (place, value) in worst.prefix(OutputErrors.named) {
-      func expected(_ kind: TensorKind) -> String {
-        let share =
-          found.expected[Role(kind, layer: place.layer, expert: place.expert)]
-          ?? found.expected[Role(kind, layer: place.layer)]
-        return share.map(percent) ?? ""
-      }
-      experts.add(
-        ["layer \(place.layer), expert \(place.expert)", grouped(value.tokens)] + kinds.map(expected)
-          + [percent(value.share)])
-    }
-    return table.text + "\n" + experts.text
-  }
-
-  private func percent(_ share: Double) -> String { fixed(100 * share, 4) + " %" }
-
-  private func place(_ role: Role) -> String {
-    guard let layer = role.layer else { return "" }
-    return role.expert.map { "layer \(layer), expert \($0)" } ?? "layer \(layer)"
+  /// Expected errors by tensor, and those measured by expert, so far.
+  package var all: (expected: [Role: Double], measured: [Place: (tokens: Int, share: Double)]) {
+    found.withLock { ($0.expected, $0.measured) }
   }
 
   /// By part over all layers.

@@ -13,7 +13,7 @@ import IngotTokenizer
 /// a file.
 struct CalibrationRun {
   let model: Model
-  let texts: TextOptions
+  let texts: TextSelection
   let tokenizer: Tokenizer
   let writer: CalibrationFile.Writer
   var options: CalibrationOptions
@@ -27,7 +27,7 @@ struct CalibrationRun {
   var tokens: Int { contexts.reduce(0) { $0 + $1.tokens.count } }
 
   init(
-    _ model: Model, _ texts: TextOptions, _ writer: CalibrationFile.Writer, _ options: CalibrationOptions,
+    _ model: Model, _ texts: TextSelection, _ writer: CalibrationFile.Writer, _ options: CalibrationOptions,
     shouldStop: @escaping @Sendable () -> Bool
   ) throws(FormatError) {
     self.model = model
@@ -85,7 +85,7 @@ struct CalibrationRun {
     let blueprint = model.blueprint
     var counts = [[Int]](
       repeating: [Int](repeating: 0, count: blueprint.experts.count), count: blueprint.layerCount)
-    var seen = texts.text.map { _ in 0 }
+    var seen = texts.paths.map { _ in 0 }
     while true {
       let all = try texts.contexts(tokenizer, chunks: chunks)
       let fresh = zip(all, seen).flatMap { $0.dropFirst($1) }
@@ -131,7 +131,7 @@ struct CalibrationRun {
 
   /// What an unfinished run must have in common with this one, beside the model's files.
   static func identity(
-    _ model: Model, _ texts: TextOptions, coverage: Int?
+    _ model: Model, _ texts: TextSelection, coverage: Int?
   ) throws(FormatError) -> JSONObject {
     var files: [JSON] = []
     for path in model.weightFiles { files.append(try fileIdentity(path)) }
@@ -143,13 +143,13 @@ struct CalibrationRun {
     var sides: JSONObject = [:]
     for file in model.sideFiles { sides[file.name] = .string(sha256(file.bytes)) }
     var sources: [JSON] = []
-    for path in texts.text {
+    for path in texts.paths {
       sources.append([
         "name": .string(Folder.name(of: path)), "sha256": .string(sha256(try Bytes.mapping(path))),
       ])
     }
     return [
-      "made by": .string("ingot \(RootCommand.version)"),
+      "made by": .string(Tool.name),
       "model": ["files": .array(files), "other files": .object(sides)],
       "texts": .array(sources), "context": JSON(texts.context),
       "chunks": texts.chunks.map { JSON($0) } ?? .null,

@@ -1,4 +1,3 @@
-import ArgumentParser
 import IngotFormats
 import IngotInference
 import IngotModels
@@ -8,12 +7,12 @@ import IngotSystem
 import IngotTensors
 
 /// What a plan said of an artifact, beside what it became.
-struct PlanOutcome {
-  private let file: PlanFile
-  private let predicted: PlanFile.Predicted
+package struct PlanOutcome {
+  package let file: PlanFile
+  package let predicted: PlanFile.Predicted
   /// Of the artifact's files.
-  private let bytes: Int
-  private let divergence: Estimate
+  package let bytes: Int
+  package let divergence: Estimate
   /// Tensors whose encoding is another than the plan's.
   private let different: [Role]
   /// Experts that the artifact lacks, where these are not those that the plan drops.
@@ -30,8 +29,8 @@ struct PlanOutcome {
     guard let predicted = file.predicted, file.isAsPredicted else {
       throw FormatError(
         path: path,
-        expected: "a prediction of these tensors ('ingot plan' made it; after an edit, "
-          + "'ingot plan --plan FILE --sensitivity X.sens -o NEW' makes it anew)",
+        expected: "a prediction of these tensors (after an edit the plan has to be "
+          + "predicted anew by a sensitivity file)",
         found: file.predicted == nil ? "none" : "one of other tensors")
     }
     return (file, plan, predicted)
@@ -63,7 +62,7 @@ struct PlanOutcome {
   }
 
   /// What is outside of what was predicted, one line each.
-  var violations: [String] {
+  package var violations: [String] {
     var lines: [String] = []
     if bytes != predicted.bytes {
       lines.append("\(grouped(bytes)) bytes, planned were \(grouped(predicted.bytes))")
@@ -80,23 +79,7 @@ struct PlanOutcome {
     return lines
   }
 
-  var text: String {
-    var table = Table(["plan \(file.name)", "predicted", "", "found", "ratio"], left: [0, 2])
-    table.add([
-      "bytes", grouped(predicted.bytes), "", grouped(bytes),
-      bytes == predicted.bytes ? "equal" : fixed(Double(bytes) / Double(max(predicted.bytes, 1)), 6),
-    ])
-    if let interval = predicted.divergence {
-      table.add([
-        "KL divergence", significant(interval.mean),
-        "\(significant(interval.low)) to \(significant(interval.high))", significant(divergence.value),
-        fixed(divergence.value / max(interval.mean, 1e-300), 3),
-      ])
-    }
-    return table.text
-  }
-
-  var json: JSON {
+  package var json: JSON {
     [
       "plan": .string(file.name), "bytes": ["predicted": JSON(predicted.bytes), "found": JSON(bytes)],
       "klDivergence": [

@@ -7,7 +7,7 @@ import IngotTensors
 /// What reports say of a model.
 extension Model {
   /// What a report calls a model by.
-  var record: JSONObject {
+  package var record: JSONObject {
     [
       "name": .string(Folder.name(of: path)), "format": .string(format), "bytes": JSON(bytes),
       "parameters": JSON(parameters),
@@ -17,7 +17,7 @@ extension Model {
   }
 
   /// What pages of plans call a model by.
-  var planRecord: JSON {
+  package var planRecord: JSON {
     [
       "name": .string(sourceName), "layers": JSON(blueprint.layerCount),
       "experts": JSON(blueprint.experts.count), "parameters": JSON(parameters), "bytes": JSON(bytes),
@@ -26,17 +26,17 @@ extension Model {
   }
 
   /// Where the bytes go.
-  var byteRecord: JSON {
+  package var byteRecord: JSON {
     let assignments = tensors.map { ($0.role, Plan.Assignment(encoding: $0.encoding, quantizer: nil)) }
     let plan = Plan(name: "", assignments: Dictionary(uniqueKeysWithValues: assignments))
     return ByteRecord(plan.rows(self)).json
   }
 
   /// Bits per weight of each expert's three projections together: layers × experts.
-  var expertBits: JSON { expertBits(dropped: nil) }
+  package var expertBits: JSON { expertBits(dropped: nil) }
 
   /// The same in the numbers of the original, null for experts that are gone.
-  func expertBits(dropped: DroppedExperts?) -> JSON {
+  package func expertBits(dropped: DroppedExperts?) -> JSON {
     let layers = blueprint.layerCount
     let experts = dropped?.experts ?? blueprint.experts.count
     let kept = dropped.map { dropped in (0..<layers).map { dropped.kept($0) } }

@@ -1,31 +1,8 @@
-import ArgumentParser
 import IngotFormats
 import IngotModels
 import IngotQuantization
 import IngotSystem
 import IngotTensors
-
-/// What is done with evidence.
-struct TechniqueOptions: ParsableArguments {
-  /// One thing that calibration can do.
-  enum Technique: String, CaseIterable, ExpressibleByArgument {
-    case gptq, refit, scaling, inputs, residuals
-  }
-
-  @Option(
-    name: .long, parsing: .upToNextOption,
-    help: ArgumentHelp(
-      "What to leave out of a calibrated run: gptq, refit, scaling, inputs, residuals.",
-      valueName: "technique"))
-  var without: [Technique] = []
-
-  @Flag(
-    name: .long,
-    help: "Rescale experts whose inner activations passed 65504 during calibration; their function stays.")
-  var rescueOverflow = false
-
-  func has(_ technique: Technique) -> Bool { !without.contains(technique) }
-}
 
 /// A quantization that goes by evidence: the model with channels scaled, the plan with GPTQ, and what came of it.
 struct CalibratedRun {
@@ -43,7 +20,8 @@ struct CalibratedRun {
   ///   - known: the evidence of the file, when it is open already.
   ///   - journal: where choices of channel scales are kept; nil for nowhere.
   init(
-    _ path: String, _ source: Model, _ original: Plan, _ techniques: TechniqueOptions, workers: Int,
+    _ path: String, _ source: Model, _ original: Plan, _ techniques: CalibrationTechniques,
+    _ control: RunControl,
     known: Evidence? = nil, _ journal: ScaleJournal? = nil
   ) async throws(FormatError) {
     let evidence: Evidence
@@ -65,7 +43,7 @@ struct CalibratedRun {
       let scales =
         techniques.has(.scaling)
         ? try await ChannelScales.search(
-          source, plan, evidence, rescuingOverflow: techniques.rescueOverflow, workers: workers,
+          source, plan, evidence, rescuingOverflow: techniques.rescueOverflow, workers: control.workers,
           known: journal?.known ?? [:]
         ) { layer, choices throws(FormatError) in try journal?.add(layer, choices) }
         : try ChannelScales.rescue(source, plan, evidence)
@@ -84,7 +62,7 @@ struct CalibratedRun {
   }
 
   /// What an artifact says of the evidence in the file at a path.
-  static func provenance(_ path: String, _ evidence: Evidence, _ techniques: TechniqueOptions) -> JSON {
+  static func provenance(_ path: String, _ evidence: Evidence, _ techniques: CalibrationTechniques) -> JSON {
     [
       "name": .string(Folder.name(of: path)), "tokens": JSON(evidence.tokens),
       "texts": .array(evidence.texts.map { .string($0) }),
@@ -92,16 +70,20 @@ struct CalibratedRun {
     ]
   }
 
-  var table: String {
-    func names(_ roles: [Role], _ what: String) -> [String] {
-      roles.map { "layer \($0.layer ?? 0), expert \($0.expert ?? 0): \(what)" }
-    }
-    return
-      ([errors.table] + names(rescued, "rescued from overflow")
-      + names(
-        unrescued, "not rescued from overflow, since the recipe keeps its up or down projection as it is"))
-      .joined(separator: "\n")
+  var outcome: CalibrationOutcome {
+    CalibrationOutcome(errors: errors, rescued: rescued, unrescued: unrescued, choices: choices)
   }
+}
+
+/// What came of a calibrated quantization.
+package struct CalibrationOutcome: Sendable {
+  /// Of tensors that are written; complete when the output is.
+  package let errors: OutputErrors
+  /// Experts rescaled so that their inner activations fit F16, and those that could not be.
+  package let rescued: [Role]
+  package let unrescued: [Role]
+  /// By layer.
+  let choices: [[ChannelScales.Choice]]
 
   var json: JSON {
     func experts(_ roles: [Role]) -> JSON {

@@ -1,4 +1,3 @@
-import ArgumentParser
 import IngotFormats
 import IngotModels
 import IngotPlanning
@@ -6,63 +5,20 @@ import IngotQuantization
 import IngotSystem
 import IngotTensors
 
-/// How large a planned artifact may be.
-struct BudgetOptions: ParsableArguments {
-  @Option(
-    name: .long,
-    help: ArgumentHelp("Plan by what 'ingot sensitivity' measured, for a budget.", valueName: "file"))
-  var sensitivity: String?
-
-  @Option(name: .long, help: ArgumentHelp("Budget: bits a weight, over all tensors.", valueName: "x"))
-  var bits: Double?
-
-  @Option(
-    name: .long, help: ArgumentHelp("Budget: bytes of the whole artifact, such as 120GB.", valueName: "size"))
-  var size: ByteSize?
-
-  @Option(
-    name: .long, defaultAsFlag: DropAmount.best, parsing: .next,
-    help: ArgumentHelp(
-      "Leave out experts too, as many in every layer: so many, a share of them such as 0.25, or what is best.",
-      valueName: "n"))
-  var allowDrop: DropAmount?
-
-  @Option(name: [.short, .long], help: ArgumentHelp("Write the plan here, as JSON.", valueName: "plan.json"))
-  var output: String?
-
-  @Flag(name: .long, help: "Replace what stands at the paths of -o and --html.")
-  var force = false
-
-  func validate() throws {
-    if let bits, !(bits > 0 && bits <= 32) { throw ValidationError("--bits must be above 0 and at most 32.") }
-    guard [bits.map { _ in 0 }, size.map { _ in 0 }].compactMap({ $0 }).count <= 1 else {
-      throw ValidationError("--bits and --size exclude each other.")
-    }
-    if sensitivity == nil, bits != nil || size != nil || output != nil || allowDrop != nil {
-      throw ValidationError(
-        "--bits, --size, --allow-drop and --output go with --sensitivity FILE, which 'ingot sensitivity' measures."
-      )
-    }
-  }
-}
-
 /// Exact sizes of plans' artifacts.
-struct PlanBytes {
+package struct PlanBytes {
   private let model: Model
   private let format: Format
   private let options: WriteOptions
 
-  init(_ model: Model, format name: String, _ options: WriteOptions) throws {
+  package init(_ model: Model, format name: String, _ options: WriteOptions) throws(RequestError) {
     self.model = model
     self.options = options
-    guard let format = Format.named(name) else {
-      throw ValidationError("--format must be one of \(Format.all.map(\.name).joined(separator: ", ")).")
-    }
-    self.format = format
+    format = try Format.known(name)
   }
 
   /// - Parameter importance: what the artifact says of the evidence that its codes are chosen by; nil for none.
-  func bytes(_ plan: Plan, importance: JSON?) throws(FormatError) -> Int {
+  package func bytes(_ plan: Plan, importance: JSON?) throws(FormatError) -> Int {
     let left = try model.dropping(plan.dropped)
     var options = options
     options.provenance["importance"] = importance
@@ -74,7 +30,7 @@ struct PlanBytes {
 
 extension Engine {
   /// The one that runs artifacts of a format there; where none does, what llama.cpp would take.
-  static func usual(_ format: String, on machine: Machine) -> Engine {
+  package static func usual(_ format: String, on machine: Machine) -> Engine {
     let able = Engine.allCases.filter { $0.formats.contains(format) && $0.runs(on: machine.memory) }
     return able.first ?? .llamaCpp
   }
@@ -95,7 +51,7 @@ extension Allocation {
     else {
       throw FormatError(
         path: path,
-        expected: "encodings that \(format.name) holds (ingot sensitivity --format \(format.name))",
+        expected: "encodings that \(format.name) holds, measured for that format",
         found: sensitivity.candidates.map(\.description).joined(separator: ", "))
     }
     try self.init(model, sensitivity, ties, candidates: candidates) { format.refusal($0) == nil }
@@ -103,9 +59,9 @@ extension Allocation {
 }
 
 /// The best plan for a budget.
-struct PlanMaking {
-  let model: Model
-  let format: Format
+package struct PlanMaking {
+  package let model: Model
+  package let format: Format
   let sensitivity: Sensitivity
   /// One for each number of experts that may be left out, by rising number.
   private let variants: [Variant]
@@ -124,20 +80,21 @@ struct PlanMaking {
   }
 
   /// - Parameter drop: how many experts may be left out; nil for none.
-  init(_ model: Model, _ path: String, format name: String?, drop: DropAmount?, _ options: WriteOptions)
+  package init(
+    _ model: Model, _ path: String, format name: String?, drop: DropAmount?, _ options: WriteOptions
+  )
     throws
   {
     self.model = model
     self.path = path
     self.options = options
     let name = name ?? "ingot"
-    guard let format = Format.named(name) else {
-      throw ValidationError("--format must be one of \(Format.all.map(\.name).joined(separator: ", ")).")
-    }
+    let format = try Format.known(name)
     guard Ties(format: name) != nil else {
-      throw ValidationError(
-        "--format \(name): it has one encoding for all tensors, so there is nothing to plan; "
-          + "use --recipe, or ingot, gguf, mlx or compressed-tensors.")
+      throw RequestError(
+        .format,
+        "\(name) has one encoding for all tensors, so there is nothing to plan; "
+          + "use a recipe, or ingot, gguf, mlx or compressed-tensors")
     }
     self.format = format
     let sensitivity = try Sensitivity.read(path, for: model)
@@ -156,13 +113,13 @@ struct PlanMaking {
   }
 
   /// A plan and its exact size.
-  struct Made {
-    var result: Allocation.Result
-    var bytes: Int
-    var asked: String
-    var budget: Int
+  package struct Made {
+    package var result: Allocation.Result
+    package var bytes: Int
+    package var asked: String
+    package var budget: Int
     /// The model without the experts that the plan drops.
-    var left: Model
+    package var left: Model
     fileprivate var variant: Int
   }
 
@@ -183,9 +140,10 @@ struct PlanMaking {
     return best
   }
 
-  private func tooSmall(_ asked: String) throws -> Never {
+  private func tooSmall(_ member: RequestError.Member, _ asked: String) throws(RequestError) -> Never {
     let least = leastBytes
-    throw ValidationError(
+    throw RequestError(
+      member,
       """
       \(asked): nothing fits; the smallest choices take \(grouped(least)) bytes of tensors \
       (\(fixed(8 * Double(least) / Double(model.parameters), 3)) bits per weight).
@@ -206,21 +164,21 @@ struct PlanMaking {
   }
 
   /// A name for the artifact, in examples.
-  var suggestedOutput: String {
+  package var suggestedOutput: String {
     switch format.name {
     case "ingot", "gguf": "model.\(format.name)"
     default: "model-\(format.name)"
     }
   }
 
-  func plan(bits: Double) throws -> Made {
+  package func plan(bits: Double) throws -> Made {
     let budget = Int(bits * Double(model.parameters) / 8)
     let asked = "\(fixed(bits, 2)) bits"
-    guard let made = try made(budget, asked, budget: budget) else { try tooSmall("--bits \(bits)") }
+    guard let made = try made(budget, asked, budget: budget) else { try tooSmall(.bits, "\(bits)") }
     return made
   }
 
-  func plan(bytes: Int, _ asked: String) throws -> Made {
+  package func plan(bytes: Int, _ asked: String) throws -> Made {
     var best: Made?
     // What is not tensors depends on how many experts stay.
     for variant in variants.indices {
@@ -229,7 +187,7 @@ struct PlanMaking {
         best = found
       }
     }
-    guard let best else { try tooSmall(asked) }
+    guard let best else { try tooSmall(.size, asked) }
     return best
   }
 
@@ -245,7 +203,9 @@ struct PlanMaking {
   }
 
   /// The best of the largest plans that fit into a machine.
-  func plan(_ machine: Machine, _ engine: Engine, context: Int, cache: CachePrecision) throws -> (Made, Fit) {
+  package func plan(_ machine: Machine, _ engine: Engine, context: Int, cache: CachePrecision) throws -> (
+    Made, Fit
+  ) {
     let demand = MachineDemand(machine: machine, engine: engine, context: context, cache: cache)
     var best: (Made, Fit)?
     for variant in variants.indices {
@@ -254,8 +214,9 @@ struct PlanMaking {
       }
     }
     guard let best else {
-      throw ValidationError(
-        "Nothing fits into \(machine.name) with \(context) tokens of context: the smallest choices take "
+      throw RequestError(
+        .fit,
+        "nothing fits into \(machine.name) with \(context) tokens of context: the smallest choices take "
           + "\(decimal(leastBytes)) and the cache \(decimal(model.blueprint.cacheBytes(context: context, cache)))."
       )
     }
@@ -335,10 +296,10 @@ struct PlanMaking {
     }.sorted { ($0["tensorBytes"]?.int ?? 0) < ($1["tensorBytes"]?.int ?? 0) }
   }
 
-  func divergence(_ made: Made) -> Prediction.Interval { prediction.divergence(sum: made.result.sum) }
+  package func divergence(_ made: Made) -> Prediction.Interval { prediction.divergence(sum: made.result.sum) }
 
   /// The plan with everything that is known of it.
-  func file(_ made: Made) -> PlanFile {
+  package func file(_ made: Made) -> PlanFile {
     var file = PlanFile(made.result.plan, format: format.name, for: made.left)
     file.model = ModelName(model, name: model.sourceName).json
     file.budget = ["bytes": JSON(made.budget), "asked": .string(made.asked)]
@@ -373,9 +334,4 @@ struct PlanMaking {
     }
     return object
   }
-}
-
-extension PlanFile {
-  /// What an artifact says of the plan that made it.
-  var provenance: JSON { ["name": .string(name), "plan": .string(checksum)] }
 }

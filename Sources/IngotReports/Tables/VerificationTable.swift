@@ -5,7 +5,7 @@ import IngotTensors
 
 extension VerificationReport {
   /// The report for a person, at most 100 columns wide.
-  var table: String {
+  package var table: String {
     var texts = Table(
       ["text", "tokens", "ppl original", "ppl candidate", "ratio", "KL divergence", "same top"])
     for text in self.texts {

@@ -4,17 +4,18 @@ import IngotQuantization
 import IngotSystem
 import IngotTensors
 
-/// What a run of `ingot sensitivity` takes: floating-point operations by what they are for, and core-hours at the rate of
+/// What a run of a sensitivity measurement takes: floating-point operations by what they are for, and core-hours at the rate of
 /// this machine's matrix products.
-struct SensitivityCost {
-  private let rows: [(what: String, operations: Double)]
+package struct SensitivityCost {
+  package let rows: [(what: String, operations: Double)]
   /// Operations a second of one core.
-  private let rate: Double
-  private let states: Int
+  package let rate: Double
+  /// Bytes.
+  package let states: Int
 
   init(
     _ model: Model, tokens: (tensors: Int, mixtures: Int), _ choice: SensitivityChoice,
-    _ options: SensitivityOptions,
+    _ options: SensitivityEffort,
     isCalibrated: Bool
   ) {
     let blueprint = model.blueprint
@@ -93,21 +94,9 @@ struct SensitivityCost {
     return 2 * Double(m * n * n) / best
   }
 
-  private func hours(_ operations: Double) -> Double { operations / rate / 3600 }
+  package func hours(_ operations: Double) -> Double { operations / rate / 3600 }
 
-  var text: String {
-    var table = Table(["", "operations", "core-hours"])
-    func add(_ what: String, _ operations: Double) {
-      table.add([what, "\(significant(operations / 1e12))e12", significant(hours(operations))])
-    }
-    for row in rows { add(row.what, row.operations) }
-    add("all", rows.reduce(0) { $0 + $1.operations })
-    return table.text
-      + "\nat \(fixed(rate / 1e9, 0)) GFLOP/s a core, as measured now; hidden states take \(decimal(states)) in the end;"
-      + "\nthe search for codes and reading are not counted"
-  }
-
-  var json: JSON {
+  package var json: JSON {
     [
       "rate": JSON(rate), "stateBytes": JSON(states),
       "rows": .array(

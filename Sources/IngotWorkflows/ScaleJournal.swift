@@ -7,11 +7,17 @@ import IngotTensors
 /// search again. Scales follow from the choices.
 struct ScaleJournal: Sendable {
   private let journal: Journal
+  private let shouldStop: @Sendable () -> Bool
 
   /// Begins a journal beside an unfinished output, or continues that of an earlier run of the same identity.
   ///
   /// - Parameter identity: what decides the choices.
-  init(beside output: String, identity: JSONObject, takeOver: Bool) throws(FormatError) {
+  init(
+    beside output: String, identity: JSONObject, takeOver: Bool, shouldStop: @escaping @Sendable () -> Bool
+  )
+    throws(FormatError)
+  {
+    self.shouldStop = shouldStop
     journal = try Journal(
       beside: output + ".partial.scales", identity: identity, discard: true, takeOver: takeOver)
   }
@@ -30,7 +36,7 @@ struct ScaleJournal: Sendable {
   /// - Throws: FormatError for what the system says, and when the run is to stop.
   func add(_ layer: Int, _ choices: [ChannelScales.Choice]) throws(FormatError) {
     try journal.add(["layer": JSON(layer), "choices": .array(choices.map(\.json))])
-    guard Interrupt.isRequested() else { return }
+    guard shouldStop() else { return }
     var error = FormatError(path: journal.path, expected: "the run to go on", found: "a request to stop")
     error.cause = .stopped
     throw error

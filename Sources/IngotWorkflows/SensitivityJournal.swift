@@ -2,7 +2,7 @@ import IngotFormats
 import IngotSystem
 import IngotTensors
 
-/// What a run of `ingot sensitivity` keeps beside its unfinished output: what layers showed, and all hidden states; then those of
+/// What a sensitivity measurement keeps beside its unfinished output: what layers showed, and all hidden states; then those of
 /// the mixtures that it runs whole.
 final class SensitivityJournal {
   private let journal: Journal

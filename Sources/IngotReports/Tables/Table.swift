@@ -1,21 +1,21 @@
 /// Rows of text in columns: the first one to the left, numbers to the right.
-struct Table {
+package struct Table {
   private var rows: [[String]]
   /// Columns that are text and stand to the left.
   private let left: Set<Int>
 
-  init(_ header: [String], left: Set<Int> = [0]) {
+  package init(_ header: [String], left: Set<Int> = [0]) {
     rows = [header]
     self.left = left
   }
 
-  mutating func add(_ row: [String]) { rows.append(row) }
+  package mutating func add(_ row: [String]) { rows.append(row) }
 
   /// The table; columns are two spaces apart.
-  var text: String { text(width: .max) }
+  package var text: String { text(width: .max) }
 
   /// The table with the last column, which is text, broken into lines so that none is longer than `width`.
-  func text(width: Int) -> String {
+  package func text(width: Int) -> String {
     let columns = rows.map(\.count).max() ?? 0
     let widths = (0..<columns).map { column in
       rows.map { column < $0.count ? $0[column].count : 0 }.max() ?? 0

@@ -13,18 +13,16 @@ struct SensitivityRun {
   /// That mixtures are judged by.
   private let others: [Context]
   private let choice: SensitivityChoice
-  private let workers: Int
+  private let control: RunControl
   private let quantizer: String
   /// Codes by the search, and by GPTQ where there is evidence.
   private var candidates: [CandidateModel] = []
   private var calibrated: [CandidateModel] = []
-  private let options: SensitivityOptions
+  private let options: SensitivityEffort
   private let mixtures: MixtureMaking
   private var uniform: [Model] = []
   /// Planes of the reference of the layer at hand: errors and copies both need them.
   private let kept = KeptPlanes()
-  /// Hears of bytes done, of how many.
-  var progress: ((Int, Int) -> Void)?
 
   private var reference: Model { candidates[place].model }
   private var place: Int { choice.candidates.firstIndex(of: choice.reference)! }
@@ -32,32 +30,32 @@ struct SensitivityRun {
   init(
     _ model: Model, _ contexts: [Context], judging others: [Context], _ choice: SensitivityChoice,
     importance: String?,
-    _ techniques: TechniqueOptions, _ options: SensitivityOptions, workers: Int
+    _ techniques: CalibrationTechniques, _ options: SensitivityEffort, _ control: RunControl
   ) async throws(FormatError) {
     self.options = options
     self.model = model
     self.contexts = contexts
     self.others = others
     self.choice = choice
-    self.workers = workers
+    self.control = control
     quantizer = importance == nil ? "search" : "gptq"
     var evidence: Evidence?
     if let importance {
       guard CalibrationFile.recognizes(importance) else {
         throw FormatError(
-          path: importance, expected: "what 'ingot calibrate' wrote (.calib)", found: "another file")
+          path: importance, expected: "a calibration file (.calib)", found: "another file")
       }
       evidence = try CalibrationFile.read(importance, for: model)
     }
     mixtures = MixtureMaking(
       model: model, formats: choice.formats, importance: importance, evidence: evidence,
-      techniques: techniques, isSearched: options.quick, workers: workers)
+      techniques: techniques, isSearched: options.quick, control: control)
     // Down projections that make up for gate and up would look worse alone than they are.
     var apart = techniques
     apart.without.append(.inputs)
     var uniform: [Encoding: Model] = [:]
     for encoding in choice.candidates {
-      let made = try await SensitivityRun.quantized(model, encoding, importance, evidence, apart, workers)
+      let made = try await SensitivityRun.quantized(model, encoding, importance, evidence, apart, control)
       var searched = made.searched
       if choice.uniform.contains(encoding) { uniform[encoding] = searched }
       if encoding == choice.reference {
@@ -75,14 +73,14 @@ struct SensitivityRun {
   /// The model in one encoding, as `ingot quantize` makes it, and with codes searched for instead of GPTQ.
   private static func quantized(
     _ model: Model, _ encoding: Encoding, _ importance: String?, _ evidence: Evidence?,
-    _ techniques: TechniqueOptions, _ workers: Int
+    _ techniques: CalibrationTechniques, _ control: RunControl
   ) async throws(FormatError) -> (model: Model, searched: Model, scales: ChannelScales?) {
     let plan = Plan.uniform(encoding, for: model)
     guard let importance else {
       let quantized = try model.quantized(by: plan)
       return (quantized, quantized, nil)
     }
-    let run = try await CalibratedRun(importance, model, plan, techniques, workers: workers, known: evidence)
+    let run = try await CalibratedRun(importance, model, plan, techniques, control, known: evidence)
     var options = QuantizationOptions()
     options.importance = run.importance
     let searched = try run.model.quantized(by: plan, options)
@@ -97,7 +95,7 @@ struct SensitivityRun {
     let counts = SensitivityPass.counts(model, contexts, uniform: uniform.count, layer: done)
     let states = done == 0 ? nil : try journal.states(counts: counts)
     var pass = try SensitivityPass(
-      model, reference: reference, uniform: uniform, contexts, workers: workers,
+      model, reference: reference, uniform: uniform, contexts, workers: control.workers,
       layer: states == nil ? 0 : done, states: states)
     let errors = CandidateErrors(model, candidates, calibrated: calibrated, sample: options.sample)
     let total = 2 * model.bytes
@@ -106,9 +104,9 @@ struct SensitivityRun {
     for layer in pass.layer..<layers {
       kept.clear()
       let evidence = try await pass.observe()
-      var outputs = try await errors.errors(evidence, workers: workers) { bytes in
+      var outputs = try await errors.errors(evidence, workers: control.workers) { bytes in
         passed += bytes
-        progress?(passed, total)
+        control.progress(passed, total)
       }
       let finished = try await pass.finish(reference: reference)
       let isLast = layer == layers - 1
@@ -144,11 +142,11 @@ struct SensitivityRun {
       counts: WholePass.counts(model, others, models: models.count))
     let layers = model.blueprint.layerCount
     var pass = try WholePass(
-      model, models, others, workers: workers, layer: states == nil ? 0 : journal.mixtureLayers,
+      model, models, others, workers: control.workers, layer: states == nil ? 0 : journal.mixtureLayers,
       states: states)
     while pass.layer < layers {
       try await pass.run()
-      progress?(model.bytes + model.bytes / layers * pass.layer, 2 * model.bytes)
+      control.progress(model.bytes + model.bytes / layers * pass.layer, 2 * model.bytes)
       try journal.finishedMixtures(pass.layer, pass.states)
     }
     let tokens = others.reduce(0) { $0 + $1.tokens.count }

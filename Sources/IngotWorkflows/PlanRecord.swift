@@ -7,16 +7,16 @@ import IngotSystem
 import IngotTensors
 
 /// What the page of a plan shows: its file, where the bytes go, and bits and expected error of each expert.
-struct PlanRecord {
+package struct PlanRecord {
   private var object: JSONObject
   /// What the share of experts that are left out is called.
-  static let dropped = "dropped"
+  package static let dropped = "dropped"
 
   /// - Parameters:
   ///   - left: the model without the experts that the plan drops.
   ///   - errors: by stack, shares of the predicted KL divergence, one number an expert; none after an edit.
   ///   - printed: what `--json` prints of it.
-  init(
+  package init(
     file: PlanFile, plan: Plan, model: Model, left: Model, errors: JSONObject, _ printed: JSONObject
   ) throws(FormatError) {
     object = printed
@@ -52,12 +52,5 @@ struct PlanRecord {
     object["layerErrors"] = .array(sums)
   }
 
-  var html: String { PlanFilePage(.object(object)).html }
-}
-
-extension PageWriter {
-  /// Writes the page of a plan.
-  func write(_ make: @autoclosure () throws(FormatError) -> PlanRecord) throws(FormatError) {
-    try write { () throws(FormatError) -> String in try make().html }
-  }
+  package var html: String { PlanFilePage(.object(object)).html }
 }

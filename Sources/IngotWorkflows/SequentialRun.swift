@@ -1,4 +1,3 @@
-import ArgumentParser
 import IngotInference
 import IngotKernels
 import IngotModels
@@ -8,30 +7,8 @@ import IngotTensors
 import IngotTokenizer
 import Synchronization
 
-/// Whether layers are calibrated by what quantized ones give.
-struct SequentialOptions: ParsableArguments {
-  @Option(
-    name: .long, parsing: .upToNextOption,
-    help: ArgumentHelp(
-      "With --importance: calibrate each layer on what the quantized layers before it make of these texts.",
-      valueName: "text"))
-  var sequential: [String] = []
-
-  @Flag(
-    name: .long,
-    help: ArgumentHelp(
-      "With --sequential: choose a router's correction bias anew where more tokens of contexts held back then get "
-        + "the original's experts."))
-  var refitBias = false
-
-  /// Contexts of 512 tokens.
-  func contexts(_ model: Model) throws(FormatError) -> [Context] {
-    try TextOptions.contexts(sequential, length: 512, try Tokenizer(of: model)).flatMap { $0 }
-  }
-}
-
 /// Quantization layer by layer, each by what the layers before it, quantized already, give.
-actor SequentialRun {
+package actor SequentialRun {
   private var pass: SequentialPass?
   private let live: Live
   /// Of the layer at hand, which the pass needs first and the writer after it.
@@ -47,11 +24,11 @@ actor SequentialRun {
   }
 
   /// What came of refitting the routers' bias, by layer.
-  final class Refits: Sendable {
+  package final class Refits: Sendable {
     private let found = Mutex<[Int: BiasRefit]>([:])
 
     func add(_ refit: BiasRefit) { found.withLock { $0[refit.layer] = refit } }
-    var all: [BiasRefit] { found.withLock { $0.values.sorted { $0.layer < $1.layer } } }
+    package var all: [BiasRefit] { found.withLock { $0.values.sorted { $0.layer < $1.layer } } }
 
     /// What a layer's bias is to be: (experts); nil where it stays.
     func bias(_ layer: Int) -> [Float]? {
@@ -119,13 +96,6 @@ extension Tensor {
 }
 
 extension SequentialRun.Refits {
-  var table: String {
-    all.map { refit in
-      "layer \(refit.layer), router's bias: sets changed in \(grouped(refit.tokens)) tokens held back "
-        + "\(grouped(refit.changedBefore)) → \(grouped(refit.changedAfter))\(refit.wins ? "" : ", stays as it was")"
-    }.joined(separator: "\n")
-  }
-
   var json: JSON {
     .array(
       all.map { refit in

@@ -15,10 +15,10 @@ struct MixtureMaking: Sendable {
   /// Path of the evidence; nil for codes by the search.
   let importance: String?
   let evidence: Evidence?
-  let techniques: TechniqueOptions
+  let techniques: CalibrationTechniques
   /// Codes by the search where there is evidence too.
   let isSearched: Bool
-  let workers: Int
+  let control: RunControl
 
   /// Bits per weight of the plans, over all tensors; a format whose smallest choices take more begins above these.
   static let bits = [3.25, 4.25, 5.5]
@@ -53,7 +53,7 @@ struct MixtureMaking: Sendable {
   /// The model as a plan makes it.
   func model(_ plan: Plan) async throws(FormatError) -> Model {
     guard let importance else { return try model.quantized(by: plan) }
-    let run = try await CalibratedRun(importance, model, plan, techniques, workers: workers, known: evidence)
+    let run = try await CalibratedRun(importance, model, plan, techniques, control, known: evidence)
     var options = QuantizationOptions()
     options.importance = run.importance
     if !isSearched { options.calibration = run.calibration }

@@ -5,10 +5,10 @@ import IngotSystem
 import IngotTensors
 
 /// What `ingot sensitivity` found, for people: which parts cost most.
-struct SensitivityTable {
+package struct SensitivityTable {
   private let found: Sensitivity
 
-  init(_ found: Sensitivity) { self.found = found }
+  package init(_ found: Sensitivity) { self.found = found }
 
   private struct Row {
     var kind: TensorKind
@@ -30,7 +30,7 @@ struct SensitivityTable {
     }
   }
 
-  var text: String {
+  package var text: String {
     var table = Table(["at \(found.reference)", "tensors", "KL divergence", "largest", "in layer"])
     for row in rows {
       table.add([
@@ -68,7 +68,7 @@ struct SensitivityTable {
     (found.drops ?? []).reduce(0) { $0 + $1.error(count) }
   }
 
-  var json: JSONObject {
+  package var json: JSONObject {
     [
       "quantizer": .string(found.quantizer), "reference": .string(found.reference.description),
       "tokens": JSON(found.tokens),

@@ -1,18 +1,19 @@
-import ArgumentParser
 import IngotModels
 import IngotPlanning
 import IngotSystem
 import IngotTensors
 
 /// How many experts of every layer a plan may leave out.
-enum DropAmount: ExpressibleByArgument, Hashable {
+public enum DropAmount: Hashable, Sendable {
   /// The best of the numbers that were measured, none among them.
   case best
   case count(Int)
   /// Of a layer's experts.
   case share(Double)
 
-  init?(argument: String) {
+  /// `4`, `25%` or `0.25`.
+  public init?(_ text: String) {
+    let argument = text
     if let count = Int(argument), count > 0 {
       self = .count(count)
     } else if argument.hasSuffix("%"), let share = Double(argument.dropLast()), share > 0, share < 100 {
@@ -25,9 +26,7 @@ enum DropAmount: ExpressibleByArgument, Hashable {
   }
 
   /// Whether it names a number of experts.
-  var isNumber: Bool { self != .best }
-
-  var defaultValueDescription: String { "best" }
+  public var isNumber: Bool { self != .best }
 
   /// Numbers of experts to try.
   ///
@@ -36,7 +35,7 @@ enum DropAmount: ExpressibleByArgument, Hashable {
     guard let drops = sensitivity.drops, let first = drops.first else {
       throw FormatError(
         path: path,
-        expected: "scores of experts (\"drops\"), for --allow-drop: 'ingot sensitivity' measures them",
+        expected: "scores of experts (\"drops\"), as a sensitivity file of today has them",
         found: "none: it was written before there were any")
     }
     let experts = model.blueprint.experts
@@ -47,8 +46,9 @@ enum DropAmount: ExpressibleByArgument, Hashable {
     case .share(let share): count = Int((share * Double(experts.count)).rounded())
     }
     guard count <= experts.count - experts.perToken else {
-      throw ValidationError(
-        "--allow-drop: at most \(experts.count - experts.perToken) of \(experts.count) experts, since a token goes to "
+      throw RequestError(
+        .allowDrop,
+        "at most \(experts.count - experts.perToken) of \(experts.count) experts, since a token goes to "
           + "\(experts.perToken).")
     }
     return [count]

@@ -9,8 +9,10 @@ import IngotTokenizer
 struct VerificationRecord {
   let candidate: Model
   let original: Model
-  let texts: TextOptions
+  let texts: TextSelection
   let workers: Int
+  /// What was called; nil when a program did it.
+  let command: String?
 
   /// Figures, models and run in one object.
   func json(
@@ -26,7 +28,7 @@ struct VerificationRecord {
     object["candidate"] = .object(fields)
     object["original"] = .object(original.record)
     object["run"] = [
-      "tool": .string("ingot \(RootCommand.version)"), "command": .string(calledCommand),
+      "tool": .string(Tool.name), "command": command.map { .string($0) } ?? .null,
       "context": JSON(texts.context), "chunks": texts.chunks.map { JSON($0) } ?? .null,
       "threads": JSON(workers), "isa": .string(InstructionSet.best.rawValue),
       "files": .array(try files),
@@ -53,7 +55,7 @@ struct VerificationRecord {
           "hash": file["sha256"]?.string.map { .string("sha256:" + $0) } ?? .null,
         ])
       }
-      for path in texts.text {
+      for path in texts.paths {
         let bytes = try Bytes.mapping(path)
         files.append([
           "name": .string(Folder.name(of: path)), "of": "text", "bytes": JSON(bytes.count),

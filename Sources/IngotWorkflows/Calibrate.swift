@@ -1,0 +1,150 @@
+import IngotFormats
+import IngotInference
+import IngotModels
+import IngotSystem
+import IngotTensors
+
+/// Gathers calibration statistics: what goes into each linear layer and each expert.
+public struct CalibrateRequest: Sendable {
+  /// Folder, file or name in the Hugging Face cache.
+  public var model: String
+  public var texts: TextSelection
+  /// A `.calib` file; with the ending `.gguf` or `.dat` an importance matrix of llama.cpp.
+  public var output: String
+  /// Tokens that every expert is to see: more contexts than `texts.chunks` are used where the texts have them, then tokens
+  /// are forced to experts that lack them.
+  public var coverage: Int?
+  /// Replace what is at the output's path, and discard an unfinished output there.
+  public var force = false
+  /// Continue an unfinished output of a run on another host, which must have ended.
+  public var takeOver = false
+  public var reading = ReadOptions()
+
+  public init(_ model: String, texts: TextSelection, to output: String) {
+    self.model = model
+    self.texts = texts
+    self.output = output
+  }
+}
+
+/// What the statistics say of each expert.
+public struct CalibrateResult: Sendable {
+  public var output: String
+  public var ledger: EvidenceLedger
+  public var tokens: Int
+  public var contexts: Int
+  /// Nil without a wanted coverage.
+  public var coverage: CoverageReport?
+  public var seconds: Double
+
+  /// The result under the names that programs read.
+  public var json: JSON {
+    var object = ledger.json
+    object["output"] = .string(output)
+    object["tokens"] = JSON(tokens)
+    object["contexts"] = JSON(contexts)
+    object["coverage"] = coverage?.json ?? .null
+    object["seconds"] = JSON(seconds)
+    return .object(object)
+  }
+}
+
+extension CalibrateRequest {
+  /// - Throws: FormatError for what is wrong with files, a resumable one when the run was stopped.
+  public func run(_ control: RunControl = RunControl()) async throws -> CalibrateResult {
+    let start = ContinuousClock.now
+    let source = try Model.read(model, reading)
+    try source.requireForwardPass()
+    let form: ImportanceFile.Form? =
+      output.hasSuffix(".gguf") ? .gguf : output.hasSuffix(".dat") ? .legacy : nil
+    if form != nil { try WholeFile.check(output, force: force) }
+    var writing = WriteOptions()
+    (writing.force, writing.takeOver) = (force, takeOver)
+    // An importance matrix is made from statistics beside it, of which some fields are enough.
+    let writer = try CalibrationFile.Writer(
+      form == nil ? output : output + ".evidence", for: source, texts: texts.names,
+      fields: form == nil ? Set(LayerEvidence.Field.allCases) : LayerEvidence.importanceFields,
+      identity: CalibrationRun.identity(source, texts, coverage: coverage), writing)
+    var options = CalibrationOptions()
+    options.workers = control.workers
+    options.coverage = coverage
+    options.progress = { control.progress($0.bytes, $0.totalBytes) }
+    let run: CalibrationRun
+    do throws(FormatError) {
+      var going = try CalibrationRun(source, texts, writer, options, shouldStop: control.shouldStop)
+      try await going.run()
+      if let form {
+        try going.importance(source, texts).write(output, for: source, as: form, force: force)
+        writer.discard()
+      } else {
+        try writer.commit()
+      }
+      run = going
+    } catch {
+      let error = writer.abandoned(error)
+      if !error.isResumable && writer.layers > 0 {
+        control.warning(
+          "statistics of \(writer.layers) of \(source.blueprint.layerCount) layers are kept beside the output: "
+            + "the same run resumes after them, unless it is forced to begin anew")
+      }
+      throw error
+    }
+    for line in run.ledger.overflows { control.warning(line) }
+    return CalibrateResult(
+      output: output, ledger: run.ledger, tokens: run.tokens, contexts: run.contexts.count,
+      coverage: coverage.map { CoverageReport(wanted: $0, run) },
+      seconds: (ContinuousClock.now - start).seconds)
+  }
+}
+
+extension CalibrationRun {
+  /// An importance matrix out of the statistics that are there.
+  fileprivate func importance(_ model: Model, _ texts: TextSelection) throws(FormatError) -> ImportanceFile {
+    var importance = Importance()
+    for layer in 0..<writer.layers {
+      let found = try writer.layer(layer).importance(model.blueprint)
+      importance.columns.merge(found.columns) { $1 }
+      importance.tokens.merge(found.tokens) { $1 }
+    }
+    return ImportanceFile(
+      importance, datasets: texts.names, chunks: contexts.count, chunkSize: texts.context)
+  }
+}
+
+/// Whether every expert saw as many tokens as were wanted.
+public struct CoverageReport: Sendable {
+  public let wanted: Int
+  /// Contexts after each round of drawing.
+  public let drawn: [Int]
+  public let contexts: Int
+  /// Experts that tokens were forced to.
+  public let starved: [EvidenceLedger.Entry]
+  /// Those that have too few even so: there are no more tokens.
+  public let uncovered: [EvidenceLedger.Entry]
+
+  init(wanted: Int, _ run: CalibrationRun) {
+    self.wanted = wanted
+    drawn = run.drawn
+    contexts = run.contexts.count
+    starved = run.ledger.entries.filter { $0.forced > 0 }
+    uncovered = run.ledger.entries.filter { $0.tokens + $0.forced < wanted }
+  }
+
+  public var forced: Int { starved.reduce(0) { $0 + $1.forced } }
+
+  var json: JSON {
+    func list(_ entries: [EvidenceLedger.Entry]) -> JSON {
+      .array(
+        entries.map {
+          [
+            "layer": JSON($0.layer), "expert": JSON($0.expert), "tokens": JSON($0.tokens),
+            "forcedTokens": JSON($0.forced),
+          ]
+        })
+    }
+    return [
+      "wanted": JSON(wanted), "contextsDrawn": .array(drawn.map { JSON($0) }), "contexts": JSON(contexts),
+      "forcedTokens": JSON(forced), "forced": list(starved), "uncovered": list(uncovered),
+    ]
+  }
+}

@@ -1,0 +1,121 @@
+import IngotFormats
+import IngotInference
+import IngotModels
+import IngotPlanning
+import IngotQuantization
+import IngotSystem
+import IngotTensors
+import IngotTokenizer
+
+/// How much of GPTQ, which is most of the cost, is tried.
+public struct SensitivityEffort: Sendable {
+  /// Experts of each layer that GPTQ is tried on; others follow from these.
+  public var sample = 8
+  /// Do not quantize whole plans by GPTQ to see how parts add up: the search has to do.
+  public var quick = false
+
+  public init() {}
+}
+
+/// Measures what quantizing each tensor costs, for plans to choose by.
+public struct SensitivityRequest: Sendable {
+  /// Folder, file or name in the Hugging Face cache.
+  public var model: String
+  public var texts: TextSelection
+  public var output: String
+  /// Calibration file: quantize by GPTQ.
+  public var importance: String?
+  /// Measure the encodings of these formats.
+  public var formats = ["ingot"]
+  /// Measure these encodings too, by name.
+  public var candidates: [String] = []
+  /// Encoding of the perturbed runs, by name; nil for one of 3 bits.
+  public var reference: String?
+  public var effort = SensitivityEffort()
+  public var techniques = CalibrationTechniques()
+  /// Replace what is at the output's path, and discard an unfinished output there.
+  public var force = false
+  /// Continue an unfinished output of a run on another host, which must have ended.
+  public var takeOver = false
+  public var reading = ReadOptions()
+
+  public init(_ model: String, texts: TextSelection, to output: String) {
+    self.model = model
+    self.texts = texts
+    self.output = output
+  }
+}
+
+/// What was measured.
+public struct SensitivityResult: Sendable {
+  public var sensitivity: Sensitivity
+  public var output: String
+  public var contexts: Int
+  public var seconds: Double
+}
+
+extension SensitivityRequest {
+  private func source() throws -> (model: Model, choice: SensitivityChoice) {
+    let source = try Model.read(model, reading)
+    try source.requireForwardPass()
+    let choice = try SensitivityChoice(source, formats: formats, more: candidates, reference: reference)
+    return (source, choice)
+  }
+
+  /// What the run would cost on this machine.
+  package func cost() throws -> SensitivityCost {
+    let (model, choice) = try source()
+    return SensitivityCost(
+      model, tokens: try mostTokens(model), choice, effort, isCalibrated: importance != nil)
+  }
+
+  /// Tokens that tensors and plans would be measured on; with `chunks`, at most, without a look at the texts.
+  private func mostTokens(_ model: Model) throws(FormatError) -> (tensors: Int, mixtures: Int) {
+    if let chunks = texts.chunks {
+      let tokens = texts.paths.count * chunks * texts.context
+      return (tokens, 2 * tokens)
+    }
+    let (tensors, mixtures) = try texts.contextsApart(try Tokenizer(of: model))
+    func tokens(_ contexts: [Context]) -> Int { contexts.reduce(0) { $0 + $1.tokens.count } }
+    return (tokens(tensors), tokens(mixtures))
+  }
+
+  /// - Throws: FormatError for what is wrong with files, a resumable one when the run was stopped; RequestError for formats
+  ///   and encodings that are none.
+  public func run(_ control: RunControl = RunControl()) async throws -> SensitivityResult {
+    let start = ContinuousClock.now
+    let (source, choice) = try source()
+    let (contexts, others) = try texts.contextsApart(try Tokenizer(of: source))
+    // A run that ended between naming the file and forgetting how it came to it goes on.
+    if !SensitivityJournal.exists(beside: output) { try WholeFile.check(output, force: force) }
+    var run = try await SensitivityRun(
+      source, contexts, judging: others, choice, importance: importance, techniques, effort, control)
+    let kept = try SensitivityJournal(
+      output, identity: try identity(source, choice), discard: force, takeOver: takeOver,
+      shouldStop: control.shouldStop)
+    let sensitivity: Sensitivity
+    do throws(FormatError) {
+      sensitivity = try await run.measure(kept)
+      try WholeFile.write(Array(sensitivity.text.utf8), to: output, force: force, again: true)
+      kept.end()
+    } catch {
+      throw kept.left(error)
+    }
+    return SensitivityResult(
+      sensitivity: sensitivity, output: output, contexts: contexts.count,
+      seconds: (ContinuousClock.now - start).seconds)
+  }
+
+  private func identity(_ source: Model, _ choice: SensitivityChoice) throws(FormatError) -> JSONObject {
+    var identity = try CalibrationRun.identity(source, texts, coverage: nil)
+    identity["candidates"] = .array(choice.candidates.map { .string($0.description) })
+    identity["reference"] = .string(choice.reference.description)
+    if let importance { identity["importance"] = try fileIdentity(importance) }
+    identity["mixtures"] = .array(choice.formats.map { .string($0) })
+    identity["sample"] = JSON(effort.sample)
+    identity["quick"] = .bool(effort.quick)
+    identity["drops"] = true
+    identity["techniques"] = .array(techniques.without.map { .string($0.rawValue) })
+    return identity
+  }
+}

@@ -1,0 +1,228 @@
+import IngotFormats
+import IngotInference
+import IngotModels
+import IngotQuantization
+import IngotSystem
+import IngotTensors
+import IngotTokenizer
+import Synchronization
+
+/// Quantizes a model's files to an artifact.
+///
+///     var request = QuantizeRequest("Qwen3-30B-A3B", to: "model.gguf")
+///     request.choice = .recipe("q4_k_m")
+///     let result = try await request.run()
+public struct QuantizeRequest: Sendable {
+  /// Folder, file or name in the Hugging Face cache.
+  public var model: String
+  public var output: String
+  public var choice = PlanChoice.recipe("int4")
+  /// Name of the output's format; nil for the recipe's, else the one that the output's name says.
+  public var format: String?
+  /// Calibration file or importance matrix of llama.cpp.
+  public var importance: String?
+  public var techniques = CalibrationTechniques()
+  /// Texts that layers are calibrated on anew, each on what the quantized layers before it make of them.
+  public var sequentialTexts: [String] = []
+  /// Refit the router bias; applied only where it restores more of the original routing on held-out contexts.
+  public var refitsBias = false
+  /// Replace NaN and infinities of the source by 0 instead of throwing at the first.
+  public var allowsNonfinite = false
+  public var reading = ReadOptions()
+  public var writing = WriteOptions()
+
+  public init(_ model: String, to output: String) {
+    self.model = model
+    self.output = output
+  }
+}
+
+/// What was written.
+public struct QuantizeResult: Sendable {
+  public var written: Written
+  public var format: String
+  public var plan: String
+  /// `recipe` or `plan`.
+  public var planKind: String
+  public var sourceBytes: Int
+  /// Over all tensors.
+  public var bitsPerWeight: Double
+  public var replacedNonfinite: Int
+  package var calibration: CalibrationOutcome?
+  package var routerBias: SequentialRun.Refits?
+  public var seconds: Double
+
+  /// The result under the names that programs read.
+  public var json: JSON {
+    [
+      "recipe": .string(plan), "format": .string(format),
+      "files": .array(written.files.map { .string($0) }),
+      "bytes": JSON(written.bytes), "sourceBytes": JSON(sourceBytes), "bitsPerWeight": JSON(bitsPerWeight),
+      "replacedNonfinite": JSON(replacedNonfinite), "seconds": JSON(seconds),
+      "calibration": calibration?.json ?? .null, "routerBias": routerBias?.json ?? .null,
+    ]
+  }
+}
+
+extension QuantizeRequest {
+  /// - Throws: FormatError for what is wrong with files, RequestError for a request that contradicts itself.
+  public func run(_ control: RunControl = RunControl()) async throws -> QuantizeResult {
+    let source = try Model.read(model, reading)
+    let chosen = try choice.chosen(for: source)
+    let format = try Format.chosen(format, forOutput: output, suggested: chosen.format)
+    let isCalibrated = importance.map { CalibrationFile.recognizes($0) } ?? false
+    try requireCalibration(isCalibrated)
+    let contexts =
+      sequentialTexts.isEmpty ? [] : try TextSelection(sequentialTexts).contexts(Tokenizer(of: source))
+    let replaced = Replacements()
+    var quantization = QuantizationOptions()
+    quantization.allowNonfinite = allowsNonfinite
+    quantization.replaced = { tensor, count in
+      replaced.count.add(count, ordering: .relaxed)
+      control.warning(
+        "tensor '\(printable(tensor.name))' (\(tensor.role)): \(count) values not finite, replaced by 0")
+    }
+    var options = try writeOptions(control)
+    var plan = chosen.plan
+    let left = try source.dropping(plan.dropped)
+    var model = left
+    let live = sequentialTexts.isEmpty ? nil : SequentialRun.Live()
+    var calibrated: CalibratedRun?
+    var scales: ScaleJournal?
+    if let importance, isCalibrated {
+      scales = try scaleJournal(options, chosen, source)
+      let run: CalibratedRun
+      do throws(FormatError) {
+        let evidence = try CalibrationFile.read(importance, for: source).dropping(plan.dropped, of: source)
+        run = try await CalibratedRun(
+          importance, left, plan, techniques, control, known: evidence, scales)
+      } catch {
+        throw scales?.abandoned(error) ?? error
+      }
+      (plan, model) = (run.plan, run.model)
+      quantization.importance = run.importance
+      quantization.calibration = run.calibration
+      if let live { quantization.calibration = run.calibration.following { live.get() } }
+      options.provenance["importance"] = run.provenance
+      if refitsBias { options.provenance["refit-bias"] = .bool(true) }
+      calibrated = run
+    } else if let importance {
+      let file = try ImportanceFile(importance, for: source).dropping(plan.dropped)
+      quantization.importance = file.importance
+      options.provenance["importance"] = file.provenance(name: Folder.name(of: importance))
+      for warning in file.warnings(plan, left) { control.warning("\(importance): \(warning)") }
+    }
+    var quantized = try model.quantized(by: plan, quantization)
+    var refits: SequentialRun.Refits?
+    options.provenance[DroppedExperts.key] = plan.dropped?.json
+    if let live, calibrated != nil {
+      let run = try SequentialRun(
+        model, quantized, plan, live, contexts, refitsBias: refitsBias, workers: control.workers)
+      quantized = run.quantized
+      refits = refitsBias ? run.refits : nil
+      options.beforeLayer = { try await run.prepare($0) }
+    }
+    options.provenance["recipe"] = chosen.provenance
+    options.progress = control.counter(total: quantized.bytes)
+    let start = ContinuousClock.now
+    let written: Written
+    do throws(FormatError) {
+      written = try await quantized.write(output, as: format, options)
+    } catch {
+      throw scales?.abandoned(error) ?? error
+    }
+    scales?.end()
+    return QuantizeResult(
+      written: written, format: format.name, plan: plan.name, planKind: chosen.kind,
+      sourceBytes: source.bytes, bitsPerWeight: 8 * Double(quantized.bytes) / Double(quantized.parameters),
+      replacedNonfinite: replaced.count.load(ordering: .relaxed), calibration: calibrated?.outcome,
+      routerBias: refits, seconds: (ContinuousClock.now - start).seconds)
+  }
+
+  private func requireCalibration(_ isCalibrated: Bool) throws(RequestError) {
+    let needs = "needs a calibration file (.calib) as importance"
+    if techniques.rescueOverflow && !isCalibrated { throw RequestError(.rescueOverflow, needs) }
+    if !sequentialTexts.isEmpty && !isCalibrated { throw RequestError(.sequential, needs) }
+    if refitsBias && sequentialTexts.isEmpty {
+      throw RequestError(
+        .refitBias, "needs texts for sequential calibration: a bias is fitted to what quantized layers give")
+    }
+  }
+
+  /// With everything that decides the bytes as identity of an unfinished output.
+  private func writeOptions(_ control: RunControl) throws(FormatError) -> WriteOptions {
+    var options = writing.controlled(by: control)
+    options.identity["allow-nonfinite"] = .bool(allowsNonfinite)
+    if let importance { options.identity["importance"] = try fileIdentity(importance) }
+    options.identity["techniques"] = .array(
+      techniques.without.map { .string($0.rawValue) } + [.bool(techniques.rescueOverflow)])
+    if !sequentialTexts.isEmpty {
+      options.identity["sequential"] = .array(
+        try sequentialTexts.map { path throws(FormatError) in try fileIdentity(path) })
+      options.identity["refit-bias"] = .bool(refitsBias)
+    }
+    return options
+  }
+
+  /// Nil where channels are not rescaled, or where no journal can be.
+  private func scaleJournal(_ options: WriteOptions, _ chosen: PlanChoice.Chosen, _ source: Model)
+    throws(FormatError) -> ScaleJournal?
+  {
+    guard techniques.has(.scaling), Folder.kind(Folder.parent(of: output)) == .folder else { return nil }
+    var identity = options.identity
+    identity["recipe"] = chosen.provenance
+    identity["source"] = .array(
+      try source.weightFiles.map { path throws(FormatError) in try fileIdentity(path) })
+    return try ScaleJournal(
+      beside: output, identity: identity, takeOver: writing.takeOver,
+      shouldStop: options.shouldStop ?? { false })
+  }
+
+  /// Counts values that were replaced, from any task.
+  private final class Replacements: Sendable { let count = Atomic<Int>(0) }
+}
+
+extension WriteOptions {
+  /// As a workflow writes: by its threads, with the tool's name in the artifact.
+  func controlled(by control: RunControl) -> WriteOptions {
+    var options = self
+    options.workers = control.workers
+    options.shouldStop = control.shouldStop
+    options.provenance["tool"] = .string(Tool.name)
+    return options
+  }
+}
+
+extension ImportanceFile {
+  /// What an artifact says of the importance that its codes were chosen with.
+  func provenance(name: String) -> JSON {
+    [
+      "name": .string(name), "sha256": .string(sha256), "entries": JSON(entries), "chunks": JSON(chunks),
+      "datasets": .array(datasets.map { .string($0) }),
+    ]
+  }
+
+  /// What a user should know: tensors that are quantized without importance, and entries that nothing uses.
+  func warnings(_ plan: Plan, _ model: Model) -> [String] {
+    var lines: [String] = []
+    if !unseen.isEmpty {
+      lines.append(
+        "\(grouped(unseen.count)) of the experts' tensors were reached by no token, such as \(unseen[0]); "
+          + "their columns count the same")
+    }
+    let known = Set(unseen)
+    let missing = model.tensors.filter { tensor in
+      plan.assignments[tensor.role]?.quantizer != nil && ![.embedding, .head].contains(tensor.role.kind)
+        && importance.columns[tensor.role] == nil && !known.contains(tensor.role)
+    }
+    if let first = missing.first {
+      lines.append(
+        "\(grouped(missing.count)) tensors stand nowhere in it, such as \(first.role); their columns count the same"
+      )
+    }
+    if !ignored.isEmpty {
+      lines.append("\(ignored.count) entries name no tensor of the model, such as '\(printable(ignored[0]))'")
+    }
+    return lines
+  }
+}

@@ -1,0 +1,97 @@
+import IngotFormats
+import IngotInference
+import IngotModels
+import IngotSystem
+import IngotTensors
+import IngotTokenizer
+
+/// Texts, and how they are cut into contexts.
+public struct TextSelection: Sendable {
+  /// Files in UTF-8; `.jsonl` has an object per line with `text` or `messages`.
+  public var paths: [String]
+  /// Tokens in each context.
+  public var context: Int
+  /// Maximum contexts per text; nil for all.
+  public var chunks: Int?
+
+  public init(_ paths: [String], context: Int = 512, chunks: Int? = nil) {
+    self.paths = paths
+    self.context = context
+    self.chunks = chunks
+  }
+
+  package var names: [String] { paths.map { Folder.name(of: $0) } }
+
+  /// Contexts of all texts, one after the other.
+  ///
+  /// - Throws: FormatError for a text that is not UTF-8 or shorter than one context.
+  public func contexts(_ tokenizer: Tokenizer) throws(FormatError) -> [Context] {
+    try contexts(tokenizer, chunks: chunks).flatMap { $0 }
+  }
+
+  /// The first contexts of each text, at most `chunks` of each; those of fewer chunks begin those of more.
+  func contexts(_ tokenizer: Tokenizer, chunks: Int?) throws(FormatError) -> [[Context]] {
+    var all: [[Context]] = []
+    for path in paths {
+      let bytes = try Bytes.mapping(path)
+      let content = path.hasSuffix(".jsonl") ? try ChatLines.text(of: bytes, path: path) : bytes
+      let wanted = chunks.map { $0.multipliedReportingOverflow(by: context) }
+      let needed = wanted.map { $0.overflow ? Int.max : $0.partialValue } ?? Int.max
+      let ids = try tokenizer.encode(content, path: path, atLeast: needed)
+      let cut = Context.cut(ids, length: context, text: Folder.name(of: path))
+      guard !cut.isEmpty else {
+        throw FormatError(
+          path: path, expected: "at least \(context) tokens of text, one context", found: "\(ids.count)")
+      }
+      all.append(chunks.map { Array(cut.prefix($0)) } ?? cut)
+    }
+    return all
+  }
+
+  /// Contexts to choose by and others to judge the choice by: of each text the first `chunks`, and of those that follow the last
+  /// ones, twice as many at most. Without `chunks`, or where no context follows, the last quarter of those that there are; a
+  /// text of one context is for both.
+  package func contextsApart(_ tokenizer: Tokenizer) throws(FormatError)
+    -> (choosing: [Context], judging: [Context])
+  {
+    var (choosing, judging): ([Context], [Context]) = ([], [])
+    for all in try contexts(tokenizer, chunks: nil) {
+      var first = min(chunks ?? all.count, all.count)
+      if first == all.count { first = max(all.count - max(all.count / 4, 1), min(all.count, 1)) }
+      choosing += all.prefix(first)
+      let others = all.dropFirst(first)
+      judging += others.isEmpty ? all[...] : others.suffix(2 * (chunks ?? all.count))
+    }
+    return (choosing, judging)
+  }
+}
+
+extension Tokenizer {
+  /// The tokenizer among a model's side files.
+  public init(of model: Model) throws(FormatError) {
+    guard let file = model.sideFile("tokenizer.json") else {
+      throw FormatError(path: model.path, expected: "tokenizer.json", found: "none")
+    }
+    try self.init(
+      json: file.bytes.array, path: "\(model.path) (tokenizer.json)",
+      config: model.sideFile("tokenizer_config.json")?.bytes.array)
+  }
+
+  /// Tokens of a text file, or of a beginning of it that has at least `needed`.
+  func encode(_ bytes: Bytes, path: String, atLeast needed: Int) throws(FormatError) -> [Int] {
+    // A beginning cut in the middle of a word ends in other tokens than the text has there: some are to spare.
+    let spare = 256
+    var length = needed < bytes.count / 4 ? 4 * needed + 4096 : bytes.count
+    while true {
+      length = min(length, bytes.count)
+      // Back to where a character begins.
+      while length < bytes.count, length > 0, bytes[length] & 0xC0 == 0x80 { length -= 1 }
+      guard let text = String(validating: bytes[0..<length].array, as: UTF8.self) else {
+        throw FormatError(path: path, expected: "text in UTF-8", found: "other bytes")
+      }
+      let ids = encode(text)
+      if length == bytes.count || ids.count >= needed + spare { return ids }
+      length *= 4
+    }
+  }
+}

@@ -1,0 +1,43 @@
+import IngotInference
+import IngotModels
+
+/// Figures a candidate must keep to.
+public struct Tolerances: Sendable {
+  /// Largest mean KL divergence, in nats.
+  public var divergence: Double?
+  /// Largest 99th percentile of KL divergence, in nats.
+  public var divergenceP99: Double?
+  /// Largest perplexity, candidate / original.
+  public var perplexityRatio: Double?
+  /// Largest RMS change of the next token's probability.
+  public var deltaP: Double?
+  /// Smallest share of equal top tokens, in percent.
+  public var sameTop: Double?
+  /// Smallest mean overlap of expert sets in any layer, in percent.
+  public var routerOverlap: Double?
+
+  public init() {}
+
+  /// What is outside, one line each.
+  func violations(_ report: VerificationReport) -> [String] {
+    var lines: [String] = []
+    func above(_ name: String, _ value: Double, _ limit: Double?) {
+      guard let limit, !(value <= limit) else { return }
+      lines.append("\(name) \(significant(value)) is above \(significant(limit))")
+    }
+    func below(_ name: String, _ value: Double, _ limit: Double?) {
+      guard let limit, !(value >= limit) else { return }
+      lines.append("\(name) \(fixed(value, 3)) % is below \(significant(limit)) %")
+    }
+    above("mean KL divergence", report.divergence.mean.value, divergence)
+    above("99th percentile of KL divergence", report.divergence.p99, divergenceP99)
+    above("perplexity ratio", report.perplexity.ratio.value, perplexityRatio)
+    above("RMS of Δp", report.deltaP.rms, deltaP)
+    below("same top token", 100 * report.sameTop, sameTop)
+    let overlaps = report.layers.compactMap { layer in layer.router.map { (layer.layer, $0.overlap) } }
+    if let worst = overlaps.min(by: { $0.1 < $1.1 }) {
+      below("overlap of experts in layer \(worst.0)", 100 * worst.1, routerOverlap)
+    }
+    return lines
+  }
+}

@@ -1,0 +1,116 @@
+import IngotFormats
+import IngotInference
+import IngotKernels
+import IngotModels
+import IngotReports
+import IngotSystem
+import IngotTensors
+import IngotTokenizer
+
+/// Measures how far a model drifted from its original.
+///
+///     let request = VerifyRequest("model.gguf", against: "Qwen3-30B-A3B", texts: TextSelection(["held-out.txt"]))
+///     let result = try await request.run()
+///     print(result.report.divergence.mean.value)
+public struct VerifyRequest: Sendable {
+  /// Model to judge: folder, file or name in the Hugging Face cache.
+  public var candidate: String
+  public var original: String
+  public var texts: TextSelection
+  /// Path of the state that an interrupted run resumes from; nil for beside the candidate, where that can be written.
+  public var state: String?
+  /// Path of a plan whose prediction the result is compared with.
+  public var plan: String?
+  /// Predictions to report of those that diverge most.
+  public var worst = 20
+  public var tolerances = Tolerances()
+  public var reading = ReadOptions()
+  /// Writes the result into the candidate's model card, README.md of its folder.
+  public var writesCard = false
+  /// What was called, for the report; nil when a program asks.
+  package var command: String?
+
+  public init(_ candidate: String, against original: String, texts: TextSelection) {
+    self.candidate = candidate
+    self.original = original
+    self.texts = texts
+  }
+}
+
+/// The figures, and how they compare with what was asked for.
+public struct VerifyResult: Sendable {
+  public var report: VerificationReport
+  /// What is outside a tolerance or a plan's prediction, one line each.
+  public var violations: [String]
+  package var outcome: PlanOutcome?
+  /// The result under the names that programs read.
+  public var json: JSON
+}
+
+extension VerifyRequest {
+  /// - Parameter deliver: called with the result before the state of the run is removed, so that a result that cannot be
+  ///   delivered costs no second pass.
+  /// - Throws: FormatError for what is wrong with files, RequestError for a request that contradicts itself.
+  public func run(
+    _ control: RunControl = RunControl(), deliver: (VerifyResult) throws(FormatError) -> Void = { _ in }
+  ) async throws -> VerifyResult {
+    let original = try Model.read(original, reading)
+    let candidate = try Model.read(candidate, reading)
+    if writesCard, Folder.kind(self.candidate + "/README.md") != .file {
+      throw RequestError(.card, "\(printable(self.candidate)) is no folder with a README.md")
+    }
+    let tokenizer = try Tokenizer(of: original)
+    if let mine = candidate.sideFile("tokenizer.json"), let other = original.sideFile("tokenizer.json"),
+      mine.bytes.array != other.bytes.array, try !Tokenizer(of: candidate).isEquivalent(to: tokenizer)
+    {
+      control.warning("the candidate's tokenizer.json is another one; the original's is used for both")
+    }
+    let planned = try plan.map { path throws(FormatError) in try PlanOutcome.read(path, for: original) }
+    let contexts = try texts.contexts(tokenizer)
+    var options = VerificationOptions()
+    options.workers = control.workers
+    options.progress = { control.progress($0.bytes, $0.totalBytes) }
+    options.store = store(original, control)
+    options.worst = worst
+    var result: VerifyResult?
+    try await verify(candidate, against: original, contexts, options) { report throws(FormatError) in
+      if writesCard {
+        try ModelCard.record(
+          "## Against \(printable(original.sourceName))\n\n```\n\(report.table)\n```",
+          inFolder: self.candidate)
+      }
+      let outcome = try planned.map { plan throws(FormatError) in
+        try PlanOutcome(plan, candidate: candidate, report)
+      }
+      let violations = tolerances.violations(report) + (outcome?.violations ?? [])
+      let record = VerificationRecord(
+        candidate: candidate, original: original, texts: texts, workers: control.workers, command: command)
+      let complete = VerifyResult(
+        report: report, violations: violations, outcome: outcome,
+        json: try record.json(report, tokenizer, violations: violations, plan: outcome?.json))
+      try deliver(complete)
+      result = complete
+    }
+    return result!
+  }
+
+  /// Where the run keeps its state. Without a path of its own it has a name for each set of arguments, beside the candidate;
+  /// nothing when that folder cannot be written.
+  private func store(_ original: Model, _ control: RunControl) -> PassStore? {
+    let identity: JSONObject = [
+      "tool": .string(Tool.name), "context": JSON(texts.context), "original": .string(original.path),
+    ]
+    let arguments = JSON.array(
+      [candidate, self.original, "\(texts.context)", "\(texts.chunks ?? 0)"].map { .string($0) }
+        + texts.paths.map { .string($0) })
+    let name = hexDigits(XXH3.hash(Bytes(Array(arguments.text().utf8)).span)).suffix(8)
+    let base = Folder.resolved(candidate) ?? candidate
+    var store = PassStore(
+      path: state ?? "\(base).verify-\(name)", identity: identity,
+      interval: state == nil ? .seconds(30) : .zero)
+    store.isOptional = state == nil
+    store.shouldStop = control.shouldStop
+    guard state == nil, !Folder.isWritable(Folder.parent(of: base)) else { return store }
+    return nil
+  }
+}
