@@ -1,7 +1,8 @@
 extension Recipe {
   /// Recipes for llama.cpp. Those under its own names give its mixes for MiniMax-M2's layers, as it chooses them without
   /// an importance matrix, with its extra care for models of exactly eight experts; `_moe` spends bits on attention, embedding and head, which are 2 % of a mixture's weights;
-  /// `_pure` has one type for every linear layer, to compare types like with like.
+  /// `_pure` has one type for every linear layer, to compare types like with like. Rows that are no multiple of 256 weights
+  /// get the type that llama.cpp takes instead.
   ///
   /// Source of the mixes: llama.cpp's choice of tensor types (src/llama-quant.cpp).
   static let ggufTexts = [
@@ -16,6 +17,7 @@ extension Recipe {
     name: q6_k
     summary: llama.cpp's Q6_K, 6 bits everywhere
     format: gguf
+    fallback: {q6_k: q8_0}
     rules:
       - {parts: [key, value], expert-count: 8, encoding: q8_0}
       - encoding: q6_k
@@ -24,6 +26,7 @@ extension Recipe {
     name: q5_k_m
     summary: llama.cpp's Q5_K_M, 5 bits; head, and values and down projections of half the layers, at 6
     format: gguf
+    fallback: {q5_k: q5_1, q6_k: q8_0}
     rules:
       - {parts: [key, value], expert-count: 8, encoding: q8_0}
       - {parts: head, encoding: q6_k}
@@ -34,6 +37,7 @@ extension Recipe {
     name: q4_k_moe
     summary: Q4_K_M's experts; attention at 8 bits, embedding and head at 6
     format: gguf
+    fallback: {q4_k: q5_0, q6_k: q8_0}
     rules:
       - {parts: attention, encoding: q8_0}
       - {parts: [embedding, head], encoding: q6_k}
@@ -44,6 +48,7 @@ extension Recipe {
     name: q4_k_m
     summary: llama.cpp's Q4_K_M, 4 bits; head, and values and down projections of half the layers, at 6
     format: gguf
+    fallback: {q4_k: q5_0, q5_k: q5_1, q6_k: q8_0}
     rules:
       - {parts: [key, value], expert-count: 8, encoding: q8_0}
       - {parts: attention_output, expert-count: 8, encoding: q5_k}
@@ -55,6 +60,7 @@ extension Recipe {
     name: q4_k_s
     summary: llama.cpp's Q4_K_S, 4 bits; first values and down projections at 5, head at 6
     format: gguf
+    fallback: {q4_k: q5_0, q5_k: q5_1, q6_k: q8_0}
     rules:
       - {parts: [key, value], expert-count: 8, encoding: q8_0}
       - {parts: attention_output, expert-count: 8, encoding: q5_k}
@@ -75,11 +81,12 @@ extension Recipe {
     name: iq4_xs
     summary: llama.cpp's IQ4_XS, 4.25 bits; values and first down projections at 5, head at 6
     format: gguf
+    fallback: {q5_k: q5_1, q6_k: q8_0, iq4_xs: iq4_nl}
     rules:
       - {parts: [key, value], expert-count: 8, encoding: q8_0}
       - {parts: attention_output, expert-count: 8, encoding: q5_k}
       - {parts: head, encoding: q6_k}
-      - {parts: value, encoding: q5_k}
+      - {parts: value, queries-per-key: 4, encoding: q5_k}
       - {parts: down, layers: first 1/8, encoding: q5_k}
       - encoding: iq4_xs
     """,
@@ -87,6 +94,7 @@ extension Recipe {
     name: q3_k_moe
     summary: Q3_K_M's experts; attention at 8 bits, embedding and head at 6
     format: gguf
+    fallback: {q3_k: q4_0, q4_k: q5_0, q5_k: q5_1, q6_k: q8_0}
     rules:
       - {parts: attention, encoding: q8_0}
       - {parts: [embedding, head], encoding: q6_k}
@@ -98,6 +106,7 @@ extension Recipe {
     name: q3_k_m
     summary: llama.cpp's Q3_K_M, 3 bits; values, attention's output and down projections at 4 and 5, head at 6
     format: gguf
+    fallback: {q3_k: q4_0, q4_k: q5_0, q5_k: q5_1, q6_k: q8_0}
     rules:
       - {parts: [key, value], expert-count: 8, encoding: q8_0}
       - {parts: attention_output, expert-count: 8, encoding: q5_k}
@@ -111,12 +120,13 @@ extension Recipe {
     name: q2_k
     summary: llama.cpp's Q2_K, 2 bits; attention's output and down projections at 3, values at 4, head at 6
     format: gguf
+    fallback: {q2_k: q4_0, q3_k: q4_0, q4_k: q5_0, q5_k: q5_1, q6_k: q8_0}
     rules:
       - {parts: [key, value], expert-count: 8, encoding: q8_0}
       - {parts: attention_output, expert-count: 8, encoding: q5_k}
       - {parts: head, encoding: q6_k}
-      - {parts: value, encoding: q4_k}
-      - {parts: [attention_output, down], encoding: q3_k}
+      - {parts: value, queries-per-key: 4, encoding: q4_k}
+      - {parts: [value, attention_output, down], encoding: q3_k}
       - encoding: q2_k
     """,
     """

@@ -10,6 +10,8 @@ public struct Recipe: Sendable {
   /// Name of the format it is made for; nil when any format that holds its encodings will do.
   public var format: String?
   public var rules: [Rule]
+  /// What a tensor becomes whose rows an encoding does not fit; not there: the recipe does not fit the model.
+  public var fallbacks: [Encoding: Encoding] = [:]
   /// The YAML it was read from, for provenance.
   public var source: String
 
@@ -40,6 +42,8 @@ public struct Recipe: Sendable {
     public var experts: [ClosedRange<Int>]?
     /// How many experts a layer of the model must have; nil for any number.
     public var expertCount: Int?
+    /// How many query heads must share a key at least; nil for any number.
+    public var queriesPerKey: Int?
     /// The encoding; nil to carry the tensor through bit for bit.
     public var encoding: Encoding?
     public var quantizer: Quantizer?
@@ -48,16 +52,24 @@ public struct Recipe: Sendable {
 
     /// Whether the rule is for such models at all.
     func applies(to blueprint: Blueprint) -> Bool {
-      expertCount ?? blueprint.experts.count == blueprint.experts.count
+      guard expertCount ?? blueprint.experts.count == blueprint.experts.count else { return false }
+      guard let queriesPerKey else { return true }
+      return blueprint.attention.map { $0.heads >= queriesPerKey * $0.keyValueHeads } ?? false
     }
 
     /// Whether it is for a tensor of a model that it applies to.
     ///
-    /// - Parameter layerCount: layers of the model.
-    func matches(_ tensor: Tensor, layerCount: Int) -> Bool {
+    /// - Parameters:
+    ///   - layerCount: layers of the model.
+    ///   - tiedHead: whether the embedding is the head, too: rules for either match it.
+    func matches(_ tensor: Tensor, layerCount: Int, tiedHead: Bool) -> Bool {
       let role = tensor.role
       guard names?.contains(where: { NamePattern($0).matches(tensor.name) }) ?? true else { return false }
-      guard parts?.contains(where: { $0.matches(role) }) ?? true else { return false }
+      guard
+        parts?.contains(where: { part in
+          part.matches(role) || tiedHead && role.kind == .embedding && part.kind == .head
+        }) ?? true
+      else { return false }
       if let layers {
         guard let layer = role.layer, layers.contains(where: { $0.contains(layer, of: layerCount) }) else {
           return false
@@ -94,7 +106,7 @@ public struct Recipe: Sendable {
       var chosen = Plan.Assignment(encoding: tensor.encoding, quantizer: nil)
       var decider: Rule?
       for (index, rule) in rules.enumerated()
-      where applicable[index] && rule.matches(tensor, layerCount: layers) {
+      where applicable[index] && rule.matches(tensor, layerCount: layers, tiedHead: blueprint.isHeadTied) {
         if exact, let encoding = rule.encoding {
           // A rule for all parts passes over the exact ones; one that names them asks for what must not be.
           // Of a family that is not known, names decide over any matrix.
@@ -110,13 +122,16 @@ public struct Recipe: Sendable {
         }
         decider = rule
         used[index] += 1
-        if let encoding = rule.encoding, encoding != tensor.encoding {
+        if let encoding = rule.encoding.map({ fitting($0, tensor) }), encoding != tensor.encoding {
           guard encoding.planes(tensor.shape) != nil, tensor.encoding.isDecodable else {
             throw tensor.error(
               "a tensor that \(encoding) fits (line \(rule.line) of recipe '\(name)')",
               found: "\(tensor.encoding) \(tensor.shape)")
           }
-          guard let quantizer = rule.quantizer ?? Quantizer.filling(encoding).first else {
+          let quantizers = Quantizer.filling(encoding)
+          guard
+            let quantizer = rule.quantizer.flatMap({ quantizers.contains($0) ? $0 : nil }) ?? quantizers.first
+          else {
             throw tensor.error(
               "an encoding that can be quantized to", found: "\(encoding), line \(rule.line)")
           }
@@ -144,6 +159,15 @@ public struct Recipe: Sendable {
         found: "none that decides over one of its \(model.tensors.count) tensors")
     }
     return Plan(name: name, assignments: assignments)
+  }
+
+  /// The encoding, or the first of its fallbacks that fits the tensor's rows.
+  private func fitting(_ encoding: Encoding, _ tensor: Tensor) -> Encoding {
+    var (encoding, tried) = (encoding, Set<Encoding>())
+    while encoding.planes(tensor.shape) == nil, let next = fallbacks[encoding], tried.insert(next).inserted {
+      encoding = next
+    }
+    return encoding
   }
 
   /// Whether a model of this kind has no such tensors, so that a rule for them is no mistake of the recipe's.

@@ -27,7 +27,7 @@ extension Recipe {
       throw FormatError(path: path, expected: "a mapping with 'rules'", found: "none")
     }
     let reader = RecipeReader(path: path)
-    try reader.requireKeys(mapping, ["name", "summary", "format", "rules"], root)
+    try reader.requireKeys(mapping, ["name", "summary", "format", "fallback", "rules"], root)
     name = try reader.text(mapping["name"], root, "name") ?? path
     summary = try reader.text(mapping["summary"], root, "summary") ?? ""
     format = try reader.text(mapping["format"], root, "format")
@@ -39,6 +39,7 @@ extension Recipe {
     var rules: [Rule] = []
     for node in list { rules.append(try reader.rule(node)) }
     self.rules = rules
+    fallbacks = try reader.fallbacks(mapping["fallback"])
     source = text
   }
 }
@@ -79,22 +80,14 @@ private struct RecipeReader {
       throw wrong(node, "a rule as a mapping", "another kind of value")
     }
     try requireKeys(
-      mapping, ["parts", "names", "layers", "experts", "expert-count", "encoding", "quantizer"], node)
+      mapping,
+      ["parts", "names", "layers", "experts", "expert-count", "queries-per-key", "encoding", "quantizer"],
+      node)
     guard let encodingNode = mapping["encoding"], let name = encodingNode.scalar?.string else {
       throw wrong(
         mapping["encoding"] ?? node, "an encoding, such as 'int4 g64 zero f16', 'bf16' or 'keep'", "none")
     }
-    var encoding: Encoding?
-    if name != "keep" {
-      guard let known = Encoding(name: name) else {
-        throw wrong(
-          encodingNode,
-          "an encoding: 'keep', 'f32', 'f16', 'bf16', or int2|3|4|5|6|8 with g16…g128 (multiples of 16) "
-            + "or row, then sym|zero|bias and f16|bf16|f32, or mx-fp4, mx-fp8, nv-fp4, 'nv-fp4 global', or a GGUF type such as q4_k",
-          "'\(name)'")
-      }
-      encoding = known
-    }
+    let encoding = name == "keep" ? nil : try self.encoding(encodingNode)
     var quantizer: Quantizer?
     if let quantizerNode = mapping["quantizer"], let name = try text(quantizerNode, node, "quantizer") {
       let possible = encoding.map(Quantizer.filling) ?? []
@@ -111,9 +104,38 @@ private struct RecipeReader {
       parts: try parts(mapping["parts"]), names: try names(mapping["names"]),
       layers: try layers(mapping["layers"]),
       experts: try ranges(mapping["experts"], "experts"),
-      expertCount: try count(mapping["expert-count"], "expert-count"), encoding: encoding,
+      expertCount: try count(mapping["expert-count"], "expert-count"),
+      queriesPerKey: try count(mapping["queries-per-key"], "queries-per-key"), encoding: encoding,
       quantizer: quantizer,
       line: node.mark?.line ?? 0)
+  }
+
+  private func encoding(_ node: Node) throws(FormatError) -> Encoding {
+    let name = node.scalar?.string ?? ""
+    guard let known = Encoding(name: name) else {
+      throw wrong(
+        node,
+        "an encoding: 'keep', 'f32', 'f16', 'bf16', or int2|3|4|5|6|8 with g16…g128 (multiples of 16) "
+          + "or row, then sym|zero|bias and f16|bf16|f32, or mx-fp4, mx-fp8, nv-fp4, 'nv-fp4 global', or a GGUF type such as q4_k",
+        "'\(name)'")
+    }
+    return known
+  }
+
+  /// Encodings by those that they stand in for.
+  func fallbacks(_ node: Node?) throws(FormatError) -> [Encoding: Encoding] {
+    guard let node else { return [:] }
+    guard let mapping = node.mapping else {
+      throw wrong(node, "a mapping of encodings, such as 'q4_k: q5_0'", "another kind of value")
+    }
+    var fallbacks: [Encoding: Encoding] = [:]
+    for (key, value) in mapping {
+      let encoding = try encoding(key)
+      guard fallbacks.updateValue(try self.encoding(value), forKey: encoding) == nil else {
+        throw wrong(key, "encodings that occur once", "'\(encoding)' a second time")
+      }
+    }
+    return fallbacks
   }
 
   private func count(_ node: Node?, _ key: String) throws(FormatError) -> Int? {
