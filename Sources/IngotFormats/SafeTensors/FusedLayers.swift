@@ -71,6 +71,10 @@ extension Model {
       modules.insert(
         String(name.dropLast(".weight".count)), at: tensor.role == Role(.head) ? 0 : modules.count)
     }
+    // A tied head is a module of engines all the same.
+    if blueprint.isHeadTied || !blueprint.isKnown && !modules.contains("lm_head") {
+      modules.insert("lm_head", at: 0)
+    }
     return modules
   }
 }

@@ -73,7 +73,7 @@ extension Model {
         path: path,
         expected: "a family with a forward pass: \(Family.all.flatMap(\.modelTypes).joined(separator: ", "))",
         found:
-          "\(type); inspect, check, quantize and convert work, and a file in Sources/Models/Families makes it known"
+          "\(type); inspect, check, quantize and convert work, and a file in Sources/IngotModels/Families makes it known"
       )
     }
   }
