@@ -107,7 +107,7 @@ extension Model {
       if let reason = format.refusal(tensor.encoding) {
         throw FormatError(
           path: path, tensor: tensor.name, expected: "an encoding that \(format.name) holds",
-          found: "\(tensor.encoding): \(reason)")
+          found: "\(tensor.encoding): \(reason)", remedy: .decode)
       }
     }
     return model

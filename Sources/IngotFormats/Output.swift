@@ -50,8 +50,8 @@ struct Output: Sendable {
       if !options.force { try Output.requireNothing(finals) }
       for temporary in temporaries where Folder.exists(temporary) && !options.force {
         throw FormatError(
-          path: temporary, expected: "no unfinished output without a journal (--force discards it)",
-          found: "one")
+          path: temporary, expected: "no unfinished output without a journal",
+          found: "one", remedy: .discard)
       }
       if !temporaries.contains(where: Folder.exists) { try Output.requireRoom(size, path) }
     }
@@ -101,7 +101,7 @@ struct Output: Sendable {
   private static func requireNothing(_ paths: [String]) throws(FormatError) {
     for path in paths where Folder.exists(path) {
       throw FormatError(
-        path: path, expected: "a new path (--force replaces)", found: "something there already")
+        path: path, expected: "a new path", found: "something there already", remedy: .replace)
     }
   }
 
@@ -173,7 +173,7 @@ extension Output {
     let names = Folder.kind(path) == .folder ? try Folder.names(path) : []
     guard names.contains("config.json"), names.allSatisfy({ Folder.kind(path + "/" + $0) == .file }) else {
       throw FormatError(
-        path: path, expected: "a folder with config.json and files only, which --force may replace",
+        path: path, expected: "a folder with config.json and files only, which may be replaced",
         found: Folder.kind(path) == .folder ? "another folder" : "a file")
     }
   }

@@ -63,7 +63,7 @@ package struct SourceHashes: Sendable {
     else {
       throw FormatError(
         path: path,
-        expected: "a link to a blob of the Hugging Face cache, whose name is its SHA-256 (--verify-source)",
+        expected: "a link to a blob of the Hugging Face cache, whose name is its SHA-256",
         found: real)
     }
     return name.lowercased()

@@ -46,8 +46,9 @@ public enum WholeFile {
     case let kind:
       throw FormatError(
         path: path,
-        expected: kind == .folder ? "the path of a file" : "a new path (--force replaces)",
-        found: kind == .folder ? "a folder" : "something there already")
+        expected: kind == .folder ? "the path of a file" : "a new path",
+        found: kind == .folder ? "a folder" : "something there already",
+        remedy: kind == .folder ? nil : .replace)
     }
     let folder = Folder.parent(of: path)
     guard Folder.kind(folder) == .folder else {

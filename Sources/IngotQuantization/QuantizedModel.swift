@@ -45,7 +45,9 @@ extension Model {
       }
       if quantizer == .gptq {
         guard let units, blueprint.isCalibrated(tensor.role) else {
-          throw tensor.error("evidence for 'gptq' from 'ingot calibrate' (--importance)", found: "none")
+          var error = tensor.error("calibration statistics for 'gptq'", found: "none")
+          error.remedy = .calibrate
+          throw error
         }
         return calibrated(tensor, assignment.encoding, units)
       }
@@ -115,9 +117,9 @@ extension Tensor {
     guard let index = firstNonFinite(values.span) else { return values }
     guard options.allowNonfinite else {
       let element = "[\(rows.lowerBound + index / columns), \(index % columns)]"
-      throw error(
-        "finite values (--allow-nonfinite replaces others by 0)",
-        found: "\(values[index]) at element \(element) of \(role)")
+      var error = error("finite values", found: "\(values[index]) at element \(element) of \(role)")
+      error.remedy = .allowNonfinite
+      throw error
     }
     var count = 0
     for index in values.indices where !values[index].isFinite {

@@ -17,6 +17,27 @@ public struct FormatError: Error, Hashable, Sendable, CustomStringConvertible {
   public var cause = Cause.content
   /// Whether what was done so far is kept, and the same command goes on from there.
   public var isResumable = false
+  /// What would let the same request succeed; callers say it in their own words.
+  public var remedy: Remedy?
+
+  public enum Remedy: String, Hashable, Sendable {
+    /// Allow that what is there is replaced.
+    case replace
+    /// Allow that the unfinished output is discarded.
+    case discard
+    /// Take an unfinished output over from another host whose run has ended.
+    case takeOver
+    /// Copy tensors that the family does not know.
+    case keepUnknown
+    /// Replace NaN and infinities by 0.
+    case allowNonfinite
+    /// Decode to dense values, which rounds.
+    case decode
+    /// Quantize by a recipe that is made for the format.
+    case quantize
+    /// Collect calibration statistics first.
+    case calibrate
+  }
 
   public enum Cause: Hashable, Sendable {
     /// What a file holds, or what was asked for.
@@ -28,13 +49,15 @@ public struct FormatError: Error, Hashable, Sendable, CustomStringConvertible {
   }
 
   public init(
-    path: String, tensor: String? = nil, offset: UInt64? = nil, expected: String, found: String
+    path: String, tensor: String? = nil, offset: UInt64? = nil, expected: String, found: String,
+    remedy: Remedy? = nil
   ) {
     self.path = path
     self.tensor = tensor
     self.offset = offset
     self.expected = expected
     self.found = found
+    self.remedy = remedy
   }
 
   /// `FILE: tensor 'NAME': byte N: expected E, found F`, parts that are unknown left out.

@@ -140,7 +140,7 @@ import Testing
       $0.add("minimax-m2.attention.sliding_window", uint32: 128)
     },
     Case("scaled rotation", says: "rope.scaling.type") { $0.add("minimax-m2.rope.scaling.type", "longrope") },
-    Case("unknown tensor", says: "--keep-unknown") {
+    Case("unknown tensor", says: "a name it does not know") {
       $0.tensors.append(.init(name: "rope_odd.weight", dims: [1], data: [0, 0, 0, 0]))
     },
     Case("layer 1 of 1", says: "layers below 1") {

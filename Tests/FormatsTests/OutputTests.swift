@@ -91,7 +91,7 @@ import Testing
     let error = try await awaitedRefusal {
       _ = try await model.write(scratch("out.ingot"), as: .ingot, .with())
     }
-    #expect(try #require(error).expected.contains("--force"))
+    #expect(try #require(error).remedy == .replace)
     #expect(try content(scratch("out.ingot")) == Array("mine".utf8))
     #expect(try scratch.names == ["out.ingot"])
     _ = try await model.write(scratch("out.ingot"), as: .ingot, .with(force: true))

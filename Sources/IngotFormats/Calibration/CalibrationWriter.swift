@@ -231,8 +231,8 @@ extension CalibrationFile {
 
     private func damage(_ name: String, _ expected: String, _ found: String) -> FormatError {
       FormatError(
-        path: output.path + ".partial", tensor: name, expected: expected + " (--force begins anew)",
-        found: found)
+        path: output.path + ".partial", tensor: name, expected: expected, found: found,
+        remedy: .discard)
     }
 
     /// Takes up what an earlier run has kept, after a look at every byte of it.

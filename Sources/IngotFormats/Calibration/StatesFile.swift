@@ -34,7 +34,7 @@ package enum StatesFile {
     var states: [[Float]] = []
     func wrong(_ expected: String, _ found: String) -> FormatError {
       FormatError(
-        path: path, offset: UInt64(position), expected: expected + " (--force begins anew)", found: found)
+        path: path, offset: UInt64(position), expected: expected, found: found, remedy: .discard)
     }
     for count in counts {
       guard size - position >= 8 else { throw wrong("the states of another context", "the end") }

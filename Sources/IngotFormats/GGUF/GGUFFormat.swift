@@ -15,7 +15,7 @@ extension Format {
     refusal: { encoding in
       guard GGUFType(encoding) == nil else { return nil }
       let hint =
-        "quantize with a recipe for it (q4_k_m, q8_0 … of 'ingot recipes'), or convert with --decode bf16"
+        "quantize with a recipe for it (q4_k_m, q8_0 … of 'ingot recipes'), or decode it"
       switch encoding {
       case .blockScaled: return "ggml has no FP8 with scales for blocks of rows and columns; \(hint)"
       default: return "ggml has no type with the same values; \(hint)"

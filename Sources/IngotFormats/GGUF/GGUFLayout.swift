@@ -94,7 +94,8 @@ struct GGUFLayout {
     }
     guard sizes.count <= GGUFFiles.partLimit else {
       throw FormatError(
-        path: path, expected: "at most \(GGUFFiles.partLimit) files", found: "\(sizes.count) by --split-size")
+        path: path, expected: "at most \(GGUFFiles.partLimit) files",
+        found: "\(sizes.count) of the size that was asked for")
     }
   }
 

@@ -91,7 +91,9 @@ struct GGUFReader {
       }
       guard let (role, isStack) = family.role(of: info.name) else {
         guard keepUnknown else {
-          throw wrong("a tensor of \(family.name)", "a name it does not know (--keep-unknown copies it)")
+          var error = wrong("a tensor of \(family.name)", "a name it does not know")
+          error.remedy = .keepUnknown
+          throw error
         }
         tensors.append(
           Tensor(

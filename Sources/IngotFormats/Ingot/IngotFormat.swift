@@ -15,7 +15,7 @@ extension Format {
     refusal: { encoding in
       guard case .columnPacked = encoding else { return nil }
       return
-        "its groups of columns are none of an artifact's encodings; --decode bf16 writes rounded values instead"
+        "its groups of columns are none of an artifact's encodings"
     },
     measure: { model, path, options throws(FormatError) in
       try IngotWriter(model: model, path: path, options: options).plannedBytes()

@@ -100,7 +100,7 @@ struct IngotWriter {
     guard sizes.count <= IngotLayout.partLimit else {
       throw FormatError(
         path: path, expected: "at most \(IngotLayout.partLimit) parts",
-        found: "\(sizes.count) by --split-size")
+        found: "\(sizes.count) of the size that was asked for")
     }
     return Layout(
       directory: IngotDirectory(tensors: tensors, files: records), files: files, directoryLength: length,

@@ -25,13 +25,13 @@ extension Format {
     })
 
   private static func mlxRefusal(_ encoding: Encoding) -> String? {
-    let recipes = "'ingot quantize --recipe mlx-4bit' makes one"
+    let recipes = "recipe mlx-4bit makes one"
     switch encoding {
     case .dense(.f32), .dense(.f16), .dense(.bf16): return nil
     case .dense(let type): return "mlx-lm computes with F32, F16 and BF16, not \(type.rawValue)"
     case .blockScaled:
       return
-        "MLX has no FP8 with block scales; quantize it (\(recipes)), or --decode bf16 writes rounded values"
+        "MLX has no FP8 with block scales; quantize it (\(recipes)), or decode it"
     case .affine(let scheme) where MLXScheme(encoding) == nil:
       if scheme.offset != .bias {
         return "MLX adds a bias to scale times code, as 'int\(scheme.bits) g64 bias bf16' does; \(recipes)"
@@ -40,7 +40,7 @@ extension Format {
         "MLX has groups of \(MLXScheme.groups.map(String.init).joined(separator: ", ")) columns; \(recipes)"
     case .microScaled where MLXScheme(encoding) == nil:
       return
-        "MLX has mx-fp4, mx-fp8 and nv-fp4 without a global scale; 'ingot quantize --recipe mlx-mxfp4' makes one"
+        "MLX has mx-fp4, mx-fp8 and nv-fp4 without a global scale; recipe mlx-mxfp4 makes one"
     case .columnPacked, .ggml: return "MLX has no such codes; \(recipes)"
     case .affine, .microScaled: return nil
     }

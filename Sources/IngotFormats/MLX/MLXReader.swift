@@ -165,7 +165,7 @@ struct MLXReader {
     else {
       throw files.error(
         name, "a tensor of \(files.config["model_type"]?.string ?? "this family") as MLX names them",
-        found: "a name it does not know (--keep-unknown copies it)")
+        found: "a name it does not know", remedy: .keepUnknown)
     }
     guard let quantized else {
       guard

@@ -69,7 +69,7 @@ struct PackedModules {
       else {
         throw files.error(
           name, "a tensor of \(files.config["model_type"]?.string ?? "this family")",
-          found: "a name it does not know (--keep-unknown copies it)")
+          found: "a name it does not know", remedy: .keepUnknown)
       }
       if part == main {
         tensors.append(try tensor(Module(name: module, role: role, main: stored, files: files)))

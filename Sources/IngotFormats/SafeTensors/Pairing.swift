@@ -45,7 +45,7 @@ struct Pairing {
       guard let found = try logical(try tensor(name, stored)) else {
         throw files.error(
           name, "a tensor of \(files.config["model_type"]?.string ?? "this family")",
-          found: "a name it does not know (--keep-unknown copies it)")
+          found: "a name it does not know", remedy: .keepUnknown)
       }
       for tensor in found {
         let isExempt = tensor.role.kind == .unknown || tensor.role.kind == .auxiliary

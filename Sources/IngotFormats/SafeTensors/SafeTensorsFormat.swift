@@ -6,7 +6,7 @@ extension Format {
   /// SafeTensors shards with config.json: what checkpoints are published as.
   public static let safeTensors = Format(
     name: "safetensors",
-    summary: "folder of SafeTensors shards with config.json; FP8 carried through, or dense with --decode",
+    summary: "folder of SafeTensors shards with config.json; FP8 carried through, or decoded to dense values",
     recognizes: { _ in false },
     read: { path, options throws(FormatError) in
       try SafeTensorsReader(path, keepUnknown: options.keepUnknown).read()
@@ -16,7 +16,7 @@ extension Format {
       switch encoding {
       case .dense, .blockScaled: nil
       case .affine, .columnPacked, .ggml, .microScaled:
-        "a plain checkpoint has no such codes; --decode bf16 writes rounded values instead"
+        "a plain checkpoint has no such codes, only dense values"
       }
     },
     measure: { model, path, options throws(FormatError) in

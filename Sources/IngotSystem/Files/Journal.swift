@@ -200,8 +200,8 @@ public final class Journal: Sendable {
     }
     guard let identity else {
       throw FormatError(
-        path: path, expected: "a journal of this version (--force discards the unfinished output)",
-        found: "something else")
+        path: path, expected: "a journal of this version",
+        found: "something else", remedy: .discard)
     }
     let isSame = boot == Owner.boot && boot != "unknown"
     return (
@@ -222,7 +222,8 @@ public final class Journal: Sendable {
     guard let (key, was, now) = difference(.object(old), .object(new), "") else { return }
     throw FormatError(
       path: path,
-      expected: "\(key) \(was), as the unfinished output was begun with (--force discards it)", found: now)
+      expected: "\(key) \(was), as the unfinished output was begun with", found: now,
+      remedy: .discard)
   }
 
   /// The first member that differs: its path, what it was, what it is.

@@ -134,7 +134,9 @@ package struct Owner: Sendable {
       if takeOver && identity?.host != Identity.current.host { return }
       let who = identity.map { "process \($0.process) on \($0.host)" } ?? "one that cannot be told (\(name))"
       let isHere = identity?.host == Identity.current.host
-      throw refusal(path, isHere ? who : who + "; --take-over when it has ended")
+      var error = refusal(path, who)
+      if !isHere { error.remedy = .takeOver }
+      throw error
     }
   }
 
