@@ -10,15 +10,18 @@ DENSE is the model as dense SafeTensors in BF16, DENSE.gguf the same as GGUF (wh
 would have made: it refuses tokenizers that it does not know by heart). MAKER is one of
 
 - llama-quantize: llama.cpp's quantizer without an importance matrix; SETTING is its name of a mix;
-- mlx_lm.convert: SETTING is `mode bits gGROUP`;
+- mlx_lm.convert: SETTING is `mode bits gGROUP`; a model without a tokenizer goes through the same functions of
+  mlx-lm, but for those that load and save one;
 - compressed-tensors: the library's own observers' arithmetic and packers, a checkpoint with the release's
-  names; SETTING is W4A16, W8A16, W3A16, MXFP4A16 or NVFP4A16;
-- GPTQModel: its packers, round to nearest; SETTING is gptq, gptq_v2 or awq.
+  names; SETTING is W4A16, W8A16, W3A16, MXFP4A16 or NVFP4A16, and ` gGROUP` after it for another group;
+- GPTQModel: its packers, round to nearest; SETTING is gptq, gptq_v2 or awq, and ` gGROUP` for other than 128. Modules
+  whose rows are not a multiple of 32 stay dense in GPTQ: its packer refuses them.
 """
 
 import argparse
 import json
 import os
+import pathlib
 import shutil
 import sys
 
@@ -38,11 +41,40 @@ def mlx(setting, a):
     from mlx_lm import convert
 
     mode, bits, group = setting.split()
-    convert(a.dense, a.output, quantize=True, q_group_size=int(group[1:]), q_bits=int(bits), q_mode=mode)
+    bits, group = int(bits), int(group[1:])
+    if os.path.exists(os.path.join(a.dense, "tokenizer.json")):
+        convert(a.dense, a.output, quantize=True, q_group_size=group, q_bits=bits, q_mode=mode)
+        return
+    from mlx_lm.utils import load_model, quantize_model, save_config, save_model
+
+    model, config = load_model(pathlib.Path(a.dense), lazy=True)
+    usual = getattr(model, "quant_predicate", None) or (lambda path, module: True)
+
+    def fitting(path, module):
+        """What mlx-lm chooses, but in our groups where its own do not divide the columns (routers: 64)."""
+        chosen = usual(path, module)
+        if isinstance(chosen, dict) and module.weight.shape[-1] % chosen["group_size"]:
+            return chosen | {"group_size": group}
+        return chosen
+
+    model, config = quantize_model(model, config, group, bits, mode=mode, quant_predicate=fitting)
+    save_model(a.output, model)
+    save_config(config, config_path=os.path.join(a.output, "config.json"))
 
 
 def is_linear(name):
     return name.endswith("_proj.weight") or ".experts." in name
+
+
+def kept(tensors):
+    """Linear modules that nobody quantizes."""
+    return ["lm_head", *sorted(name.removesuffix(".weight") for name in tensors if name.endswith(".gate.weight"))]
+
+
+def with_group(setting, usual):
+    """(name, group) of a setting."""
+    name, _, group = setting.partition(" g")
+    return name, int(group or usual)
 
 
 def save(a, tensors, quantization):
@@ -70,15 +102,18 @@ def compressed_tensors(setting, a):
     from compressed_tensors.quantization import QuantizationScheme, preset_name_to_scheme
     from compressed_tensors.quantization.utils import calculate_qparams, generate_gparam
 
+    setting, group = with_group(setting, 0)
     if setting == "W3A16":
         scheme = QuantizationScheme(
             targets=["Linear"], weights=dict(num_bits=3, type="int", symmetric=True, strategy="group", group_size=128))
     else:
         scheme = preset_name_to_scheme(setting, ["Linear"])
+    if group:
+        scheme.weights.group_size = group
     packing = {"MXFP4A16": "mxfp4-pack-quantized", "NVFP4A16": "nvfp4-pack-quantized"}.get(setting, "pack-quantized")
     compressor = BaseCompressor.get_value_from_registry(packing)
-    weights, tensors = scheme.weights, {}
-    for name, tensor in oracle.read_tensors(a.dense).items():
+    weights, tensors, dense = scheme.weights, {}, oracle.read_tensors(a.dense)
+    for name, tensor in dense.items():
         if not is_linear(name):
             tensors[name] = tensor
             continue
@@ -93,29 +128,28 @@ def compressed_tensors(setting, a):
             state["weight_scale"] = scale.to(torch.bfloat16)
         for key, value in compressor.compress(state, scheme).items():
             tensors[name.removesuffix("weight") + key] = value
-    layers = oracle.read_config(a.dense)["num_hidden_layers"]
     save(a, tensors, {
         "quant_method": "compressed-tensors", "format": packing, "quantization_status": "compressed",
         "config_groups": {"group_0": {
             "targets": ["Linear"], "weights": json.loads(weights.model_dump_json()), "input_activations": None,
             "output_activations": None, "format": packing}},
-        "ignore": ["lm_head", *[f"model.layers.{i}.block_sparse_moe.gate" for i in range(layers)]]})
+        "ignore": kept(dense)})
 
 
 def gptq(setting, a):
     import check_gptq_awq as packed
     import oracle
 
-    layers = oracle.read_config(a.dense)["num_hidden_layers"]
-    kept = ["lm_head", *[f"model.layers.{i}.block_sparse_moe.gate" for i in range(layers)]]
-    config = {"quant_method": "gptq", "bits": 4, "group_size": 128, "desc_act": setting == "gptq_v2", "sym": True,
+    setting, group = with_group(setting, 128)
+    dense = oracle.read_tensors(a.dense)
+    config = {"quant_method": "gptq", "bits": 4, "group_size": group, "desc_act": setting == "gptq_v2", "sym": True,
               "lm_head": False, "checkpoint_format": setting, "pack_dtype": "int32"}
     if setting == "awq":
-        config = {"quant_method": "awq", "bits": 4, "group_size": 128, "zero_point": True, "version": "gemm",
-                  "sym": False, "modules_to_not_convert": kept}
+        config = {"quant_method": "awq", "bits": 4, "group_size": group, "zero_point": True, "version": "gemm",
+                  "sym": False, "modules_to_not_convert": kept(dense)}
     tensors = {}
-    for seed, (name, tensor) in enumerate(sorted(oracle.read_tensors(a.dense).items())):
-        if not is_linear(name):
+    for seed, (name, tensor) in enumerate(sorted(dense.items())):
+        if not is_linear(name) or setting != "awq" and tensor.shape[0] % 32:
             tensors[name] = tensor
             continue
         for key, value in packed.packed_by_gptqmodel(tensor.float(), config, seed).items():

@@ -72,18 +72,19 @@ def answers(jobs, work):
 
 def run(arguments, open_artifact):
     """Runs an engine. open_artifact: path, length of the longest context → Opened."""
-    def work(job):
-        ids = read_ids(job["ids"])
-        opened = open_artifact(job["artifact"], max(ids.shape[1], arguments.prompt + arguments.greedy))
-        try:
-            out = {"logits": np.stack([np.asarray(opened.logits_of(context), np.float32) for context in ids])}
-            if arguments.greedy:
-                out["generated"] = np.asarray(
-                    opened.generate(ids[:, :arguments.prompt], arguments.greedy), np.int64)
-            np.savez(job["output"], **out)
-        finally:
-            opened.close()
-        return {"engine": opened.engine, "precision": opened.precision}
-
     with open(arguments.jobs) as f:
-        answers(json.load(f), work)
+        answers(json.load(f), lambda job: run_one(job, open_artifact, arguments.greedy, arguments.prompt))
+
+
+def run_one(job, open_artifact, greedy=0, prompt=0):
+    """Runs an engine on one artifact; returns what is to be said of it."""
+    ids = read_ids(job["ids"])
+    opened = open_artifact(job["artifact"], max(ids.shape[1], prompt + greedy))
+    try:
+        out = {"logits": np.stack([np.asarray(opened.logits_of(context), np.float32) for context in ids])}
+        if greedy:
+            out["generated"] = np.asarray(opened.generate(ids[:, :prompt], greedy), np.int64)
+        np.savez(job["output"], **out)
+    finally:
+        opened.close()
+    return {"engine": opened.engine, "precision": opened.precision}

@@ -2,10 +2,13 @@
 """GPTQModel's CPU kernels on a GPTQ or AWQ folder. See protocol.py.
 
 GPTQModel cannot load a whole MiniMax-M2 on its own (check_gptq_awq.py says why), so each module's tensors are
-loaded into its kernel, which decodes them to F16, and transformers runs the model with these weights in F32.
+loaded into its kernel, which decodes them to F16, and transformers loads a folder of these weights and runs it in F32.
 """
 
+import json
+import os
 import sys
+import tempfile
 
 import check_gptq_awq as packed
 import protocol
@@ -14,21 +17,24 @@ import run_transformers
 
 def load(folder):
     import oracle
-    from transformers import MiniMaxM2Config, MiniMaxM2ForCausalLM
+    import torch
+    from safetensors.torch import save_file
 
     config = oracle.read_config(folder)
     tensors = oracle.read_tensors(folder)
     modules = packed.modules_of(tensors)
     if not modules:
         raise SystemExit("no packed modules")
-    dense = {name: tensor for name, tensor in tensors.items() if name.rpartition(".")[0] not in modules}
+    dense = {name: tensor.float() for name, tensor in tensors.items()
+             if name.rpartition(".")[0] not in modules or name.endswith(".bias")}
     for name, parts in modules.items():
         dense[name + ".weight"] = packed.engine_weight(parts, config["quantization_config"]).float()
-    wanted = {k: v for k, v in config.items() if k not in oracle.NOT_ARCHITECTURE}
-    model = MiniMaxM2ForCausalLM(MiniMaxM2Config(**wanted)).float().eval()
-    dense = {name: tensor.float() for name, tensor in dense.items()}
-    model.load_state_dict(oracle.stacked(dense, config), strict=True)
-    return model
+    with tempfile.TemporaryDirectory() as decoded:
+        save_file({name: tensor.contiguous() for name, tensor in dense.items()},
+                  os.path.join(decoded, "model.safetensors"), metadata={"format": "pt"})
+        with open(os.path.join(decoded, "config.json"), "w") as f:
+            json.dump({k: v for k, v in config.items() if k not in ("quantization_config", "auto_map")}, f)
+        return run_transformers.load(decoded, torch.float32)
 
 
 def open_artifact(path, context):

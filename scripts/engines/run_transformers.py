@@ -3,9 +3,9 @@
 
 A dense model is loaded with dtype=float32, a packed one with dtype=bfloat16, in which the compressed-tensors
 library unpacks it; both then compute in F32. What transformers does beside that is undone: router weights and
-e_score_correction_bias, which it casts to BF16, are put back as the files have them. And transformers 5.23 leaves out the global scale of NVFP4 where it stacks
-experts, also in a checkpoint that the compressed-tensors library made: expert weights are divided by it here, and
-the row says so.
+e_score_correction_bias, which it casts to BF16, are put back as the files have them. And transformers 5.23 leaves out
+the global scale of NVFP4 where it stacks experts, also in a checkpoint that the compressed-tensors library made: expert
+weights are divided by it here, and the row says so.
 """
 
 import json
@@ -78,17 +78,20 @@ def generate(model, prompts, count):
     return out[:, ids.shape[1]:].numpy()
 
 
-def open_artifact(path, context):
+def open_artifact(path, context, unpacked="bfloat16"):
+    """unpacked: the type in which the compressed-tensors library unpacks."""
     import torch
 
     with open(os.path.join(path, "config.json")) as f:
-        packed = "quantization_config" in json.load(f)
-    model = load(path, torch.bfloat16 if packed else torch.float32)
+        packing = json.load(f).get("quantization_config")
+    model = load(path, getattr(torch, unpacked) if packing else torch.float32)
     # Whoever packed it: transformers leaves out NVFP4's global scale where it stacks experts.
-    mended = check_compressed_tensors.divide_by_global_scales(model, path) if packed else 0
+    nvfp4 = packing and packing.get("format", "").startswith("nvfp4")
+    mended = check_compressed_tensors.divide_by_global_scales(model, path) if nvfp4 else 0
+    weights = "BF16 weights, " if packing and unpacked == "bfloat16" else ""
     return protocol.Opened(
-        protocol.versions("transformers", *["compressed-tensors"] * packed),
-        "F32" if not packed else f"BF16 weights, F32{', scales mended' if mended else ''}",
+        protocol.versions("transformers", *["compressed-tensors"] * bool(packing)),
+        f"{weights}F32{', scales mended' if mended else ''}",
         lambda ids: logits_of(model, ids), lambda prompts, count: generate(model, prompts, count))
 
 
