@@ -4,7 +4,8 @@ usage: llama_tokens.py FOLDER
 
 One vocabulary is copied under the name of every cut into words that has no vocabulary of its own there.
 
-Each text three times: special tokens as text; special tokens parsed; parsed, and with begin and end tokens as the file asks.
+Each text three times: special tokens as text; special tokens parsed; parsed, and with begin and end tokens as the file
+asks.
 Files that llama.cpp does not read as byte-level BPE are passed over.
 """
 import json
@@ -72,4 +73,5 @@ def main() -> None:
         llama_cpp.llama_model_free(model)
 
 
-main()
+if __name__ == "__main__":
+    main()
