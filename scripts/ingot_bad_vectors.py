@@ -84,6 +84,7 @@ def bad_vectors(tiny, split, blocks):
     bad_header(one)
     bad_counts(one)
     bad_encodings(one)
+    bad_kinds(one)
     bad_names(one)
     bad_tensors(one)
     bad_files(one)
@@ -108,7 +109,7 @@ def bad_header(bad):
         bad.add(f"cut: {name}", ["byte 24", f"{size} bytes", f"{length} bytes"], truncate=length)
     bad.add("one byte more", ["byte 24", f"{size + 1} bytes"], append=b"\0")
     bad.add("a header's worth more", ["byte 24", f"{size + 128} bytes"], append=data[:128])
-    bad.add("cut in the last tensor, length made to fit", ["lm_head.weight", "part 1"],
+    bad.add("cut in the last tensor, length made to fit", [bad.artifact.tensors[-1].name, "part 1"],
             [(24, u64(size - 17))], "h", truncate=size - 17)
     bad.add("cut after the directory, length made to fit", ["part 1"], [(24, u64(128 + directory))], "h", truncate=128 + directory)
     bad.add("cut in the directory, length made to fit", ["byte 32", "128"], [(24, u64(128 + directory - 1))], "h",
@@ -151,16 +152,19 @@ def bad_header(bad):
 
 
 def bad_counts(bad):
-    encodings, tensors, files, _, names = struct.unpack_from("<4IQ", bad.artifact.parts[0], 128)
+    encodings, kinds, tensors, files, names = struct.unpack_from("<4IQ", bad.artifact.parts[0], 128)
     for name, at, value in (
-            ("one encoding more", 0, encodings + 1), ("one tensor more", 4, tensors + 1), ("one tensor less", 4, tensors - 1),
-            ("2^32 - 1 tensors", 4, 2**32 - 1), ("one file more", 8, files + 1), ("2^32 - 1 files", 8, 2**32 - 1),
+            ("one encoding more", 0, encodings + 1), ("one kind more", 4, kinds + 1), ("one kind less", 4, kinds - 1),
+            ("no kinds", 4, 0), ("2^32 - 1 kinds", 4, 2**32 - 1), ("65,537 kinds", 4, 65537),
+            ("one tensor more", 8, tensors + 1), ("one tensor less", 8, tensors - 1),
+            ("2^32 - 1 tensors", 8, 2**32 - 1), ("one file more", 12, files + 1), ("2^32 - 1 files", 12, 2**32 - 1),
             ("2^32 - 1 encodings", 0, 2**32 - 1), ("65,537 encodings", 0, 65537)):
-        bad.add(f"counts: {name}", ["encodings", "tensors", "names", f"{value}"], [(128 + at, u32(value))], "d")
+        bad.add(f"counts: {name}", ["encodings", "kinds", "tensors", "names", f"{value}"], [(128 + at, u32(value))], "d")
+    # As many bytes of records as before: two encodings are a kind. What is then read as encodings is none.
+    bad.add("counts: a kind as two encodings", ["encoding", f"record {encodings}"], [(128, u32(encodings + 2) + u32(kinds - 1))], "d")
     for name, value in (("one byte of names more", names + 1), ("no names", 0), ("2^62 bytes of names", 2**62)):
         bad.add(f"counts: {name}", ["names"], [(128 + 16, u64(value))], "d")
     bad.add("counts: 2^63 bytes of names", [], [(128 + 16, u64(2**63))], "d")
-    bad.add("counts: Reserved", ["byte 140", "reserved"], [(140, u32(1))], "d")
 
 
 def bad_encodings(bad):
@@ -183,6 +187,34 @@ def bad_encodings(bad):
         index, at = places[kind]
         for name, (field, content) in cases.items():
             bad.add(f"encoding, {kinds[kind]}: {name}", [f"byte {at}", "encoding", f"record {index}"], [(at + field, content)], "d")
+
+
+def bad_kinds(bad):
+    artifact = bad.artifact
+    kinds = artifact.kinds
+    at = artifact.kind_at[kinds[1]]
+
+    def case(title, content, *says, place=at):
+        assert len(content) <= 64, title
+        bad.add(f"kind: {title}", [f"byte {place}", *says], [(place, content.ljust(64, b"\0"))], "d")
+
+    case("empty", b"", "kind", "empty")
+    case("only a byte after an empty name", b"\0" * 63 + b"\1", "kind", "empty")
+    case("64 bytes, one too many", b"b" * 64, "1 to 63")
+    case("a byte after its end", b"attention_norm\0x", "then zeros")
+    case("its last byte set", b"attention_norm".ljust(63, b"\0") + b"\1", "then zeros")
+    for title, text in (("a lone byte 0xFF", b"\xffttention"), ("a cut code point", b"attention\xc3"),
+                        ("an overlong letter", b"at\xc1\xb4ention"), ("a surrogate", b"attention\xed\xa0\x80"),
+                        ("a letter beyond ASCII", "attentión".encode()), ("an upper-case letter", b"attentioN"),
+                        ("a hyphen", b"attention-output"), ("a space", b"attention output"), ("a leading space", b" attention"),
+                        ("a dot", b"attention.output"), ("a slash", b"../attention"), ("a line end", b"attention\n"),
+                        ("an escape", b"attention\x1b[2J"), ("a leading digit", b"1attention"), ("a leading underscore", b"_attention")):
+        case(title, text, "kind of tensor")
+    case("twice", kinds[0].encode(), "rising order", f"'{kinds[0]}'")
+    case("before the one before it", b"a", "rising order", f"'{kinds[0]}'")
+    last = artifact.kind_at[kinds[-1]]
+    case("the last before others", kinds[0].encode() + b"_", "rising order", place=last)
+    case("the last one empty", b"", "empty", place=last)
 
 
 EMBEDDING, NORM, QUERY = "model.embed_tokens.weight", "model.norm.weight", "model.layers.0.self_attn.q_proj.weight"
@@ -216,8 +248,8 @@ def bad_tensors(bad):
         byte = field if byte is None else byte
         bad.add(f"tensor: {title}", [name, f"byte {at + byte}", *says], [(at + field, content)], "d")
 
-    for part in (16, 253, 256, 65535):
-        case(f"part {part}", 8, u16(part), "part", f"{part}")
+    for kind in (len(artifact.kinds), 255, 65535):
+        case(f"kind {kind}", 8, u16(kind), f"one of {len(artifact.kinds)} kinds", f"{kind}")
     case("encoding past the last", 10, u16(len(artifact.encoding_at)), "encodings")
     case("encoding 65,535", 10, u16(65535), "encodings")
     case("layer -2", 12, i32(-2), "layer", "-2")
@@ -347,9 +379,10 @@ def bad_models(bad):
     bad.add("provenance: no JSON", ["ingot-provenance.json", "byte"], [(start, text), (record + 40, u64(xxh3(text)))], "d",
             found="model")
     expert = "model.layers.0.block_sparse_moe.experts.1.w1.weight"
-    bad.add("model: an expert's tensor is missing", [expert, "none"], [(artifact.tensor_at[expert] + 8, u16(255))], "d",
+    bad.add("model: an expert's tensor is missing", [expert, "none"], [(artifact.tensor_at[expert] + 8, u16(artifact.kinds.index("mixing")))], "d",
             found="model")
-    bad.add("model: no head", ["lm_head.weight", "none"], [(artifact.tensor_at["lm_head.weight"] + 8, u16(254))], "d", found="model")
+    bad.add("model: no head", ["lm_head.weight", "none"], [(artifact.tensor_at["lm_head.weight"] + 8, u16(artifact.kinds.index("auxiliary")))], "d",
+            found="model")
     bad.add("model: a role twice", [expert, "expert 0"], [(artifact.tensor_at[expert] + 16, i32(0))], "d", found="model")
     router = "model.layers.0.block_sparse_moe.gate.weight"
     shape = u64(1) + u64(32)

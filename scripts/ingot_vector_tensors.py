@@ -82,8 +82,8 @@ def pack(codes, bits):
 
 
 class Tensor:
-    def __init__(self, name, part, shape, record, planes, values, layer=-1, expert=-1, encoding=""):
-        self.name, self.part, self.shape, self.layer, self.expert = name, part, shape, layer, expert
+    def __init__(self, name, kind, shape, record, planes, values, layer=-1, expert=-1, encoding=""):
+        self.name, self.kind, self.shape, self.layer, self.expert = name, kind, shape, layer, expert
         self.record, self.planes, self.encoding = record.ljust(32, b"\0"), planes, encoding
         # Types without values in F32 are held to their bytes.
         self.values = None if values is None else np.asarray(values, np.float32).astype("<f4").tobytes()
@@ -99,7 +99,7 @@ def matrix(shape):
     return int(np.prod(shape[:-1], dtype=object)) if shape else 1, shape[-1] if shape else 1
 
 
-def dense(name, part, shape, kind, data=None, **place):
+def dense(name, tensor_kind, shape, kind, data=None, **place):
     count = int(np.prod(shape, dtype=object))
     source = Source(name)
     values = None
@@ -115,10 +115,10 @@ def dense(name, part, shape, kind, data=None, **place):
         data = source.take(count * WIDTH[kind] // 8)
         if kind == "BOOL":
             data = bytes(byte & 1 for byte in data)
-    return Tensor(name, part, shape, bytes([0, TYPES[kind]]), [data], values, encoding=kind, **place)
+    return Tensor(name, tensor_kind, shape, bytes([0, TYPES[kind]]), [data], values, encoding=kind, **place)
 
 
-def block_scaled(name, part, shape, code, scale, block, **place):
+def block_scaled(name, tensor_kind, shape, code, scale, block, **place):
     rows, columns = matrix(shape)
     source = Source(name)
     finite = [value for value in range(256) if np.isfinite(float8(code, value))]
@@ -131,11 +131,11 @@ def block_scaled(name, part, shape, code, scale, block, **place):
             for column in range(columns):
                 values[row, column] *= scales[row // block[0] * grid[1] + column // block[1]]
     return Tensor(
-        name, part, shape, struct.pack("<3B9x2I", 1, TYPES[code], TYPES[scale], *block), [bytes(codes), data], values,
+        name, tensor_kind, shape, struct.pack("<3B9x2I", 1, TYPES[code], TYPES[scale], *block), [bytes(codes), data], values,
         encoding=f"{code} {block[0]}x{block[1]} {scale}", **place)
 
 
-def affine(name, part, shape, bits, group, offset, scale, exponents=(-6, 3), **place):
+def affine(name, tensor_kind, shape, bits, group, offset, scale, exponents=(-6, 3), **place):
     rows, columns = matrix(shape)
     width = group or columns
     groups = -(-columns // width)
@@ -167,7 +167,7 @@ def affine(name, part, shape, bits, group, offset, scale, exponents=(-6, 3), **p
                     values[row, column] = product + b[row, k]
     record = struct.pack("<5B3xI", 2, 0, TYPES[scale], bits, OFFSETS[offset], group or 0)
     name_ = f"int{bits} {f'g{group}' if group else 'row'} {offset} {scale}"
-    return Tensor(name, part, shape, record, planes, values, encoding=name_, **place)
+    return Tensor(name, tensor_kind, shape, record, planes, values, encoding=name_, **place)
 
 
 def e2m1(code):

@@ -78,7 +78,7 @@ extension Format {
     // What the family does not know may hold any values.
     var byName: [String: Tensor] = [:]
     for tensor in (try? file.model(path: path, keepUnknown: true))?.tensors ?? []
-    where tensor.role.kind != .unknown && tensor.role.kind != .auxiliary {
+    where !tensor.role.isOutsideBlocks {
       byName[tensor.name] = tensor
     }
     let values = byName

@@ -140,7 +140,7 @@ extension Model {
     tensors.reserveCapacity(self.tensors.count)
     for tensor in self.tensors {
       // Its experts and its router would be at odds with config.json.
-      guard tensor.role.kind != .auxiliary else {
+      guard tensor.role.kind != .auxiliary, !tensor.role.isOutsideBlocks || tensor.role.expert == nil else {
         throw tensor.error(
           "a model without layers of multi-token prediction, which share the number of experts",
           found: "\(tensor.role)")

@@ -57,7 +57,7 @@ public struct Model: Sendable {
       ordered.append(tensors[index])
     }
     for index in found.values.sorted(by: { tensors[$0].name < tensors[$1].name }) {
-      guard tensors[index].role.kind == .auxiliary || tensors[index].role.kind == .unknown else {
+      guard tensors[index].role.isOutsideBlocks else {
         throw tensors[index].error("a role that config.json has", found: "\(tensors[index].role)")
       }
       roles[tensors[index].role] = ordered.count

@@ -30,7 +30,9 @@ public struct ModelSummary: Sendable {
     var roles: [TensorKind: (Int, Int, Int)] = [:]
     var types: [DType: Int] = [:]
     var encodings: [Encoding: Int] = [:]
+    var unused = 0
     for tensor in model.tensors {
+      if tensor.role.isOutsideBlocks || TensorKind.ends.contains(tensor.role.kind) { unused += tensor.count }
       let old = roles[tensor.role.kind] ?? (0, 0, 0)
       roles[tensor.role.kind] = (old.0 + tensor.count, old.1 + tensor.bytes, old.2 + 1)
       for plane in tensor.encoding.planes(tensor.shape)! { types[plane.dtype, default: 0] += plane.bytes }
@@ -45,13 +47,12 @@ public struct ModelSummary: Sendable {
     bytes = model.bytes
     total = model.parameters
     predictionTensors = roles[.auxiliary]?.2 ?? 0
-    let outside: [TensorKind] = [.embedding, .head, .auxiliary, .unknown]
     // Experts that a token does not go to.
     let idle = blueprint.layers.reduce(0) { sum, layer in
       let experts = layer.feedForward.tensors.reduce(0) { $0 + ($1.experts == nil ? 0 : $1.parameters) }
       return sum + experts / layer.feedForward.count * (layer.feedForward.count - layer.feedForward.perToken)
     }
-    active = total - idle - outside.reduce(0) { $0 + (roles[$1]?.0 ?? 0) }
+    active = total - idle - unused
     license = ModelSummary.license(model)
   }
 

@@ -7,7 +7,7 @@ public struct Role: Hashable, Sendable, CustomStringConvertible {
   public var layer: Int?
   /// Index of the expert in its layer, from 0; nil for tensors that experts share.
   public var expert: Int?
-  /// Name in the checkpoint, for the kinds `auxiliary` and `unknown`, which only it tells apart.
+  /// Name in the checkpoint, for tensors that no block has, which only it tells apart.
   public var name: String?
 
   public init(_ kind: TensorKind, layer: Int? = nil, expert: Int? = nil, name: String? = nil) {
@@ -16,6 +16,9 @@ public struct Role: Hashable, Sendable, CustomStringConvertible {
     self.expert = expert
     self.name = name
   }
+
+  /// Whether no block of the model has this tensor: it is carried along, not computed with.
+  public var isOutsideBlocks: Bool { name != nil }
 
   public var description: String {
     if let name { return "\(kind.rawValue) '\(printable(name))'" }

@@ -7,9 +7,12 @@ public struct TensorKind: RawRepresentable, Hashable, Sendable {
 
   public init(rawValue: String) { self.rawValue = rawValue }
 
-  /// Whether a text can be a kind: 1 to 64 lower-case letters, digits and underscores, a letter first.
+  /// Bytes of the longest name.
+  public static let longest = 63
+
+  /// Whether a text can be a kind: 1 to 63 lower-case letters, digits and underscores, a letter first.
   public static func isValid(_ text: String) -> Bool {
-    (1...64).contains(text.utf8.count) && text.utf8.first.map { (0x61...0x7A).contains($0) } ?? false
+    (1...longest).contains(text.utf8.count) && text.utf8.first.map { (0x61...0x7A).contains($0) } ?? false
       && text.utf8.allSatisfy { (0x61...0x7A).contains($0) || (0x30...0x39).contains($0) || $0 == 0x5F }
   }
 

@@ -94,11 +94,7 @@ def open_parts(path):
 
 TYPES = ("F64 F32 F16 BF16 F8_E4M3 F8_E5M2 F8_E8M0 F6_E2M3 F6_E3M2 F4 I64 I32 I16 I8 U64 U32 U16 U8 BOOL C64").split()
 BITS = dict(zip(TYPES, (64, 32, 16, 16, 8, 8, 8, 6, 6, 4, 64, 32, 16, 8, 64, 32, 16, 8, 8, 64)))
-ROLES = dict(enumerate(
-    "embedding head final_norm attention_norm feed_forward_norm query key value attention_output query_norm key_norm "
-    "router router_bias gate up down".split())) | dict(enumerate(
-        "query_bias key_bias value_bias attention_output_bias sinks gate_bias up_bias down_bias".split(), 32)) | {
-            254: "auxiliary", 255: "unknown"}
+KIND = re.compile(rb"([a-z][a-z0-9_]{0,62})\0+")
 SCALES = ("F32", "BF16", "F16")
 
 
@@ -171,11 +167,10 @@ class Artifact:
         if found != main.sum:
             raise FormatError(self.path, f"directory checksum {main.sum:#018x}", f"{found:#018x}", byte=main.at)
         self.require(main.bytes >= 24, 0, "a directory of at least 24 bytes", main.bytes)
-        encodings, tensors, files, reserved, names = struct.unpack_from("<4IQ", self.directory)
-        self.require(reserved == 0, 12, "zero in the reserved bytes", reserved)
-        self.names_at = 24 + 32 * encodings + 104 * tensors + 48 * files
-        self.require(encodings <= 65_536 and self.names_at + names == main.bytes, 0,
-                     f"{encodings} encodings, {tensors} tensors, {files} files and {names} bytes of names to fill the "
+        encodings, kinds, tensors, files, names = struct.unpack_from("<4IQ", self.directory)
+        self.names_at = 24 + 32 * encodings + 64 * kinds + 104 * tensors + 48 * files
+        self.require(max(encodings, kinds) <= 65_536 and self.names_at + names == main.bytes, 0,
+                     f"{encodings} encodings, {kinds} kinds, {tensors} tensors, {files} files and {names} bytes of names to fill the "
                      f"directory of {main.bytes} bytes", f"{self.names_at} bytes of records")
         self.encodings = []
         for at in range(24, 24 + 32 * encodings, 32):
@@ -183,7 +178,16 @@ class Artifact:
                 self.encodings.append(Encoding(self.directory[at:at + 32]))
             except (AssertionError, IndexError, KeyError):
                 self.require(False, at, "an encoding of this version", f"record {len(self.encodings)}, which is none")
-        self.seen, at = set(), 24 + 32 * encodings
+        self.kinds = []
+        for at in range(24 + 32 * encodings, 24 + 32 * encodings + 64 * kinds, 64):
+            kind = KIND.fullmatch(self.directory[at:at + 64])
+            self.require(kind, at, "a kind of tensor: 1 to 63 of a-z, 0-9 and _, a letter first, then zeros",
+                         self.directory[at:at + 64].split(b"\0")[0] or "an empty one")
+            kind = kind[1].decode()
+            self.require(not self.kinds or self.kinds[-1] < kind, at, "kinds in rising order, each once",
+                         f"{kind!r} after {self.kinds[-1:]}")
+            self.kinds.append(kind)
+        self.seen, at = set(), 24 + 32 * encodings + 64 * kinds
         self.frames, self.unfolded = 0, 0  # bytes of zstd frames so far, stored and unfolded
         self.tensors = dict(self.tensor(at + 104 * i) for i in range(tensors))
         self.files = dict(self.file(at + 104 * tensors + 48 * i) for i in range(files))
@@ -215,10 +219,10 @@ class Artifact:
         def check(holds, field, expected, found):
             self.require(holds, at + field, expected, found, name)
 
-        (role, encoding, layer, expert, part, rank, reserved, *rest) = struct.unpack_from(
+        (kind, encoding, layer, expert, part, rank, reserved, *rest) = struct.unpack_from(
             "<2H2i3I4Q2Q3Q", self.directory, at + 8)
         shape, (start, length), sums = rest[:4], rest[4:6], rest[6:]
-        check(role in ROLES, 8, "the number of a part", role)
+        check(kind < len(self.kinds), 8, f"one of {len(self.kinds)} kinds", kind)
         check(encoding < len(self.encodings), 10, f"one of {len(self.encodings)} encodings", encoding)
         check(layer >= -1 and expert >= -1, 12, "a layer and an expert from -1 on", f"{layer} and {expert}")
         check(part < len(self.parts), 20, f"one of {len(self.parts)} parts", part)
@@ -244,7 +248,7 @@ class Artifact:
               f"a place within the {size} bytes of part {part + 1}, aligned to 64", f"byte {start}, length {length}")
         check(not any(sums[len(planes):]), 96, "zero for checksums past the last plane", "another")
         return name, argparse.Namespace(
-            name=name, role=ROLES[role], layer=layer, expert=expert, shape=shape, rows=rows, columns=columns,
+            name=name, kind=self.kinds[kind], layer=layer, expert=expert, shape=shape, rows=rows, columns=columns,
             encoding=scheme, part=part, start=start, length=length, planes=places, sums=sums)
 
     def file(self, at):
@@ -423,7 +427,7 @@ def show(artifact, options):
                     np.save(os.path.join(options.dump, tensor.name.replace("/", "_") + ".npy"), values)
             elif options.tensor is None:
                 place = f"part {tensor.part + 1} byte {tensor.start}"
-                print(f"{tensor.name}  {tensor.role}  {list(tensor.shape)}  {tensor.encoding.name}  {place}")
+                print(f"{tensor.name}  {tensor.kind}  {list(tensor.shape)}  {tensor.encoding.name}  {place}")
         if options.tensor is not None:
             if options.tensor not in artifact.tensors:
                 raise FormatError(artifact.path, f"a tensor {options.tensor!r}", "none of this name")

@@ -144,9 +144,9 @@ extension Target {
     put(UInt64(size), 24)
     let (start, length) = (word(32), word(40))
     if start >= 128, length >= 24, start <= size, length <= size - start {
-      // Counts of encodings and tensors say where the records of side files stand.
-      let records = 24 + 32 * half(start) + 104 * half(start + 4)
-      for number in 0..<min(half(start + 8), 64) where records + 48 * (number + 1) <= length {
+      // Counts of encodings, kinds and tensors say where the records of side files stand.
+      let records = 24 + 32 * half(start) + 64 * half(start + 4) + 104 * half(start + 8)
+      for number in 0..<min(half(start + 12), 64) where records + 48 * (number + 1) <= length {
         let record = start + records + 48 * number
         let (place, stored) = (word(record + 16), word(record + 24))
         if place <= size, stored <= size - place { put(sum(place, stored), record + 40) }

@@ -11,7 +11,7 @@ struct IngotDirectory {
   /// Bytes of the encoded directory. They depend on names and counts only, never on places or checksums.
   var encodedLength: Int { encoded().count }
 
-  /// The directory as bytes: counts, encodings, tensor records, file records, names.
+  /// The directory as bytes: counts, encodings, kinds, tensor records, file records, names.
   func encoded() -> [UInt8] {
     var encodings: [Encoding] = []
     var numbers: [Encoding: Int] = [:]
@@ -19,7 +19,11 @@ struct IngotDirectory {
       numbers[tensor.encoding] = encodings.count
       encodings.append(tensor.encoding)
     }
-    precondition(encodings.count <= IngotLayout.encodingLimit)
+    let kinds = Set(tensors.map(\.role.kind)).sorted {
+      $0.rawValue.utf8.lexicographicallyPrecedes($1.rawValue.utf8)
+    }
+    let kindNumbers = Dictionary(uniqueKeysWithValues: kinds.enumerated().map { ($1, $0) })
+    precondition(encodings.count <= IngotLayout.encodingLimit && kinds.count <= IngotLayout.kindLimit)
     var names: [UInt8] = []
     func place(_ name: String) -> (UInt32, UInt32) {
       let start = names.count
@@ -31,7 +35,7 @@ struct IngotDirectory {
       let (start, length) = place(tensor.name)
       records.put(start)
       records.put(length)
-      records.put(IngotLayout.number(of: tensor.role.kind))
+      records.put(UInt16(kindNumbers[tensor.role.kind]!))
       records.put(UInt16(numbers[tensor.encoding]!))
       records.put(Int32(tensor.role.layer ?? -1))
       records.put(Int32(tensor.role.expert ?? -1))
@@ -61,13 +65,23 @@ struct IngotDirectory {
     }
     var out = ByteWriter()
     out.put(UInt32(encodings.count))
+    out.put(UInt32(kinds.count))
     out.put(UInt32(tensors.count))
     out.put(UInt32(files.count))
-    out.put(UInt32(0))
     out.put(UInt64(names.count))
     for encoding in encodings { out.put(IngotDirectory.record(encoding)) }
+    for kind in kinds { out.put(IngotDirectory.record(kind)) }
     out.put(records.bytes)
     out.put(names)
+    return out.bytes
+  }
+
+  /// The 64 bytes of a kind's record: its name, and zeros behind it.
+  static func record(_ kind: TensorKind) -> [UInt8] {
+    precondition(TensorKind.isValid(kind.rawValue), "'\(kind.rawValue)' is no kind")
+    var out = ByteWriter()
+    out.put(Array(kind.rawValue.utf8))
+    out.pad(to: IngotLayout.kindSize)
     return out.bytes
   }
 

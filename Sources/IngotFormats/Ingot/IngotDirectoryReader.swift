@@ -11,13 +11,14 @@ extension IngotDirectory {
   ///   - partSizes: bytes of each part.
   init(_ bytes: Bytes, path: String, base: Int, partSizes: [Int]) throws(FormatError) {
     var reader = Reader(bytes: bytes, path: path, base: base, partSizes: partSizes)
-    let (encodings, tensors, files) = try reader.counts()
-    let scheme = try reader.encodings(encodings)
+    let counts = try reader.counts()
+    let encodings = try reader.encodings(counts.encodings)
+    let kinds = try reader.kinds(counts.kinds)
     var records: [IngotTensorRecord] = []
-    records.reserveCapacity(tensors)
-    for _ in 0..<tensors { records.append(try reader.tensor(scheme)) }
+    records.reserveCapacity(counts.tensors)
+    for _ in 0..<counts.tensors { records.append(try reader.tensor(encodings, kinds)) }
     var fileRecords: [IngotFileRecord] = []
-    for _ in 0..<files { fileRecords.append(try reader.file()) }
+    for _ in 0..<counts.files { fileRecords.append(try reader.file()) }
     self.tensors = records
     self.files = fileRecords
     try reader.checkOverlaps(self, directoryEnd: base + bytes.count)
@@ -56,28 +57,29 @@ extension IngotDirectory {
       return Int(value)
     }
 
-    mutating func counts() throws(FormatError) -> (encodings: Int, tensors: Int, files: Int) {
+    mutating func counts() throws(FormatError) -> (encodings: Int, kinds: Int, tensors: Int, files: Int) {
       guard bytes.count >= IngotLayout.countsSize else {
         throw wrong(nil, "a directory of at least \(IngotLayout.countsSize) bytes", "\(bytes.count)")
       }
       let encodings = Int(read(UInt32.self))
+      let kinds = Int(read(UInt32.self))
       let tensors = Int(read(UInt32.self))
       let files = Int(read(UInt32.self))
-      guard read(UInt32.self) == 0 else { throw wrong(nil, "zero in the reserved bytes", "another", back: 4) }
       let names = try size()
       // 32-bit counts times record sizes stay far below 2^63.
       let records =
-        IngotLayout.countsSize + encodings * IngotLayout.encodingSize + tensors * IngotLayout.tensorSize
-        + files * IngotLayout.fileSize
-      guard encodings <= IngotLayout.encodingLimit, names <= bytes.count, records + names == bytes.count
+        IngotLayout.countsSize + encodings * IngotLayout.encodingSize + kinds * IngotLayout.kindSize
+        + tensors * IngotLayout.tensorSize + files * IngotLayout.fileSize
+      guard encodings <= IngotLayout.encodingLimit, kinds <= IngotLayout.kindLimit, names <= bytes.count,
+        records + names == bytes.count
       else {
         throw wrong(
           nil,
-          "\(encodings) encodings, \(tensors) tensors, \(files) files and \(names) bytes of names to fill "
+          "\(encodings) encodings, \(kinds) kinds, \(tensors) tensors, \(files) files and \(names) bytes of names to fill "
             + "the directory of \(bytes.count) bytes", "\(records) bytes of records")
       }
       namesStart = records
-      return (encodings, tensors, files)
+      return (encodings, kinds, tensors, files)
     }
 
     mutating func encodings(_ count: Int) throws(FormatError) -> [Encoding] {
@@ -90,6 +92,33 @@ extension IngotDirectory {
         at += IngotLayout.encodingSize
       }
       return encodings
+    }
+
+    /// Names in rising order, so that none occurs twice and a set of kinds has one table.
+    mutating func kinds(_ count: Int) throws(FormatError) -> [TensorKind] {
+      var kinds: [TensorKind] = []
+      for index in 0..<count {
+        let record = bytes[at..<at + IngotLayout.kindSize].array
+        let text = record.prefix { $0 != 0 }
+        guard text.count <= TensorKind.longest, record.dropFirst(text.count).allSatisfy({ $0 == 0 }),
+          let name = String(validating: text, as: UTF8.self), TensorKind.isValid(name)
+        else {
+          throw wrong(
+            nil,
+            "a kind of tensor: 1 to \(TensorKind.longest) of a-z, 0-9 and _, a letter first, then zeros",
+            text.isEmpty
+              ? "an empty one" : "'\(printable(String(decoding: text, as: UTF8.self)))' as kind \(index)")
+        }
+        let kind = TensorKind(rawValue: name)
+        if let last = kinds.last {
+          guard last.rawValue.utf8.lexicographicallyPrecedes(name.utf8) else {
+            throw wrong(nil, "kinds in rising order, each once", "'\(name)' after '\(last.rawValue)'")
+          }
+        }
+        kinds.append(kind)
+        at += IngotLayout.kindSize
+      }
+      return kinds
     }
 
     mutating func name() throws(FormatError) -> String {
@@ -108,12 +137,15 @@ extension IngotDirectory {
       return name
     }
 
-    mutating func tensor(_ encodings: [Encoding]) throws(FormatError) -> IngotTensorRecord {
+    mutating func tensor(_ encodings: [Encoding], _ kinds: [TensorKind]) throws(FormatError)
+      -> IngotTensorRecord
+    {
       let name = try name()
-      let number = read(UInt16.self)
-      guard let kind = IngotLayout.kinds.first(where: { $0.number == number })?.kind else {
-        throw wrong(name, "the number of a part", "\(number)", back: 2)
+      let kindIndex = Int(read(UInt16.self))
+      guard kindIndex < kinds.count else {
+        throw wrong(name, "one of \(kinds.count) kinds", "\(kindIndex)", back: 2)
       }
+      let kind = kinds[kindIndex]
       let index = Int(read(UInt16.self))
       guard index < encodings.count else {
         throw wrong(name, "one of \(encodings.count) encodings", "\(index)", back: 2)
@@ -169,12 +201,11 @@ extension IngotDirectory {
       guard sums.dropFirst(planes.count).allSatisfy({ $0 == 0 }) else {
         throw wrong(name, "zero for checksums past the last plane", "another", back: 8)
       }
-      let known = kind != .auxiliary && kind != .unknown
       return IngotTensorRecord(
         name: name,
         role: Role(
           kind, layer: layer < 0 ? nil : Int(layer), expert: expert < 0 ? nil : Int(expert),
-          name: known ? nil : name),
+          name: kind.hasBlock ? nil : name),
         encoding: encoding, shape: shape, part: filePart, offset: offset, length: length,
         checksums: Array(sums.prefix(planes.count)))
     }

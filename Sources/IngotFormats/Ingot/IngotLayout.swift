@@ -14,6 +14,7 @@ package enum IngotLayout {
   package static let planeAlignment = 64
   package static let countsSize = 24
   package static let encodingSize = 32
+  package static let kindSize = 64
   package static let tensorSize = 104
   package static let fileSize = 48
   package static let rankLimit = 4
@@ -21,6 +22,7 @@ package enum IngotLayout {
   /// Largest directory, in bytes.
   package static let directoryLimit = 1 << 30
   package static let encodingLimit = 65_536
+  package static let kindLimit = 65_536
   package static let partLimit = 99_999
 
   /// zstd frames of side files, added up in the directory's order: what they unfold to is bounded by what is stored,
@@ -48,16 +50,6 @@ package enum IngotLayout {
       && !text.contains { $0 == UInt8(ascii: "/") || $0 == UInt8(ascii: "\\") || $0 == 0 }
   }
 
-  /// Numbers of tensor kinds. Never renumbered.
-  package static let kinds: [(number: UInt16, kind: TensorKind)] = [
-    (0, .embedding), (1, .head), (2, .finalNorm), (3, .attentionNorm), (4, .feedForwardNorm), (5, .query),
-    (6, .key), (7, .value), (8, .attentionOutput), (9, .queryNorm), (10, .keyNorm), (11, .router),
-    (12, .routerBias), (13, .gate), (14, .up), (15, .down), (32, .queryBias), (33, .keyBias),
-    (34, .valueBias),
-    (35, .attentionOutputBias), (36, .sinks), (37, .gateBias), (38, .upBias), (39, .downBias),
-    (254, .auxiliary), (255, .unknown),
-  ]
-
   /// Numbers of the value types. Never renumbered.
   package static let types: [(number: UInt8, type: DType)] = [
     (0, .f64), (1, .f32), (2, .f16), (3, .bf16), (4, .f8e4m3), (5, .f8e5m2), (6, .f8e8m0), (7, .f6e2m3),
@@ -76,7 +68,6 @@ package enum IngotLayout {
     case provenance = 1
   }
 
-  package static func number(of kind: TensorKind) -> UInt16 { kinds.first { $0.kind == kind }!.number }
   package static func number(of type: DType) -> UInt8 { types.first { $0.type == type }!.number }
 
   package static func align(_ offset: Int, to alignment: Int) -> Int {

@@ -165,9 +165,12 @@ struct IngotFile {
       let (file, bytes) = parts[record.part]
       let planes = record.encoding.planes(record.shape)!
       let offsets = IngotLayout.planeOffsets(planes).offsets
+      var role = record.role
+      // Nothing computes with a generic model's tensors; kinds stay for whoever reads what is written of it.
+      if family.isGeneric { role.name = record.name }
       tensors.append(
         Tensor(
-          name: record.name, role: family.isGeneric ? Role(.unknown, name: record.name) : record.role,
+          name: record.name, role: role,
           shape: record.shape, encoding: record.encoding, path: file,
           offset: UInt64(record.offset),
           planes: zip(planes, offsets).map { plane, offset in

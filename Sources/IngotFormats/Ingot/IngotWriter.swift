@@ -67,6 +67,12 @@ struct IngotWriter {
         path: path, tensor: tensor.name, expected: "at most \(IngotLayout.rankLimit) extents",
         found: "\(tensor.shape)")
     }
+    for tensor in tensors where !TensorKind.isValid(tensor.role.kind.rawValue) {
+      throw FormatError(
+        path: path, tensor: tensor.name,
+        expected: "a kind of 1 to \(TensorKind.longest) of a-z, 0-9 and _, a letter first",
+        found: "'\(printable(tensor.role.kind.rawValue, limit: 80))'")
+    }
     let length = IngotDirectory(tensors: tensors, files: records).encodedLength
     var end = IngotLayout.headerSize + length
     for index in records.indices {

@@ -27,7 +27,7 @@ struct MLXWriter {
     var places: [String: Int] = [:]
     for (index, tensor) in model.tensors.enumerated() {
       let role = tensor.role
-      guard role.kind != .auxiliary, role.kind != .unknown else {
+      guard !role.isOutsideBlocks else {
         throw tensor.error(
           "a tensor that mlx-lm has a module for", found: "\(role), which it refuses to load")
       }

@@ -48,7 +48,7 @@ struct Pairing {
           found: "a name it does not know", remedy: .keepUnknown)
       }
       for tensor in found {
-        let isExempt = tensor.role.kind == .unknown || tensor.role.kind == .auxiliary
+        let isExempt = tensor.role.isOutsideBlocks
         let isBareFP8 = tensor.encoding == .dense(.f8e4m3) || tensor.encoding == .dense(.f8e5m2)
         guard tensor.encoding.isDecodable && !isBareFP8 || isExempt else {
           throw files.error(

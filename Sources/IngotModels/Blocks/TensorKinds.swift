@@ -15,6 +15,11 @@ extension TensorKind {
     .attentionOutputBias, .sinks, .gateBias, .upBias, .downBias, .auxiliary, .unknown,
   ]
 
+  /// Whether a block of this build can have it. Files may hold other kinds, written by a build that knows more.
+  public var hasBlock: Bool {
+    TensorKind.known.contains(self) && self != .auxiliary && self != .unknown
+  }
+
   /// Groups that recipes name.
   public static let attentionLinears: [TensorKind] = [.query, .key, .value, .attentionOutput]
   public static let mlpLinears: [TensorKind] = [.gate, .up, .down]

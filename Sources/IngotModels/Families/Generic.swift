@@ -76,5 +76,14 @@ extension Model {
           "\(type); inspect, check, quantize and convert work, and a file in Sources/IngotModels/Families makes it known"
       )
     }
+    // Kept for the user, or for multi-token prediction, the pass can do without it; what a block should compute with, it cannot.
+    let missing = tensors.first {
+      $0.role.isOutsideBlocks && $0.role.kind != .auxiliary && $0.role.kind != .unknown
+    }
+    if let missing {
+      throw missing.error(
+        "kinds of tensors that a block of this build computes with",
+        found: "'\(missing.role.kind.rawValue)'; inspect, check, quantize and convert work")
+    }
   }
 }

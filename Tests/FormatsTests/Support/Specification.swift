@@ -64,6 +64,15 @@ struct Specification {
     }
     return Dictionary(uniqueKeysWithValues: pairs)
   }
+
+  /// The first words of a list such as `a, b, c; d for …` that stands in a section after `start`.
+  func names(_ heading: String, after start: String) -> [String] {
+    let text = self.text(self.heading(heading) ?? "")[...]
+    guard let begin = text.range(of: start) else { return [] }
+    let list = text[begin.upperBound...]
+    return list[..<(list.firstIndex(of: ".") ?? list.endIndex)].split(whereSeparator: { ",;".contains($0) })
+      .compactMap { $0.split(separator: " ").first.map(String.init) }
+  }
 }
 
 /// An artifact of one file, its records read with the offsets of the specification's tables.
@@ -87,6 +96,7 @@ struct SpecifiedArtifact {
   var header: Record
   var counts: Record
   var encodings: [[UInt8]]
+  var kinds: [String]
   var tensors: [Record]
   var files: [Record]
   var names: [UInt8]
@@ -106,10 +116,15 @@ struct SpecifiedArtifact {
     at = header("where the directory starts")
     counts = records(1, "Directory", &at)[0]
     encodings = records(counts("encodings"), "Encoding record", &at).map(\.bytes)
+    kinds = records(counts("kinds"), "Kind record", &at).map {
+      String(decoding: $0.bytes.prefix { $0 != 0 }, as: UTF8.self)
+    }
     tensors = records(counts("tensors"), "Tensor record", &at)
     files = records(counts("files"), "File record", &at)
     names = Array(bytes[at..<at + counts("bytes of names")])
   }
+
+  func kind(_ record: Record) -> String { kinds[record("index of its kind")] }
 
   func name(_ record: Record) -> String {
     let start = record("start of its name")

@@ -16,6 +16,7 @@ struct Vectors: Sendable {
 
   struct Expected: Sendable {
     var name: String
+    var kind: TensorKind
     var shape: [Int]
     /// SHA-256 of the values as F32; nil for types without such values.
     var values: String?
@@ -88,7 +89,8 @@ struct Vectors: Sendable {
     }
     let tensors = entry["tensors"]!.array!.map { tensor in
       Expected(
-        name: tensor["name"]!.string!, shape: tensor["shape"]!.array!.map { $0.int! },
+        name: tensor["name"]!.string!, kind: TensorKind(rawValue: tensor["kind"]!.string!),
+        shape: tensor["shape"]!.array!.map { $0.int! },
         values: tensor["values"]?.string, bytes: tensor["bytes"]?.string)
     }
     let files = entry["sideFiles"]!.object!.map { ($0.key, $0.value.string!) }
