@@ -12,16 +12,24 @@ struct AddedTokenFinder: Sendable {
   static let longest = 1024
 
   private let tokens: [AddedToken]
+  /// Bytes of what each token is found by.
+  private let lengths: [Int]
   /// A trie over bytes: `next[node << 8 | byte]`, and per node the index of the token that ends there.
   private var next: [Int: Int] = [:]
   private var ends: [Int?] = [nil]
   private var begins = [Bool](repeating: false, count: 256)
 
-  init(_ tokens: [AddedToken]) {
+  /// - Parameter normalizer: what the text went through in which they are looked for, and they go through too.
+  init(_ tokens: [AddedToken], _ normalizer: Normalizer? = nil) {
     self.tokens = tokens
-    for (index, token) in tokens.enumerated() {
+    let contents = tokens.map { token in
+      let content = Array(token.content.utf8)
+      return normalizer?.normalized(content) ?? content
+    }
+    lengths = contents.map(\.count)
+    for (index, content) in contents.enumerated() where !content.isEmpty {
       var node = 0
-      for byte in token.content.utf8 {
+      for byte in content {
         if node == 0 { begins[Int(byte)] = true }
         let key = node << 8 | Int(byte)
         if next[key] == nil {
@@ -30,7 +38,8 @@ struct AddedTokenFinder: Sendable {
         }
         node = next[key] ?? 0
       }
-      ends[node] = index
+      // Of two that are the same now, the first counts.
+      if ends[node] == nil { ends[node] = index }
     }
   }
 
@@ -47,7 +56,7 @@ struct AddedTokenFinder: Sendable {
       }
       at = found
       let token = tokens[index]
-      var start = found - token.content.utf8.count
+      var start = found - lengths[index]
       var end = found
       if token.isSingleWord {
         let before = scalar(in: text, endingAt: start, bounds.lowerBound)

@@ -7,6 +7,8 @@ struct BPEModel {
   private(set) var unknown: String?
   private(set) var fusesUnknown = false
   private(set) var ignoresMerges = false
+  /// Whether a character without a token becomes the tokens `<0x00>` to `<0xFF>` of its bytes.
+  private(set) var fallsBackToBytes = false
 
   init(_ scanner: inout JSONScanner, path: String) throws(FormatError) {
     var seen: Set<String> = []
@@ -35,8 +37,7 @@ struct BPEModel {
     case "unk_token": if !place.json.isNull { unknown = try place.string() }
     case "fuse_unk": fusesUnknown = try place.bool(default: false)
     case "ignore_merges": ignoresMerges = try place.bool(default: false)
-    case "byte_fallback":
-      if try place.bool(default: false) { throw place.error("false (byte-level models have every byte)") }
+    case "byte_fallback": fallsBackToBytes = try place.bool(default: false)
     case "dropout":
       guard place.json.isNull || place.json.double == 0 else { throw place.error("null or 0") }
     case "continuing_subword_prefix", "end_of_word_suffix":

@@ -1,23 +1,38 @@
-/// Byte-pair encoding of one word: the bytes' tokens, neighbours joined in the order of the merges.
+/// Byte-pair encoding of one word: tokens of its bytes or characters, neighbours joined in the order of the merges.
 struct BytePairs: Sendable {
-  /// What to put for a byte that has no token of its own.
+  /// What a word begins as.
+  enum Symbols: Sendable {
+    /// The token of each byte, or -1.
+    case bytes([Int32])
+    /// The token of each character that has one, and of each byte of those that have none, if any.
+    case characters([UInt32: Int32], fallback: [Int32])
+
+    /// Whether there are texts that not all of becomes tokens.
+    var lackSome: Bool {
+      switch self {
+      case .bytes(let tokens): tokens.contains(-1)
+      case .characters(_, let fallback): fallback.isEmpty
+      }
+    }
+  }
+
+  /// What to put for a byte or character that has no token of its own.
   struct Unknown: Sendable {
     var id: Int32
     /// Whether a stretch of such bytes becomes one token.
     var fused: Bool
   }
 
-  /// The token of each byte, or -1.
-  let byteTokens: [Int32]
-  /// With none, a byte without a token is dropped.
+  private let symbols: Symbols
+  /// With none, what has no token is dropped.
   let unknown: Unknown?
   /// left << 32 | right → rank.
   private let ranks: [UInt64: UInt32]
   /// The token that the merge of each rank makes.
   private let results: [Int32]
 
-  init(byteTokens: [Int32], unknown: Unknown?, merges: [Tokenizer.Merge]) {
-    self.byteTokens = byteTokens
+  init(_ symbols: Symbols, unknown: Unknown?, merges: [Tokenizer.Merge]) {
+    self.symbols = symbols
     self.unknown = unknown
     var ranks = [UInt64: UInt32](minimumCapacity: merges.count)
     // Of a pair that is listed twice the later rank counts.
@@ -41,9 +56,29 @@ struct BytePairs: Sendable {
   /// The tokens of `word`, added to `result`. Time is in proportion to n log n.
   func encode(_ word: ArraySlice<UInt8>, with space: inout Workspace, into result: inout [Int32]) {
     space.symbols.removeAll(keepingCapacity: true)
+    switch symbols {
+    case .bytes(let tokens): begin(word.lazy.map { tokens[Int($0)] }, &space)
+    case .characters(let tokens, let fallback):
+      if fallback.isEmpty {
+        begin(
+          String(decoding: word, as: UTF8.self).unicodeScalars.lazy.map { tokens[$0.value] ?? -1 }, &space)
+      } else {
+        for scalar in String(decoding: word, as: UTF8.self).unicodeScalars {
+          if let token = tokens[scalar.value] {
+            space.symbols.append(token)
+          } else {
+            for byte in String(Character(scalar)).utf8 { space.symbols.append(fallback[Int(byte)]) }
+          }
+        }
+      }
+    }
+    if space.symbols.count > 1 { merge(with: &space) }
+    for symbol in space.symbols where symbol >= 0 { result.append(symbol) }
+  }
+
+  private func begin(_ tokens: some Sequence<Int32>, _ space: inout Workspace) {
     var inUnknown = false
-    for byte in word {
-      let token = byteTokens[Int(byte)]
+    for token in tokens {
       if token >= 0 {
         space.symbols.append(token)
       } else if let unknown, !(unknown.fused && inUnknown) {
@@ -51,8 +86,6 @@ struct BytePairs: Sendable {
       }
       inUnknown = token < 0
     }
-    if space.symbols.count > 1 { merge(with: &space) }
-    for symbol in space.symbols where symbol >= 0 { result.append(symbol) }
   }
 
   private func merge(with space: inout Workspace) {

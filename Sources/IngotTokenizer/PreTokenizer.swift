@@ -20,26 +20,116 @@ struct PreTokenizer: Sendable {
     var inverted: Bool
   }
 
-  var steps: [Step] = []
-  /// Whether a text that does not begin with a space is given one.
-  var addsSpace = false
+  /// One step after another, each on the pieces that the one before left.
+  enum Stage: Sendable {
+    case cut(Step)
+    /// A piece that does not begin with a space is given one.
+    case space
+    case metaspace(Metaspace)
+    /// From here on a piece is written in the alphabet for bytes.
+    case alphabet
+  }
+
+  /// Words of a text, which may have been changed on the way.
+  struct Words {
+    var text: [UInt8]
+    var ranges: [Range<Int>]
+  }
+
+  private(set) var stages: [Stage] = []
+  /// Whether words are bytes, whose tokens are found by the alphabet for bytes, or characters.
+  private(set) var isByteLevel = false
+
+  var steps: [Step] {
+    stages.compactMap { stage in
+      if case .cut(let step) = stage { step } else { nil }
+    }
+  }
+
+  mutating func add(_ stage: Stage) { stages.append(stage) }
+
+  /// The last stage so far leaves bytes.
+  mutating func endInBytes() { isByteLevel = true }
 
   /// GPT-2's expression, which ByteLevel applies unless told otherwise.
   static let gpt2 = #"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"#
 
-  /// The words of `text` within `bounds`, in order, none empty.
-  func words(of text: [UInt8], in bounds: Range<Int>) -> [Range<Int>] {
-    var pieces = bounds.isEmpty ? [] : [bounds]
-    for step in steps {
-      var matcher = PatternMatcher(step.pattern, atoms: step.pattern.alphabet.atoms(of: text))
-      var cut: [Range<Int>] = []
-      for piece in pieces { Self.cut(piece, with: &matcher, step, into: &cut) }
-      pieces = cut
+  /// The words of `text`, in order, none empty.
+  /// - Parameter begins: whether it stands at the start of what is encoded.
+  func words(of text: [UInt8], begins: Bool = true) -> Words {
+    var words = Words(text: text, ranges: text.isEmpty ? [] : [0..<text.count])
+    var begins = begins
+    var isWritten = false
+    for stage in stages {
+      switch stage {
+      case .cut(let step):
+        words.cut(step)
+        begins = begins && words.ranges.first?.lowerBound == 0
+      case .space:
+        words.rewrite { piece, _ in piece.first == 0x20 ? Array(piece) : [0x20] + piece }
+      case .metaspace(let space):
+        let bytes = space.bytes
+        words.rewrite { piece, isFirst in
+          let text = piece.flatMap { $0 == 0x20 ? bytes : [$0] }
+          let isPrepended = space.scheme == .always || space.scheme == .first && isFirst && begins
+          return isPrepended && !text.starts(with: bytes) ? bytes + text : text
+        }
+        if space.isCut { words.cut(before: bytes) }
+      case .alphabet:
+        isWritten = true
+        words.rewrite { piece, _ in Array(ByteAlphabet.piece(piece).utf8) }
+      }
     }
-    return pieces
+    if isWritten {
+      words.rewrite { piece, _ in
+        var bytes: [UInt8] = []
+        ByteAlphabet.append(bytesOf: String(decoding: piece, as: UTF8.self), to: &bytes)
+        return bytes
+      }
+    }
+    return words
+  }
+}
+
+extension PreTokenizer.Words {
+  /// Cuts the pieces at the matches of a step.
+  mutating func cut(_ step: PreTokenizer.Step) {
+    var matcher = PatternMatcher(step.pattern, atoms: step.pattern.alphabet.atoms(of: text))
+    var result: [Range<Int>] = []
+    for piece in ranges { PreTokenizer.cut(piece, with: &matcher, step, into: &result) }
+    ranges = result
   }
 
-  private static func cut(
+  /// Cuts the pieces before each occurrence of a character.
+  mutating func cut(before character: [UInt8]) {
+    var result: [Range<Int>] = []
+    for piece in ranges {
+      var start = piece.lowerBound
+      for at in piece
+      where at > start && text[at] == character[0] && text[at..<piece.upperBound].starts(with: character) {
+        result.append(start..<at)
+        start = at
+      }
+      result.append(start..<piece.upperBound)
+    }
+    ranges = result
+  }
+
+  /// Puts another text in each piece's place.
+  mutating func rewrite(_ body: (_ piece: ArraySlice<UInt8>, _ isFirst: Bool) -> [UInt8]) {
+    var rewritten: [UInt8] = []
+    rewritten.reserveCapacity(text.count + ranges.count)
+    for (index, range) in ranges.enumerated() {
+      let start = rewritten.count
+      rewritten += body(text[range], index == 0)
+      ranges[index] = start..<rewritten.count
+    }
+    text = rewritten
+  }
+}
+
+extension PreTokenizer {
+  fileprivate static func cut(
     _ piece: Range<Int>, with matcher: inout PatternMatcher, _ step: Step, into result: inout [Range<Int>]
   ) {
     if step.behavior == .isolated {

@@ -17,20 +17,28 @@ public struct TextCut: Sendable, Equatable {
 
   /// The words of `text` in order; behaviors that remove text leave it out.
   public func words(of text: String) -> [String] {
-    var bytes = Array(text.utf8)
-    if preTokenizer.addsSpace, bytes.first != 0x20 { bytes.insert(0x20, at: 0) }
-    return preTokenizer.words(of: bytes, in: 0..<bytes.count).map {
-      String(decoding: bytes[$0], as: UTF8.self)
-    }
+    let words = preTokenizer.words(of: Array(text.utf8))
+    return words.ranges.map { String(decoding: words.text[$0], as: UTF8.self) }
   }
 
   /// Whether both take the same steps by the same expressions. Cuts in other words can still be alike.
   public static func == (left: TextCut, right: TextCut) -> Bool {
     let (left, right) = (left.preTokenizer, right.preTokenizer)
-    return left.addsSpace == right.addsSpace
-      && left.steps.elementsEqual(right.steps) {
-        $0.pattern.source == $1.pattern.source && $0.behavior == $1.behavior && $0.inverted == $1.inverted
-      }
+    return left.isByteLevel == right.isByteLevel && left.stages.elementsEqual(right.stages, by: ==)
+  }
+}
+
+extension PreTokenizer.Stage {
+  fileprivate static func == (left: Self, right: Self) -> Bool {
+    switch (left, right) {
+    case (.cut(let one), .cut(let other)):
+      one.pattern.source == other.pattern.source && one.behavior == other.behavior
+        && one.inverted == other.inverted
+    case (.space, .space), (.alphabet, .alphabet): true
+    case (.metaspace(let one), .metaspace(let other)):
+      one.scalar == other.scalar && one.scheme == other.scheme && one.isCut == other.isCut
+    default: false
+    }
   }
 }
 

@@ -1,10 +1,10 @@
 import IngotSystem
 
-/// A byte-level BPE tokenizer as Hugging Face's `tokenizer.json` describes it.
+/// A BPE tokenizer, of bytes or of characters, as Hugging Face's `tokenizer.json` describes it.
 ///
 /// Gives the same tokens as Hugging Face's `tokenizers` for what it reads, and refuses a file that asks for
-/// anything else. The text of a token, its *piece*, is written in a printable alphabet for bytes; added
-/// tokens stand as they are.
+/// anything else. The text of a token, its *piece*, is written in a printable alphabet for bytes if words are bytes
+/// (`isByteLevel`); added tokens stand as they are.
 public struct Tokenizer: Sendable {
   /// Two neighbouring tokens that become one; earlier in the list goes first.
   public struct Merge: Hashable, Sendable {
@@ -39,12 +39,22 @@ public struct Tokenizer: Sendable {
   public let beginToken: Int?
   public let endToken: Int?
 
+  /// Whether words are cut into bytes, or into characters as SentencePiece does.
+  public var isByteLevel: Bool { preTokenizer.isByteLevel }
+
+  /// Whether a text that is composed (NFC), as most are, is not changed before it is cut.
+  public var keepsComposedText: Bool { normalizer.keepsComposed }
+
+  let normalizer: Normalizer
   let preTokenizer: PreTokenizer
+  let decoder: Decoder
   let bytePairs: BytePairs
   /// Added tokens that are found in the text as it is, and those found after normalization.
   let plainFinder: AddedTokenFinder
   let normalizedFinder: AddedTokenFinder
   let specialIDs: Set<Int>
+  /// Added tokens that are found after normalization decode to their normalized content.
+  private let normalizedContents: [Int: String]
   /// By bytes, for `ignoresMerges`.
   private let wholeWords: [ArraySlice<UInt8>: Int32]
 
@@ -68,11 +78,19 @@ public struct Tokenizer: Sendable {
     ignoresMerges = file.ignoresMerges
     prefix = file.prefix
     suffix = file.suffix
+    normalizer = file.normalizer
     preTokenizer = file.preTokenizer
+    decoder = file.decoder
     bytePairs = file.bytePairs
     plainFinder = AddedTokenFinder(file.addedTokens.filter { !$0.isNormalized })
-    normalizedFinder = AddedTokenFinder(file.addedTokens.filter(\.isNormalized))
+    normalizedFinder = AddedTokenFinder(file.addedTokens.filter(\.isNormalized), file.normalizer)
     specialIDs = Set(file.addedTokens.lazy.filter(\.isSpecial).map(\.id))
+    var contents: [Int: String] = [:]
+    for token in file.addedTokens where token.isNormalized {
+      contents[token.id] = String(
+        decoding: file.normalizer.normalized(Array(token.content.utf8)), as: UTF8.self)
+    }
+    normalizedContents = contents
     wholeWords = file.wholeWords
     let settings = try TokenizerSettings(config, besides: path)
     addBeginTokenFlag = settings.addsBeginToken
@@ -85,7 +103,8 @@ public struct Tokenizer: Sendable {
 
   /// Whether both give the same tokens for every text: files may say the same in other words.
   public func isEquivalent(to other: Tokenizer) -> Bool {
-    tokens == other.tokens && merges == other.merges && cut == other.cut
+    tokens == other.tokens && merges == other.merges && normalizer.json == other.normalizer.json
+      && cut == other.cut
       && addedTokens == other.addedTokens && ignoresMerges == other.ignoresMerges && prefix == other.prefix
       && suffix == other.suffix
   }
@@ -101,7 +120,8 @@ public struct Tokenizer: Sendable {
     let bytes = Array(text.utf8)
     func finder(_ all: AddedTokenFinder, normalized: Bool) -> AddedTokenFinder {
       if parsingSpecialTokens { return all }
-      return AddedTokenFinder(addedTokens.filter { !$0.isSpecial && $0.isNormalized == normalized })
+      return AddedTokenFinder(
+        addedTokens.filter { !$0.isSpecial && $0.isNormalized == normalized }, normalized ? normalizer : nil)
     }
     let plainFinder = finder(plainFinder, normalized: false)
     let normalizedFinder = finder(normalizedFinder, normalized: true)
@@ -114,11 +134,13 @@ public struct Tokenizer: Sendable {
         result.append(Int32(token))
         continue
       }
-      for inner in normalizedFinder.parts(of: bytes, in: part.range) {
+      let text = normalizer.normalized(Array(bytes[part.range]))
+      for inner in normalizedFinder.parts(of: text, in: 0..<text.count) {
         if let token = inner.token {
           result.append(Int32(token))
         } else {
-          encode(bytes[inner.range], with: &cache, &workspace, into: &result)
+          let begins = part.range.lowerBound == 0 && inner.range.lowerBound == 0
+          encode(text[inner.range], begins: begins, with: &cache, &workspace, into: &result)
         }
       }
     }
@@ -127,13 +149,13 @@ public struct Tokenizer: Sendable {
   }
 
   private func encode(
-    _ text: ArraySlice<UInt8>, with cache: inout WordCache, _ workspace: inout BytePairs.Workspace,
+    _ text: ArraySlice<UInt8>, begins: Bool, with cache: inout WordCache,
+    _ workspace: inout BytePairs.Workspace,
     into result: inout [Int32]
   ) {
-    var bytes = Array(text)
-    if preTokenizer.addsSpace, bytes.first != 0x20 { bytes.insert(0x20, at: 0) }
-    for word in preTokenizer.words(of: bytes, in: 0..<bytes.count) {
-      let word = bytes[word]
+    let words = preTokenizer.words(of: Array(text), begins: begins)
+    for range in words.ranges {
+      let word = words.text[range]
       cache.append(word, to: &result) { result in
         if ignoresMerges, let whole = wholeWords[word] {
           result.append(whole)
@@ -146,12 +168,9 @@ public struct Tokenizer: Sendable {
 
   /// The text of `ids`. Numbers that are no token are left out; bytes that are not UTF-8 become U+FFFD.
   public func decode(_ ids: [Int], skippingSpecialTokens: Bool = false) -> String {
-    var bytes: [UInt8] = []
-    bytes.reserveCapacity(ids.count * 4)
-    for id in ids {
-      guard let piece = piece(id), !(skippingSpecialTokens && specialIDs.contains(id)) else { continue }
-      ByteAlphabet.append(bytesOf: piece, to: &bytes)
-    }
-    return String(decoding: bytes, as: UTF8.self)
+    decoder.text(
+      of: ids.compactMap { id in
+        skippingSpecialTokens && specialIDs.contains(id) ? nil : normalizedContents[id] ?? piece(id)
+      })
   }
 }

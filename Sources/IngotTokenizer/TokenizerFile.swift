@@ -11,10 +11,12 @@ struct TokenizerFile {
   private(set) var merges: [Tokenizer.Merge] = []
   private(set) var addedTokens: [AddedToken] = []
   private(set) var ignoresMerges = false
-  private(set) var preTokenizer = PreTokenizer()
+  private(set) var normalizer: Normalizer
+  private(set) var preTokenizer: PreTokenizer
+  private(set) var decoder: Decoder
   private(set) var prefix: [Int] = []
   private(set) var suffix: [Int] = []
-  private(set) var bytePairs = BytePairs(byteTokens: [], unknown: nil, merges: [])
+  private(set) var bytePairs = BytePairs(.bytes([]), unknown: nil, merges: [])
   /// For `ignoresMerges`: the token of each byte string; empty otherwise.
   private(set) var wholeWords: [ArraySlice<UInt8>: Int32] = [:]
 
@@ -51,14 +53,11 @@ struct TokenizerFile {
     if let padding = parts["padding"], !padding.isNull {
       throw part("padding").error("null (padding is not supported)")
     }
-    if let normalizer = parts["normalizer"], !normalizer.isNull {
-      throw part("normalizer").error("null (no normalizer is supported)")
-    }
-
+    normalizer = try Normalizer(part("normalizer"))
+    preTokenizer = try PreTokenizer(part("pre_tokenizer"))
+    decoder = try Decoder(part("decoder"))
     try take(model, path)
     try take(added: part("added_tokens"), modelCount: model.vocabulary.count)
-    preTokenizer = try PreTokenizer(part("pre_tokenizer"))
-    try check(decoder: part("decoder"))
     let template = part("post_processor")
     (prefix, suffix) = try PostProcessor.specialTokens(template)
     for id in prefix + suffix where !tokens.indices.contains(id) || tokens[id] == nil {
@@ -94,19 +93,51 @@ struct TokenizerFile {
       merges.append(Tokenizer.Merge(left: numbers[0], right: numbers[1], result: numbers[2]))
     }
 
-    let byteTokens = ByteAlphabet.scalars.map { ids[Array(String($0).utf8)] ?? -1 }
+    let symbols = try symbols(model, path)
     var unknown: BytePairs.Unknown?
     if let piece = model.unknown {
       if let id = ids[Array(piece.utf8)] {
         unknown = BytePairs.Unknown(id: id, fused: model.fusesUnknown)
-      } else if byteTokens.contains(-1) {
+      } else if symbols.lackSome {
         throw FormatError(
-          path: path, expected: "model.unk_token: a piece of the vocabulary, since some bytes have none",
+          path: path, expected: "model.unk_token: a piece of the vocabulary, since some texts have no other",
           found: "'\(piece)'")
       }
     }
-    bytePairs = BytePairs(byteTokens: byteTokens, unknown: unknown, merges: merges)
-    if ignoresMerges { wholeWords = byteWords() }
+    bytePairs = BytePairs(symbols, unknown: unknown, merges: merges)
+    if ignoresMerges { wholeWords = preTokenizer.isByteLevel ? byteWords() : characterWords() }
+  }
+
+  /// The tokens that a word begins as.
+  private func symbols(_ model: BPEModel, _ path: String) throws(FormatError) -> BytePairs.Symbols {
+    if preTokenizer.isByteLevel {
+      let tokens = ByteAlphabet.scalars.map { ids[Array(String($0).utf8)] ?? -1 }
+      guard !model.fallsBackToBytes || !tokens.contains(-1) else {
+        throw FormatError(
+          path: path, expected: "model.byte_fallback: false, as ByteLevel leaves bytes already", found: "true"
+        )
+      }
+      return .bytes(tokens)
+    }
+    var characters: [UInt32: Int32] = [:]
+    for (id, piece) in tokens.enumerated() {
+      guard let piece, let first = piece.unicodeScalars.first, piece.unicodeScalars.count == 1 else {
+        continue
+      }
+      characters[first.value] = Int32(id)
+    }
+    if !model.fallsBackToBytes { return .characters(characters, fallback: []) }
+    var fallback: [Int32] = []
+    for byte in 0..<256 {
+      let piece = "<0x\(byte < 16 ? "0" : "")\(String(byte, radix: 16, uppercase: true))>"
+      guard let id = ids[Array(piece.utf8)] else {
+        throw FormatError(
+          path: path, expected: "model.vocab: a piece for each byte, for model.byte_fallback",
+          found: "no '\(piece)'")
+      }
+      fallback.append(id)
+    }
+    return .characters(characters, fallback: fallback)
   }
 
   private mutating func set(
@@ -135,6 +166,14 @@ struct TokenizerFile {
     return words
   }
 
+  private func characterWords() -> [ArraySlice<UInt8>: Int32] {
+    var words: [ArraySlice<UInt8>: Int32] = [:]
+    for (id, piece) in tokens.enumerated() {
+      if let piece { words[Array(piece.utf8)[...]] = Int32(id) }
+    }
+    return words
+  }
+
   // MARK: Added tokens
 
   /// Hugging Face's implementation numbers added tokens itself: that of the same piece in the vocabulary,
@@ -149,6 +188,9 @@ struct TokenizerFile {
       let id = try number.integer(below: Self.mostTokens)
       guard !content.isEmpty, content.utf8.count <= AddedTokenFinder.longest else {
         throw place["content"].error("1 to \(AddedTokenFinder.longest) bytes", "\(content.utf8.count)")
+      }
+      if try place["normalized"].bool(), normalizer.normalized(Array(content.utf8)).isEmpty {
+        throw place["content"].error("a text of which the normalizer leaves something", "'\(content)'")
       }
       guard contents.insert(Array(content.utf8)).inserted else {
         throw place["content"].error("a token that is added once", "'\(content)' a second time")
@@ -165,12 +207,6 @@ struct TokenizerFile {
           id: id, content: content, isSingleWord: try place["single_word"].bool(),
           stripsLeft: try place["lstrip"].bool(), stripsRight: try place["rstrip"].bool(),
           isNormalized: try place["normalized"].bool(), isSpecial: try place["special"].bool()))
-    }
-  }
-
-  private func check(decoder: JSONPlace) throws(FormatError) {
-    guard try decoder["type"].string() == "ByteLevel" else {
-      throw decoder["type"].error("\"ByteLevel\" (no other decoder is supported)")
     }
   }
 }

@@ -55,6 +55,14 @@ struct GGUFTokenizerKeys {
     func wrong(_ expected: String, _ found: String) -> FormatError {
       FormatError(path: path("tokenizer.json"), expected: expected, found: found)
     }
+    guard tokenizer.isByteLevel else {
+      throw wrong(
+        "a byte-level tokenizer (ByteLevel in pre_tokenizer)",
+        "one of characters; GGUF has scores of SentencePiece for those, which tokenizer.json does not hold")
+    }
+    guard tokenizer.keepsComposedText else {
+      throw wrong("a normalizer of NFC or none, as llama.cpp has none", "another")
+    }
     guard tokenizer.vocabularySize <= size else {
       throw wrong("at most \(size) tokens, the rows of the embedding", "\(tokenizer.vocabularySize)")
     }
