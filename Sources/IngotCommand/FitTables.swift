@@ -91,7 +91,7 @@ struct FitTables {
       let weights = Weights(model, plan)
       let bits = 8 * Double(weights.total) / Double(model.parameters)
       for engine in Engine.allCases where options.engine == nil || options.engine == engine {
-        guard engine.formats.contains(name) else { continue }
+        guard let format = Format.named(name), engine.loads(format.traits) else { continue }
         choices.append(Choice(engine: engine, recipe: recipe, weights: weights, bits: bits))
       }
     }
@@ -341,7 +341,9 @@ struct FitTables {
       print(record.text(indented: true))
       return
     }
-    let suffix = choice.recipe.format == "gguf" ? ".gguf" : "-" + choice.recipe.name
+    let format = choice.recipe.format.flatMap(Format.named)
+    let output =
+      format?.suggestedName("model", folder: choice.recipe.name) ?? "model-\(choice.recipe.name)"
     print(
       """
       \(choice.recipe.name) for \(choice.engine.rawValue): \(fixed(choice.bits, 2)) bits per weight, \
@@ -349,7 +351,7 @@ struct FitTables {
       \(gigabytes(fit.cache)) GB of cache for \(context) tokens at \(options.cache.rawValue), \
       \(gigabytes(fit.buffers)) GB of buffers; \(gigabytes(fit.left)) of \(gigabytes(fit.capacity)) GB to spare
       \(fit.layout.isEmpty ? "" : fit.layout + "\n")
-        ingot quantize \(model.path) --recipe \(choice.recipe.name) -o model\(suffix)
+        ingot quantize \(model.path) --recipe \(choice.recipe.name) -o \(output)
       """)
     let others = fitting.dropFirst().prefix(5)
     guard !others.isEmpty else { return }

@@ -108,7 +108,7 @@ struct PlanCommand: ParsableCommand {
       made = try making.plan(bytes: size.bytes, "\(decimal(size.bytes))")
     } else {
       let (machine, context) = try FitTables.demand(fit, model)
-      let engine = fit.engine ?? Engine.usual(making.format.name, on: machine)
+      let engine = fit.engine ?? Engine.usual(making.format, on: machine)
       let found = try making.plan(machine, engine, context: context, cache: fit.cache)
       made = found.0
       notes.append(

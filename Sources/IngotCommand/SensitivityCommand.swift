@@ -40,7 +40,7 @@ struct SensitivityCommand: AsyncParsableCommand {
   @Option(
     name: .long, parsing: .upToNextOption,
     help: ArgumentHelp("Formats whose encodings are measured.", valueName: "format"))
-  var format: [String] = ["ingot"]
+  var format: [String] = [Format.ingot.name]
 
   @Option(
     name: .long, parsing: .upToNextOption,

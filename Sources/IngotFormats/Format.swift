@@ -8,6 +8,8 @@ public struct Format: Sendable {
   public let name: String
   /// One line for help texts.
   public let summary: String
+  /// What it means for plans.
+  public let traits: ContainerTraits
   /// Whether a path, which exists or names a cached model, looks like this format.
   let recognizes: @Sendable (_ path: String) -> Bool
   /// Reads what stands at a path as this format, whatever it looks like.
@@ -32,8 +34,19 @@ public struct Format: Sendable {
     .safeTensors,
   ]
 
+  /// Names of the formats whose tensors may have encodings of their own: `a, b or c`.
+  public static var plannedNames: String {
+    let names = all.filter { $0.traits.sharing != nil }.map(\.name)
+    return names.dropLast().joined(separator: ", ") + " or " + names[names.count - 1]
+  }
+
   /// The format of that name; nil when there is none.
   public static func named(_ name: String) -> Format? { all.first { $0.name == name } }
+
+  /// A name for a model in this format, in examples: `model.gguf`, `model-mlx`.
+  public func suggestedName(_ stem: String, folder: String? = nil) -> String {
+    traits.suffix.map { stem + $0 } ?? "\(stem)-\(folder ?? name)"
+  }
 
   /// The format of what stands at `path`.
   public static func of(_ path: String) -> Format { all.first { $0.recognizes(path) } ?? .safeTensors }

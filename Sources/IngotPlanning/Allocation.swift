@@ -3,26 +3,7 @@ import IngotQuantization
 import IngotSystem
 import IngotTensors
 
-/// Which tensors must share an encoding, by what the container or its engines can hold.
-public enum Ties: Sendable {
-  /// `.ingot`: none.
-  case none
-  /// GGUF, MLX: experts of a layer are stacked, one type for each projection.
-  case stacks
-  /// compressed-tensors: engines fuse query, key and value, and the experts of all layers have one scheme; embedding and head
-  /// stay dense.
-  case fused
-
-  /// - Returns: nil for a format that has one encoding for everything, so that there is nothing to choose.
-  public init?(format: String) {
-    switch format {
-    case "ingot": self = .none
-    case "gguf", "mlx": self = .stacks
-    case "compressed-tensors": self = .fused
-    default: return nil
-    }
-  }
-
+extension ContainerTraits.Sharing {
   /// What stands for a role and those that it is tied to; nil for one that stays as it is.
   func key(_ role: Role, _ blueprint: Blueprint) -> Role? {
     switch self {
@@ -69,7 +50,7 @@ public struct Allocation: Sendable {
   ///   - holds: whether the container can hold an encoding.
   /// - Throws: FormatError when there is nothing to choose among for a tensor.
   public init(
-    _ model: Model, _ sensitivity: Sensitivity, _ ties: Ties, candidates: [Encoding],
+    _ model: Model, _ sensitivity: Sensitivity, _ sharing: ContainerTraits.Sharing, candidates: [Encoding],
     holds: (Encoding) -> Bool
   ) throws(FormatError) {
     self.model = model
@@ -77,7 +58,7 @@ public struct Allocation: Sendable {
     var places: [Role: Int] = [:]
     var members: [[Int]] = []
     for (index, tensor) in model.tensors.enumerated() {
-      guard model.canQuantize(tensor), let key = ties.key(tensor.role, model.blueprint) else {
+      guard model.canQuantize(tensor), let key = sharing.key(tensor.role, model.blueprint) else {
         fixedBytes += tensor.bytes
         continue
       }

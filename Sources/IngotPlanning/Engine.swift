@@ -14,16 +14,8 @@ public enum Engine: String, CaseIterable, Sendable {
   /// The forward pass of this project, which scores texts: its weights are mapped, and it makes no text.
   case ingot
 
-  /// Formats that it loads.
-  public var formats: [String] {
-    switch self {
-    case .llamaCpp: ["gguf"]
-    case .mlx: ["mlx"]
-    case .vllm: ["compressed-tensors", "gptq", "awq", "safetensors"]
-    case .transformers: ["compressed-tensors", "gptq", "awq", "safetensors"]
-    case .ingot: ["ingot"]
-    }
-  }
+  /// Whether it loads models in a format.
+  public func loads(_ container: ContainerTraits) -> Bool { container.engines.contains(rawValue) }
 
   /// Whether it runs on such memory.
   public func runs(on memory: Machine.Memory) -> Bool {

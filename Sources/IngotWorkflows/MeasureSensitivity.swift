@@ -26,7 +26,7 @@ public struct SensitivityRequest: Sendable {
   /// Calibration file: quantize by GPTQ.
   public var importance: String?
   /// Measure the encodings of these formats.
-  public var formats = ["ingot"]
+  public var formats = [Format.ingot.name]
   /// Measure these encodings too, by name.
   public var candidates: [String] = []
   /// Encoding of the perturbed runs, by name; nil for one of 3 bits.

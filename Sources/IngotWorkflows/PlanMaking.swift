@@ -30,8 +30,8 @@ package struct PlanBytes {
 
 extension Engine {
   /// The one that runs artifacts of a format there; where none does, what llama.cpp would take.
-  package static func usual(_ format: String, on machine: Machine) -> Engine {
-    let able = Engine.allCases.filter { $0.formats.contains(format) && $0.runs(on: machine.memory) }
+  package static func usual(_ format: Format, on machine: Machine) -> Engine {
+    let able = Engine.allCases.filter { $0.loads(format.traits) && $0.runs(on: machine.memory) }
     return able.first ?? .llamaCpp
   }
 }
@@ -41,12 +41,12 @@ extension Allocation {
   ///
   /// - Parameter path: of the sensitivity, for messages.
   init(_ model: Model, _ sensitivity: Sensitivity, for format: Format, path: String) throws(FormatError) {
-    let usual = Sensitivity.candidates(format: format.name, for: model)?.all ?? []
+    let usual = Sensitivity.candidates(format.traits, for: model)?.all ?? []
     // Encodings that were asked for are for any format that holds them.
-    let known = Set(Format.all.flatMap { Sensitivity.candidates(format: $0.name, for: model)?.all ?? [] })
+    let known = Set(Format.all.flatMap { Sensitivity.candidates($0.traits, for: model)?.all ?? [] })
     let candidates = usual + sensitivity.candidates.filter { !known.contains($0) && !usual.contains($0) }
     let measured = Set(sensitivity.candidates)
-    guard let ties = Ties(format: format.name),
+    guard let sharing = format.traits.sharing,
       candidates.contains(where: { measured.contains($0) && format.refusal($0) == nil })
     else {
       throw FormatError(
@@ -54,7 +54,7 @@ extension Allocation {
         expected: "encodings that \(format.name) holds, measured for that format",
         found: sensitivity.candidates.map(\.description).joined(separator: ", "))
     }
-    try self.init(model, sensitivity, ties, candidates: candidates) { format.refusal($0) == nil }
+    try self.init(model, sensitivity, sharing, candidates: candidates) { format.refusal($0) == nil }
   }
 }
 
@@ -88,13 +88,13 @@ package struct PlanMaking {
     self.model = model
     self.path = path
     self.options = options
-    let name = name ?? "ingot"
+    let name = name ?? Format.ingot.name
     let format = try Format.known(name)
-    guard Ties(format: name) != nil else {
+    guard format.traits.sharing != nil else {
       throw RequestError(
         .format,
         "\(name) has one encoding for all tensors, so there is nothing to plan; "
-          + "use a recipe, or ingot, gguf, mlx or compressed-tensors")
+          + "use a recipe, or \(Format.plannedNames)")
     }
     self.format = format
     let sensitivity = try Sensitivity.read(path, for: model)
@@ -164,12 +164,7 @@ package struct PlanMaking {
   }
 
   /// A name for the artifact, in examples.
-  package var suggestedOutput: String {
-    switch format.name {
-    case "ingot", "gguf": "model.\(format.name)"
-    default: "model-\(format.name)"
-    }
-  }
+  package var suggestedOutput: String { format.suggestedName("model") }
 
   package func plan(bits: Double) throws -> Made {
     let budget = Int(bits * Double(model.parameters) / 8)

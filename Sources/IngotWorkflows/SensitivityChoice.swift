@@ -1,3 +1,4 @@
+import IngotFormats
 import IngotModels
 import IngotPlanning
 import IngotQuantization
@@ -18,10 +19,10 @@ struct SensitivityChoice {
     var uniform: [Encoding] = []
     var usual: Encoding?
     for format in formats {
-      guard let known = Sensitivity.candidates(format: format, for: model) else {
+      guard let known = Format.named(format).flatMap({ Sensitivity.candidates($0.traits, for: model) }) else {
         throw RequestError(
           .format,
-          "\(format): expected ingot, gguf, mlx or compressed-tensors, with encodings that fit this model"
+          "\(format): expected \(Format.plannedNames), with encodings that fit this model"
         )
       }
       candidates += known.all.filter { !candidates.contains($0) }

@@ -16,7 +16,8 @@ enum Nano {
 
   /// Errors that fall by a factor of four a bit, larger in early layers and for experts of low numbers.
   static func sensitivity(_ model: Model, format: String) throws -> Sensitivity {
-    let candidates = try #require(Sensitivity.candidates(format: format, for: model))
+    let candidates = try #require(
+      Format.named(format).flatMap { Sensitivity.candidates($0.traits, for: model) })
     var errors: [Role: [Double?]] = [:]
     var groups: [Role: Sensitivity.Measure] = [:]
     for tensor in model.tensors where model.canQuantize(tensor) {
@@ -66,7 +67,7 @@ extension Folder {
     let format = try #require(Format.named(name))
     let sensitivity = try Nano.sensitivity(model, format: name)
     let allocation = try Allocation(
-      model, sensitivity, try #require(Ties(format: name)), candidates: sensitivity.candidates
+      model, sensitivity, try #require(format.traits.sharing), candidates: sensitivity.candidates
     ) { format.refusal($0) == nil }
     let budget = Int(bits * Double(model.parameters) / 8)
     let result = try #require(allocation.solved(tensorBytes: budget, name: "test"))

@@ -8,6 +8,7 @@ extension Format {
     name: "awq",
     summary:
       "folder as AWQ tools write it (GEMM): int4 with zero points and F16 scales, one scheme for the model",
+    traits: ContainerTraits(sharing: nil, engines: ["vLLM", "transformers"]),
     recognizes: { path in CheckpointLocation.quantizationMethod(path) == "awq" },
     read: { path, options throws(FormatError) in
       try AWQConfig.reader(path).read("awq", keepUnknown: options.keepUnknown)

@@ -8,6 +8,13 @@ extension Format {
   public static let compressedTensors = Format(
     name: "compressed-tensors",
     summary: "folder for vLLM, SGLang and transformers: symmetric int3, int4, int8, MXFP4, NVFP4",
+    traits: ContainerTraits(
+      sharing: .fused,
+      candidates: [
+        .init(
+          ["int4 g128 sym bf16", "int4 g64 sym bf16", "int4 g32 sym bf16", "int8 g128 sym bf16"],
+          reference: "int4 g128 sym bf16")
+      ], engines: ["vLLM", "transformers"]),
     recognizes: { path in CheckpointLocation.quantizationMethod(path) == "compressed-tensors" },
     read: { path, options throws(FormatError) in
       try CompressedTensorsReader(path).read(keepUnknown: options.keepUnknown)

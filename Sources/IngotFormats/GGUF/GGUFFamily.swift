@@ -60,6 +60,10 @@ struct GGUFFamily: Sendable {
   /// Factors that divide the frequencies of the rotation, where a key cannot say them.
   static let frequencyFactors = "rope_freqs.weight"
 
+  /// By any of these a file says that a block has biases.
+  static let attentionBiases: [TensorKind] = [.queryBias, .attentionOutputBias]
+  static let mlpBiases: [TensorKind] = [.gateBias, .downBias]
+
   private let kinds: [String: (kind: TensorKind, isStack: Bool)]
 
   init?(_ family: Family) {

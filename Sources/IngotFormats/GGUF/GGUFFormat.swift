@@ -7,6 +7,14 @@ extension Format {
   public static let gguf = Format(
     name: "gguf",
     summary: "GGUF for llama.cpp: experts stacked, one type a stack, tokenizer and template inside",
+    // Types whose names end in K, and IQ4_XS, have blocks of 256 columns.
+    traits: ContainerTraits(
+      sharing: .stacks,
+      candidates: [
+        .init(
+          ["q2_k", "q3_k", "iq4_xs", "q4_k", "q5_k", "q6_k", "q8_0"], reference: "q3_k", columns: 256),
+        .init(["q4_0", "q4_1", "q5_0", "q5_1", "q8_0"], reference: "q4_0"),
+      ], engines: ["llama.cpp"], suffix: ".gguf"),
     recognizes: { path in path.hasSuffix(".gguf") },
     read: { path, options throws(FormatError) in
       try GGUFReader(path, keepUnknown: options.keepUnknown).read()

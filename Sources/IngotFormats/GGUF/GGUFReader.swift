@@ -61,7 +61,7 @@ struct GGUFReader {
     return .init(
       vocabulary: try vocabulary(),
       isHeadTied: family.graph.tiesHead && !names.contains(family.name(of: Role(.head)) ?? ""),
-      hasAttentionBias: has([.queryBias, .attentionOutputBias]), hasMLPBias: has([.gateBias, .downBias]),
+      hasAttentionBias: has(GGUFFamily.attentionBiases), hasMLPBias: has(GGUFFamily.mlpBiases),
       frequencyFactors: factors)
   }
 

@@ -7,6 +7,15 @@ extension Format {
   public static let ingot = Format(
     name: "ingot",
     summary: "memory-mappable artifact with any encoding per expert; see formats/ingot/SPEC.md",
+    traits: ContainerTraits(
+      sharing: ContainerTraits.Sharing.none,
+      candidates: [
+        .init(
+          [
+            "int2 g64 zero f16", "int2 g32 zero f16", "int3 g64 zero f16", "int3 g32 zero f16",
+            "int4 g64 zero f16", "int5 g64 zero f16", "int6 g64 zero f16", "int8 g64 zero f16",
+          ], reference: "int3 g64 zero f16")
+      ], engines: ["ingot"], suffix: ".ingot"),
     recognizes: { path in path.hasSuffix(".ingot") },
     read: { path, options throws(FormatError) in
       try IngotFile(path).model(path: path, keepUnknown: options.keepUnknown)

@@ -7,6 +7,15 @@ extension Format {
   public static let mlx = Format(
     name: "mlx",
     summary: "folder for mlx-lm: affine 2 to 8 bits, mxfp4, mxfp8 or nvfp4, experts stacked",
+    traits: ContainerTraits(
+      sharing: .stacks,
+      candidates: [
+        .init(
+          [
+            "int2 g64 bias bf16", "int3 g64 bias bf16", "int3 g32 bias bf16", "int4 g128 bias bf16",
+            "int4 g64 bias bf16", "int5 g64 bias bf16", "int6 g64 bias bf16", "int8 g64 bias bf16",
+          ], reference: "int3 g64 bias bf16")
+      ], engines: ["MLX"]),
     recognizes: { MLXReader.recognizes($0) },
     read: { path, options throws(FormatError) in
       try MLXReader(path, keepUnknown: options.keepUnknown).read()

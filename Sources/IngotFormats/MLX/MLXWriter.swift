@@ -93,7 +93,9 @@ struct MLXWriter {
     guard let scheme = MLXScheme(tensor.encoding) else {
       throw tensor.error("an encoding that MLX has", found: "\(tensor.encoding)")
     }
-    guard model.blueprint.isLinear(tensor.role) || tensor.role.kind == .router, tensor.shape.count == 2 else {
+    guard model.blueprint.isLinear(tensor.role) || Mixture.perExpertRows.contains(tensor.role.kind),
+      tensor.shape.count == 2
+    else {
       throw tensor.error(
         "dense values for \(tensor.role.kind.rawValue), which MLX cannot quantize",
         found: "\(tensor.encoding)")

@@ -106,7 +106,7 @@ extension CheckpointLocation {
     let quantization = config["quantization_config"]
     let method = quantization?["quant_method"]?.string
     guard method == "auto-round", let packing = quantization?["packing_format"]?.string else { return method }
-    if packing == "auto_round:auto_awq" { return "awq" }
-    return GPTQConfig.autoRoundLayouts[packing] == nil ? method : "gptq"
+    if packing == "auto_round:auto_awq" { return Format.awq.name }
+    return GPTQConfig.autoRoundLayouts[packing] == nil ? method : Format.gptq.name
   }
 }

@@ -7,6 +7,7 @@ extension Format {
   public static let safeTensors = Format(
     name: "safetensors",
     summary: "folder of SafeTensors shards with config.json; FP8 carried through, or decoded to dense values",
+    traits: ContainerTraits(sharing: nil, engines: ["vLLM", "transformers"]),
     recognizes: { _ in false },
     read: { path, options throws(FormatError) in
       try SafeTensorsReader(path, keepUnknown: options.keepUnknown).read()
