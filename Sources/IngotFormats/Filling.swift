@@ -20,9 +20,9 @@ struct Filled: Sendable {
 
 /// Computes the planes of every placed tensor and writes them to their places.
 ///
-/// Reading, computing and writing overlap: some tensors are under way at once, in the order of the source's files,
-/// each on the threads of the disk while it is read and written, on those for computing in between. Places are fixed
-/// beforehand, so the bytes are the same for any number of threads.
+/// Reading, computing and writing overlap: some units of work are under way at once (`Schedule`), each on the threads of the
+/// disk while it is read and written, on those for computing in between. Places are fixed beforehand, so the bytes are the
+/// same for any number of threads.
 /// A unit that is written is recorded in the journal; what an earlier run has recorded is left as it is. When the
 /// options say to stop, no unit is begun any more and those under way are finished.
 /// - Throws: FormatError of the first task that fails; the others are cancelled.
@@ -53,8 +53,7 @@ private struct Filling: Sendable {
   let cores: Threads
   let disk = Threads(4)
   let hashes: SourceHashes?
-  let blueprint: Blueprint
-  /// Tensors under way at once.
+  /// Units of work under way at once.
   let width: Int
 
   init(
@@ -64,7 +63,6 @@ private struct Filling: Sendable {
     self.options = options
     self.journal = journal
     self.checksums = checksums
-    blueprint = model.blueprint
     cores = Threads(max(options.workers, 1))
     var fetched: [(path: String, range: Range<Int>)] = []
     var largest = 0
@@ -95,43 +93,29 @@ private struct Filling: Sendable {
     for index in placements.indices where earlier.checksums[index] != nil {
       options.progress?(placements[index].tensor.bytes)
     }
-    return try await withThrowingTaskGroup(of: [(Int, [UInt64])].self) { group in
+    return try await withThrowingTaskGroup(of: (Schedule.Item, [(Int, [UInt64])]).self) { group in
       var sums = [[UInt64]](repeating: [], count: placements.count)
       for (index, known) in earlier.checksums where sums.indices.contains(index) { sums[index] = known }
-      var units: [[Int]] = []
-      var next = 0
+      var schedule = Schedule(pending) { placements[$0].tensor }
+      var underWay = 0
       func start() {
-        guard next < units.count, options.shouldStop?() != true else { return }
-        let unit = units[next]
-        next += 1
-        group.addTask(executorPreference: cores) {
-          var sums: [(Int, [UInt64])] = []
-          for index in unit {
-            let before = sums
-            let sum = try await place(placements[index]) { sum in
-              if index == unit.last { try journal.add(FilledBefore.record(before + [(index, sum)])) }
-            }
-            sums.append((index, sum))
-          }
-          try await disk.run { try journal.synchronizeIfDue(files) }
-          return sums
+        while underWay < width, schedule.hasNext, options.shouldStop?() != true, let item = schedule.take() {
+          underWay += 1
+          group.addTask(executorPreference: cores) { (item, try await fill(item, placements, files)) }
         }
       }
-      for stage in stages(pending, placements) {
-        if let layer = stage.layer { try await options.beforeLayer?(layer) }
-        units = self.units(stage.indices, placements)
-        next = 0
-        for _ in 0..<width { start() }
-        while let finished = try await group.next() {
-          for (index, sum) in finished { sums[index] = sum }
-          start()
-        }
-        guard next == units.count else {
-          var error = FormatError(
-            path: journal.path, expected: "the run to go on", found: "a request to stop")
-          error.cause = .stopped
-          throw error
-        }
+      start()
+      while let (item, found) = try await group.next() {
+        for (index, sum) in found { sums[index] = sum }
+        underWay -= 1
+        schedule.end(item)
+        start()
+      }
+      guard schedule.isEmpty else {
+        var error = FormatError(
+          path: journal.path, expected: "the run to go on", found: "a request to stop")
+        error.cause = .stopped
+        throw error
       }
       let digests = try await withTaskExecutorPreference(cores) { try await hashes?.digests() }
       return Filled(checksums: sums, sourceHashes: options.hashSource ? digests ?? [] : [])
@@ -162,42 +146,22 @@ private struct Filling: Sendable {
     return order
   }
 
-  /// All at once, or what belongs to no layer, then layer by layer, then what comes after the layers.
-  private func stages(_ order: [Int], _ placements: [Placement]) -> [(layer: Int?, indices: [Int])] {
-    guard options.beforeLayer != nil else { return [(nil, order)] }
-    let layers = 1 + (placements.compactMap(\.tensor.role.layer).max() ?? -1)
-    func stage(_ role: Role) -> Int {
-      role.layer ?? ([.head, .finalNorm].contains(role.kind) ? layers : -1)
-    }
-    return (-1...layers).map { layer in
-      (layer < 0 ? nil : layer, order.filter { stage(placements[$0].tensor.role) == layer })
-    }
-  }
-
-  /// Indices of placements, one after the other but for the projections of a gated MLP that read by themselves: these may
-  /// be quantized together, by the first of them that is asked for, and so are one unit.
-  private func units(_ order: [Int], _ placements: [Placement]) -> [[Int]] {
-    var units: [[Int]] = []
-    var places: [Role: Int] = [:]
-    for index in order {
-      let tensor = placements[index].tensor
-      guard let layer = tensor.role.layer, blueprint.layers.indices.contains(layer),
-        blueprint.layers[layer].feedForward.projections.all.contains(tensor.role.kind),
-        let rows = tensor.rowChunks(values: chunkValues).first,
-        tensor.sources(rows: rows).isEmpty
-      else {
-        units.append([index])
-        continue
+  /// Writes the tensors of an item one after the other and records them together.
+  private func fill(_ item: Schedule.Item, _ placements: [Placement], _ files: [File]) async throws
+    -> [(Int, [UInt64])]
+  {
+    try await item.unit?.run()
+    defer { item.unit?.drop() }
+    var sums: [(Int, [UInt64])] = []
+    for index in item.placements {
+      let before = sums
+      let sum = try await place(placements[index]) { sum in
+        if index == item.placements.last { try journal.add(FilledBefore.record(before + [(index, sum)])) }
       }
-      let key = Role(.unknown, layer: layer, expert: tensor.role.expert)
-      if let place = places[key] {
-        units[place].append(index)
-      } else {
-        places[key] = units.count
-        units.append([index])
-      }
+      sums.append((index, sum))
     }
-    return units
+    try await disk.run { try journal.synchronizeIfDue(files) }
+    return sums
   }
 
   /// Writes one tensor, chunk by chunk.

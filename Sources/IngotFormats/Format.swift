@@ -75,9 +75,6 @@ public struct WriteOptions: Sendable {
   public var splitSize: Int?
   /// Threads that compute; the disk has its own.
   public var workers = 1
-  /// Awaited before any tensor of a layer, and with the number of layers before head and final norm: layers are written
-  /// one after the other then, instead of in the order of the source's files.
-  public var beforeLayer: (@Sendable (Int) async throws -> Void)?
   /// Bytes of buffers, about, beyond what the model's description takes.
   public var memory = 1_500_000_000
   /// Called after each chunk with the bytes it took in the output; from any task.

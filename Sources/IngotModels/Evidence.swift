@@ -194,8 +194,11 @@ public struct Evidence: Sendable {
   public var layers: Int
   /// Names of the texts.
   public var texts: [String]
+  /// A layer's statistics: those that are loaded, else read anew for each call.
+  ///
   /// - Throws: FormatError when the file that it stands in is broken there.
   public let layer: @Sendable (Int) throws(FormatError) -> LayerEvidence
+  let held: HeldLayers
 
   public init(
     tokens: Int, layers: Int, texts: [String],
@@ -204,7 +207,9 @@ public struct Evidence: Sendable {
     self.tokens = tokens
     self.layers = layers
     self.texts = texts
-    self.layer = layer
+    let held = HeldLayers(layer)
+    self.held = held
+    self.layer = { layer throws(FormatError) in try held.layer(layer) }
   }
 }
 

@@ -13,16 +13,12 @@ public final class LatestEvidence: Sendable {
   public func layer(_ layer: Int, _ read: () throws(FormatError) -> LayerEvidence) throws(FormatError)
     -> LayerEvidence
   {
-    let result = kept.withLock { kept -> Result<LayerEvidence, FormatError> in
-      if let found = kept.first(where: { $0.layer == layer }) { return .success(found) }
+    if let known = kept.withLock({ kept in kept.first { $0.layer == layer } }) { return known }
+    let evidence = try read()
+    kept.withLock { kept in
       if kept.count == 2 { kept.removeFirst() }
-      do throws(FormatError) {
-        kept.append(try read())
-      } catch {
-        return .failure(error)
-      }
-      return .success(kept[kept.count - 1])
+      kept.append(evidence)
     }
-    return try result.get()
+    return evidence
   }
 }

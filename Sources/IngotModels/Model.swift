@@ -100,6 +100,14 @@ public struct Model: Sendable {
   /// The tensor whose rows are multiplied into logits: the head, or the embedding where both are one.
   public var headTensor: Tensor? { self[blueprint.headRole] }
 
+  /// The work of making its tensors, in their order.
+  public var workUnits: [WorkUnit] { tensors.workUnits }
+
+  /// The calibration statistics that tensors of a layer are made with; nil for none.
+  public func statistics(layer: Int) -> WorkUnit.Statistics? {
+    tensors.lazy.filter { $0.role.layer == layer }.compactMap { $0.unit?.statistics }.first
+  }
+
   public func sideFile(_ name: String) -> SideFile? { sideFiles.first { $0.name == name } }
 
   /// Bytes of all tensors.

@@ -21,12 +21,13 @@ public struct QuantizationOptions: Sendable {
 }
 
 extension Model {
-  /// The model with every tensor as the plan says. Nothing is computed until a tensor's planes are asked for.
+  /// The model with every tensor as the plan says: streamed, or made by a unit of work. Nothing is computed until a tensor's
+  /// planes are asked for or a unit is run.
   ///
   /// - Throws: FormatError when the plan leaves a tensor out or a quantizer cannot fill an encoding.
   public func quantized(by plan: Plan, _ options: QuantizationOptions = .init()) throws(FormatError) -> Model
   {
-    let units = options.calibration.map { CalibratedUnits(self, plan, $0, options) }
+    let units = options.calibration.map { CalibratedUnits(self, plan, $0, options).byRole() } ?? [:]
     return try mapTensors { tensor throws(FormatError) in
       guard let assignment = plan.assignments[tensor.role] else {
         throw tensor.error("an assignment in plan '\(plan.name)'", found: "none")
@@ -44,26 +45,15 @@ extension Model {
           "a quantizer from \(tensor.encoding) to \(assignment.encoding)", found: "'\(name)'")
       }
       if quantizer == .gptq {
-        guard let units, blueprint.isCalibrated(tensor.role) else {
+        guard let unit = units[tensor.role] else {
           var error = tensor.error("calibration statistics for 'gptq'", found: "none")
           error.remedy = .calibrate
           throw error
         }
-        return calibrated(tensor, assignment.encoding, units)
+        return tensor.made(by: unit, as: assignment.encoding)
       }
       let norm = quantizer == .search && options.usesNormGains ? inputNorm(of: tensor.role) : nil
       return quantized(tensor, assignment.encoding, quantizer, norm, options)
-    }
-  }
-
-  /// A tensor that is quantized as a whole, with those it shares evidence with.
-  private func calibrated(_ source: Tensor, _ encoding: Encoding, _ units: CalibratedUnits) -> Tensor {
-    Tensor(
-      name: source.name, role: source.role, shape: source.shape, encoding: encoding, path: source.path,
-      offset: source.offset, rowStep: max(source.rows, 1)
-    ) { rows throws(FormatError) in
-      precondition(rows == 0..<source.rows, "a calibrated tensor is had as a whole")
-      return try units.planes(of: source.role)
     }
   }
 

@@ -23,6 +23,8 @@ public struct Tensor: Sendable {
   public let rowStep: Int
   /// The whole planes, when they are in memory or in a mapping as they are: views cut these. Nil when planes are made.
   let stored: [Bytes]?
+  /// The unit that makes it together with other tensors, or alone but whole; nil for one that is streamed.
+  public let unit: WorkUnit?
   private let sources: Sources
   private let make: Make
 
@@ -36,10 +38,11 @@ public struct Tensor: Sendable {
       sources: { _ in [] }, make: { rows, _ throws(FormatError) in try load(rows) })
   }
 
-  /// A tensor whose planes are made from sources; `stored` for one whose sources are its planes.
+  /// A tensor whose planes are made from sources; `stored` for one whose sources are its planes, `unit` for one that is made
+  /// from a unit's tensor.
   init(
     name: String, role: Role, shape: [Int], encoding: Encoding, path: String, offset: UInt64, rowStep: Int?,
-    stored: [Bytes]? = nil, sources: @escaping Sources, make: @escaping Make
+    stored: [Bytes]? = nil, unit: WorkUnit? = nil, sources: @escaping Sources, make: @escaping Make
   ) {
     precondition(Matrix(shape) != nil && encoding.planes(shape) != nil, "\(name): \(encoding) does not fit")
     self.name = name
@@ -50,6 +53,7 @@ public struct Tensor: Sendable {
     self.offset = offset
     self.rowStep = rowStep ?? encoding.rowStep(rows: Matrix(shape)!.rows)
     self.stored = stored
+    self.unit = unit
     self.sources = sources
     self.make = make
   }
@@ -79,7 +83,7 @@ public struct Tensor: Sendable {
   ) -> Tensor {
     Tensor(
       name: name, role: role, shape: shape, encoding: encoding, path: path, offset: offset,
-      rowStep: rowStep ?? max(self.rowStep, encoding.rowStep(rows: rows)), sources: sources,
+      rowStep: rowStep ?? max(self.rowStep, encoding.rowStep(rows: rows)), unit: unit, sources: sources,
       make: { [make] rows, sources throws(FormatError) in try body(rows, try make(rows, sources)) })
   }
 

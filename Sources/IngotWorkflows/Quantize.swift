@@ -117,10 +117,9 @@ extension QuantizeRequest {
     options.provenance[DroppedExperts.key] = plan.dropped?.json
     if let live, calibrated != nil {
       let run = try SequentialRun(
-        model, quantized, plan, live, contexts, refitsBias: refitsBias, workers: control.workers)
-      quantized = run.quantized
+        model, quantized, live, contexts, refitsBias: refitsBias, workers: control.workers)
+      quantized = try run.quantized()
       refits = refitsBias ? run.refits : nil
-      options.beforeLayer = { try await run.prepare($0) }
     }
     options.provenance["recipe"] = chosen.provenance
     options.progress = control.counter(total: quantized.bytes)

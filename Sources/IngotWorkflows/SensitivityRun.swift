@@ -22,7 +22,9 @@ struct SensitivityRun {
   private let mixtures: MixtureMaking
   private var uniform: [Model] = []
   /// Planes of the reference of the layer at hand: errors and copies both need them.
-  private let kept = KeptPlanes()
+  private let held = HeldPlanes()
+  /// Tensors of the reference as they are quantized.
+  private var referenceTensors: [Tensor] = []
 
   private var reference: Model { candidates[place].model }
   private var place: Int { choice.candidates.firstIndex(of: choice.reference)! }
@@ -59,8 +61,9 @@ struct SensitivityRun {
       var searched = made.searched
       if choice.uniform.contains(encoding) { uniform[encoding] = searched }
       if encoding == choice.reference {
-        let kept = kept
-        searched = try searched.mapTensors { $0.encoding == encoding ? kept.keeping($0) : $0 }
+        let held = held
+        referenceTensors = searched.tensors.filter { $0.encoding == encoding }
+        searched = try searched.mapTensors { $0.encoding == encoding ? held.reading($0) : $0 }
       }
       candidates.append(try CandidateModel(encoding, model, quantized: searched, scales: made.scales))
       if importance != nil {
@@ -88,12 +91,20 @@ struct SensitivityRun {
     return (try run.model.quantized(by: run.plan, options), searched, run.calibration.scales)
   }
 
+  /// Makes the reference's tensors of a layer, or of the whole model for nil, in place of those that are held.
+  private func hold(layer: Int?) throws(FormatError) {
+    held.take()
+    let tensors = referenceTensors.filter { $0.role.layer == layer }
+    try held.hold(tensors.map { WorkUnit(streaming: $0) }, workers: control.workers)
+  }
+
   /// - Throws: FormatError, one of a stopped run among them.
   mutating func measure(_ journal: SensitivityJournal) async throws(FormatError) -> Sensitivity {
     let layers = model.blueprint.layerCount
     let done = journal.layers.count
     let counts = SensitivityPass.counts(model, contexts, uniform: uniform.count, layer: done)
     let states = done == 0 ? nil : try journal.states(counts: counts)
+    try hold(layer: nil)
     var pass = try SensitivityPass(
       model, reference: reference, uniform: uniform, contexts, workers: control.workers,
       layer: states == nil ? 0 : done, states: states)
@@ -102,7 +113,7 @@ struct SensitivityRun {
     var passed = 0
     for tensor in model.tensors where (tensor.role.layer ?? layers) < pass.layer { passed += tensor.bytes }
     for layer in pass.layer..<layers {
-      kept.clear()
+      try hold(layer: layer)
       let evidence = try await pass.observe()
       var outputs = try await errors.errors(evidence, workers: control.workers) { bytes in
         passed += bytes
@@ -111,7 +122,7 @@ struct SensitivityRun {
       let finished = try await pass.finish(reference: reference)
       let isLast = layer == layers - 1
       if isLast {
-        kept.clear()
+        try hold(layer: nil)
         if !model.blueprint.isHeadTied { outputs[model.blueprint.headRole] = try errors.head(evidence) }
         outputs[Role(.embedding)] = try errors.embedding()
       }
@@ -145,7 +156,10 @@ struct SensitivityRun {
       model, models, others, workers: control.workers, layer: states == nil ? 0 : journal.mixtureLayers,
       states: states)
     while pass.layer < layers {
+      let statistics = models.compactMap { $0.statistics(layer: pass.layer) }
+      for layer in statistics { try await layer.load() }
       try await pass.run()
+      for layer in statistics { layer.unload() }
       control.progress(model.bytes + model.bytes / layers * pass.layer, 2 * model.bytes)
       try journal.finishedMixtures(pass.layer, pass.states)
     }

@@ -11,9 +11,12 @@ import Synchronization
 package actor SequentialRun {
   private var pass: SequentialPass?
   private let live: Live
-  /// Of the layer at hand, which the pass needs first and the writer after it.
-  private let planes: KeptPlanes
-  private let layers: Int
+  private let held = HeldPlanes()
+  private let workers: Int
+  private let refitsBias: Bool
+  /// The model with each layer's units of GPTQ, which go by the layer's statistics as they are by then.
+  private nonisolated let model: Model
+  nonisolated let refits = Refits()
 
   /// Evidence of the layer at hand.
   final class Live: Sendable {
@@ -29,69 +32,121 @@ package actor SequentialRun {
 
     func add(_ refit: BiasRefit) { found.withLock { $0[refit.layer] = refit } }
     package var all: [BiasRefit] { found.withLock { $0.values.sorted { $0.layer < $1.layer } } }
-
-    /// What a layer's bias is to be: (experts); nil where it stays.
-    func bias(_ layer: Int) -> [Float]? {
-      found.withLock { refits in refits[layer].flatMap { $0.wins ? $0.bias : nil } }
-    }
   }
 
   /// - Parameters:
   ///   - model: what `quantized` was made of.
   ///   - live: what the calibration of `quantized` goes by.
   init(
-    _ model: Model, _ quantized: Model, _ plan: Plan, _ live: Live, _ contexts: [Context],
-    refitsBias: Bool, workers: Int
+    _ model: Model, _ quantized: Model, _ live: Live, _ contexts: [Context], refitsBias: Bool, workers: Int
   ) throws(FormatError) {
-    let planes = KeptPlanes()
-    let refits = Refits()
-    let kept = try quantized.mapTensors { tensor in
-      if refitsBias, tensor.role.kind == .routerBias { return tensor.refitted(by: refits) }
-      guard tensor.role.layer != nil, plan.assignments[tensor.role]?.quantizer == Quantizer.gptq.rawValue
-      else {
-        return tensor
-      }
-      return planes.keeping(tensor)
-    }
-    self.quantized = kept
-    self.planes = planes
+    let held = held
+    self.model = quantized
     self.live = live
-    layers = model.blueprint.layerCount
-    self.refits = refits
-    pass = try SequentialPass(model, kept, contexts, workers: workers, refitsBias: refitsBias)
+    self.workers = workers
+    self.refitsBias = refitsBias
+    let read = try quantized.mapTensors { tensor in
+      tensor.unit == nil || tensor.role.layer == nil ? tensor : held.reading(tensor)
+    }
+    pass = try SequentialPass(model, read, contexts, workers: workers, refitsBias: refitsBias)
   }
 
-  /// The model to write, layer by layer.
-  nonisolated let quantized: Model
-  nonisolated let refits: Refits
+  /// The model to write. What GPTQ makes of a layer is one unit of work, which takes both models through the layer and so
+  /// follows the unit of the layer before; the head follows the last.
+  nonisolated func quantized() throws(FormatError) -> Model {
+    var tensors = [[Tensor]](repeating: [], count: model.blueprint.layerCount)
+    for tensor in model.tensors {
+      guard let layer = tensor.role.layer else { continue }
+      if tensor.unit != nil || refitsBias && tensor.role.kind == .routerBias { tensors[layer].append(tensor) }
+    }
+    var units: [Role: WorkUnit] = [:]
+    var previous: WorkUnit?
+    for (layer, tensors) in tensors.enumerated() {
+      let parts = tensors.workUnits
+      let unit = WorkUnit(tensors.map(\.role), reads: parts.flatMap(\.reads), after: previous) {
+        () async throws(FormatError) in try await self.run(layer, parts.filter { !$0.isStreamed })
+      }
+      for tensor in tensors { units[tensor.role] = unit }
+      previous = unit
+    }
+    if let head = model[.head]?.unit {
+      units[Role(.head)] = WorkUnit(head.roles, reads: head.reads, after: previous) {
+        () async throws(FormatError) in try await self.run(head)
+      }
+    }
+    return try model.mapTensors { tensor in
+      units[tensor.role].map { tensor.made(by: $0, as: tensor.encoding) } ?? tensor
+    }
+  }
 
-  /// Quantizes a layer, or gathers the head's evidence after the last.
-  func prepare(_ layer: Int) async throws(FormatError) {
-    planes.clear()
-    if layer == layers {
-      live.set(try pass!.head())
-    } else {
-      let live = live
-      var pass = pass!
-      self.pass = nil
-      if let refit = try await pass.run(layer: layer, deliver: { live.set($0) }) { refits.add(refit) }
-      self.pass = pass
+  private func run(_ layer: Int, _ units: [WorkUnit]) async throws(FormatError) -> WorkUnit.Planes {
+    let work = LayerWork(units, model.blueprint.layers[layer].mixer.taps, live, held, workers)
+    var pass = pass!
+    self.pass = nil
+    let refit = try await pass.run(layer: layer) { work.run($0) }
+    self.pass = pass
+    if let error = work.error { throw error }
+    var planes = held.take()
+    if refitsBias, let tensor = model[.routerBias, layer: layer] {
+      if let fitted = refit.flatMap({ tensor.refitted(by: $0) }) {
+        planes[tensor.role] = fitted
+      } else {
+        planes[tensor.role] = try tensor.planes()
+      }
+    }
+    if let refit { refits.add(refit) }
+    return planes
+  }
+
+  private func run(_ head: WorkUnit) throws(FormatError) -> WorkUnit.Planes {
+    live.set(try pass!.head())
+    return try head.planes()
+  }
+}
+
+/// What GPTQ makes of one layer: each unit as soon as the pass has its statistics, and before the pass reads what it makes.
+private final class LayerWork: Sendable {
+  private let live: SequentialRun.Live
+  private let held: HeldPlanes
+  private let workers: Int
+  private let state: Mutex<(waiting: [(field: LayerEvidence.Field, unit: WorkUnit)], error: FormatError?)>
+
+  init(
+    _ units: [WorkUnit], _ taps: [Tap], _ live: SequentialRun.Live, _ held: HeldPlanes, _ workers: Int
+  ) {
+    self.live = live
+    self.held = held
+    self.workers = workers
+    let waiting = units.map { unit in
+      let tap = taps.first { $0.linears.contains(unit.roles[0].kind) }
+      return (field: tap.map { LayerEvidence.Field($0) } ?? .inputs, unit: unit)
+    }
+    state = Mutex((waiting, nil))
+  }
+
+  /// What went wrong with a unit; the pass meets the same where it reads what that makes.
+  var error: FormatError? { state.withLock { $0.error } }
+
+  func run(_ evidence: LayerEvidence) {
+    live.set(evidence)
+    let due = state.withLock { state in
+      let due = state.waiting.filter { evidence.fields[$0.field] != nil }
+      state.waiting.removeAll { evidence.fields[$0.field] != nil }
+      return due.map(\.unit)
+    }
+    do throws(FormatError) {
+      try held.hold(due, workers: workers)
+    } catch {
+      state.withLock { $0.error = $0.error ?? error }
     }
   }
 }
 
 extension Tensor {
-  /// A router's bias, or what was fitted in its place by the time it is asked for.
-  fileprivate func refitted(by refits: SequentialRun.Refits) -> Tensor {
-    guard case .dense(let type) = encoding, let format = type.floatFormat, let layer = role.layer else {
-      return self
-    }
-    let columns = columns
-    return mapped(to: encoding) { rows, planes in
-      guard let bias = refits.bias(layer) else { return planes }
-      let own = Array(bias[rows.lowerBound * columns..<rows.upperBound * columns])
-      return [Bytes(count: own.count * format.byteCount) { encode(format, own.span, into: &$0) }]
-    }
+  /// The planes of a router's bias with what was fitted in its place; nil where it stays.
+  fileprivate func refitted(by refit: BiasRefit) -> [Bytes]? {
+    guard refit.wins, case .dense(let type) = encoding, let format = type.floatFormat else { return nil }
+    return [Bytes(count: refit.bias.count * format.byteCount) { encode(format, refit.bias.span, into: &$0) }]
   }
 }
 

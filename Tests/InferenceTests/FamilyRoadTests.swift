@@ -98,10 +98,7 @@ import Testing
     let plan = try plan(model).calibrated(by: calibration, model.blueprint)
     var options = QuantizationOptions()
     options.calibration = calibration
-    let kept = KeptPlanes()
-    let quantized = try model.quantized(by: plan, options).mapTensors { tensor in
-      plan.assignments[tensor.role]?.quantizer == nil ? tensor : kept.keeping(tensor)
-    }
+    let quantized = try model.quantized(by: plan, options)
     var pass = try SequentialPass(model, quantized, contexts, workers: 2)
     for layer in 0..<model.blueprint.layerCount {
       try await pass.run(layer: layer) { evidence in current.withLock { $0 = evidence } }

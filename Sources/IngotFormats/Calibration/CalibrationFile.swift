@@ -32,8 +32,7 @@ public struct CalibrationFile: Sendable {
     return field.dtype.bytes(count: field.isSymmetric ? shape[0] * (shape[0] + 1) / 2 : count)
   }
 
-  /// Reads evidence gathered from a model of this shape. A layer is decompressed when it is asked for; the last two are
-  /// kept.
+  /// Reads evidence gathered from a model of this shape. A layer is decompressed when it is asked for or loaded.
   ///
   /// - Throws: FormatError for a broken file, or one of a model with other shapes.
   public static func read(_ path: String, for model: Model) throws(FormatError) -> Evidence {
@@ -74,19 +73,17 @@ public struct CalibrationFile: Sendable {
         places[layer].append((field, mapping[found.range]))
       }
     }
-    let (all, latest) = (places, LatestEvidence())
+    let all = places
     return Evidence(
       tokens: tokens, layers: blueprint.layerCount, texts: list("texts").compactMap(\.string)
     ) { layer throws(FormatError) in
-      try latest.layer(layer) { () throws(FormatError) in
-        var evidence = LayerEvidence(layer: layer, tokens: tokens, fields: [:])
-        for (field, bytes) in all[layer] {
-          evidence.fields[field] = try unpack(
-            bytes, field, blueprint, layer: layer, tokens: tokens, forced: forced[layer],
-            wrong: { FormatError(path: path, tensor: name(field, layer), expected: $0, found: $1) })
-        }
-        return evidence
+      var evidence = LayerEvidence(layer: layer, tokens: tokens, fields: [:])
+      for (field, bytes) in all[layer] {
+        evidence.fields[field] = try unpack(
+          bytes, field, blueprint, layer: layer, tokens: tokens, forced: forced[layer],
+          wrong: { FormatError(path: path, tensor: name(field, layer), expected: $0, found: $1) })
       }
+      return evidence
     }
   }
 

@@ -49,6 +49,9 @@ public struct CandidateErrors: Sendable {
   {
     let experts = original.blueprint.layers[evidence.layer].feedForward.count
     let sampled = sampled(evidence)
+    let statistics = calibrated.compactMap { $0.model.statistics(layer: evidence.layer) }
+    for layer in statistics { try await layer.load() }
+    defer { for layer in statistics { layer.unload() } }
     var found: [Role: Errors] = [:]
     let outcome = await withTaskGroup(of: Result<[Role: Errors], FormatError>.self) {
       group -> Result<Void, FormatError> in

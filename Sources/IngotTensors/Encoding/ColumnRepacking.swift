@@ -149,8 +149,8 @@ extension Tensor {
     let layout = target.planes(shape)!
     return Tensor(
       name: name, role: role, shape: shape, encoding: target, path: path, offset: offset,
-      rowStep: max(rows, 1)
-    ) { range throws(FormatError) in
+      rowStep: max(rows, 1), unit: unit, sources: { _ in [] }
+    ) { range, _ throws(FormatError) in
       let source = try planes()
       defer { for plane in source { plane.release() } }
       do throws(ColumnPacked.Misfit) {

@@ -110,7 +110,7 @@ extension Tensor {
     let (base, sourceLayout) = (self, encoding.planes(self.shape)!)
     return Tensor(
       name: name ?? self.name, role: role ?? self.role, shape: shape, encoding: target, path: path,
-      offset: offset, rowStep: max(columns, target.rowStep(rows: columns), 1),
+      offset: offset, rowStep: max(columns, target.rowStep(rows: columns), 1), unit: unit,
       sources: { rows in rows.isEmpty ? [] : base.sources(rows: 0..<base.rows) },
       make: { rows, sources throws(FormatError) in
         guard !rows.isEmpty else { return layout.map { _ in .empty } }
@@ -139,7 +139,7 @@ extension Tensor {
     let base = self
     return Tensor(
       name: name ?? self.name, role: role ?? self.role, shape: shape, encoding: target, path: path,
-      offset: offset, rowStep: rowStep, sources: { rows in base.sources(rows: rows) },
+      offset: offset, rowStep: rowStep, unit: unit, sources: { rows in base.sources(rows: rows) },
       make: { rows, sources throws(FormatError) in body(rows, try base.planes(rows: rows, from: sources)) })
   }
 

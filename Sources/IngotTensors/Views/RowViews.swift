@@ -128,7 +128,7 @@ extension Tensor {
     let step = rowStep >= rows ? max(rowStep == 1 ? 1 : selection.count, least) : max(rowStep, least)
     return Tensor(
       name: name ?? self.name, role: role ?? self.role, shape: shape, encoding: target, path: path,
-      offset: offset, rowStep: step,
+      offset: offset, rowStep: step, unit: unit,
       sources: { rows in view.windows(rows).flatMap { view.base.sources(rows: $0) } },
       make: { rows, sources throws(FormatError) in try view.planes(rows, sources) })
   }
