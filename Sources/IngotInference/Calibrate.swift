@@ -42,13 +42,11 @@ public func calibrate(
   from point: PassPoint? = nil,
   deliver: (LayerEvidence, PassPoint) throws(FormatError) -> Bool
 ) async throws(FormatError) -> Bool {
-  let blueprint = model.blueprint
-  return try await pass(model, contexts, options, from: point) { layer in
-    LayerObserver(layer: layer, blueprint, coverage: options.coverage)
-  } deliver: { pass, observer, _, point throws(FormatError) in
-    var evidence = observer!.evidence()
-    if evidence.layer == blueprint.layerCount - 1 { evidence.fields[.headInput] = try pass.headInput() }
-    return try deliver(evidence, point)
+  try await pass(model, contexts, options, from: point) {
+    lane, layer, workers, passed throws(FormatError) in
+    try await lane.observe(layer: layer, coverage: options.coverage, workers, passed: passed)
+  } deliver: { evidence, point throws(FormatError) in
+    try deliver(evidence, point)
   }
 }
 
@@ -74,9 +72,10 @@ public func survey(
 ) async throws(FormatError) -> Bool {
   let experts = model.blueprint.experts.count
   let mixtures = Set(model.blueprint.mixtures)
-  return try await pass(model, contexts, options, from: point) { _ in
-    nil
-  } deliver: { _, _, routings, point throws(FormatError) in
+  return try await pass(model, contexts, options, from: point) {
+    lane, layer, workers, passed throws(FormatError) in
+    try await lane.run(layer: layer, workers, passed: passed)
+  } deliver: { routings, point throws(FormatError) in
     var tokens = [Int](repeating: 0, count: experts)
     // A dense layer has none to count.
     for routing in routings where mixtures.contains(point.layer - 1) {
@@ -86,26 +85,58 @@ public func survey(
   }
 }
 
-private func pass(
+/// Takes a model through the remaining layers.
+///
+/// - Parameter run: takes a lane through a layer and says what `deliver` gets of it.
+private func pass<Finding>(
   _ model: Model, _ contexts: [Context], _ options: CalibrationOptions, from point: PassPoint?,
-  observing: (Int) -> LayerObserver?,
-  deliver: (ForwardPass, LayerObserver?, [Routing], PassPoint) throws(FormatError) -> Bool
+  run: (inout Lane, _ layer: Int, Workers, _ passed: (Int) -> Void) async throws(FormatError) -> Finding,
+  deliver: (Finding, PassPoint) throws(FormatError) -> Bool
 ) async throws(FormatError) -> Bool {
-  var pass = try ForwardPass(model, contexts, Workers(options.workers), states: point?.states)
+  var lane = try Lane(model, contexts, states: point?.states)
+  let workers = Workers(options.workers)
   var meter = Meter([model], options.progress)
   let first = point?.layer ?? 0
   for layer in 0..<first { meter.skip(layer: layer) }
   for layer in first..<model.blueprint.layerCount {
-    var observer = observing(layer)
-    let routings = try await pass.run(layer: layer, observer: &observer) { meter.pass($0) }
+    let finding = try await run(&lane, layer, workers) { meter.pass($0) }
     meter.endLayer()
-    let point = PassPoint(layer: layer + 1, states: pass.states)
-    guard try deliver(pass, observer, routings, point) else { return false }
+    guard try deliver(finding, PassPoint(layer: layer + 1, states: lane.states)) else { return false }
   }
   return true
 }
 
-extension ForwardPass {
+extension Lane {
+  /// Takes all contexts through one layer, and says what went into its linear layers; after the last layer into the head too.
+  ///
+  /// - Parameter coverage: tokens that every expert is to be seen with, be it by force; nil for those that come.
+  mutating func observe(
+    layer: Int, coverage: Int? = nil, _ workers: Workers, passed: (Int) -> Void = { _ in }
+  ) async throws(FormatError) -> LayerEvidence {
+    let block = blueprint.layers[layer].feedForward
+    var statistics = LayerStatistics(layer: layer, blueprint)
+    var runner = LayerRunner(layer: layer, [hand()], workers)
+    try await runner.advance(
+      to: .feedForwardInput, keepingGatesOf: coverage == nil ? nil : 0, reading: MixerReader(), passed: passed
+    ) { statistics.take($0) }
+    let routings = runner.routings(lane: 0)
+    statistics.take(routings)
+    var aside = Aside.none
+    if let coverage, block.isMixture {
+      let visits = Visit.byExpert(routings, experts: block.count)
+      let forced = Visit.forced(routings, visits, wanted: coverage)
+      statistics.take(forced: forced, contexts)
+      aside = .forced(forced)
+    }
+    try await runner.feed(reading: ExpertReader(block.projections), aside: aside, passed: passed) {
+      statistics.take($0, of: $1)
+    }
+    self = runner.lanes[0]
+    var evidence = statistics.evidence()
+    if layer == blueprint.layerCount - 1 { evidence.fields[.headInput] = try headInput() }
+    return evidence
+  }
+
   /// Mean of x xᵀ over what goes into the head, once all layers have been passed: F32 (hidden, hidden).
   func headInput() throws(FormatError) -> Bytes {
     let hidden = blueprint.hiddenSize

@@ -46,16 +46,11 @@ extension LayerEvidence {
   private func rerouted(_ places: [Int32], _ model: Model) throws(FormatError) -> (
     chosen: [Int32], weights: [Float], changed: Set<Int>
   ) {
-    guard let experts = model.blueprint.layers[layer].feedForward as? Mixture else {
-      preconditionFailure("layer \(layer) has no experts")
-    }
-    let hidden = model.blueprint.hiddenSize
-    let router = try model.values(.router, layer: layer)
-    var bias =
-      experts.routing.hasCorrectionBias ? try model.values(.routerBias, layer: layer) : places.map { _ in 0 }
-    for (expert, place) in places.enumerated() where place < 0 { bias[expert] = -.infinity }
+    let (blueprint, hidden) = (model.blueprint, model.blueprint.hiddenSize)
+    let router = try blueprint.executableFeedForward(layer: layer, of: model).router(model, layer: layer)
+    let dropped = places.indices.filter { places[$0] < 0 }
     let bytes = fields[.chosen]!
-    let (active, span) = (experts.perToken, bytes.span)
+    let (active, span) = (blueprint.layers[layer].feedForward.perToken, bytes.span)
     var chosen = (0..<tokens * active).map { span.littleEndian(Int32.self, at: 4 * $0) }
     var weights = floats(.weights)
     var changed: Set<Int> = []
@@ -63,13 +58,9 @@ extension LayerEvidence {
       let range = token * active..<(token + 1) * active
       let before = Set(chosen[range])
       if before.contains(where: { places[Int($0)] < 0 }) {
-        var logits: [Float] = []
-        linear(
-          floats(.inputs, token * hidden..<(token + 1) * hidden), router, tokens: 1, inputs: hidden,
-          outputs: experts.count, into: &logits)
-        for (expert, place) in places.enumerated() where place < 0 { logits[expert] = -.infinity }
-        let routing = Routing(
-          logits: logits.span, experts.routing, experts: experts.count, active: active, bias: bias)
+        let routing = try router.route(
+          floats(.inputs, token * hidden..<(token + 1) * hidden), tokens: 1, keepsGates: false,
+          without: dropped, nil)
         chosen.replaceSubrange(range, with: routing.experts)
         weights.replaceSubrange(range, with: routing.weights)
         for expert in routing.experts where !before.contains(expert) {

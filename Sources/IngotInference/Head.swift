@@ -12,18 +12,18 @@ import IngotTensors
 /// Rows of the head that are decoded and multiplied at once, rounded up to what the encodings can decode alone.
 let headRowsAtOnce = 512
 
-extension ForwardPass {
+extension Lane {
   /// Logits of chosen positions of each context, a range of the vocabulary after the other: each row of the head
   /// is decoded once, and no more logits are held than one context has for `headRowsAtOnce` tokens, for each worker.
   ///
   /// - Parameters:
   ///   - positions: of each context.
-  ///   - other: a second model on the same contexts, or nil.
+  ///   - other: a second lane on the same contexts, or nil.
   ///   - measure: makes what is kept of one context's logits for a range of the vocabulary: (positions, rows) of
   ///     this model, and of the other one; empty when there is none.
   ///   - deliver: gets these for all contexts, ranges ascending.
   func head<Output: Sendable>(
-    _ positions: [[Int]], with other: ForwardPass? = nil,
+    _ positions: [[Int]], with other: Lane? = nil, _ workers: Workers,
     measure:
       @escaping @Sendable (_ context: Int, _ rows: Range<Int>, _ logits: Span<Float>, _ other: Span<Float>)
       -> Output,
@@ -36,14 +36,16 @@ extension ForwardPass {
     let stride = (headRowsAtOnce + step - 1) / step * step
     let chunks = (blueprint.vocabulary + stride - 1) / stride
     let ranges = (0..<chunks).map { $0 * stride..<min(($0 + 1) * stride, blueprint.vocabulary) }
+    let lane = self
     try await workers.inOrder(ranges.count) { index, buffers throws(FormatError) in
       let rows = ranges[index]
-      try head.decode(rows: rows, into: &buffers.weights)
+      try lane.head.decode(rows: rows, into: &buffers.weights)
       if let other { try other.head.decode(rows: rows, into: &buffers.otherWeights) }
       var outputs: [Output] = []
       for context in inputs.indices {
         let count = positions[context].count * rows.count
-        try logits(inputs[context], context, positions[context], rows, buffers.weights, into: &buffers.logits)
+        try lane.logits(
+          inputs[context], context, positions[context], rows, buffers.weights, into: &buffers.logits)
         if let other, let otherInputs {
           try other.logits(
             otherInputs[context], context, positions[context], rows, buffers.otherWeights,
@@ -116,11 +118,12 @@ private func leastCommonMultiple(_ a: Int, _ b: Int) -> Int {
 public func logits(of model: Model, _ contexts: [Context], workers: Int = 1) async throws(FormatError)
   -> [[Float]]
 {
-  var pass = try ForwardPass(model, contexts, Workers(workers))
-  for layer in 0..<model.blueprint.layerCount { _ = try await pass.run(layer: layer) }
+  var lane = try Lane(model, contexts)
+  let workers = Workers(workers)
+  for layer in model.blueprint.layers.indices { try await lane.run(layer: layer, workers) }
   let vocabulary = model.blueprint.vocabulary
   var results = contexts.map { [Float](repeating: 0, count: $0.tokens.count * vocabulary) }
-  try await pass.head(contexts.map { Array($0.tokens.indices) }) { _, _, logits, _ in
+  try await lane.head(contexts.map { Array($0.tokens.indices) }, workers) { _, _, logits, _ in
     (0..<logits.count).map { logits[$0] }
   } deliver: { rows, outputs in
     for (context, chunk) in outputs.enumerated() {

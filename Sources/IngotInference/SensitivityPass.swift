@@ -30,11 +30,11 @@ public struct SensitivityPass: Sendable {
     blueprint.layers[layer].taps.flatMap(\.linears)
   }
 
-  private var original: ForwardPass
-  private var uniform: [ForwardPass]
-  /// States of all copies, one after the other: copies × contexts.
-  private var copies: ForwardPass
-  /// What each copy is of.
+  private var original: Lane
+  private var uniform: [Lane]
+  /// Perturbed runs, which go by the original's weights.
+  private var copies: [Lane]
+  /// What each of them is of.
   public private(set) var groups: [Role] = []
   private let contexts: [Context]
   private let workers: Workers
@@ -57,25 +57,22 @@ public struct SensitivityPass: Sendable {
       states.map { Array($0[first * contexts.count..<(first + count) * contexts.count]) }
     }
     let models = 1 + uniform.count
-    original = try ForwardPass(model, contexts, workers, states: some(0, 1))
-    var passes: [ForwardPass] = []
+    original = try Lane(model, contexts, states: some(0, 1))
+    var lanes: [Lane] = []
     for (index, quantized) in uniform.enumerated() {
-      passes.append(try ForwardPass(quantized, contexts, workers, states: some(1 + index, 1)))
+      lanes.append(try Lane(quantized, contexts, states: some(1 + index, 1)))
     }
-    self.uniform = passes
-    let all = SensitivityPass.repeated(contexts, groups.count)
+    self.uniform = lanes
     if let states {
       precondition(states.count == (models + groups.count) * contexts.count, "copies × contexts")
-      copies = try ForwardPass(model, all, workers, states: some(models, groups.count))
+      copies = []
+      for index in groups.indices {
+        copies.append(try Lane(original.source, contexts, states: some(models + index, 1)!))
+      }
     } else {
-      copies = try ForwardPass(
-        try model.replacing(reference) { $0.kind == .embedding }, contexts, workers)
-      copies = try ForwardPass(model, contexts, workers, states: copies.states)
+      let embedded = try Lane(try model.replacing(reference) { $0.kind == .embedding }, contexts)
+      copies = [try Lane(original.source, contexts, states: embedded.states)]
     }
-  }
-
-  private static func repeated(_ contexts: [Context], _ count: Int) -> [Context] {
-    (0..<count).flatMap { _ in contexts }
   }
 
   /// Groups whose copies have begun before a layer. That of a router stands for the layer without some experts.
@@ -87,7 +84,7 @@ public struct SensitivityPass: Sendable {
   }
 
   /// All states, to go on from: (1 + uniform + groups) × contexts.
-  public var states: [[Float]] { original.states + uniform.flatMap(\.states) + copies.states }
+  public var states: [[Float]] { original.states + (uniform + copies).flatMap(\.states) }
 
   /// Values of each of the states after so many layers.
   public static func counts(_ model: Model, _ contexts: [Context], uniform: Int, layer: Int) -> [Int] {
@@ -99,12 +96,8 @@ public struct SensitivityPass: Sendable {
   ///
   /// `finish` must follow, with the layer's tensors of the reference and the uniform models at hand.
   public mutating func observe() async throws(FormatError) -> LayerEvidence {
-    var observer: LayerObserver? = LayerObserver(layer: layer, original.blueprint)
     begun = original.states
-    _ = try await original.run(layer: layer, observer: &observer)
-    var evidence = observer!.evidence()
-    if layer == original.blueprint.layerCount - 1 { evidence.fields[.headInput] = try original.headInput() }
-    return evidence
+    return try await original.observe(layer: layer, workers)
   }
 
   /// States of the original before the layer that was observed.
@@ -117,29 +110,30 @@ public struct SensitivityPass: Sendable {
     experts: [TensorKind: [Double]], dropped: DroppedOutputs
   ) {
     precondition(!begun.isEmpty || contexts.isEmpty, "a layer is observed first")
-    let model = original.model
-    _ = try await copies.run(layer: layer)
-    for index in uniform.indices { _ = try await uniform[index].run(layer: layer) }
-    var fresh: [[Float]] = []
-    for kind in model.blueprint.layers[layer].mixer.taps.flatMap(\.linears) {
+    // In one go, so that the layer's weights are decoded once for all.
+    var runner = LayerRunner(layer: layer, copies.indices.map { copies[$0].hand() }, workers)
+    try await runner.advance(to: .feedForwardInput)
+    try await runner.feed()
+    copies = runner.lanes
+    for index in uniform.indices { try await uniform[index].run(layer: layer, workers) }
+    let (source, description) = (original.source, original.blueprint.layers[layer])
+    for kind in description.mixer.taps.flatMap(\.linears) {
       let role = Role(kind, layer: layer)
-      var pass = try ForwardPass(
-        try model.replacing(reference) { $0 == role }, contexts, workers, states: begun)
-      _ = try await pass.run(layer: layer)
-      fresh += pass.states
+      let perturbed = try original.model.replacing(reference) { $0 == role }
+      var lane = try Lane(perturbed, contexts, states: begun)
+      try await lane.run(layer: layer, workers)
+      copies.append(try Lane(source, contexts, states: lane.states))
     }
-    var base = try ForwardPass(model, contexts, workers, states: begun)
-    let (states, errors) = try await base.perturbExperts(layer: layer, reference)
-    fresh += states
-    var whole = try ForwardPass(model, contexts, workers, states: begun)
-    let dropped = try await whole.dropExperts(layer: layer)
-    fresh += dropped.states
+    let (states, errors) = try await Lane(source, contexts, states: begun).perturbExperts(
+      layer: layer, reference, workers)
+    for states in states { copies.append(try Lane(source, contexts, states: states)) }
+    var whole = try Lane(source, contexts, states: begun)
     begun = []
+    let dropped = try await whole.dropExperts(layer: layer, workers)
+    copies.append(whole)
     layer += 1
-    groups = SensitivityPass.groups(model.blueprint, before: layer)
-    copies = try ForwardPass(
-      model, SensitivityPass.repeated(contexts, groups.count), workers, states: copies.states + fresh)
-    return (errors, dropped.found)
+    groups = SensitivityPass.groups(original.blueprint, before: layer)
+    return (errors, dropped)
   }
 
   /// Divergences of all groups, the head's last, and of the uniform models, once all layers have been passed.
@@ -148,13 +142,13 @@ public struct SensitivityPass: Sendable {
   ) {
     precondition(layer == original.blueprint.layerCount, "all layers are passed first")
     var found: [(group: Role, divergence: Divergence)] = []
-    for (group, divergence) in zip(groups, try await original.divergences(of: copies.states)) {
+    for (group, divergence) in zip(groups, try await original.divergences(of: copies, workers)) {
       found.append((group, divergence))
     }
-    let head = try ForwardPass(
-      try original.model.replacing(reference) { $0 == original.model.blueprint.headRole }, contexts, workers,
+    let head = try Lane(
+      try original.model.replacing(reference) { $0 == original.model.blueprint.headRole }, contexts,
       states: original.states)
-    let divergence = try await original.divergence(of: head)
+    let divergence = try await original.divergence(of: head, workers)
     if original.blueprint.isHeadTied, let place = found.firstIndex(where: { $0.group == Role(.embedding) }) {
       // One tensor does both: what it costs as the embedding and as the head.
       let embedding = found[place].divergence
@@ -166,7 +160,7 @@ public struct SensitivityPass: Sendable {
       found.append((original.blueprint.headRole, divergence))
     }
     var others: [Divergence] = []
-    for pass in uniform { others.append(try await original.divergence(of: pass)) }
+    for lane in uniform { others.append(try await original.divergence(of: lane, workers)) }
     return (found, others)
   }
 }
@@ -184,164 +178,68 @@ extension Model {
   }
 }
 
-extension ForwardPass {
-  /// Takes the states through a layer three times, with the experts' gate, up and down projections as `other` has them.
+extension Lane {
+  /// What the lane's states become after a layer with the experts' gate, up or down projections as `other` has them.
   ///
-  /// - Returns: states of these, parts × contexts, and by part and expert Σ g² ‖z − ẑ‖² over the expert's tokens.
-  fileprivate mutating func perturbExperts(layer: Int, _ other: Model) async throws(FormatError) -> (
-    states: [[Float]], errors: [TensorKind: [Double]]
-  ) {
-    var nobody: LayerObserver?
-    let (inputs, routings) = try await runAttention(layer: layer, observer: &nobody, passed: { _ in })
-    let visits = Visit.byExpert(routings, experts: blueprint.layers[layer].feedForward.count)
-    let parts = blueprint.layers[layer].feedForward.projections.all
-    var variants: [ForwardPass] = []
-    for part in parts {
-      let changed = try model.replacing(other) { $0.kind == part && $0.layer == layer }
-      variants.append(try ForwardPass(changed, contexts, workers, states: states))
-    }
-    let (pass, passes) = (self, variants)
-    var sums = parts.map { _ in states.map { [Float](repeating: 0, count: $0.count) } }
-    var errors: [TensorKind: [Double]] = [:]
-    let hidden = blueprint.hiddenSize
-    try await workers.inOrder(visits.count) { expert, buffers throws(FormatError) in
-      var nothing: SeenByExpert?
-      let exact = try pass.output(
-        of: expert, layer: layer, visits[expert], forced: [], inputs, &buffers, &nothing)
-      var outputs: [[Float]] = []
-      var differences: [Double] = []
-      for variant in passes {
-        let output = try variant.output(
-          of: expert, layer: layer, visits[expert], forced: [], inputs, &buffers, &nothing)
-        var difference = 0.0
-        for (row, visit) in visits[expert].enumerated() {
-          var sum = 0.0
-          for index in row * hidden..<(row + 1) * hidden {
-            let value = Double(output[index]) - Double(exact[index])
-            sum += value * value
-          }
-          difference += Double(visit.weight) * Double(visit.weight) * sum
-        }
-        outputs.append(output)
-        differences.append(difference)
-      }
-      return (outputs, differences)
-    } deliver: { expert, result in
-      for (place, part) in parts.enumerated() {
-        errors[part, default: []].append(result.1[place])
-        for (index, visit) in visits[expert].enumerated() {
-          addRow(
-            result.0[place], index, width: hidden, to: &sums[place][visit.context], visit.token,
-            scale: visit.weight)
-        }
-      }
-    }
-    var found: [[Float]] = []
-    for place in parts.indices {
-      for context in states.indices {
-        var state = states[context]
-        add(sums[place][context], to: &state)
-        try check(state.span, context: context, "a finite hidden state after layer \(layer)")
-        found.append(state)
-      }
-    }
-    return (found, errors)
-  }
-
-  /// Divergence from this model of another one that has passed the same layers.
-  func divergence(of other: ForwardPass) async throws(FormatError) -> SensitivityPass.Divergence {
-    var scores = emptyScores
-    try await head(contexts.map { Array($0.scoredPositions) }, with: other) {
-      [contexts] context, rows, logits, others in
-      compared(contexts[context], rows, logits, others)
-    } deliver: { _, outputs in
-      for (context, chunk) in outputs.enumerated() {
-        for (row, score) in chunk.enumerated() { scores[context][row].absorb(score) }
-      }
-    }
-    return try SensitivityPass.Divergence(scores, model)
-  }
-
-  /// Divergences of copies of this model's states, copies × contexts: each row of the head is decoded once.
-  fileprivate func divergences(of copies: [[Float]]) async throws(FormatError) -> [SensitivityPass.Divergence]
+  /// - Returns: states of these, kinds × contexts, and by kind and expert Σ g² ‖z − ẑ‖² over the expert's tokens.
+  fileprivate func perturbExperts(layer: Int, _ other: Model, _ workers: Workers) async throws(FormatError)
+    -> (
+      states: [[[Float]]], errors: [TensorKind: [Double]]
+    )
   {
-    let count = copies.count / max(contexts.count, 1)
-    let positions = contexts.map { Array($0.scoredPositions) }
-    let inputs = try headInputs(positions)
-    var others: [[[Float]]] = []
-    for copy in 0..<count {
-      let states = Array(copies[copy * contexts.count..<(copy + 1) * contexts.count])
-      others.append(try ForwardPass(model, contexts, workers, states: states).headInputs(positions))
+    let projections = blueprint.layers[layer].feedForward.projections
+    let kinds = projections.all
+    var runner = LayerRunner(layer: layer, [self], workers)
+    try await runner.advance(to: .feedForwardInput)
+    var models = [source]
+    for kind in kinds {
+      models.append(
+        try LaneModel(try model.replacing(other) { $0.kind == kind && $0.layer == layer }, contexts))
     }
-    let step = try head.rowStep
-    let stride = (headRowsAtOnce + step - 1) / step * step
-    let chunks = (blueprint.vocabulary + stride - 1) / stride
-    var scores = (0..<count).map { _ in emptyScores }
-    let (pass, copied) = (self, others)
-    try await workers.inOrder(chunks) { chunk, buffers throws(FormatError) in
-      let rows = chunk * stride..<min((chunk + 1) * stride, pass.blueprint.vocabulary)
-      try pass.head.decode(rows: rows, into: &buffers.weights)
-      var outputs = copied.map { _ in [[TokenComparison]]() }
-      for (context, text) in pass.contexts.enumerated() {
-        let size = positions[context].count * rows.count
-        try pass.logits(
-          inputs[context], context, positions[context], rows, buffers.weights, into: &buffers.logits)
-        for (copy, other) in copied.enumerated() {
-          try pass.logits(
-            other[context], context, positions[context], rows, buffers.weights, into: &buffers.otherLogits)
-          outputs[copy].append(
-            compared(
-              text, rows, buffers.logits.span.extracting(0..<size),
-              buffers.otherLogits.span.extracting(0..<size)))
-        }
-      }
-      return outputs
-    } deliver: { _, outputs in
-      for (copy, contexts) in outputs.enumerated() {
-        for (context, chunk) in contexts.enumerated() {
-          for (row, score) in chunk.enumerated() { scores[copy][context][row].absorb(score) }
-        }
+    var errors: [TensorKind: [Double]] = [:]
+    let sums = try await runner.sums(
+      models, [runner.routings(lane: 0)], isSummed: [false] + kinds.map { _ in true },
+      reading: OutputErrors(projections, lanes: models.count)
+    ) { reader, _ in
+      for (index, kind) in kinds.enumerated() {
+        errors[kind, default: []].append(reader.errors.isEmpty ? 0 : reader.errors[index])
       }
     }
-    var found: [SensitivityPass.Divergence] = []
-    for score in scores { found.append(try .init(score, model)) }
-    return found
-  }
-
-  private var emptyScores: [[TokenComparison]] {
-    contexts.map { [TokenComparison](repeating: TokenComparison(), count: $0.scoredPositions.count) }
+    var states: [[[Float]]] = []
+    for sums in sums.dropFirst() { states.append(try runner.states(adding: sums)) }
+    return (states, errors)
   }
 }
 
-/// Scores of one context's positions over a range of the vocabulary.
-private func compared(_ text: Context, _ rows: Range<Int>, _ logits: Span<Float>, _ others: Span<Float>)
-  -> [TokenComparison]
-{
-  text.scoredPositions.enumerated().map { row, position in
-    let range = row * rows.count..<(row + 1) * rows.count
-    return TokenComparison(
-      logits.extracting(range), others.extracting(range), first: rows.lowerBound,
-      next: text.tokens[position + 1])
-  }
-}
+/// What an expert's outputs in other lanes differ by from those in the first: Σ g² ‖z − ẑ‖² over its tokens, by lane.
+private struct OutputErrors: TapReader {
+  private let output: TensorKind
+  private let lanes: Int
+  private var exact: [Float] = []
+  private(set) var errors: [Double] = []
 
-extension SensitivityPass.Divergence {
-  /// Mean over all positions, and its error by the spread of contexts.
-  fileprivate init(_ scores: [[TokenComparison]], _ model: Model) throws(FormatError) {
-    let sums = scores.map { $0.reduce(0.0) { $0 + max($1.divergence, 0) } }
-    let count = scores.reduce(0) { $0 + $1.count }
-    mean = sums.reduce(0, +) / Double(max(count, 1))
-    guard mean.isFinite else { throw unrepresentable("KL divergence", mean, model) }
-    guard scores.count > 1 else {
-      standardError = nil
+  init(_ projections: Projections, lanes: Int) {
+    output = projections.lowering
+    self.lanes = lanes
+  }
+
+  mutating func read(_ activation: Activation) {
+    guard case .output(output) = activation.kind else { return }
+    if activation.lane == 0 {
+      exact = activation.rows
       return
     }
-    // Of a ratio of sums over contexts.
-    let squares = zip(sums, scores).reduce(0.0) { total, pair in
-      let difference = pair.0 - mean * Double(pair.1.count)
-      return total + difference * difference
+    let (values, columns) = (activation.rows, activation.columns)
+    var error = 0.0
+    for (row, visit) in activation.visits.enumerated() {
+      var sum = 0.0
+      for index in row * columns..<(row + 1) * columns {
+        let value = Double(values[index]) - Double(exact[index])
+        sum += value * value
+      }
+      error += Double(visit.weight) * Double(visit.weight) * sum
     }
-    let n = Double(scores.count)
-    standardError = (squares * n / (n - 1)).squareRoot() / Double(max(count, 1))
+    errors.append(error)
+    if activation.lane == lanes - 1 { exact = [] }
   }
 }

@@ -6,11 +6,12 @@ import IngotTensors
 /// A model and its quantized self side by side through the same contexts, each layer being quantized when the pass comes to
 /// it: evidence is of the quantized model's inputs, its targets are what the original has there.
 ///
-/// Memory holds two states of every token, and within a layer as much again; of the models what `ForwardPass` does.
+/// Memory holds two states of every token, and within a layer as much again; of the models what `LayerRunner` does.
 public struct SequentialPass: Sendable {
-  private var original: ForwardPass
-  private var quantized: ForwardPass
+  private var original: Lane
+  private var quantized: Lane
   private let contexts: [Context]
+  private let workers: Workers
   private let refitsBias: Bool
 
   private var tokens: Int { contexts.reduce(0) { $0 + $1.tokens.count } }
@@ -22,11 +23,11 @@ public struct SequentialPass: Sendable {
   public init(
     _ original: Model, _ quantized: Model, _ contexts: [Context], workers: Int, refitsBias: Bool = false
   ) throws(FormatError) {
-    let workers = Workers(workers)
+    self.workers = Workers(workers)
     self.contexts = contexts
     self.refitsBias = refitsBias
-    self.original = try ForwardPass(original, contexts, workers)
-    self.quantized = try ForwardPass(quantized, contexts, workers)
+    self.original = try Lane(original, contexts)
+    self.quantized = try Lane(quantized, contexts)
   }
 
   /// Takes both through a layer.
@@ -38,24 +39,30 @@ public struct SequentialPass: Sendable {
   public mutating func run(layer: Int, deliver: (LayerEvidence) -> Void) async throws(FormatError)
     -> BiasRefit?
   {
+    let description = quantized.blueprint.layers[layer]
     var evidence = LayerEvidence(layer: layer, tokens: tokens, fields: [:])
     evidence.targets = LayerEvidence.Targets()
-    let weights = try await LayerWeights(original.model, layer: layer, original.tables, original.workers)
-    try await observeInputs(weights, &evidence)
+    // Abreast, and from tap to tap: what reads a tap is quantized by what both have there.
+    var runner = LayerRunner(layer: layer, [original.hand(), quantized.hand()], workers, isAbreast: true)
+    do {
+      var sums = PairSums(at: .mixerInput, description)
+      try await runner.advance(to: .mixerInput, reading: PairReader()) { sums.add($0) }
+      evidence.fields[.attentionInput] = hessian(&sums.square, description.mixerInput)
+      evidence.targets?.attentionInput = mean(sums.cross)
+    }
     deliver(evidence)
-    var own = try await LayerWeights(
-      quantized.model, layer: layer, quantized.tables, quantized.workers, withOutput: false)
-    let attended = try await observeAttended(weights, own, layer: layer, &evidence)
+    do {
+      var sums = PairSums(at: .mixerOutput, description)
+      try await runner.advance(to: .mixerOutput, reading: PairReader()) { sums.add($0) }
+      evidence.fields[.attentionOutput] = hessian(&sums.square, description.mixerOutput)
+      evidence.targets?.attentionOutput = mean(sums.cross)
+      evidence.targets?.attentionResidual = mean(sums.residual)
+    }
     deliver(evidence)
-    own.mixer.output = try quantized.model.values(
-      quantized.blueprint.layers[layer].mixerOutput.linears[0], layer: layer)
-    let (routed, refit) = try await observeExperts(attended, weights, own, layer: layer, &evidence)
+    let refit = try await observeFeedForward(&runner, &evidence)
     deliver(evidence)
-    var nobody: LayerObserver?
-    try await original.runExperts(
-      layer: layer, routed.map(\.inputs), routed.map(\.routing), observer: &nobody, passed: { _ in })
-    try await quantized.runExperts(
-      layer: layer, routed.map(\.ownInputs), routed.map(\.ownRouting), observer: &nobody, passed: { _ in })
+    try await runner.feed()
+    (original, quantized) = (runner.lanes[0], runner.lanes[1])
     return refit
   }
 
@@ -66,128 +73,47 @@ public struct SequentialPass: Sendable {
       fields: [.headInput: try quantized.headInput()])
   }
 
-  private func observeInputs(_ weights: LayerWeights, _ evidence: inout LayerEvidence)
-    async throws(FormatError)
+  /// Takes both to the feed-forward, and says what goes into it.
+  private func observeFeedForward(_ runner: inout LayerRunner, _ evidence: inout LayerEvidence)
+    async throws(FormatError) -> BiasRefit?
   {
-    let (original, quantized, hidden) = (original, quantized, original.blueprint.hiddenSize)
-    let description = quantized.blueprint.layers[evidence.layer].mixerNorm
-    let norm = try quantized.model.normWeights(.attentionNorm, layer: evidence.layer, description)
-    var (sum, cross) = (SequentialPass.zeros(hidden, hidden), SequentialPass.zeros(hidden, hidden))
-    try await original.workers.inOrder(contexts.count) { index, _ throws(FormatError) in
-      let x = original.normalizedRows(original.states[index], weight: weights.mixerNorm, description)
-      let own = quantized.normalizedRows(quantized.states[index], weight: norm, description)
-      return (
-        SequentialPass.squares(own, hidden),
-        SequentialPass.products(SequentialPass.difference(x, own), hidden, own, hidden)
-      )
-    } deliver: { _, found in
-      add(found.0, to: &sum)
-      add(found.1, to: &cross)
-    }
-    evidence.fields[.attentionInput] = mean(&sum, hidden)
-    evidence.targets?.attentionInput = mean(cross)
+    let description = quantized.blueprint.layers[runner.layer]
+    var sums = PairSums(at: .feedForwardInput, description)
+    let refitsBias = refitsBias && description.spec(.routerBias) != nil
+    try await runner.advance(
+      to: .feedForwardInput, keepingGatesOf: refitsBias ? 1 : nil, reading: PairReader()
+    ) { sums.add($0) }
+    let refit = try refitsBias ? refit(&runner) : nil
+    evidence.fields[.expertInput] = hessian(&sums.square, description.feedForwardInput)
+    evidence.fields[.inputs] = Bytes(sums.quantizedInputs)
+    evidence.targets?.inputs = Bytes(sums.inputs)
+    evidence.targets?.residuals = Bytes(sums.residuals)
+    put(runner.routings(lane: 1), in: &evidence)
+    return refit
   }
 
-  /// - Returns: by context, what goes into the quantized model's output projection.
-  private mutating func observeAttended(
-    _ weights: LayerWeights, _ own: LayerWeights, layer: Int, _ evidence: inout LayerEvidence
-  ) async throws(FormatError) -> [[Float]] {
-    let (first, second, hidden) = (original, quantized, original.blueprint.hiddenSize)
-    let width = weights.mixer.outputInputs
-    var attended: [[Float]] = []
-    var sum = SequentialPass.zeros(width, width)
-    var cross = sum
-    var residual = SequentialPass.zeros(hidden, width)
-    try await original.workers.inOrder(contexts.count) { index, buffers throws(FormatError) in
-      let count = first.contexts[index].tokens.count * width
-      first.fillAttended(context: index, layer: layer, weights, &buffers)
-      let y = Array(buffers.attended.prefix(count))
-      second.fillAttended(context: index, layer: layer, own, &buffers)
-      let ownY = Array(buffers.attended.prefix(count))
-      var state = first.states[index]
-      first.addAttended(to: &state, weights.mixer, y)
-      try first.check(
-        state.span, context: index, "a finite hidden state after the attention of layer \(layer)")
-      return (
-        state, ownY, SequentialPass.squares(ownY, width),
-        SequentialPass.products(SequentialPass.difference(y, ownY), width, ownY, width),
-        SequentialPass.products(
-          SequentialPass.difference(first.states[index], second.states[index]), hidden, ownY, width)
-      )
-    } deliver: { index, found in
-      original.states[index] = found.0
-      attended.append(found.1)
-      add(found.2, to: &sum)
-      add(found.3, to: &cross)
-      add(found.4, to: &residual)
-    }
-    evidence.fields[.attentionOutput] = mean(&sum, width)
-    evidence.targets?.attentionOutput = mean(cross)
-    evidence.targets?.attentionResidual = mean(residual)
-    return attended
-  }
-
-  private struct Routed: Sendable {
-    var inputs: [Float]
-    var routing: Routing
-    var ownInputs: [Float]
-    var ownRouting: Routing
-  }
-
-  private mutating func observeExperts(
-    _ attended: [[Float]], _ weights: LayerWeights, _ own: LayerWeights, layer: Int,
-    _ evidence: inout LayerEvidence
-  ) async throws(FormatError) -> ([Routed], BiasRefit?) {
-    let (first, second, hidden) = (original, quantized, original.blueprint.hiddenSize)
-    let refitsBias = refitsBias && own.routerBias != nil
-    var routed: [Routed] = []
-    var sum = SequentialPass.zeros(hidden, hidden)
-    var (inputs, ownInputs, residuals): ([UInt8], [UInt8], [UInt8]) = ([], [], [])
+  private func put(_ routings: [Routing], in evidence: inout LayerEvidence) {
     var chosen: [UInt8] = []
     var mass: [Float] = []
-    try await original.workers.inOrder(contexts.count) { index, _ throws(FormatError) in
-      var state = second.states[index]
-      second.addAttended(to: &state, own.mixer, attended[index])
-      try second.check(
-        state.span, context: index, "a finite hidden state after the attention of layer \(layer)")
-      let (inputs, routing) = try first.routed(
-        first.states[index], context: index, layer: layer, weights, keepsGates: false)
-      let (ownInputs, ownRouting) = try second.routed(
-        state, context: index, layer: layer, own, keepsGates: refitsBias)
-      return (
-        state, Routed(inputs: inputs, routing: routing, ownInputs: ownInputs, ownRouting: ownRouting),
-        SequentialPass.squares(ownInputs, hidden), SequentialPass.difference(first.states[index], state)
-      )
-    } deliver: { index, found in
-      quantized.states[index] = found.0
-      let own = found.1
-      add(found.2, to: &sum)
-      inputs += SequentialPass.halves(own.inputs)
-      ownInputs += SequentialPass.halves(own.ownInputs)
-      residuals += SequentialPass.halves(found.3)
-      routed.append(own)
-    }
-    let refit = try refitsBias ? refit(&routed, own.routerBias!, layer: layer) : nil
-    for own in routed {
-      for expert in own.ownRouting.experts {
+    for routing in routings {
+      for expert in routing.experts {
         for shift in [0, 8, 16, 24] { chosen.append(UInt8(truncatingIfNeeded: expert >> Int32(shift))) }
       }
-      mass += own.ownRouting.weights
+      mass += routing.weights
     }
-    evidence.fields[.expertInput] = mean(&sum, hidden)
-    evidence.fields[.inputs] = Bytes(ownInputs)
     evidence.fields[.chosen] = Bytes(chosen)
     evidence.fields[.weights] = SequentialPass.floats(mass)
-    evidence.targets?.inputs = Bytes(inputs)
-    evidence.targets?.residuals = Bytes(residuals)
-    return (routed, refit)
   }
 
   /// Fits the bias, and routes by it if it wins; the gates are not needed after it.
-  private func refit(_ routed: inout [Routed], _ bias: [Float], layer: Int) throws(FormatError) -> BiasRefit {
-    let encoding = try quantized.model.required(.routerBias, layer: layer).encoding
+  private func refit(_ runner: inout LayerRunner) throws(FormatError) -> BiasRefit {
+    let (layer, block) = (runner.layer, quantized.blueprint.layers[runner.layer].feedForward)
+    let routings = runner.routings(lane: 1)
+    let tensor = try quantized.model.required(.routerBias, layer: layer)
+    let bias = try quantized.model.values(.routerBias, layer: layer)
+    let encoding = tensor.encoding
     let refit = BiasRefit(
-      layer: layer, routed.map { (own: $0.ownRouting, original: $0.routing) }, bias: bias
+      layer: layer, zip(routings, runner.routings(lane: 0)).map { (own: $0, original: $1) }, bias: bias
     ) { values in
       guard case .dense(let type) = encoding, let format = type.floatFormat else { return values }
       let stored = Bytes(count: values.count * format.byteCount) { encode(format, values.span, into: &$0) }
@@ -196,45 +122,14 @@ public struct SequentialPass: Sendable {
       decode(format, stored.span, into: &span)
       return out
     }
-    let block = quantized.blueprint.layers[layer].feedForward
-    for index in routed.indices {
-      let own = routed[index].ownRouting
-      routed[index].ownRouting =
+    runner.reroute(
+      lane: 1,
+      routings.map { own in
         refit.wins
-        ? Routing(gates: own.gates, experts: block.count, active: block.perToken, bias: refit.bias)
-        : Routing(active: own.active, experts: own.experts, weights: own.weights)
-    }
+          ? Routing(gates: own.gates, experts: block.count, active: block.perToken, bias: refit.bias)
+          : Routing(active: own.active, experts: own.experts, weights: own.weights)
+      })
     return refit
-  }
-
-  // ---- sums ----------------------------------------------------------------------------------------------------------
-
-  private static func zeros(_ rows: Int, _ columns: Int) -> [Float] {
-    [Float](repeating: 0, count: rows * columns)
-  }
-
-  private static func difference(_ a: [Float], _ b: [Float]) -> [Float] { zip(a, b).map { $0 - $1 } }
-
-  /// Lower triangle of xᵀx.
-  private static func squares(_ x: [Float], _ columns: Int) -> [Float] {
-    var sum = zeros(columns, columns)
-    var span = sum.mutableSpan
-    addOuterProducts(x.span, tokens: x.count / columns, columns: columns, to: &span)
-    return sum
-  }
-
-  /// aᵀb
-  private static func products(_ a: [Float], _ rows: Int, _ b: [Float], _ columns: Int) -> [Float] {
-    let tokens = a.count / rows
-    var turned = a
-    for token in 0..<tokens { for row in 0..<rows { turned[row * tokens + token] = a[token * rows + row] } }
-    var sum = zeros(rows, columns)
-    var span = sum.mutableSpan
-    gemm(
-      m: rows, n: columns, k: tokens, a: turned.span, lda: tokens, b: b.span, ldb: columns,
-      bTransposed: false,
-      c: &span, ldc: columns)
-    return sum
   }
 
   private func mean(_ sum: [Float]) -> [Float] {
@@ -242,18 +137,14 @@ public struct SequentialPass: Sendable {
     return sum.map { $0 * share }
   }
 
-  private func mean(_ sum: inout [Float], _ n: Int) -> Bytes {
+  private func hessian(_ sum: inout [Float], _ tap: Tap) -> Bytes {
     sum = mean(sum)
     var span = sum.mutableSpan
-    mirrorLowerTriangle(&span, n: n)
+    mirrorLowerTriangle(&span, n: tap.columns)
     return SequentialPass.floats(sum)
   }
 
   private static func floats(_ values: [Float]) -> Bytes {
     Bytes(count: 4 * values.count) { encode(.f32, values.span, into: &$0) }
-  }
-
-  private static func halves(_ values: [Float]) -> [UInt8] {
-    Bytes(count: 2 * values.count) { encode(.bf16, values.span, into: &$0) }.array
   }
 }

@@ -45,14 +45,15 @@ public func perplexity(
   of model: Model, _ contexts: [Context], _ options: VerificationOptions = .init()
 ) async throws(FormatError) -> Estimate {
   let tokens = try scoredTokens(contexts, model)
-  var pass = try ForwardPass(model, contexts, Workers(options.workers))
+  var lane = try Lane(model, contexts)
+  let workers = Workers(options.workers)
   var meter = Meter([model], options.progress)
-  for layer in 0..<model.blueprint.layerCount {
-    _ = try await pass.run(layer: layer) { meter.pass($0) }
+  for layer in model.blueprint.layers.indices {
+    try await lane.run(layer: layer, workers) { meter.pass($0) }
     meter.endLayer()
   }
   var scores = contexts.map { [TokenScore](repeating: TokenScore(), count: $0.scoredPositions.count) }
-  try await pass.head(contexts.map { Array($0.scoredPositions) }) { context, rows, logits, _ in
+  try await lane.head(contexts.map { Array($0.scoredPositions) }, workers) { context, rows, logits, _ in
     let text = contexts[context]
     return text.scoredPositions.enumerated().map { row, position in
       TokenScore(
@@ -94,8 +95,8 @@ public func verify(
   let dropped = try requireSameSize(candidate, original)
   _ = try scoredTokens(contexts, original)
   let workers = Workers(options.workers)
-  var first = try ForwardPass(original, contexts, workers)
-  var second = try ForwardPass(candidate, contexts, workers)
+  var first = try Lane(original, contexts)
+  var second = try Lane(candidate, contexts)
   var meter = Meter([original, candidate], options.progress)
   var layers: [VerificationReport.Layer] = []
   var stored: StoredPass?
@@ -107,16 +108,16 @@ public func verify(
       layers.append(try .init(layer: layer, stored: figures, store.path))
     }
     if !layers.isEmpty {
-      first = try ForwardPass(original, contexts, workers, states: states[0])
-      second = try ForwardPass(candidate, contexts, workers, states: states[1])
+      first = try Lane(first.source, contexts, states: states[0])
+      second = try Lane(second.source, contexts, states: states[1])
     }
     stored = pass
   }
   let report: VerificationReport
   do throws(FormatError) {
-    try await passLayers(&first, &second, dropped, &layers, &meter, stored)
-    let summary = try await compareHeads(first, second, &meter, options)
-    let worst = try await worstPredictions(first, second, summary, options)
+    try await passLayers(&first, &second, dropped, &layers, &meter, workers, stored)
+    let summary = try await compareHeads(first, second, &meter, workers, options)
+    let worst = try await worstPredictions(first, second, summary, workers, options)
     var found = summary.report(contexts, layers, worst, seconds: (clock.now - start) / .seconds(1))
     found.dropped = dropped
     report = found
@@ -132,16 +133,18 @@ public func verify(
   return report
 }
 
-/// Takes both models through the layers that are left.
+/// Takes both models through the remaining layers.
 private func passLayers(
-  _ first: inout ForwardPass, _ second: inout ForwardPass, _ dropped: DroppedExperts?,
-  _ layers: inout [VerificationReport.Layer], _ meter: inout Meter, _ stored: StoredPass?
+  _ first: inout Lane, _ second: inout Lane, _ dropped: DroppedExperts?,
+  _ layers: inout [VerificationReport.Layer], _ meter: inout Meter, _ workers: Workers,
+  _ stored: StoredPass?
 ) async throws(FormatError) {
   for layer in layers.indices { meter.skip(layer: layer) }
   for layer in layers.count..<first.model.blueprint.layerCount {
     let isMixture = first.model.blueprint.layers[layer].feedForward.isMixture
     let kept = isMixture ? dropped?.kept(layer) : nil
-    let (routes, otherRoutes, expertErrors) = try await passLayer(layer, &first, &second, kept, &meter)
+    let (routes, otherRoutes, expertErrors) = try await passLayer(
+      layer, &first, &second, kept, &meter, workers)
     meter.endLayer()
     let error = relativeError(of: second.states, to: first.states)
     guard error.isFinite else {
@@ -166,33 +169,34 @@ private func passLayers(
 /// - Parameter kept: the original's numbers of the candidate's experts; nil when it has all.
 /// - Returns: where each sent its tokens, and the errors of experts' outputs by the original's numbers.
 private func passLayer(
-  _ layer: Int, _ first: inout ForwardPass, _ second: inout ForwardPass, _ kept: [Int]?, _ meter: inout Meter
+  _ layer: Int, _ first: inout Lane, _ second: inout Lane, _ kept: [Int]?, _ meter: inout Meter,
+  _ workers: Workers
 ) async throws(FormatError) -> (original: [Routing], candidate: [Routing], errors: [Double?]) {
-  var nobody: LayerObserver?
-  let (inputs, routes) = try await first.runAttention(layer: layer, observer: &nobody) { meter.pass($0) }
-  guard first.blueprint.layers[layer].feedForward.isMixture else {
-    try await first.runExperts(layer: layer, inputs, routes, observer: &nobody) { meter.pass($0) }
-    let others = try await second.run(layer: layer) { meter.pass($0) }
-    return (routes, others, [])
+  let block = first.blueprint.layers[layer].feedForward
+  guard block.isMixture else {
+    let routes = try await first.run(layer: layer, workers) { meter.pass($0) }
+    return (routes, try await second.run(layer: layer, workers) { meter.pass($0) }, [])
   }
+  var runner = LayerRunner(layer: layer, [first.hand()], workers)
+  try await runner.advance(to: .feedForwardInput) { meter.pass($0) }
+  let routes = runner.routings(lane: 0)
   let probe = ExpertProbe(
-    inputs, routes, experts: first.blueprint.layers[layer].feedForward.count,
-    hidden: first.blueprint.hiddenSize)
-  let outputs = try await first.runExperts(
-    layer: layer, inputs, routes, observer: &nobody, probe: probe.inputs
-  ) { meter.pass($0) }
+    runner.feedForwardInputs(lane: 0), routes, experts: block.count, hidden: first.blueprint.hiddenSize)
+  let outputs = try await runner.feed(aside: .probe(probe.inputs)) { meter.pass($0) }
+  first = runner.lanes[0]
   let norm = (
     original: try first.model.normWeights(
       .feedForwardNorm, layer: layer, first.blueprint.layers[layer].feedForwardNorm),
     candidate: try second.model.normWeights(
       .feedForwardNorm, layer: layer, second.blueprint.layers[layer].feedForwardNorm)
   )
-  let (otherInputs, otherRoutes) = try await second.runAttention(layer: layer, observer: &nobody) {
+  runner = LayerRunner(layer: layer, [second.hand()], workers)
+  try await runner.advance(to: .feedForwardInput) { meter.pass($0) }
+  let otherRoutes = runner.routings(lane: 0)
+  let otherOutputs = try await runner.feed(aside: .probe(probe.inputs(kept: kept, norm: norm))) {
     meter.pass($0)
   }
-  let otherOutputs = try await second.runExperts(
-    layer: layer, otherInputs, otherRoutes, observer: &nobody, probe: probe.inputs(kept: kept, norm: norm)
-  ) { meter.pass($0) }
+  second = runner.lanes[0]
   let errors = probe.errors(original: outputs, candidate: otherOutputs, kept: kept)
   for (expert, error) in errors.enumerated() {
     if let error, !error.isFinite {
@@ -204,13 +208,14 @@ private func passLayer(
 
 /// What both models predict, at the end of their layers.
 private func compareHeads(
-  _ first: ForwardPass, _ second: ForwardPass, _ meter: inout Meter, _ options: VerificationOptions
+  _ first: Lane, _ second: Lane, _ meter: inout Meter, _ workers: Workers,
+  _ options: VerificationOptions
 ) async throws(FormatError) -> Summary {
   let contexts = first.contexts
   var scores = contexts.map {
     [TokenComparison](repeating: TokenComparison(), count: $0.scoredPositions.count)
   }
-  try await first.head(contexts.map { Array($0.scoredPositions) }, with: second) {
+  try await first.head(contexts.map { Array($0.scoredPositions) }, with: second, workers) {
     context, rows, logits, other in
     let text = contexts[context]
     return text.scoredPositions.enumerated().map { row, position in

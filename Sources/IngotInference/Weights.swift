@@ -140,32 +140,3 @@ extension Tensor {
     return true
   }
 }
-
-/// The weights of a layer that every token needs, decoded to F32.
-struct LayerWeights: Sendable {
-  var mixerNorm: [Float]
-  var mixer: any MixerExecutor
-  var feedForwardNorm: [Float]
-  /// (experts, hidden); empty for a dense layer.
-  var router: [Float] = []
-  /// (experts); nil when the router has no correction bias.
-  var routerBias: [Float]?
-
-  /// - Parameter withOutput: whether the mixer's output projection is wanted; else it is empty.
-  init(
-    _ model: Model, layer: Int, _ tables: [RotaryEmbedding: Rotation], _ workers: Workers,
-    withOutput: Bool = true
-  ) async throws(FormatError) {
-    let block = model.blueprint.layers[layer]
-    mixer = try await model.blueprint.executable(layer: layer, of: model).executor(
-      model, layer: layer, tables, workers, withOutput: withOutput)
-    mixerNorm = try model.normWeights(.attentionNorm, layer: layer, block.mixerNorm)
-    feedForwardNorm = try model.normWeights(.feedForwardNorm, layer: layer, block.feedForwardNorm)
-    guard let mixture = block.feedForward as? Mixture else { return }
-    router = try model.values(.router, layer: layer)
-    // It is in no value that is looked at later: an expert that NaN or infinity ranks would just be chosen or not.
-    if mixture.routing.hasCorrectionBias {
-      routerBias = try model.finiteValues(.routerBias, layer: layer, of: "expert")
-    }
-  }
-}

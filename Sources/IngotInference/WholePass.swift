@@ -6,8 +6,9 @@ import IngotTensors
 ///
 /// Results do not depend on the number of workers.
 public struct WholePass: Sendable {
-  private var original: ForwardPass
-  private var models: [ForwardPass]
+  private var original: Lane
+  private var models: [Lane]
+  private let workers: Workers
   /// The layer that comes next.
   public private(set) var layer: Int
 
@@ -16,19 +17,19 @@ public struct WholePass: Sendable {
     _ model: Model, _ models: [Model], _ contexts: [Context], workers count: Int, layer: Int = 0,
     states: [[Float]]? = nil
   ) throws(FormatError) {
-    let workers = Workers(count)
+    workers = Workers(count)
     self.layer = layer
     precondition(
       states.map { $0.count == (1 + models.count) * contexts.count } ?? (layer == 0), "models × contexts")
     func some(_ place: Int) -> [[Float]]? {
       states.map { Array($0[place * contexts.count..<(place + 1) * contexts.count]) }
     }
-    original = try ForwardPass(model, contexts, workers, states: some(0))
-    var passes: [ForwardPass] = []
+    original = try Lane(model, contexts, states: some(0))
+    var lanes: [Lane] = []
     for (index, quantized) in models.enumerated() {
-      passes.append(try ForwardPass(quantized, contexts, workers, states: some(1 + index)))
+      lanes.append(try Lane(quantized, contexts, states: some(1 + index)))
     }
-    self.models = passes
+    self.models = lanes
   }
 
   /// All states, to go on from: (1 + models) × contexts.
@@ -42,8 +43,8 @@ public struct WholePass: Sendable {
 
   /// Takes all models through the next layer.
   public mutating func run() async throws(FormatError) {
-    _ = try await original.run(layer: layer)
-    for index in models.indices { _ = try await models[index].run(layer: layer) }
+    try await original.run(layer: layer, workers)
+    for index in models.indices { try await models[index].run(layer: layer, workers) }
     layer += 1
   }
 
@@ -51,7 +52,7 @@ public struct WholePass: Sendable {
   public func divergences() async throws(FormatError) -> [SensitivityPass.Divergence] {
     precondition(layer == original.blueprint.layerCount, "all layers are passed first")
     var found: [SensitivityPass.Divergence] = []
-    for pass in models { found.append(try await original.divergence(of: pass)) }
+    for lane in models { found.append(try await original.divergence(of: lane, workers)) }
     return found
   }
 }

@@ -102,7 +102,7 @@ private struct Candidates: Sendable {
 
 /// Goes through the head again with the positions that diverge most, so that no prediction keeps more than its score.
 func worstPredictions(
-  _ first: ForwardPass, _ second: ForwardPass, _ summary: Summary, _ options: VerificationOptions
+  _ first: Lane, _ second: Lane, _ summary: Summary, _ workers: Workers, _ options: VerificationOptions
 ) async throws(FormatError) -> [WorstPrediction] {
   let contexts = first.contexts
   let places = summary.worst(options.worst)
@@ -113,7 +113,7 @@ func worstPredictions(
   }
   for context in positions.indices { positions[context].sort() }
   var found = positions.map { [Candidates](repeating: Candidates(), count: $0.count) }
-  try await first.head(positions, with: second) { [positions] context, rows, logits, other in
+  try await first.head(positions, with: second, workers) { [positions] context, rows, logits, other in
     let tokens = contexts[context].tokens
     return positions[context].enumerated().map { row, position in
       let range = row * rows.count..<(row + 1) * rows.count

@@ -1,6 +1,114 @@
+import IngotKernels
 import IngotModels
 import IngotSystem
 import IngotTensors
+
+extension GatedMLP: ExecutableFeedForward {
+  func router(_ model: Model, layer: Int) -> any TokenRouter { EveryToken() }
+
+  func executor(_ model: Model, layer: Int, _ site: RowSite, _ workers: Workers, decodesOnce: Bool)
+    async throws(FormatError) -> any FeedForwardExecutor
+  {
+    guard decodesOnce else { return try GatedMLPs(self, model, layer: layer, site) }
+    return try await DecodedMLP(self, model, layer: layer, site, workers)
+  }
+}
+
+/// Sends every token to the one gated MLP there is.
+private struct EveryToken: TokenRouter {
+  func route(
+    _ inputs: [Float], tokens: Int, keepsGates: Bool, without dropped: [Int],
+    _ site: (rows: RowSite, context: Int)?
+  ) -> Routing {
+    Routing(tokens: tokens)
+  }
+}
+
+/// A dense layer's gated MLP, its weights decoded once. A unit of work is a context, which goes through it some tokens at a time.
+private struct DecodedMLP: FeedForwardExecutor {
+  /// Tokens that go through it at once.
+  private static let tokensAtOnce = 512
+
+  private let block: GatedMLP
+  private let layer: Int
+  private let site: RowSite
+  private var gate: [Float] = []
+  private var up: [Float] = []
+  private var down: [Float] = []
+  private let biases: MLPBiases
+
+  init(_ block: GatedMLP, _ model: Model, layer: Int, _ site: RowSite, _ workers: Workers)
+    async throws(FormatError)
+  {
+    self.block = block
+    self.layer = layer
+    self.site = site
+    let kinds = block.projections.all
+    var decoded: [[Float]] = []
+    try await workers.inOrder(kinds.count) { index, _ throws(FormatError) in
+      try model.values(kinds[index], layer: layer)
+    } deliver: { _, values in
+      decoded.append(values)
+    }
+    (gate, up, down) = (decoded[0], decoded[1], decoded[2])
+    biases = try MLPBiases(model, layer: layer)
+  }
+
+  var sumsOutputs: Bool { false }
+
+  func batches(_ routings: [Routing], _ aside: Aside) -> [ExpertBatch] {
+    routings.indices.map { context in
+      var batch = ExpertBatch(
+        expert: 0,
+        visits: (0..<routings[context].tokens).map { Visit(context: context, token: $0, weight: 1) })
+      batch.isFirst = context == 0
+      if context == routings.count - 1 {
+        batch.finishes = block.projections.all.map { block.role($0, layer: layer, expert: 0) }
+      }
+      return batch
+    }
+  }
+
+  func outputs(
+    of batch: ExpertBatch, _ inputs: [[Float]], readsWeights: Bool, _ buffers: inout Buffers,
+    read: (Activation) -> Void
+  ) throws(FormatError) -> [Float] {
+    let (hidden, width) = (block.hiddenSize, block.intermediateSize)
+    let projections = block.projections
+    func show(_ kind: Activation.Kind, _ rows: [Float], _ count: Int, _ columns: Int, _ visits: [Visit]) {
+      read(Activation(kind: kind, lane: 0, rows: rows, count: count, columns: columns, visits: visits))
+    }
+    if readsWeights && batch.isFirst {
+      show(.weights(projections.gating), gate, width, hidden, [])
+      show(.weights(projections.lifting), up, width, hidden, [])
+      show(.weights(projections.lowering), down, hidden, width, [])
+    }
+    guard let context = batch.visits.first?.context else { return [] }
+    var all: [Float] = []
+    for first in stride(from: 0, to: batch.visits.count, by: DecodedMLP.tokensAtOnce) {
+      let count = min(DecodedMLP.tokensAtOnce, batch.visits.count - first)
+      let visits = Array(batch.visits[first..<first + count])
+      let x = Array(inputs[context][first * hidden..<(first + count) * hidden])
+      linear(x, gate, tokens: count, inputs: hidden, outputs: width, into: &buffers.gated)
+      linear(x, up, tokens: count, inputs: hidden, outputs: width, into: &buffers.lifted)
+      addBias(biases.gate, to: &buffers.gated, tokens: count)
+      addBias(biases.up, to: &buffers.lifted, tokens: count)
+      activate(&buffers.gated, buffers.lifted, count: count * width)
+      show(.input(.feedForwardInput), x, count, hidden, visits)
+      show(.output(projections.lifting), buffers.lifted, count, width, visits)
+      show(.input(.feedForwardInner), buffers.gated, count, width, visits)
+      var outputs: [Float] = []
+      linear(buffers.gated, down, tokens: count, inputs: width, outputs: hidden, into: &outputs)
+      addBias(biases.down, to: &outputs, tokens: count)
+      try site.check(
+        outputs.span, context: context, first: first, "finite outputs of the MLP of layer \(layer)")
+      show(.output(projections.lowering), outputs, count, hidden, visits)
+      if count == batch.visits.count { return outputs }
+      all += outputs
+    }
+    return all
+  }
+}
 
 /// Biases of a dense gated MLP; empty for none.
 struct MLPBiases: Sendable {
@@ -18,68 +126,5 @@ struct MLPBiases: Sendable {
     gate = try values(projections.gating)
     up = try values(projections.lifting)
     down = try values(projections.lowering)
-  }
-}
-
-extension ForwardPass {
-  /// Tokens that go through a gated MLP at once.
-  private static let tokensAtOnce = 512
-
-  /// Adds to every state what a dense layer's gated MLP makes of its tokens. Its weights are decoded once; contexts go
-  /// through it some tokens at a time.
-  ///
-  /// - Returns: no probed outputs: there are no experts to tell apart.
-  mutating func runMLP(
-    layer: Int, _ inputs: [[Float]], _ routings: [Routing], observer: inout LayerObserver?,
-    passed: (Int) -> Void
-  ) async throws(FormatError) -> [[Float]] {
-    let pass = self
-    let block = blueprint.layers[layer].feedForward
-    let isObserved = observer != nil
-    let (hidden, width) = (blueprint.hiddenSize, block.intermediateSize)
-    let kinds = block.projections.all
-    var decoded: [[Float]] = []
-    try await workers.inOrder(kinds.count) { index, _ throws(FormatError) in
-      try pass.model.values(kinds[index], layer: layer)
-    } deliver: { _, values in
-      decoded.append(values)
-    }
-    let weights = decoded
-    let biases = try MLPBiases(model, layer: layer)
-    var seen: SeenByExpert? = isObserved ? SeenByExpert() : nil
-    seen?.addColumns(weights[0], rows: width, columns: hidden)
-    seen?.addColumns(weights[1], rows: width, columns: hidden)
-    seen?.addDownColumns(weights[2], rows: hidden, columns: width)
-    observer?.take(forced: [[]], contexts)
-    try await workers.inOrder(contexts.count) { index, buffers throws(FormatError) in
-      var state = pass.states[index]
-      var seen: SeenByExpert? = isObserved ? SeenByExpert() : nil
-      let tokens = pass.contexts[index].tokens.count
-      for first in stride(from: 0, to: tokens, by: ForwardPass.tokensAtOnce) {
-        let count = min(ForwardPass.tokensAtOnce, tokens - first)
-        let x = Array(inputs[index][first * hidden..<(first + count) * hidden])
-        linear(x, weights[0], tokens: count, inputs: hidden, outputs: width, into: &buffers.gated)
-        linear(x, weights[1], tokens: count, inputs: hidden, outputs: width, into: &buffers.lifted)
-        addBias(biases.gate, to: &buffers.gated, tokens: count)
-        addBias(biases.up, to: &buffers.lifted, tokens: count)
-        activate(&buffers.gated, buffers.lifted, count: count * width)
-        seen?.take([(x, buffers.lifted, buffers.gated, count)], hidden, width)
-        var outputs: [Float] = []
-        linear(buffers.gated, weights[2], tokens: count, inputs: width, outputs: hidden, into: &outputs)
-        addBias(biases.down, to: &outputs, tokens: count)
-        try pass.check(
-          outputs.span, context: index, first: first, "finite outputs of the MLP of layer \(layer)")
-        seen?.takeOutputs(outputs, count: count * hidden)
-        for row in 0..<count { addRow(outputs, row, width: hidden, to: &state, first + row, scale: 1) }
-      }
-      try pass.check(state.span, context: index, "a finite hidden state after layer \(layer)")
-      return (state, seen)
-    } deliver: { index, result in
-      states[index] = result.0
-      if let own = result.1 { seen?.merge(own) }
-    }
-    if let seen { observer?.take(seen, of: 0) }
-    for kind in kinds { passed(try model.required(kind, layer: layer).bytes) }
-    return []
   }
 }

@@ -1,0 +1,130 @@
+import IngotKernels
+import IngotModels
+import IngotSystem
+import IngotTensors
+
+/// A model that lanes go by. Lanes of the same one share its decoded weights.
+final class LaneModel: Sendable {
+  let model: Model
+  /// Cosines and sines of each rotation of the model.
+  let tables: [RotaryEmbedding: Rotation]
+
+  var blueprint: Blueprint { model.blueprint }
+
+  /// - Throws: FormatError for a token outside the vocabulary, a context of no tokens or of more than the model takes, and
+  ///   for a model with blocks that this build cannot run.
+  init(_ model: Model, _ contexts: [Context]) throws(FormatError) {
+    try model.requireForwardPass()
+    try contexts.check(for: model)
+    for layer in model.blueprint.layers.indices {
+      _ = try model.blueprint.executable(layer: layer, of: model)
+      _ = try model.blueprint.executableFeedForward(layer: layer, of: model)
+    }
+    self.model = model
+    tables = model.blueprint.rotations(positions: contexts.map(\.tokens.count).max() ?? 0)
+  }
+}
+
+/// The hidden states of some contexts on their way through a model's layers, in F32: the original's, a candidate's, or those of
+/// a perturbed run, which began elsewhere and goes by the original's weights from there on.
+///
+/// Every hidden state is held; of the model, what `LayerRunner` decodes of one layer. Any mixture of encodings will do.
+/// Results do not depend on the number of workers; their last bits depend on the processor, as those of its BLAS do.
+///
+/// What is computed is what the blueprint says; golden logits of every family from transformers hold it to that.
+struct Lane: Sendable {
+  let source: LaneModel
+  let contexts: [Context]
+  /// The hidden state of each context: (tokens, hidden).
+  private(set) var states: [[Float]]
+
+  var model: Model { source.model }
+  var blueprint: Blueprint { source.blueprint }
+  /// Names rows of the states in messages.
+  var site: RowSite { RowSite(model, contexts) }
+
+  /// Looks the tokens up in the embedding, or goes on from states that a lane of the same had after some layer.
+  ///
+  /// - Throws: what `LaneModel` throws, and FormatError for values that are not finite.
+  init(_ model: Model, _ contexts: [Context], states: [[Float]]? = nil) throws(FormatError) {
+    let source = try LaneModel(model, contexts)
+    guard let states else {
+      let embedded = try embed(
+        contexts.map(\.tokens), model.required(.embedding), scale: model.blueprint.embeddingScale)
+      try self.init(source, contexts, states: embedded)
+      return
+    }
+    try self.init(source, contexts, states: states)
+  }
+
+  init(_ source: LaneModel, _ contexts: [Context], states: [[Float]]) throws(FormatError) {
+    self.source = source
+    self.contexts = contexts
+    self.states = states
+    for (index, state) in states.enumerated() {
+      precondition(
+        state.count == contexts[index].tokens.count * blueprint.hiddenSize, "(tokens, hidden)")
+      try site.check(state.span, context: index, "a finite embedding")
+    }
+  }
+
+  /// Hands over the states, so that they are changed in place.
+  mutating func takeStates() -> [[Float]] {
+    defer { states = [] }
+    return states
+  }
+
+  mutating func put(_ states: [[Float]]) { self.states = states }
+
+  /// Takes all contexts through one layer.
+  ///
+  /// - Parameter passed: is told of bytes of the model's tensors as they have been used.
+  /// - Returns: where the layer's router sent the tokens of each context.
+  @discardableResult
+  mutating func run(layer: Int, _ workers: Workers, passed: (Int) -> Void = { _ in })
+    async throws(FormatError)
+    -> [Routing]
+  {
+    var runner = LayerRunner(layer: layer, [hand()], workers)
+    try await runner.advance(to: .feedForwardInput, passed: passed)
+    let routings = runner.routings(lane: 0)
+    try await runner.feed(passed: passed)
+    self = runner.lanes[0]
+    return routings
+  }
+
+  /// The lane as it is, leaving this one without states.
+  mutating func hand() -> Lane {
+    defer { states = [] }
+    return self
+  }
+}
+
+/// Names rows of (tokens, columns) in messages.
+struct RowSite: Sendable {
+  let path: String
+  private let contexts: [Context]
+  private let hidden: Int
+
+  init(_ model: Model, _ contexts: [Context]) {
+    path = model.path
+    self.contexts = contexts
+    hidden = model.blueprint.hiddenSize
+  }
+
+  /// Refuses NaN and infinities among values of a context's tokens: (tokens, columns), hidden size by default.
+  ///
+  /// - Parameters:
+  ///   - context: of all lanes that go together, one lane's after the other's.
+  ///   - first: position of the first of these tokens.
+  func check(_ values: Span<Float>, columns: Int? = nil, context: Int, first: Int = 0, _ expected: String)
+    throws(FormatError)
+  {
+    guard let index = firstNonFinite(values) else { return }
+    let token = first + index / (columns ?? hidden)
+    throw FormatError(
+      path: path, expected: expected, found: "\(values[index]) at token \(token) of \(name(context))")
+  }
+
+  func name(_ context: Int) -> String { contexts.name(context % contexts.count) }
+}

@@ -1,0 +1,131 @@
+import IngotKernels
+import IngotModels
+import IngotSystem
+import IngotTensors
+
+/// Calibration statistics of one layer, gathered while a lane goes through it. Contexts and experts come in order, so the
+/// sums do not depend on the number of workers.
+struct LayerStatistics {
+  private let layer: Int
+  private let blueprint: Blueprint
+  private var input: [Float]
+  private var output: [Float]
+  private var expertInput: [Float]
+  private var inputs: [UInt8] = []
+  private var chosen: [UInt8] = []
+  private var weights: [Float] = []
+  private var inputSquares: [Float]
+  private var innerSquares: [Float]
+  private var innerPeaks: [Float]
+  private var outputPeaks: [Float]
+  private var columnSquares: [Double]
+  private var downSquares: [Float]
+  private var forced: [UInt8] = []
+  private var forcedWeights: [Float] = []
+  private var tokens = 0
+  /// The expert whose readers come now.
+  private var open: (expert: Int, reader: ExpertReader)?
+
+  init(layer: Int, _ blueprint: Blueprint) {
+    func zeros(_ field: LayerEvidence.Field) -> [Float] {
+      [Float](repeating: 0, count: elementCount(field.shape(blueprint, layer: layer, tokens: 0))!)
+    }
+    self.layer = layer
+    self.blueprint = blueprint
+    input = zeros(.attentionInput)
+    output = zeros(.attentionOutput)
+    expertInput = zeros(.expertInput)
+    inputSquares = zeros(.inputSquares)
+    innerSquares = zeros(.innerSquares)
+    innerPeaks = zeros(.innerPeaks)
+    outputPeaks = innerPeaks
+    columnSquares = [Double](repeating: 0, count: blueprint.hiddenSize)
+    downSquares = zeros(.downSquares)
+  }
+
+  mutating func take(_ context: MixerReader) {
+    add(context.products[.mixerInput]!, to: &input)
+    add(context.products[.mixerOutput]!, to: &output)
+    add(context.products[.feedForwardInput]!, to: &expertInput)
+    inputs += context.inputs
+  }
+
+  mutating func take(_ routings: [Routing]) {
+    for routing in routings {
+      for expert in routing.experts { LayerStatistics.put(expert, &chosen) }
+      weights += routing.weights
+      tokens += routing.tokens
+    }
+  }
+
+  private static func put(_ value: Int32, _ bytes: inout [UInt8]) {
+    for shift in [0, 8, 16, 24] { bytes.append(UInt8(truncatingIfNeeded: value >> Int32(shift))) }
+  }
+
+  /// Forced tokens, by expert.
+  mutating func take(forced visits: [[Visit]], _ contexts: [Context]) {
+    var first = [0]
+    for context in contexts { first.append(first.last! + context.tokens.count) }
+    for (expert, own) in visits.enumerated() {
+      for visit in own {
+        LayerStatistics.put(Int32(expert), &forced)
+        LayerStatistics.put(Int32(first[visit.context] + visit.token), &forced)
+        forcedWeights.append(visit.weight)
+      }
+    }
+  }
+
+  /// Readers of one expert come one after the other.
+  mutating func take(_ reader: ExpertReader, of expert: Int) {
+    if open?.expert != expert { close() }
+    if open == nil { open = (expert, reader) } else { open!.reader.merge(reader) }
+  }
+
+  /// An expert's sums become its means.
+  private mutating func close() {
+    guard let (expert, seen) = open else { return }
+    let (hidden, width) = (blueprint.hiddenSize, blueprint.layers[layer].feedForward.intermediateSize)
+    for (column, value) in seen.inputSquares.enumerated() { inputSquares[expert * hidden + column] = value }
+    for (column, value) in seen.innerSquares.enumerated() { innerSquares[expert * width + column] = value }
+    for (column, value) in seen.downSquares.enumerated() {
+      downSquares[expert * width + column] = Float(value)
+    }
+    innerPeaks[expert] = seen.innerPeak
+    outputPeaks[expert] = seen.outputPeak
+    for (column, value) in seen.columnSquares.enumerated() { columnSquares[column] += value }
+    open = nil
+  }
+
+  /// The statistics, once the layer has been passed.
+  mutating func evidence() -> LayerEvidence {
+    close()
+    func mean(_ sums: [Float], _ n: Int) -> Bytes {
+      var matrix = sums
+      let share = 1 / Float(max(tokens, 1))
+      for index in matrix.indices { matrix[index] *= share }
+      var span = matrix.mutableSpan
+      mirrorLowerTriangle(&span, n: n)
+      return floats(matrix)
+    }
+    func floats(_ values: [Float]) -> Bytes {
+      Bytes(count: 4 * values.count) { encode(.f32, values.span, into: &$0) }
+    }
+    let hidden = blueprint.hiddenSize
+    var evidence = LayerEvidence(
+      layer: layer, tokens: tokens,
+      fields: [
+        .attentionInput: mean(input, hidden),
+        .attentionOutput: mean(output, blueprint.layers[layer].mixerOutput.columns),
+        .expertInput: mean(expertInput, hidden), .inputs: Bytes(inputs), .chosen: Bytes(chosen),
+        .weights: floats(weights), .inputSquares: floats(inputSquares), .innerSquares: floats(innerSquares),
+        .innerPeaks: floats(innerPeaks), .outputPeaks: floats(outputPeaks),
+        .columnSquares: floats(columnSquares.map { Float($0) }),
+        .downSquares: floats(downSquares),
+      ])
+    if !forced.isEmpty {
+      evidence.fields[.forced] = Bytes(forced)
+      evidence.fields[.forcedWeights] = floats(forcedWeights)
+    }
+    return evidence
+  }
+}

@@ -1,0 +1,114 @@
+import IngotKernels
+import IngotModels
+import IngotSystem
+import IngotTensors
+
+/// What every token needs of a layer's weights, decoded to F32, as far as lanes have come: the first norm, then the mixer, then
+/// its output projection with the second norm and the router. The feed-forward's own weights come later, with its executor.
+struct LayerWeights: Sendable {
+  private let source: LaneModel
+  private let layer: Int
+  private let site: RowSite
+  private let mixerNorm: [Float]
+  private var mixer: (any MixerExecutor)?
+  private var hasOutput = false
+  private var feedForwardNorm: [Float] = []
+  private var router: (any TokenRouter)?
+
+  private var description: Blueprint.Layer { source.blueprint.layers[layer] }
+  private var hidden: Int { source.blueprint.hiddenSize }
+
+  init(_ source: LaneModel, layer: Int, _ site: RowSite) throws(FormatError) {
+    self.source = source
+    self.layer = layer
+    self.site = site
+    mixerNorm = try source.model.normWeights(
+      .attentionNorm, layer: layer, source.blueprint.layers[layer].mixerNorm)
+  }
+
+  /// The router alone, for tokens that are at the feed-forward's input already.
+  init(routerOf source: LaneModel, layer: Int, _ site: RowSite) throws(FormatError) {
+    self.source = source
+    self.layer = layer
+    self.site = site
+    mixerNorm = []
+    router = try source.blueprint.executableFeedForward(layer: layer, of: source.model).router(
+      source.model, layer: layer)
+  }
+
+  /// Decodes what takes lanes to a place.
+  mutating func load(_ place: LayerPlace, _ workers: Workers) async throws(FormatError) {
+    guard place > .mixerInput else { return }
+    let withOutput = place > .mixerOutput
+    let model = source.model
+    if mixer == nil {
+      mixer = try await source.blueprint.executable(layer: layer, of: model).executor(
+        model, layer: layer, source.tables, workers, withOutput: withOutput)
+      hasOutput = withOutput
+      feedForwardNorm = try model.normWeights(
+        .feedForwardNorm, layer: layer, description.feedForwardNorm)
+      router = try source.blueprint.executableFeedForward(layer: layer, of: model).router(model, layer: layer)
+    }
+    if withOutput && !hasOutput {
+      mixer!.output = try model.values(description.mixerOutput.linears[0], layer: layer)
+      hasOutput = true
+    }
+  }
+
+  /// Takes a passage from the place before to a place.
+  ///
+  /// - Parameter context: its number, for messages.
+  func advance(
+    _ passage: inout Passage, to place: LayerPlace, context: Int, keepsGates: Bool,
+    _ buffers: inout Buffers
+  ) throws(FormatError) {
+    let tokens = passage.state.count / hidden
+    switch place {
+    case .mixerInput:
+      passage.rows = normalizedRows(passage.state, weight: mixerNorm, description.mixerNorm)
+    case .mixerOutput:
+      mixer!.run(passage.rows, tokens: tokens, &buffers)
+      passage.rows = Array(buffers.attended.prefix(tokens * mixer!.outputInputs))
+    case .feedForwardInput:
+      let mixer = mixer!
+      linear(
+        passage.rows, mixer.output, tokens: tokens, inputs: mixer.outputInputs, outputs: hidden,
+        into: &passage.state, accumulate: true)
+      addBias(mixer.outputBias, to: &passage.state, tokens: tokens)
+      try site.check(
+        passage.state.span, context: context, "a finite hidden state after the attention of layer \(layer)")
+      passage.rows = normalizedRows(passage.state, weight: feedForwardNorm, description.feedForwardNorm)
+      try site.check(
+        passage.rows.span, context: context, "finite inputs to the experts of layer \(layer)")
+      passage.routing = try route(passage.rows, context: context, keepsGates: keepsGates)
+    case .feedForwardInner: preconditionFailure("an executor of the feed-forward goes there")
+    }
+  }
+
+  /// Where the router sends the tokens of a context.
+  ///
+  /// - Parameter dropped: experts that it cannot choose.
+  func route(_ inputs: [Float], context: Int, keepsGates: Bool = false, without dropped: [Int] = [])
+    throws(FormatError) -> Routing
+  {
+    try router!.route(
+      inputs, tokens: inputs.count / hidden, keepsGates: keepsGates, without: dropped, (site, context))
+  }
+}
+
+/// One context of a lane inside a layer.
+struct Passage: Sendable {
+  /// The residual stream: (tokens, hidden).
+  var state: [Float] = []
+  /// The activation at the place where the lane is: (tokens, columns).
+  var rows: [Float] = []
+  /// From the feed-forward's input on.
+  var routing: Routing?
+}
+
+/// RMSNorm of each row of (tokens, hidden).
+func normalizedRows(_ x: [Float], weight: [Float], _ norm: Norm) -> [Float] {
+  var out = x
+  normalizeRows(&out, tokens: x.count / weight.count, weight: weight, eps: norm.epsilon)
+  return out
+}
