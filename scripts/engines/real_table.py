@@ -24,7 +24,7 @@ from safetensors.numpy import load_file
 
 import compare
 import llama_tokens
-from real_rows import CALIBRATION, CHUNKS, CONTEXT, CONTEXTS, HELD_OUT, KNOWN, ROWS
+from real_rows import CALIBRATION, CHUNKS, CONTEXT, CONTEXTS, HELD_OUT, ROWS
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.realpath(os.path.join(HERE, "..", ".."))
@@ -136,7 +136,7 @@ class Real:
 
 def rows_of(real, say):
     """Cells of every row, printed as they come; what failed."""
-    failed, notes, made = [], [], []
+    failed, made = [], []
     for row in ROWS:
         try:
             made.append((row, real.make(row)))
@@ -168,15 +168,8 @@ def rows_of(real, say):
                 size += ["–", "–", "–"]
             say(f"| {row.name} | {row.container} | {' | '.join(size)} | {row.runs_in()} | {agrees} |")
         except Failure as problem:
-            words, reason = KNOWN.get(row.name, ("", ""))
-            if reason and words in str(problem):
-                notes.append(reason)
-                say(f"| {row.name} | {row.container} | refused ({len(notes)}) | | | | | | |")
-            else:
-                failed.append(f"{row.name}: {problem}")
-                say(f"| {row.name} | {row.container} | NO | | | | | | |")
-    for number, reason in enumerate(notes):
-        say(f"\n({number + 1}) {reason}")
+            failed.append(f"{row.name}: {problem}")
+            say(f"| {row.name} | {row.container} | NO | | | | | | |")
     return failed
 
 
