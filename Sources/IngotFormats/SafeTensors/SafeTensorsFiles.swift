@@ -79,10 +79,12 @@ struct SafeTensorsFiles {
   }
 
   /// An error about a stored tensor.
-  func error(_ name: String, _ expected: String, found: String) -> FormatError {
+  func error(_ name: String, _ expected: String, found: String, remedy: FormatError.Remedy? = nil)
+    -> FormatError
+  {
     FormatError(
       path: stored[name]?.path ?? location.folder, tensor: name, offset: stored[name]?.headerOffset,
-      expected: expected, found: found)
+      expected: expected, found: found, remedy: remedy)
   }
 
   /// Every other file of the folder that is no weights: they travel with the model.

@@ -149,16 +149,16 @@ extension Tensor {
     let layout = target.planes(shape)!
     return Tensor(
       name: name, role: role, shape: shape, encoding: target, path: path, offset: offset,
-      rowStep: max(rows, 1), unit: unit, sources: { _ in [] }
-    ) { range, _ throws(FormatError) in
-      let source = try planes()
-      defer { for plane in source { plane.release() } }
-      do throws(ColumnPacked.Misfit) {
-        let planes = try body(source, rows, columns)
-        return zip(layout, planes).map { plane, bytes in bytes[plane.range(rows: range)] }
-      } catch {
-        throw self.error(error.expected, found: error.found)
-      }
-    }
+      rowStep: max(rows, 1), unit: unit, sources: { _ in [] },
+      make: { range, _ throws(FormatError) in
+        let source = try planes()
+        defer { for plane in source { plane.release() } }
+        do throws(ColumnPacked.Misfit) {
+          let planes = try body(source, rows, columns)
+          return zip(layout, planes).map { plane, bytes in bytes[plane.range(rows: range)] }
+        } catch {
+          throw self.error(error.expected, found: error.found)
+        }
+      })
   }
 }
