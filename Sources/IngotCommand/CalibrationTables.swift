@@ -67,7 +67,7 @@ extension OutputErrors {
 extension SequentialRun.Refits {
   var table: String {
     all.map { refit in
-      "layer \(refit.layer), router's bias: sets changed in \(grouped(refit.tokens)) tokens held back "
+      "layer \(refit.layer), router bias: expert sets changed in \(grouped(refit.tokens)) tokens held back "
         + "\(grouped(refit.changedBefore)) → \(grouped(refit.changedAfter))\(refit.wins ? "" : ", stays as it was")"
     }.joined(separator: "\n")
   }

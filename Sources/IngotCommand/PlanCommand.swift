@@ -174,7 +174,7 @@ struct PlanCommand: ParsableCommand {
     var table = Table(["role", "encoding", "quantizer", "tensors", "bytes", "bits/weight"], left: [0, 1, 2])
     for row in rows {
       table.add([
-        row.kind.rawValue, "\(row.assignment.encoding)", row.assignment.quantizer ?? "carried",
+        row.kind.rawValue, "\(row.assignment.encoding)", row.assignment.quantizer ?? "passthrough",
         grouped(row.tensors),
         grouped(row.bytes), fixed(8 * Double(row.bytes) / Double(max(row.parameters, 1)), 3),
       ])

@@ -121,7 +121,7 @@ struct ToleranceOptions: ParsableArguments {
 
 extension PlanOutcome {
   var text: String {
-    var table = Table(["plan \(file.name)", "predicted", "", "found", "ratio"], left: [0, 2])
+    var table = Table(["plan \(file.name)", "predicted", "", "measured", "ratio"], left: [0, 2])
     table.add([
       "bytes", grouped(predicted.bytes), "", grouped(bytes),
       bytes == predicted.bytes ? "equal" : fixed(Double(bytes) / Double(max(predicted.bytes, 1)), 6),

@@ -29,7 +29,7 @@ struct Activation {
   /// The residual stream at the mixer's taps and at the feed-forward's input: (count, hidden). Empty for an expert.
   var state: [Float] = []
   /// The tokens that the rows of an expert are of; empty for others.
-  var visits: [Visit] = []
+  var routedTokens: [RoutedToken] = []
 }
 
 /// Reads activations of one unit of work, in the worker that computes them: all lanes of a context on the way to the

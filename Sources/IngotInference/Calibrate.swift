@@ -33,30 +33,30 @@ public struct PassPoint: Sendable {
 ///
 /// - Parameters:
 ///   - point: where an earlier pass of the same ended; nil to begin.
-///   - deliver: gets each layer's evidence, in order, and where the pass stands then; says whether to go on.
+///   - deliver: gets each layer's statistics, in order, and where the pass stands then; says whether to go on.
 /// - Returns: whether all layers were passed.
 /// - Throws: FormatError for contexts the model does not take, values that are not finite, and what `deliver` throws.
 @discardableResult
 public func calibrate(
   _ model: Model, _ contexts: [Context], _ options: CalibrationOptions = .init(),
   from point: PassPoint? = nil,
-  deliver: (LayerEvidence, PassPoint) throws(FormatError) -> Bool
+  deliver: (LayerStatistics, PassPoint) throws(FormatError) -> Bool
 ) async throws(FormatError) -> Bool {
   try await pass(model, contexts, options, from: point) {
     lane, layer, workers, passed throws(FormatError) in
     try await lane.observe(layer: layer, coverage: options.coverage, workers, passed: passed)
-  } deliver: { evidence, point throws(FormatError) in
-    try deliver(evidence, point)
+  } deliver: { statistics, point throws(FormatError) in
+    try deliver(statistics, point)
   }
 }
 
 /// The same in one go.
 public func calibrate(
   _ model: Model, _ contexts: [Context], _ options: CalibrationOptions = .init(),
-  deliver: (LayerEvidence) throws(FormatError) -> Void
+  deliver: (LayerStatistics) throws(FormatError) -> Void
 ) async throws(FormatError) {
-  try await calibrate(model, contexts, options) { evidence, _ throws(FormatError) in
-    try deliver(evidence)
+  try await calibrate(model, contexts, options) { statistics, _ throws(FormatError) in
+    try deliver(statistics)
     return true
   }
 }
@@ -112,29 +112,29 @@ extension Lane {
   /// - Parameter coverage: tokens that every expert is to be seen with, be it by force; nil for those that come.
   mutating func observe(
     layer: Int, coverage: Int? = nil, _ workers: Workers, passed: (Int) -> Void = { _ in }
-  ) async throws(FormatError) -> LayerEvidence {
+  ) async throws(FormatError) -> LayerStatistics {
     let block = blueprint.layers[layer].feedForward
-    var statistics = LayerStatistics(layer: layer, blueprint)
+    var collector = StatisticsCollector(layer: layer, blueprint)
     var runner = LayerRunner(layer: layer, [hand()], workers)
     try await runner.advance(
       to: .feedForwardInput, keepingGatesOf: coverage == nil ? nil : 0, reading: MixerReader(), passed: passed
-    ) { statistics.take($0) }
+    ) { collector.take($0) }
     let routings = runner.routings(lane: 0)
-    statistics.take(routings)
+    collector.take(routings)
     var aside = Aside.none
     if let coverage, block.isMixture {
-      let visits = Visit.byExpert(routings, experts: block.count)
-      let forced = Visit.forced(routings, visits, wanted: coverage)
-      statistics.take(forced: forced, contexts)
+      let routedTokens = RoutedToken.byExpert(routings, experts: block.count)
+      let forced = RoutedToken.forced(routings, routedTokens, wanted: coverage)
+      collector.take(forced: forced, contexts)
       aside = .forced(forced)
     }
     try await runner.feed(reading: ExpertReader(block.projections), aside: aside, passed: passed) {
-      statistics.take($0, of: $1)
+      collector.take($0, of: $1)
     }
     self = runner.lanes[0]
-    var evidence = statistics.evidence()
-    if layer == blueprint.layerCount - 1 { evidence.fields[.headInput] = try headInput() }
-    return evidence
+    var statistics = collector.statistics()
+    if layer == blueprint.layerCount - 1 { statistics.fields[.headInput] = try headInput() }
+    return statistics
   }
 
   /// Mean of x xᵀ over what goes into the head, once all layers have been passed: F32 (hidden, hidden).

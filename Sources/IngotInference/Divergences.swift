@@ -20,17 +20,17 @@ extension Lane {
   }
 
   /// Divergences from this lane of others of its model: each row of the head is decoded once.
-  func divergences(of copies: [Lane], _ workers: Workers) async throws(FormatError)
+  func divergences(of perturbedRuns: [Lane], _ workers: Workers) async throws(FormatError)
     -> [SensitivityPass.Divergence]
   {
     let positions = contexts.map { Array($0.scoredPositions) }
     let inputs = try headInputs(positions)
     var others: [[[Float]]] = []
-    for copy in copies { others.append(try copy.headInputs(positions)) }
+    for copy in perturbedRuns { others.append(try copy.headInputs(positions)) }
     let step = try head.rowStep
     let stride = (headRowsAtOnce + step - 1) / step * step
     let chunks = (blueprint.vocabulary + stride - 1) / stride
-    var scores = copies.map { _ in emptyScores }
+    var scores = perturbedRuns.map { _ in emptyScores }
     let (lane, copied) = (self, others)
     try await workers.inOrder(chunks) { chunk, buffers throws(FormatError) in
       let rows = chunk * stride..<min((chunk + 1) * stride, lane.blueprint.vocabulary)

@@ -91,13 +91,13 @@ private struct OutputNorms: TapReader {
     guard case .output(output) = activation.kind else { return }
     let (values, columns) = (activation.rows, activation.columns)
     var (sum, square) = (0.0, 0.0)
-    for (row, visit) in activation.visits.enumerated() {
+    for (row, routedToken) in activation.routedTokens.enumerated() {
       var norm = 0.0
       for index in row * columns..<(row + 1) * columns {
         norm += Double(values[index]) * Double(values[index])
       }
-      sum += Double(visit.weight) * norm.squareRoot()
-      square += Double(visit.weight) * Double(visit.weight) * norm
+      sum += Double(routedToken.weight) * norm.squareRoot()
+      square += Double(routedToken.weight) * Double(routedToken.weight) * norm
     }
     score = sum / Double(max(activation.count, 1))
     self.square = square

@@ -15,12 +15,12 @@ struct ExpertProbe: Sendable {
 
   /// - Parameter inputs: what the experts of the layer get from each context, (tokens, hidden).
   init(_ inputs: [[Float]], _ routings: [Routing], experts: Int, hidden: Int) {
-    self.inputs = Visit.byExpert(routings, experts: experts).map { visits in
-      let count = min(visits.count, ExpertProbe.tokens)
+    self.inputs = RoutedToken.byExpert(routings, experts: experts).map { routedTokens in
+      let count = min(routedTokens.count, ExpertProbe.tokens)
       var rows = [Float](repeating: 0, count: count * hidden)
       for row in 0..<count {
-        let visit = visits[row * visits.count / count]
-        copyRow(inputs[visit.context], visit.token, width: hidden, to: &rows, row)
+        let routedToken = routedTokens[row * routedTokens.count / count]
+        copyRow(inputs[routedToken.context], routedToken.token, width: hidden, to: &rows, row)
       }
       return rows
     }

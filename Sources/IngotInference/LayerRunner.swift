@@ -275,10 +275,11 @@ struct LayerRunner: Sendable {
       take(result.1, batch.expert)
       probed.append(result.2)
       for target in targets.indices where isWanted[target] {
-        batch.forEachRow(of: target % variants) { row, visit in
+        batch.forEachRow(of: target % variants) { row, routedToken in
           addRow(
-            result.0[target / variants], row, width: hidden, to: &targets[target][visit.context], visit.token,
-            scale: visit.weight)
+            result.0[target / variants], row, width: hidden, to: &targets[target][routedToken.context],
+            routedToken.token,
+            scale: routedToken.weight)
         }
       }
       for role in batch.finishes { try finished(role) }

@@ -121,7 +121,7 @@ package struct RoutingDifference: Sendable {
   /// Tokens whose set of experts differs.
   package private(set) var changed = 0
   /// Σ ½ Σ_e |a_e − b_e| over the weights, an expert not chosen having weight 0.
-  package private(set) var gateMassMoved = 0.0
+  package private(set) var routingWeightShift = 0.0
   /// For each expert: tokens that go to it by a, by b, and by both.
   package private(set) var choices: ExpertChoices
 
@@ -158,7 +158,7 @@ package struct RoutingDifference: Sendable {
       tokens += 1
       overlap += Double(common) / Double(union)
       if common < union { changed += 1 }
-      gateMassMoved += moved / 2
+      routingWeightShift += moved / 2
     }
   }
 }

@@ -33,7 +33,7 @@ public struct SensitivityPass: Sendable {
   private var original: Lane
   private var uniform: [Lane]
   /// Perturbed runs, which go by the original's weights.
-  private var copies: [Lane]
+  private var perturbedRuns: [Lane]
   /// What each of them is of.
   public private(set) var groups: [Role] = []
   private let contexts: [Context]
@@ -65,13 +65,13 @@ public struct SensitivityPass: Sendable {
     self.uniform = lanes
     if let states {
       precondition(states.count == (models + groups.count) * contexts.count, "copies × contexts")
-      copies = []
+      perturbedRuns = []
       for index in groups.indices {
-        copies.append(try Lane(original.source, contexts, states: some(models + index, 1)!))
+        perturbedRuns.append(try Lane(original.source, contexts, states: some(models + index, 1)!))
       }
     } else {
       let embedded = try Lane(try model.replacing(reference) { $0.kind == .embedding }, contexts)
-      copies = [try Lane(original.source, contexts, states: embedded.states)]
+      perturbedRuns = [try Lane(original.source, contexts, states: embedded.states)]
     }
   }
 
@@ -84,7 +84,7 @@ public struct SensitivityPass: Sendable {
   }
 
   /// All states, to go on from: (1 + uniform + groups) × contexts.
-  public var states: [[Float]] { original.states + (uniform + copies).flatMap(\.states) }
+  public var states: [[Float]] { original.states + (uniform + perturbedRuns).flatMap(\.states) }
 
   /// Values of each of the states after so many layers.
   public static func counts(_ model: Model, _ contexts: [Context], uniform: Int, layer: Int) -> [Int] {
@@ -95,7 +95,7 @@ public struct SensitivityPass: Sendable {
   /// Takes the original through the next layer, without the copies, and says what went into it.
   ///
   /// `finish` must follow, with the layer's tensors of the reference and the uniform models at hand.
-  public mutating func observe() async throws(FormatError) -> LayerEvidence {
+  public mutating func observe() async throws(FormatError) -> LayerStatistics {
     begun = original.states
     return try await original.observe(layer: layer, workers)
   }
@@ -111,10 +111,10 @@ public struct SensitivityPass: Sendable {
   ) {
     precondition(!begun.isEmpty || contexts.isEmpty, "a layer is observed first")
     // In one go, so that the layer's weights are decoded once for all.
-    var runner = LayerRunner(layer: layer, copies.indices.map { copies[$0].hand() }, workers)
+    var runner = LayerRunner(layer: layer, perturbedRuns.indices.map { perturbedRuns[$0].hand() }, workers)
     try await runner.advance(to: .feedForwardInput)
     try await runner.feed()
-    copies = runner.lanes
+    perturbedRuns = runner.lanes
     for index in uniform.indices { try await uniform[index].run(layer: layer, workers) }
     let (source, description) = (original.source, original.blueprint.layers[layer])
     for kind in description.mixer.taps.flatMap(\.linears) {
@@ -122,15 +122,15 @@ public struct SensitivityPass: Sendable {
       let perturbed = try original.model.replacing(reference) { $0 == role }
       var lane = try Lane(perturbed, contexts, states: begun)
       try await lane.run(layer: layer, workers)
-      copies.append(try Lane(source, contexts, states: lane.states))
+      perturbedRuns.append(try Lane(source, contexts, states: lane.states))
     }
     let (states, errors) = try await Lane(source, contexts, states: begun).perturbExperts(
       layer: layer, reference, workers)
-    for states in states { copies.append(try Lane(source, contexts, states: states)) }
+    for states in states { perturbedRuns.append(try Lane(source, contexts, states: states)) }
     var whole = try Lane(source, contexts, states: begun)
     begun = []
     let dropped = try await whole.dropExperts(layer: layer, workers)
-    copies.append(whole)
+    perturbedRuns.append(whole)
     layer += 1
     groups = SensitivityPass.groups(original.blueprint, before: layer)
     return (errors, dropped)
@@ -142,7 +142,7 @@ public struct SensitivityPass: Sendable {
   ) {
     precondition(layer == original.blueprint.layerCount, "all layers are passed first")
     var found: [(group: Role, divergence: Divergence)] = []
-    for (group, divergence) in zip(groups, try await original.divergences(of: copies, workers)) {
+    for (group, divergence) in zip(groups, try await original.divergences(of: perturbedRuns, workers)) {
       found.append((group, divergence))
     }
     let head = try Lane(
@@ -231,13 +231,13 @@ private struct OutputErrors: TapReader {
     }
     let (values, columns) = (activation.rows, activation.columns)
     var error = 0.0
-    for (row, visit) in activation.visits.enumerated() {
+    for (row, routedToken) in activation.routedTokens.enumerated() {
       var sum = 0.0
       for index in row * columns..<(row + 1) * columns {
         let value = Double(values[index]) - Double(exact[index])
         sum += value * value
       }
-      error += Double(visit.weight) * Double(visit.weight) * sum
+      error += Double(routedToken.weight) * Double(routedToken.weight) * sum
     }
     errors.append(error)
     if activation.lane == lanes - 1 { exact = [] }

@@ -4,7 +4,7 @@ import IngotSystem
 import IngotTensors
 
 /// A model and its quantized self side by side through the same contexts, each layer being quantized when the pass comes to
-/// it: evidence is of the quantized model's inputs, its targets are what the original has there.
+/// it: statistics is of the quantized model's inputs, its targets are what the original has there.
 ///
 /// Memory holds two states of every token, and within a layer as much again; of the models what `LayerRunner` does.
 public struct SequentialPass: Sendable {
@@ -17,7 +17,7 @@ public struct SequentialPass: Sendable {
   private var tokens: Int { contexts.reduce(0) { $0 + $1.tokens.count } }
 
   /// - Parameters:
-  ///   - quantized: the same model; a tensor's planes are first asked for when its evidence was delivered, and may be
+  ///   - quantized: the same model; a tensor's planes are first asked for when its statistics was delivered, and may be
   ///     asked for again.
   ///   - refitsBias: whether the quantized model's routers get a correction bias by which choices come back, where they do.
   public init(
@@ -32,49 +32,49 @@ public struct SequentialPass: Sendable {
 
   /// Takes both through a layer.
   ///
-  /// - Parameter deliver: gets the layer's evidence three times, each time more complete: before query, key and value are
+  /// - Parameter deliver: gets the layer's statistics three times, each time more complete: before query, key and value are
   ///   asked for, before the attention's output projection is, before the experts are.
   /// - Returns: what came of refitting the router's bias, which this pass goes on with if it wins; nil without one.
   @discardableResult
-  public mutating func run(layer: Int, deliver: (LayerEvidence) -> Void) async throws(FormatError)
+  public mutating func run(layer: Int, deliver: (LayerStatistics) -> Void) async throws(FormatError)
     -> BiasRefit?
   {
     let description = quantized.blueprint.layers[layer]
-    var evidence = LayerEvidence(layer: layer, tokens: tokens, fields: [:])
-    evidence.targets = LayerEvidence.Targets()
+    var statistics = LayerStatistics(layer: layer, tokens: tokens, fields: [:])
+    statistics.targets = LayerStatistics.Targets()
     // Abreast, and from tap to tap: what reads a tap is quantized by what both have there.
     var runner = LayerRunner(layer: layer, [original.hand(), quantized.hand()], workers, isAbreast: true)
     do {
       var sums = PairSums(at: .mixerInput, description)
       try await runner.advance(to: .mixerInput, reading: PairReader()) { sums.add($0) }
-      evidence.fields[.attentionInput] = hessian(&sums.square, description.mixerInput)
-      evidence.targets?.attentionInput = mean(sums.cross)
+      statistics.fields[.attentionInput] = hessian(&sums.square, description.mixerInput)
+      statistics.targets?.attentionInput = mean(sums.cross)
     }
-    deliver(evidence)
+    deliver(statistics)
     do {
       var sums = PairSums(at: .mixerOutput, description)
       try await runner.advance(to: .mixerOutput, reading: PairReader()) { sums.add($0) }
-      evidence.fields[.attentionOutput] = hessian(&sums.square, description.mixerOutput)
-      evidence.targets?.attentionOutput = mean(sums.cross)
-      evidence.targets?.attentionResidual = mean(sums.residual)
+      statistics.fields[.attentionOutput] = hessian(&sums.square, description.mixerOutput)
+      statistics.targets?.attentionOutput = mean(sums.cross)
+      statistics.targets?.attentionResidual = mean(sums.residual)
     }
-    deliver(evidence)
-    let refit = try await observeFeedForward(&runner, &evidence)
-    deliver(evidence)
+    deliver(statistics)
+    let refit = try await observeFeedForward(&runner, &statistics)
+    deliver(statistics)
     try await runner.feed()
     (original, quantized) = (runner.lanes[0], runner.lanes[1])
     return refit
   }
 
   /// What goes into the head once all layers have been passed.
-  public func head() throws(FormatError) -> LayerEvidence {
-    LayerEvidence(
+  public func head() throws(FormatError) -> LayerStatistics {
+    LayerStatistics(
       layer: original.blueprint.layerCount - 1, tokens: tokens,
       fields: [.headInput: try quantized.headInput()])
   }
 
   /// Takes both to the feed-forward, and says what goes into it.
-  private func observeFeedForward(_ runner: inout LayerRunner, _ evidence: inout LayerEvidence)
+  private func observeFeedForward(_ runner: inout LayerRunner, _ statistics: inout LayerStatistics)
     async throws(FormatError) -> BiasRefit?
   {
     let description = quantized.blueprint.layers[runner.layer]
@@ -84,15 +84,15 @@ public struct SequentialPass: Sendable {
       to: .feedForwardInput, keepingGatesOf: refitsBias ? 1 : nil, reading: PairReader()
     ) { sums.add($0) }
     let refit = try refitsBias ? refit(&runner) : nil
-    evidence.fields[.expertInput] = hessian(&sums.square, description.feedForwardInput)
-    evidence.fields[.inputs] = Bytes(sums.quantizedInputs)
-    evidence.targets?.inputs = Bytes(sums.inputs)
-    evidence.targets?.residuals = Bytes(sums.residuals)
-    put(runner.routings(lane: 1), in: &evidence)
+    statistics.fields[.expertInput] = hessian(&sums.square, description.feedForwardInput)
+    statistics.fields[.inputs] = Bytes(sums.quantizedInputs)
+    statistics.targets?.inputs = Bytes(sums.inputs)
+    statistics.targets?.residuals = Bytes(sums.residuals)
+    put(runner.routings(lane: 1), in: &statistics)
     return refit
   }
 
-  private func put(_ routings: [Routing], in evidence: inout LayerEvidence) {
+  private func put(_ routings: [Routing], in statistics: inout LayerStatistics) {
     var chosen: [UInt8] = []
     var mass: [Float] = []
     for routing in routings {
@@ -101,8 +101,8 @@ public struct SequentialPass: Sendable {
       }
       mass += routing.weights
     }
-    evidence.fields[.chosen] = Bytes(chosen)
-    evidence.fields[.weights] = SequentialPass.floats(mass)
+    statistics.fields[.chosen] = Bytes(chosen)
+    statistics.fields[.weights] = SequentialPass.floats(mass)
   }
 
   /// Fits the bias, and routes by it if it wins; the gates are not needed after it.

@@ -53,7 +53,7 @@ public struct VerificationReport: Hashable, Sendable {
   public struct Layer: Hashable, Sendable {
     public var layer: Int
     /// ‖candidate − original‖ / ‖original‖ of the hidden states after the layer.
-    public var hiddenError: Double
+    public var hiddenStateError: Double
     /// nil for a dense layer.
     public var router: Router?
     /// For each of the original's experts ‖candidate − original‖ / ‖original‖ of the outputs on up to 8 of its tokens, both getting
@@ -68,7 +68,7 @@ public struct VerificationReport: Hashable, Sendable {
     /// Share of tokens whose set of experts is another one.
     public var changed: Double
     /// Mean over tokens of ½ Σ_e |w_original − w_candidate| over the experts' weights, from 0 to 1.
-    public var gateMassMoved: Double
+    public var routingWeightShift: Double
     public var choices: ExpertChoices
   }
 
@@ -134,10 +134,11 @@ extension VerificationReport.Layer {
   var json: JSON {
     [
       "layer": JSON(layer),
-      "hiddenError": JSON(hiddenError),
+      "hiddenError": JSON(hiddenStateError),
       "router": router.map {
         [
-          "overlap": JSON($0.overlap), "changed": JSON($0.changed), "gateMassMoved": JSON($0.gateMassMoved),
+          "overlap": JSON($0.overlap), "changed": JSON($0.changed),
+          "gateMassMoved": JSON($0.routingWeightShift),
           "experts": $0.choices.json,
         ]
       } ?? .null,

@@ -148,7 +148,7 @@ private func passLayers(
     meter.endLayer()
     let error = relativeError(of: second.states, to: first.states)
     guard error.isFinite else {
-      throw unrepresentable("hidden error after layer \(layer)", error, second.model)
+      throw unrepresentable("hidden-state error after layer \(layer)", error, second.model)
     }
     var router: VerificationReport.Router?
     if isMixture {
@@ -157,9 +157,9 @@ private func passLayers(
       let tokens = Double(difference.tokens)
       router = .init(
         overlap: difference.overlap / tokens, changed: Double(difference.changed) / tokens,
-        gateMassMoved: difference.gateMassMoved / tokens, choices: difference.choices)
+        routingWeightShift: difference.routingWeightShift / tokens, choices: difference.choices)
     }
-    layers.append(.init(layer: layer, hiddenError: error, router: router, expertErrors: expertErrors))
+    layers.append(.init(layer: layer, hiddenStateError: error, router: router, expertErrors: expertErrors))
     try stored?.finished(layers[layer].stored, [first.states, second.states])
   }
 }
@@ -259,8 +259,8 @@ private func comparisonIdentity(_ candidate: Model, _ original: Model, _ context
 extension VerificationReport.Layer {
   /// The figures bit for bit.
   fileprivate var stored: JSON {
-    guard let router else { return .array([.string(hexDigits(hiddenError.bitPattern))]) }
-    let figures = [hiddenError, router.overlap, router.changed, router.gateMassMoved]
+    guard let router else { return .array([.string(hexDigits(hiddenStateError.bitPattern))]) }
+    let figures = [hiddenStateError, router.overlap, router.changed, router.routingWeightShift]
     let choices = [router.choices.original, router.choices.candidate, router.choices.both]
     let errors: [JSON] = expertErrors.map { $0.map { .string(hexDigits($0.bitPattern)) } ?? .null }
     return .array(
@@ -273,7 +273,7 @@ extension VerificationReport.Layer {
     func bits(_ value: JSON) -> UInt64? { value.string.flatMap { UInt64($0, radix: 16) } }
     let values = stored.array ?? []
     if values.count == 1, let error = bits(values[0]) {
-      self.init(layer: layer, hiddenError: Double(bitPattern: error), router: nil, expertErrors: [])
+      self.init(layer: layer, hiddenStateError: Double(bitPattern: error), router: nil, expertErrors: [])
       return
     }
     let figures = values.prefix(4).compactMap(bits)
@@ -291,8 +291,8 @@ extension VerificationReport.Layer {
     (choices.original, choices.candidate, choices.both) = (counts[0], counts[1], counts[2])
     let shares = figures.map { Double(bitPattern: $0) }
     self.init(
-      layer: layer, hiddenError: shares[0],
-      router: .init(overlap: shares[1], changed: shares[2], gateMassMoved: shares[3], choices: choices),
+      layer: layer, hiddenStateError: shares[0],
+      router: .init(overlap: shares[1], changed: shares[2], routingWeightShift: shares[3], choices: choices),
       expertErrors: errors.map { bits($0).map { Double(bitPattern: $0) } })
   }
 }

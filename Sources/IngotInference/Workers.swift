@@ -8,10 +8,10 @@ struct Buffers {
   var otherWeights: [Float] = []
   /// Inputs of an expert and its two inner products.
   var gathered: [Float] = []
-  var gated: [Float] = []
-  var lifted: [Float] = []
-  /// The same of visits that are only looked at.
-  var forced: (gathered: [Float], gated: [Float], lifted: [Float]) = ([], [], [])
+  var gateActivations: [Float] = []
+  var upActivations: [Float] = []
+  /// The same of routed tokens that are only looked at.
+  var forced: (gathered: [Float], gateActivations: [Float], upActivations: [Float]) = ([], [], [])
   /// Outputs of an expert that are only looked at.
   var probed: [Float] = []
   var queries: [Float] = []

@@ -52,7 +52,7 @@ public func mirrorLowerTriangle(_ matrix: inout MutableSpan<Float>, n: Int) {
 /// `order` and whose diagonal is enlarged by `damping` of itself.
 ///
 /// By the Cholesky factor of the index-reversed Hessian and its inverse, which is half the work of inverting first.
-/// The Hessian is scaled to a diagonal of ones beforehand; columns without evidence stand alone. Where rounding leaves
+/// The Hessian is scaled to a diagonal of ones beforehand; columns without statistics stand alone. Where rounding leaves
 /// no Cholesky factor, the damping is multiplied by ten until there is one: from `damping` = n on, the matrix is
 /// diagonally dominant.
 /// - Parameters:
@@ -65,10 +65,10 @@ public func gptqFactor(
   let n = order.count
   precondition(hessian.count == n * n, "(n, n)")
   if n == 0 { return damping }
-  // 1 / √ of the diagonal, in order; 0 for a column without evidence.
+  // 1 / √ of the diagonal, in order; 0 for a column without statistics.
   let scales = order.map { column -> Float in
     let own = hessian[Int(column) * n + Int(column)]
-    return hasEvidence(own) ? 1 / own.squareRoot() : 0
+    return hasStatistics(own) ? 1 / own.squareRoot() : 0
   }
   let reversed = (0..<n).map { (column: order[n - 1 - $0], scale: scales[n - 1 - $0]) }
   var inverse = [Float](repeating: 0, count: n * n)
@@ -112,7 +112,7 @@ public func gptqFactor(
 }
 
 /// Whether a column whose diagonal value this is was seen at all.
-func hasEvidence(_ diagonal: Float) -> Bool { diagonal > 0x1p-100 && diagonal.isFinite }
+func hasStatistics(_ diagonal: Float) -> Bool { diagonal > 0x1p-100 && diagonal.isFinite }
 
 /// L⁻¹ in the lower triangle for A = LLᵀ, of which the lower triangle is given; false when there is no such L. What
 /// stands above the diagonal is left.

@@ -57,11 +57,11 @@ public func chooseCodes(
     error = product(difference, gradient)
   }
   // What was damped stands in the error so far: d H_jj e² for every weight's difference e. GPTQ takes a column without
-  // evidence for one with H_jj = 1.
+  // statistics for one with H_jj = 1.
   for column in 0..<columns {
     let squares = sumOfSquares(difference, column * stride..<(column + 1) * stride)
     let diagonal = hessian.matrix[column * columns + column]
-    let isSeen = hasDescended || hasEvidence(diagonal)
+    let isSeen = hasDescended || hasStatistics(diagonal)
     error -= (isSeen ? Double(damping) * Double(diagonal) : 1 + Double(damping)) * squares
   }
   return GPTQResult(

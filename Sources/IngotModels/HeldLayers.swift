@@ -4,10 +4,10 @@ import Synchronization
 
 /// Calibration statistics of layers that are kept in memory while units of work need them.
 final class HeldLayers: Sendable {
-  typealias Read = @Sendable (Int) throws(FormatError) -> LayerEvidence
+  typealias Read = @Sendable (Int) throws(FormatError) -> LayerStatistics
 
   private let read: Read
-  private let held = Mutex<[Int: LayerEvidence]>([:])
+  private let held = Mutex<[Int: LayerStatistics]>([:])
   private let reader = Reader()
 
   /// Reads one layer at a time: whoever needs the same one waits for it without a thread.
@@ -22,7 +22,7 @@ final class HeldLayers: Sendable {
   init(_ read: @escaping Read) { self.read = read }
 
   /// What is held of a layer, or what is read of it.
-  func layer(_ layer: Int) throws(FormatError) -> LayerEvidence {
+  func layer(_ layer: Int) throws(FormatError) -> LayerStatistics {
     if let statistics = held.withLock({ $0[layer] }) { return statistics }
     return try read(layer)
   }
@@ -32,7 +32,7 @@ final class HeldLayers: Sendable {
   func unload(_ layer: Int) { _ = held.withLock { $0.removeValue(forKey: layer) } }
 }
 
-extension Evidence {
+extension CalibrationStatistics {
   /// A layer's statistics as a unit of work needs them.
   public func statistics(layer: Int) -> WorkUnit.Statistics {
     WorkUnit.Statistics(

@@ -73,7 +73,7 @@ extension Sensitivity {
 
   /// By what layers without experts do more, or less, together than the sum of each alone has it: so that the prediction for that
   /// sum is what was found of the whole model without them.
-  private func togetherness(format: String) -> Double {
+  private func interactionFactor(format: String) -> Double {
     guard let drops, let dropped, dropped.divergence.mean > 0 else { return 1 }
     let sum = drops.reduce(0) { $0 + $1.error(dropped.count) }
     guard sum > 0 else { return 1 }
@@ -93,7 +93,7 @@ extension Sensitivity {
     guard let drops else { return nil }
     var found = self
     found.model = ModelName(left, name: model.name)
-    let factor = togetherness(format: format)
+    let factor = interactionFactor(format: format)
     found.bases = zip(drops, dropped.layers).map { factor * $0.error($1) }
     found.drops = nil
     found.loads = []

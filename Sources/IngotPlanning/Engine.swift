@@ -85,8 +85,8 @@ public enum Engine: String, CaseIterable, Sendable {
       guard block.isMixture else {
         return states + scores + max(weights, 3 * hidden * width) + threads * 512 * (2 * hidden + 2 * width)
       }
-      let visits = min(tokens, 4 * tokens * block.perToken / max(block.count, 1) + 1)
-      let each = hidden * width + visits * (3 * hidden + 2 * width) + (tokens / 2) * 512
+      let routedTokens = min(tokens, 4 * tokens * block.perToken / max(block.count, 1) + 1)
+      let each = hidden * width + routedTokens * (3 * hidden + 2 * width) + (tokens / 2) * 512
       return states + scores + weights + min(threads, block.count) * each
     }
     return 4 * (blueprint.layers.map(layer).max() ?? 0)

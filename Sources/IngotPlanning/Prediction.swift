@@ -40,11 +40,11 @@ public struct Prediction: Sendable {
 
   /// - Parameter format: of plans that predictions are for; nil for models in one encoding.
   public init(_ sensitivity: Sensitivity, format: String?) {
-    let mixtures = sensitivity.mixtures.filter { $0.format == format }
+    let mixedPlans = sensitivity.mixedPlans.filter { $0.format == format }
     let whole =
-      mixtures.isEmpty
+      mixedPlans.isEmpty
       ? sensitivity.uniform.map { (sum: $0.sum, divergence: $0.divergence) }
-      : mixtures.map { (sum: $0.sum, divergence: $0.divergence) }
+      : mixedPlans.map { (sum: $0.sum, divergence: $0.divergence) }
     let measured = whole.filter { $0.sum > 0 && $0.divergence.mean > 0 }
       .map { (x: log($0.sum), y: log($0.divergence.mean)) }.sorted { ($0.x, $0.y) < ($1.x, $1.y) }
     var groups: [[(x: Double, y: Double)]] = []
@@ -72,7 +72,7 @@ public struct Prediction: Sendable {
     }
     let text = sampling.isEmpty ? 0.1 : sampling.reduce(0, +) / Double(sampling.count)
     let plans =
-      format == nil || !mixtures.isEmpty
+      format == nil || !mixedPlans.isEmpty
       ? Prediction.plans : Prediction.plansByUniform(sensitivity.quantizer)
     deviation = (residual + 2 * text * text + plans * plans).squareRoot()
   }

@@ -40,7 +40,7 @@ public struct Sensitivity: Sendable {
   }
 
   /// A plan of some budget, made as artifacts of it are, and what it does to the model on text that it was not chosen by.
-  public struct Mixture: Hashable, Sendable {
+  public struct MixedPlan: Hashable, Sendable {
     /// Name of the container that it is for.
     public var format: String
     /// Over all tensors.
@@ -83,8 +83,8 @@ public struct Sensitivity: Sendable {
   public var groups: [Role: Measure]
   public var uniform: [Uniform]
   /// By format, by rising bits; none in files of older versions.
-  public var mixtures: [Mixture] = []
-  /// What artifacts say of the evidence that their codes are chosen by; nil without, and in files of older versions.
+  public var mixedPlans: [MixedPlan] = []
+  /// What artifacts say of the statistics that their codes are chosen by; nil without, and in files of older versions.
   public var importance: JSON?
   /// By layer and expert.
   public var loads: [[Load]]

@@ -50,9 +50,9 @@ extension Sensitivity {
       lines["model"] = dropped?.json
       object["drops"] = .object(lines)
     }
-    if !mixtures.isEmpty {
+    if !mixedPlans.isEmpty {
       object["mixtures"] = .array(
-        mixtures.map {
+        mixedPlans.map {
           [
             "format": .string($0.format), "bitsPerWeight": JSON(rounded($0.bitsPerWeight)),
             "klDivergence": JSON(rounded($0.divergence.mean)),
@@ -134,8 +134,8 @@ private struct SensitivityReader {
     for value in json["mixtures"]?.array ?? [] {
       guard let format = value["format"]?.string, let sum = value["sum"]?.double, sum >= 0,
         let bits = value["bitsPerWeight"]?.double, let tokens = value["tokens"]?.int
-      else { throw wrong("a mixture with format, bitsPerWeight, sum of at least 0 and tokens", value) }
-      result.mixtures.append(
+      else { throw wrong("a mixed plan with format, bitsPerWeight, sum of at least 0 and tokens", value) }
+      result.mixedPlans.append(
         .init(
           format: format, bitsPerWeight: bits, divergence: try measure(value), sum: sum, tokens: tokens))
     }

@@ -35,21 +35,21 @@ extension Recipe {
     summary: 8 bits everywhere, groups of 32 with a zero point
     rules:
       - encoding: int8 g32 zero f16
-        quantizer: search
+        quantizer: mse
     """,
     """
     name: int4
     summary: 4 bits everywhere, groups of 64 with a zero point
     rules:
       - encoding: int4 g64 zero f16
-        quantizer: search
+        quantizer: mse
     """,
     """
     name: int3
     summary: 3 bits everywhere, groups of 64 with a zero point
     rules:
       - encoding: int3 g64 zero f16
-        quantizer: search
+        quantizer: mse
     """,
     """
     name: mixed-4-8
@@ -57,10 +57,10 @@ extension Recipe {
     rules:
       - parts: [attention, embedding, head]
         encoding: int8 g32 zero f16
-        quantizer: search
+        quantizer: mse
       - parts: [experts, mlp]
         encoding: int4 g64 zero f16
-        quantizer: search
+        quantizer: mse
     """,
   ]
 }

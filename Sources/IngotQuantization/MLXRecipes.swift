@@ -7,7 +7,7 @@ extension Recipe {
     format: mlx
     rules:
       - encoding: int4 g64 bias bf16
-        quantizer: search
+        quantizer: mse
     """,
     """
     name: mlx-8bit
@@ -15,7 +15,7 @@ extension Recipe {
     format: mlx
     rules:
       - encoding: int8 g64 bias bf16
-        quantizer: search
+        quantizer: mse
     """,
     """
     name: mlx-mxfp4
@@ -23,7 +23,7 @@ extension Recipe {
     format: mlx
     rules:
       - encoding: mx-fp4
-        quantizer: search
+        quantizer: mse
     """,
   ]
 }

@@ -33,7 +33,7 @@ extension Recipe {
       - parts: [embedding, head]
         encoding: bf16
       - encoding: \(encoding)
-        quantizer: search
+        quantizer: mse
     """
   }
 }

@@ -38,7 +38,7 @@ extension Model {
         }
         return tensor.isFloat ? checked(tensor, options) : tensor
       }
-      guard let quantizer = Quantizer(rawValue: name),
+      guard let quantizer = Quantizer(name: name),
         Quantizer.filling(assignment.encoding).contains(quantizer), tensor.encoding.isDecodable
       else {
         throw tensor.error(

@@ -6,15 +6,24 @@ import IngotTensors
 /// How codes are chosen for an encoding. Any quantizer fills any encoding that has codes to choose.
 public enum Quantizer: String, CaseIterable, Sendable {
   /// Scales from the extremes of each group, codes by rounding.
-  case roundToNearest = "round-to-nearest"
+  case roundToNearest = "rtn"
   /// Scales and offsets by (weighted) least squares over candidates; never worse than round to nearest.
-  case search
-  /// Codes by what they do to the layer's outputs: needs evidence from calibration.
+  case search = "mse"
+  /// Codes by what they do to the layer's outputs: needs statistics from calibration.
   case gptq
   /// The codes and scales that mlx_lm.convert makes of the same weights, bit for bit.
   case matchMLX = "match-mlx"
   /// Rounding to a dense type.
   case cast
+
+  /// The quantizer of a name, its earlier names `search` and `round-to-nearest` among them.
+  public init?(name: String) {
+    switch name {
+    case "search": self = .search
+    case "round-to-nearest": self = .roundToNearest
+    default: self.init(rawValue: name)
+    }
+  }
 
   /// The quantizers that can fill an encoding.
   public static func filling(_ encoding: Encoding) -> [Quantizer] {

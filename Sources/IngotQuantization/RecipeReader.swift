@@ -91,7 +91,7 @@ private struct RecipeReader {
     var quantizer: Quantizer?
     if let quantizerNode = mapping["quantizer"], let name = try text(quantizerNode, node, "quantizer") {
       let possible = encoding.map(Quantizer.filling) ?? []
-      guard let known = Quantizer(rawValue: name), possible.contains(known) else {
+      guard let known = Quantizer(name: name), possible.contains(known) else {
         throw wrong(
           quantizerNode,
           possible.isEmpty

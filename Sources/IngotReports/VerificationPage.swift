@@ -26,7 +26,7 @@ public struct VerificationPage {
         Hidden error: length of the difference of the hidden states after a layer, as a share of the original's. \
         The candidate's router sees the candidate's own states.
         """,
-      .element("div", ["class": "pair"], hiddenError, routerDrift), layers.folded)
+      .element("div", ["class": "pair"], hiddenStateError, routerDrift), layers.folded)
     if !figures.list("worst").isEmpty {
       page.add(
         "worst", "Worst tokens", "The worst tokens in context",
@@ -174,11 +174,13 @@ public struct VerificationPage {
     figures.list("layers").map { figure($0)?.double ?? 0 }
   }
 
-  private var hiddenError: Markup {
+  private var hiddenStateError: Markup {
     LineChart(
       title: "Error of the hidden state", description: "Relative error after each layer.", unit: "layer",
       places: places,
-      series: [.init(name: "hidden error", key: "layers.*.hiddenError", values: values { $0["hiddenError"] })]
+      series: [
+        .init(name: "hidden-state error", key: "layers.*.hiddenError", values: values { $0["hiddenError"] })
+      ]
     ).markup
   }
 
@@ -187,21 +189,23 @@ public struct VerificationPage {
     return LineChart(
       title: "Drift of the router",
       description:
-        "For each layer the share of tokens whose set of experts changed, the share of experts exchanged, and the gate mass that moved.",
+        "For each layer the share of tokens whose set of experts changed, the share of experts exchanged, and the routing weight that moved.",
       unit: "layer", places: places,
       series: [
-        .init(name: "sets changed", key: "layers.*.router.changed", values: router("changed")),
+        .init(name: "expert sets changed", key: "layers.*.router.changed", values: router("changed")),
         .init(
           name: "experts exchanged", key: "1-layers.*.router.overlap",
           values: router("overlap").map { 1 - $0 }),
-        .init(name: "gate mass moved", key: "layers.*.router.gateMassMoved", values: router("gateMassMoved")),
+        .init(
+          name: "routing-weight shift", key: "layers.*.router.gateMassMoved", values: router("gateMassMoved")),
       ]
     ).markup
   }
 
   private var layers: DataTable {
     var table = DataTable(
-      "Figures of every layer", ["layer", "hidden error", "experts kept", "sets changed", "gate mass moved"])
+      "Figures of every layer",
+      ["layer", "hidden-state error", "expert-set overlap", "expert sets changed", "routing-weight shift"])
     for index in figures.list("layers").indices {
       let key = "layers.\(index)."
       table.add([

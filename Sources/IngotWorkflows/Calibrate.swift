@@ -30,7 +30,7 @@ public struct CalibrateRequest: Sendable {
 /// What the statistics say of each expert.
 public struct CalibrateResult: Sendable {
   public var output: String
-  public var ledger: EvidenceLedger
+  public var ledger: ExpertLedger
   public var tokens: Int
   public var contexts: Int
   /// Nil without a wanted coverage.
@@ -63,7 +63,7 @@ extension CalibrateRequest {
     // An importance matrix is made from statistics beside it, of which some fields are enough.
     let writer = try CalibrationFile.Writer(
       form == nil ? output : output + ".evidence", for: source, texts: texts.names,
-      fields: form == nil ? Set(LayerEvidence.Field.allCases) : LayerEvidence.importanceFields,
+      fields: form == nil ? Set(LayerStatistics.Field.allCases) : LayerStatistics.importanceFields,
       identity: CalibrationRun.identity(source, texts, coverage: coverage), writing)
     var options = CalibrationOptions()
     options.workers = control.workers
@@ -118,9 +118,9 @@ public struct CoverageReport: Sendable {
   public let drawn: [Int]
   public let contexts: Int
   /// Experts that tokens were forced to.
-  public let starved: [EvidenceLedger.Entry]
+  public let starved: [ExpertLedger.Entry]
   /// Those that have too few even so: there are no more tokens.
-  public let uncovered: [EvidenceLedger.Entry]
+  public let uncovered: [ExpertLedger.Entry]
 
   init(wanted: Int, _ run: CalibrationRun) {
     self.wanted = wanted
@@ -133,7 +133,7 @@ public struct CoverageReport: Sendable {
   public var forced: Int { starved.reduce(0) { $0 + $1.forced } }
 
   var json: JSON {
-    func list(_ entries: [EvidenceLedger.Entry]) -> JSON {
+    func list(_ entries: [ExpertLedger.Entry]) -> JSON {
       .array(
         entries.map {
           [

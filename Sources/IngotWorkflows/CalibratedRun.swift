@@ -4,7 +4,7 @@ import IngotQuantization
 import IngotSystem
 import IngotTensors
 
-/// A quantization that goes by evidence: the model with channels scaled, the plan with GPTQ, and what came of it.
+/// A quantization that goes by statistics: the model with channels scaled, the plan with GPTQ, and what came of it.
 struct CalibratedRun {
   var plan: Plan
   var model: Model
@@ -17,24 +17,24 @@ struct CalibratedRun {
   private var unrescued: [Role] = []
 
   /// - Parameters:
-  ///   - known: the evidence of the file, when it is open already.
+  ///   - known: the statistics of the file, when it is open already.
   ///   - journal: where choices of channel scales are kept; nil for nowhere.
   init(
     _ path: String, _ source: Model, _ original: Plan, _ techniques: CalibrationTechniques,
     _ control: RunControl,
-    known: Evidence? = nil, _ journal: ScaleJournal? = nil
+    known: CalibrationStatistics? = nil, _ journal: ScaleJournal? = nil
   ) async throws(FormatError) {
-    let evidence: Evidence
-    if let known { evidence = known } else { evidence = try CalibrationFile.read(path, for: source) }
-    var calibration = Calibration(evidence)
+    let statistics: CalibrationStatistics
+    if let known { statistics = known } else { statistics = try CalibrationFile.read(path, for: source) }
+    var calibration = Calibration(statistics)
     calibration.correctsInputs = techniques.has(.inputs)
     calibration.refits = techniques.has(.refit)
     calibration.fitsResiduals = techniques.has(.residuals)
     plan = techniques.has(.gptq) ? original.calibrated(by: calibration, source.blueprint) : original
     model = source
     importance = Importance()
-    for layer in 0..<evidence.layers {
-      let found = try evidence.layer(layer).importance(source.blueprint)
+    for layer in 0..<statistics.layers {
+      let found = try statistics.layer(layer).importance(source.blueprint)
       importance.columns.merge(found.columns) { $1 }
       importance.tokens.merge(found.tokens) { $1 }
     }
@@ -43,10 +43,10 @@ struct CalibratedRun {
       let scales =
         techniques.has(.scaling)
         ? try await ChannelScales.search(
-          source, plan, evidence, rescuingOverflow: techniques.rescueOverflow, workers: control.workers,
+          source, plan, statistics, rescuingOverflow: techniques.rescueOverflow, workers: control.workers,
           known: journal?.known ?? [:]
         ) { layer, choices throws(FormatError) in try journal?.add(layer, choices) }
-        : try ChannelScales.rescue(source, plan, evidence)
+        : try ChannelScales.rescue(source, plan, statistics)
       (rescued, unrescued) = (scales.rescued, scales.unrescued)
       model = try source.rescaled(by: scales)
       importance.rescale(by: scales, source.blueprint)
@@ -58,14 +58,16 @@ struct CalibratedRun {
     calibration.report = { errors.add($0, expected: $1) }
     calibration.reportExpert = { errors.add(layer: $0, expert: $1, tokens: $2, measured: $3) }
     self.calibration = calibration
-    provenance = CalibratedRun.provenance(path, evidence, techniques)
+    provenance = CalibratedRun.provenance(path, statistics, techniques)
   }
 
-  /// What an artifact says of the evidence in the file at a path.
-  static func provenance(_ path: String, _ evidence: Evidence, _ techniques: CalibrationTechniques) -> JSON {
+  /// What an artifact says of the statistics in the file at a path.
+  static func provenance(
+    _ path: String, _ statistics: CalibrationStatistics, _ techniques: CalibrationTechniques
+  ) -> JSON {
     [
-      "name": .string(Folder.name(of: path)), "tokens": JSON(evidence.tokens),
-      "texts": .array(evidence.texts.map { .string($0) }),
+      "name": .string(Folder.name(of: path)), "tokens": JSON(statistics.tokens),
+      "texts": .array(statistics.texts.map { .string($0) }),
       "without": .array(techniques.without.map { .string($0.rawValue) }),
     ]
   }

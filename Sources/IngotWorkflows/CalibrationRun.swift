@@ -6,10 +6,10 @@ import IngotSystem
 import IngotTensors
 import IngotTokenizer
 
-/// Gathering evidence in a way that can be stopped after each layer and continued.
+/// Gathering statistics in a way that can be stopped after each layer and continued.
 ///
 /// Two stages: where experts are to be covered and `--chunks` leaves text, a survey of the experts' tokens over more and more
-/// of it; then the pass that keeps evidence. After each layer of either, the journal gets a note and the hidden states go to
+/// of it; then the pass that keeps statistics. After each layer of either, the journal gets a note and the hidden states go to
 /// a file.
 struct CalibrationRun {
   let model: Model
@@ -19,7 +19,7 @@ struct CalibrationRun {
   var options: CalibrationOptions
   let shouldStop: @Sendable () -> Bool
 
-  private(set) var ledger: EvidenceLedger
+  private(set) var ledger: ExpertLedger
   private(set) var contexts: [Context] = []
   /// Contexts of each text that a survey has seen, after each round; empty without one.
   private(set) var drawn: [Int] = []
@@ -36,7 +36,7 @@ struct CalibrationRun {
     self.options = options
     self.shouldStop = shouldStop
     tokenizer = try Tokenizer(of: model)
-    ledger = EvidenceLedger(model.blueprint)
+    ledger = ExpertLedger(model.blueprint)
   }
 
   /// - Throws: FormatError, one of a stopped run among them.
@@ -46,19 +46,19 @@ struct CalibrationRun {
     try writer.begin(tokens: tokens, mostForced: (options.coverage ?? 0) * blueprint.experts.count)
     for note in writer.notes {
       guard let layer = note["evidence"]?.int else { continue }
-      ledger.entries += (note["ledger"]?.array ?? []).compactMap { EvidenceLedger.Entry($0, layer: layer) }
+      ledger.entries += (note["ledger"]?.array ?? []).compactMap { ExpertLedger.Entry($0, layer: layer) }
     }
     if writer.layers == blueprint.layerCount { return }
     var ledger = ledger
     let (writer, shouldStop) = (writer, shouldStop)
     let isDone = try await calibrate(
       model, contexts, options, from: point(writer.layers, contexts)
-    ) { evidence, point throws(FormatError) in
-      try writer.write(evidence)
+    ) { statistics, point throws(FormatError) in
+      try writer.write(statistics)
       let known = ledger.entries.count
-      ledger.add(evidence)
+      ledger.add(statistics)
       let note: JSON = [
-        "evidence": JSON(evidence.layer), "ledger": .array(ledger.entries[known...].map(\.json)),
+        "evidence": JSON(statistics.layer), "ledger": .array(ledger.entries[known...].map(\.json)),
       ]
       let isLast = point.layer == blueprint.layerCount
       try writer.keep(note, states: isLast ? nil : point.states)
@@ -76,7 +76,7 @@ struct CalibrationRun {
       layer: layer, states: try writer.states(counts: contexts.map { $0.tokens.count * hidden }))
   }
 
-  /// The contexts to gather evidence from: the first of each text, as many as `--chunks` says, twice as many, four times as
+  /// The contexts to gather statistics from: the first of each text, as many as `--chunks` says, twice as many, four times as
   /// many, … until the router sends every expert the tokens it is to have, or the texts end.
   private mutating func drawnContexts() async throws(FormatError) -> [Context] {
     guard let wanted = options.coverage, var chunks = texts.chunks else {

@@ -70,14 +70,14 @@ extension SensitivityRequest {
   }
 
   /// Tokens that tensors and plans would be measured on; with `chunks`, at most, without a look at the texts.
-  private func mostTokens(_ model: Model) throws(FormatError) -> (tensors: Int, mixtures: Int) {
+  private func mostTokens(_ model: Model) throws(FormatError) -> (tensors: Int, mixedPlans: Int) {
     if let chunks = texts.chunks {
       let tokens = texts.paths.count * chunks * texts.context
       return (tokens, 2 * tokens)
     }
-    let (tensors, mixtures) = try texts.contextsApart(try Tokenizer(of: model))
+    let (tensors, mixedPlans) = try texts.contextsApart(try Tokenizer(of: model))
     func tokens(_ contexts: [Context]) -> Int { contexts.reduce(0) { $0 + $1.tokens.count } }
-    return (tokens(tensors), tokens(mixtures))
+    return (tokens(tensors), tokens(mixedPlans))
   }
 
   /// - Throws: FormatError for what is wrong with files, a resumable one when the run was stopped; RequestError for formats

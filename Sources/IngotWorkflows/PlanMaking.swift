@@ -17,7 +17,7 @@ package struct PlanBytes {
     format = try Format.known(name)
   }
 
-  /// - Parameter importance: what the artifact says of the evidence that its codes are chosen by; nil for none.
+  /// - Parameter importance: what the artifact says of the statistics that its codes are chosen by; nil for none.
   package func bytes(_ plan: Plan, importance: JSON?) throws(FormatError) -> Int {
     let left = try model.dropping(plan.dropped)
     var options = options

@@ -93,9 +93,9 @@ extension QuantizeRequest {
       scales = try scaleJournal(options, chosen, source)
       let run: CalibratedRun
       do throws(FormatError) {
-        let evidence = try CalibrationFile.read(importance, for: source).dropping(plan.dropped, of: source)
+        let statistics = try CalibrationFile.read(importance, for: source).dropping(plan.dropped, of: source)
         run = try await CalibratedRun(
-          importance, left, plan, techniques, control, known: evidence, scales)
+          importance, left, plan, techniques, control, known: statistics, scales)
       } catch {
         throw scales?.abandoned(error) ?? error
       }

@@ -14,7 +14,7 @@ package struct SensitivityCost {
   package let states: Int
 
   init(
-    _ model: Model, tokens: (tensors: Int, mixtures: Int), _ choice: SensitivityChoice,
+    _ model: Model, tokens: (tensors: Int, mixedPlans: Int), _ choice: SensitivityChoice,
     _ options: SensitivityEffort,
     isCalibrated: Bool
   ) {
@@ -25,7 +25,7 @@ package struct SensitivityCost {
         < $1.feedForward.perToken * $1.feedForward.intermediateSize
     }!
     let (hidden, width) = (Double(blueprint.hiddenSize), Double(block.feedForward.intermediateSize))
-    let (layers, judged) = (Double(blueprint.layerCount), Double(tokens.mixtures))
+    let (layers, judged) = (Double(blueprint.layerCount), Double(tokens.mixedPlans))
     let tokens = Double(tokens.tensors)
     let attention = Double(block.mixerOutput.columns)
     let shared = Double(block.mixer.cachedValuesPerToken / 2)
@@ -37,11 +37,11 @@ package struct SensitivityCost {
     let layer = attentionOperations + expertOperations
     let groups = 8 * layers + 1
     let uniform = Double(choice.uniform.count)
-    let mixtures = Double(choice.formats.count * MixtureMaking.bits.count)
+    let mixedPlans = Double(choice.formats.count * MixedPlans.bits.count)
     let candidates = Double(choice.candidates.count)
     // A copy of each of 8 groups begins in every layer; four of them run the layer, three only its experts, beside exact ones, and
     // without some experts these run for scores and once more, for about twice as many tokens.
-    let copies =
+    let perturbedRuns =
       layer * (8 * layers * (layers - 1) / 2 + layers)
       + layers * (5 * layer + 4 * expertOperations + 2 * expertOperations)
     let head = (groups + 2 * uniform + 3) * 2 * hidden * Double(blueprint.vocabulary) / 2
@@ -53,10 +53,10 @@ package struct SensitivityCost {
     var rows = [
       ("exact states and those of models in one encoding", (1 + uniform) * tokens * layers * layer),
       (
-        "\(Int(mixtures)) plans as a whole, and the model without some experts",
-        judged * (2 + mixtures) * (layers * layer + hidden * Double(blueprint.vocabulary))
+        "\(Int(mixedPlans)) plans as a whole, and the model without some experts",
+        judged * (2 + mixedPlans) * (layers * layer + hidden * Double(blueprint.vocabulary))
       ),
-      ("copies, \(Int(groups)) of them in the end", tokens * copies), ("logits", tokens * head),
+      ("copies, \(Int(groups)) of them in the end", tokens * perturbedRuns), ("logits", tokens * head),
       ("errors of candidates", errors),
     ]
     if isCalibrated {
@@ -70,11 +70,11 @@ package struct SensitivityCost {
       rows.append(
         ("GPTQ of \(Int(sample)) experts a layer to every candidate", candidates * layers * sample * each))
       if !options.quick {
-        rows.append(("GPTQ of \(Int(mixtures)) plans as a whole", mixtures * layers * experts * each))
+        rows.append(("GPTQ of \(Int(mixedPlans)) plans as a whole", mixedPlans * layers * experts * each))
       }
     }
     self.rows = rows
-    states = Int(max(tokens * (groups + uniform + 1), judged * (1 + mixtures)) * hidden) * 4
+    states = Int(max(tokens * (groups + uniform + 1), judged * (1 + mixedPlans)) * hidden) * 4
     rate = SensitivityCost.measuredRate()
   }
 

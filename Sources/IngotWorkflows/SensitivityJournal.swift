@@ -13,7 +13,7 @@ final class SensitivityJournal {
   /// What each layer showed that an earlier run has passed.
   private(set) var layers: [JSON] = []
   /// Layers that the mixtures have passed.
-  private(set) var mixtureLayers = 0
+  private(set) var mixedPlanLayers = 0
 
   private static let interval: Duration = .seconds(30)
 
@@ -25,12 +25,12 @@ final class SensitivityJournal {
     self.shouldStop = shouldStop
     let path = path
     journal = try Journal(beside: path, identity: identity, discard: discard, takeOver: takeOver) { records in
-      [SensitivityJournal.slot, SensitivityJournal.mixtureSlot].allSatisfy { key in
+      [SensitivityJournal.slot, SensitivityJournal.mixedPlanSlot].allSatisfy { key in
         guard let slot = SensitivityJournal.last(key, records) else { return true }
         return Folder.kind(SensitivityJournal.states(path, key, slot)) == .file
       }
     }
-    mixtureLayers = SensitivityJournal.last("mixtures", journal.records) ?? 0
+    mixedPlanLayers = SensitivityJournal.last("mixtures", journal.records) ?? 0
     for record in journal.records { layers += record["layers"]?.array ?? [] }
   }
 
@@ -41,10 +41,10 @@ final class SensitivityJournal {
 
   /// Members of records that say where states are: of the pass over all tensors, and of the mixtures.
   private static let slot = "slot"
-  private static let mixtureSlot = "mixture-slot"
+  private static let mixedPlanSlot = "mixture-slot"
 
   private static func states(_ path: String, _ key: String, _ slot: Int) -> String {
-    "\(path).\(key == mixtureSlot ? "mixtures" : "states").\(slot)"
+    "\(path).\(key == mixedPlanSlot ? "mixtures" : "states").\(slot)"
   }
 
   private static func last(_ key: String, _ records: [JSON]) -> Int? {
@@ -54,9 +54,9 @@ final class SensitivityJournal {
   /// The states that go with `layers`; nil when there are none.
   func states(counts: [Int]) throws(FormatError) -> [[Float]]? { try states(SensitivityJournal.slot, counts) }
 
-  /// The states that go with `mixtureLayers`; nil when there are none.
-  func mixtureStates(counts: [Int]) throws(FormatError) -> [[Float]]? {
-    try states(SensitivityJournal.mixtureSlot, counts)
+  /// The states that go with `mixedPlanLayers`; nil when there are none.
+  func mixedPlanStates(counts: [Int]) throws(FormatError) -> [[Float]]? {
+    try states(SensitivityJournal.mixedPlanSlot, counts)
   }
 
   private func states(_ key: String, _ counts: [Int]) throws(FormatError) -> [[Float]]? {
@@ -76,8 +76,10 @@ final class SensitivityJournal {
   /// All mixtures have passed so many layers.
   ///
   /// - Throws: as `finished`.
-  func finishedMixtures(_ layers: Int, _ states: [[Float]]) throws(FormatError) {
-    try keep(states, SensitivityJournal.mixtureSlot, layers % 2, isDue: false) { ["mixtures": JSON(layers)] }
+  func finishedMixedPlans(_ layers: Int, _ states: [[Float]]) throws(FormatError) {
+    try keep(states, SensitivityJournal.mixedPlanSlot, layers % 2, isDue: false) {
+      ["mixtures": JSON(layers)]
+    }
   }
 
   private func keep(
@@ -104,7 +106,7 @@ final class SensitivityJournal {
   func end() {
     // First of all: a journal whose states are gone would have the next run begin anew.
     Folder.remove(journal.path)
-    for key in [SensitivityJournal.slot, SensitivityJournal.mixtureSlot] {
+    for key in [SensitivityJournal.slot, SensitivityJournal.mixedPlanSlot] {
       for slot in 0...1 { Folder.remove(SensitivityJournal.states(path, key, slot)) }
     }
     journal.end()

@@ -15,11 +15,11 @@ struct SensitivityRun {
   private let choice: SensitivityChoice
   private let control: RunControl
   private let quantizer: String
-  /// Codes by the search, and by GPTQ where there is evidence.
+  /// Codes by the search, and by GPTQ where there is statistics.
   private var candidates: [CandidateModel] = []
   private var calibrated: [CandidateModel] = []
   private let options: SensitivityEffort
-  private let mixtures: MixtureMaking
+  private let mixedPlans: MixedPlans
   private var uniform: [Model] = []
   /// Planes of the reference of the layer at hand: errors and copies both need them.
   private let held = HeldPlanes()
@@ -40,24 +40,24 @@ struct SensitivityRun {
     self.others = others
     self.choice = choice
     self.control = control
-    quantizer = importance == nil ? "search" : "gptq"
-    var evidence: Evidence?
+    quantizer = (importance == nil ? Quantizer.search : .gptq).rawValue
+    var statistics: CalibrationStatistics?
     if let importance {
       guard CalibrationFile.recognizes(importance) else {
         throw FormatError(
           path: importance, expected: "a calibration file (.calib)", found: "another file")
       }
-      evidence = try CalibrationFile.read(importance, for: model)
+      statistics = try CalibrationFile.read(importance, for: model)
     }
-    mixtures = MixtureMaking(
-      model: model, formats: choice.formats, importance: importance, evidence: evidence,
+    mixedPlans = MixedPlans(
+      model: model, formats: choice.formats, importance: importance, statistics: statistics,
       techniques: techniques, isSearched: options.quick, control: control)
     // Down projections that make up for gate and up would look worse alone than they are.
     var apart = techniques
     apart.without.append(.inputs)
     var uniform: [Encoding: Model] = [:]
     for encoding in choice.candidates {
-      let made = try await SensitivityRun.quantized(model, encoding, importance, evidence, apart, control)
+      let made = try await SensitivityRun.quantized(model, encoding, importance, statistics, apart, control)
       var searched = made.searched
       if choice.uniform.contains(encoding) { uniform[encoding] = searched }
       if encoding == choice.reference {
@@ -75,7 +75,7 @@ struct SensitivityRun {
 
   /// The model in one encoding, as `ingot quantize` makes it, and with codes searched for instead of GPTQ.
   private static func quantized(
-    _ model: Model, _ encoding: Encoding, _ importance: String?, _ evidence: Evidence?,
+    _ model: Model, _ encoding: Encoding, _ importance: String?, _ statistics: CalibrationStatistics?,
     _ techniques: CalibrationTechniques, _ control: RunControl
   ) async throws(FormatError) -> (model: Model, searched: Model, scales: ChannelScales?) {
     let plan = Plan.uniform(encoding, for: model)
@@ -83,7 +83,7 @@ struct SensitivityRun {
       let quantized = try model.quantized(by: plan)
       return (quantized, quantized, nil)
     }
-    let run = try await CalibratedRun(importance, model, plan, techniques, control, known: evidence)
+    let run = try await CalibratedRun(importance, model, plan, techniques, control, known: statistics)
     var options = QuantizationOptions()
     options.importance = run.importance
     let searched = try run.model.quantized(by: plan, options)
@@ -114,8 +114,8 @@ struct SensitivityRun {
     for tensor in model.tensors where (tensor.role.layer ?? layers) < pass.layer { passed += tensor.bytes }
     for layer in pass.layer..<layers {
       try hold(layer: layer)
-      let evidence = try await pass.observe()
-      var outputs = try await errors.errors(evidence, workers: control.workers) { bytes in
+      let statistics = try await pass.observe()
+      var outputs = try await errors.errors(statistics, workers: control.workers) { bytes in
         passed += bytes
         control.progress(passed, total)
       }
@@ -123,51 +123,51 @@ struct SensitivityRun {
       let isLast = layer == layers - 1
       if isLast {
         try hold(layer: nil)
-        if !model.blueprint.isHeadTied { outputs[model.blueprint.headRole] = try errors.head(evidence) }
+        if !model.blueprint.isHeadTied { outputs[model.blueprint.headRole] = try errors.head(statistics) }
         outputs[Role(.embedding)] = try errors.embedding()
       }
       let found = MeasuredLayer(
         outputs: outputs, experts: finished.experts,
-        loads: evidence.load(experts: model.blueprint.layers[layer].feedForward.count).map {
+        loads: statistics.load(experts: model.blueprint.layers[layer].feedForward.count).map {
           .init(tokens: $0.tokens, mass: $0.mass)
         }, dropped: .init(finished.dropped))
       try journal.finished(found.json, isLast: isLast, pass.states)
     }
     let found = try await sensitivity(pass, journal)
     var sensitivity = found.made
-    sensitivity.importance = mixtures.provenance
-    try await measureMixtures(&sensitivity, searched: found.searched, journal)
+    sensitivity.importance = mixedPlans.provenance
+    try await measureMixedPlans(&sensitivity, searched: found.searched, journal)
     return sensitivity
   }
 
   /// Takes plans by what was measured, and the model without some experts of every layer, through all layers.
-  private func measureMixtures(
+  private func measureMixedPlans(
     _ sensitivity: inout Sensitivity, searched: Sensitivity, _ journal: SensitivityJournal
   ) async throws(FormatError) {
-    let plans = try mixtures.plans(sensitivity)
+    let plans = try mixedPlans.plans(sensitivity)
     var models: [Model] = []
-    for plan in plans { models.append(try await mixtures.model(plan.result.plan)) }
+    for plan in plans { models.append(try await mixedPlans.model(plan.result.plan)) }
     let dropped = sensitivity.drops?.first.flatMap { sensitivity.least($0.measured.count) }
     if let dropped { models.append(try model.dropping(dropped)) }
-    let states = try journal.mixtureStates(
+    let states = try journal.mixedPlanStates(
       counts: WholePass.counts(model, others, models: models.count))
     let layers = model.blueprint.layerCount
     var pass = try WholePass(
-      model, models, others, workers: control.workers, layer: states == nil ? 0 : journal.mixtureLayers,
+      model, models, others, workers: control.workers, layer: states == nil ? 0 : journal.mixedPlanLayers,
       states: states)
     while pass.layer < layers {
-      let statistics = models.compactMap { $0.statistics(layer: pass.layer) }
-      for layer in statistics { try await layer.load() }
+      let loads = models.compactMap { $0.statistics(layer: pass.layer) }
+      for layer in loads { try await layer.load() }
       try await pass.run()
-      for layer in statistics { layer.unload() }
+      for layer in loads { layer.unload() }
       control.progress(model.bytes + model.bytes / layers * pass.layer, 2 * model.bytes)
-      try journal.finishedMixtures(pass.layer, pass.states)
+      try journal.finishedMixedPlans(pass.layer, pass.states)
     }
     let tokens = others.reduce(0) { $0 + $1.tokens.count }
     let divergences = try await pass.divergences().map {
       Sensitivity.Measure(mean: $0.mean, standardError: $0.standardError)
     }
-    sensitivity.mixtures = zip(plans, divergences).map { plan, divergence in
+    sensitivity.mixedPlans = zip(plans, divergences).map { plan, divergence in
       .init(
         format: plan.format, bitsPerWeight: 8 * Double(plan.result.tensorBytes) / Double(model.parameters),
         divergence: divergence,

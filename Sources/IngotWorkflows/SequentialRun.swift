@@ -18,12 +18,12 @@ package actor SequentialRun {
   private nonisolated let model: Model
   nonisolated let refits = Refits()
 
-  /// Evidence of the layer at hand.
+  /// Statistics of the layer at hand.
   final class Live: Sendable {
-    private let evidence = Mutex<LayerEvidence?>(nil)
+    private let statistics = Mutex<LayerStatistics?>(nil)
 
-    func set(_ new: LayerEvidence) { evidence.withLock { $0 = new } }
-    func get() -> LayerEvidence { evidence.withLock { $0! } }
+    func set(_ new: LayerStatistics) { statistics.withLock { $0 = new } }
+    func get() -> LayerStatistics { statistics.withLock { $0! } }
   }
 
   /// What came of refitting the routers' bias, by layer.
@@ -109,7 +109,7 @@ private final class LayerWork: Sendable {
   private let live: SequentialRun.Live
   private let held: HeldPlanes
   private let workers: Int
-  private let state: Mutex<(waiting: [(field: LayerEvidence.Field, unit: WorkUnit)], error: FormatError?)>
+  private let state: Mutex<(waiting: [(field: LayerStatistics.Field, unit: WorkUnit)], error: FormatError?)>
 
   init(
     _ units: [WorkUnit], _ taps: [Tap], _ live: SequentialRun.Live, _ held: HeldPlanes, _ workers: Int
@@ -119,7 +119,7 @@ private final class LayerWork: Sendable {
     self.workers = workers
     let waiting = units.map { unit in
       let tap = taps.first { $0.linears.contains(unit.roles[0].kind) }
-      return (field: tap.map { LayerEvidence.Field($0) } ?? .inputs, unit: unit)
+      return (field: tap.map { LayerStatistics.Field($0) } ?? .inputs, unit: unit)
     }
     state = Mutex((waiting, nil))
   }
@@ -127,11 +127,11 @@ private final class LayerWork: Sendable {
   /// What went wrong with a unit; the pass meets the same where it reads what that makes.
   var error: FormatError? { state.withLock { $0.error } }
 
-  func run(_ evidence: LayerEvidence) {
-    live.set(evidence)
+  func run(_ statistics: LayerStatistics) {
+    live.set(statistics)
     let due = state.withLock { state in
-      let due = state.waiting.filter { evidence.fields[$0.field] != nil }
-      state.waiting.removeAll { evidence.fields[$0.field] != nil }
+      let due = state.waiting.filter { statistics.fields[$0.field] != nil }
+      state.waiting.removeAll { statistics.fields[$0.field] != nil }
       return due.map(\.unit)
     }
     do throws(FormatError) {

@@ -183,9 +183,9 @@ import Testing
     let factor = Float(1 << 14)
     try Self.scale(
       model, [expert + "w3.weight_scale_inv": factor, expert + "w2.weight_scale_inv": 1 / factor])
-    let evidence = folder + "/x.calib"
+    let statistics = folder + "/x.calib"
     let calibrated = try Command.run(
-      "calibrate", model, "--text", Self.text, Self.code, "-o", evidence, "--context", "64")
+      "calibrate", model, "--text", Self.text, Self.code, "-o", statistics, "--context", "64")
     #expect(calibrated.status == 0)
     let warnings = calibrated.error.split(separator: "\n").filter {
       $0.contains("before its down projection, more than F16 holds")
@@ -194,7 +194,7 @@ import Testing
     func quantized(_ name: String, _ more: [String] = []) throws -> String {
       let path = folder + "/" + name
       let outcome = try Command.run(
-        ["quantize", model, "-o", path, "--recipe", "int8", "--importance", evidence] + more)
+        ["quantize", model, "-o", path, "--recipe", "int8", "--importance", statistics] + more)
       #expect(outcome.status == 0, "\(outcome.error)")
       #expect(outcome.output.contains("layer 1, expert 3: rescued") == more.contains("--rescue-overflow"))
       return path

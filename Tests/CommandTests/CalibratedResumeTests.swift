@@ -40,11 +40,11 @@ import Testing
   @Test func choicesOfChannelScalesAreKept() throws {
     let folder = try Folder.temporary()
     defer { Folder.remove(folder) }
-    let evidence = folder + "/x.calib"
-    #expect(try Command.run(CalibrateTests.arguments(evidence, "--chunks", "1")).status == 0)
+    let statistics = folder + "/x.calib"
+    #expect(try Command.run(CalibrateTests.arguments(statistics, "--chunks", "1")).status == 0)
     func quantize(_ path: String) -> [String] {
       [
-        "quantize", Command.nano, "-o", path, "--recipe", "int4", "--importance", evidence,
+        "quantize", Command.nano, "-o", path, "--recipe", "int4", "--importance", statistics,
         "--no-source-hash",
       ]
     }
@@ -67,11 +67,12 @@ import Testing
   @Test func aRefittedBiasIsReported() throws {
     let folder = try Folder.temporary()
     defer { Folder.remove(folder) }
-    let evidence = folder + "/x.calib"
-    #expect(try Command.run(CalibrateTests.arguments(evidence, "--chunks", "1")).status == 0)
+    let statistics = folder + "/x.calib"
+    #expect(try Command.run(CalibrateTests.arguments(statistics, "--chunks", "1")).status == 0)
     let path = folder + "/x.ingot"
     let words = [
-      "quantize", Command.nano, "-o", path, "--recipe", "int4", "--importance", evidence, "--no-source-hash",
+      "quantize", Command.nano, "-o", path, "--recipe", "int4", "--importance", statistics,
+      "--no-source-hash",
       "--json", "--refit-bias",
     ]
     let idle = try Command.run(words)

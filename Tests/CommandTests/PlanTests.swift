@@ -20,12 +20,12 @@ import Testing
     let measured = try Command.run(Self.sensitivity(sens, "--json"))
     #expect(measured.status == 0, "\(measured.error)")
     #expect(try measured.json()["uniform"]?.array?.count == 3)
-    let mixtures = try #require(try measured.json()["mixtures"]?.array)
-    #expect(mixtures.map { $0["format"]?.string } == ["ingot", "ingot", "ingot"])
-    let found = mixtures.compactMap { $0["klDivergence"]?.double }
+    let mixedPlans = try #require(try measured.json()["mixtures"]?.array)
+    #expect(mixedPlans.map { $0["format"]?.string } == ["ingot", "ingot", "ingot"])
+    let found = mixedPlans.compactMap { $0["klDivergence"]?.double }
     #expect(found.count == 3 && found[0] > found[1] && found[1] > found[2] && found[2] > 0, "\(found)")
     // Two contexts of each text choose; four others judge.
-    #expect(mixtures.allSatisfy { $0["tokens"]?.int == 2 * 4 * 32 })
+    #expect(mixedPlans.allSatisfy { $0["tokens"]?.int == 2 * 4 * 32 })
     let planned = try Command.run(
       "plan", Command.nano, "--sensitivity", sens, "--size", "5.5MB", "-o", plan, "--json")
     #expect(planned.status == 0, "\(planned.error)")
@@ -55,26 +55,26 @@ import Testing
     #expect(wrong.status == 2 && wrong.error.contains("planned were"), "\(wrong.error)")
   }
 
-  /// The artifact says what evidence its codes come from, and the plan counts that.
+  /// The artifact says what statistics its codes come from, and the plan counts that.
   @Test(arguments: ["gguf", "mlx"])
   func calibratedSizesAreExact(_ format: String) throws {
     let folder = try Folder.temporary()
     defer { Folder.remove(folder) }
-    let (evidence, sens, plan) = (folder + "/x.calib", folder + "/x.sens", folder + "/plan.json")
+    let (statistics, sens, plan) = (folder + "/x.calib", folder + "/x.sens", folder + "/plan.json")
     let calibrated = try Command.run(
       "calibrate", Command.nano, "--text", CalibrateTests.text, "--context", "64", "--chunks", "4", "-o",
-      evidence)
+      statistics)
     #expect(calibrated.status == 0, "\(calibrated.error)")
     let measured = try Command.run(
       "sensitivity", Command.nano, "--text", CalibrateTests.text, "--context", "32", "--chunks", "1",
-      "--importance", evidence, "--sample", "1", "--quick", "--format", format, "-o", sens)
+      "--importance", statistics, "--sample", "1", "--quick", "--format", format, "-o", sens)
     #expect(measured.status == 0, "\(measured.error)")
     let bits = format == "gguf" ? "5.5" : "3.9"
     let planned = try Command.run(
       "plan", Command.nano, "--sensitivity", sens, "--format", format, "--bits", bits, "-o", plan, "--json")
     let bytes = try #require(try planned.json()["bytes"]?.int, "\(planned.error)")
     let quantized = try Command.run(
-      "quantize", Command.nano, "--plan", plan, "--importance", evidence, "-o", folder + "/out.\(format)",
+      "quantize", Command.nano, "--plan", plan, "--importance", statistics, "-o", folder + "/out.\(format)",
       "--json")
     #expect(try quantized.json()["bytes"]?.int == bytes, "\(quantized.error)")
     #expect(try Command.run("plan", Command.nano, "--plan", plan, "--json").json()["bytes"]?.int == bytes)
@@ -243,7 +243,7 @@ import Testing
     #expect(verified.output.contains("equal") && !verified.error.contains("left out"), "\(verified.error)")
   }
 
-  /// Evidence of the whole model serves what is left of it.
+  /// Statistics of the whole model serves what is left of it.
   @Test func calibratedWithFewerExperts() throws {
     let folder = try Folder.temporary()
     defer { Folder.remove(folder) }

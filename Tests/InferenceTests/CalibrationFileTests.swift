@@ -9,11 +9,11 @@ import Testing
 @Suite struct CalibrationFileTests {
   static func written(_ folder: String) async throws -> String {
     let model = try Nano.model()
-    let evidence = try await CalibrationTests.evidence(model, contexts: 1)
+    let statistics = try await CalibrationTests.statistics(model, contexts: 1)
     let path = folder + "/x.calib"
     let writer = try CalibrationFile.Writer(path, for: model, texts: ["a"])
     try writer.begin(tokens: 128)
-    for layer in 0..<evidence.layers { try writer.write(try evidence.layer(layer)) }
+    for layer in 0..<statistics.layers { try writer.write(try statistics.layer(layer)) }
     try writer.commit()
     return path
   }
@@ -40,8 +40,8 @@ import Testing
 
   /// Reads every layer.
   static func readAll(_ path: String) throws {
-    let evidence = try CalibrationFile.read(path, for: Nano.model())
-    for layer in 0..<evidence.layers { _ = try evidence.layer(layer) }
+    let statistics = try CalibrationFile.read(path, for: Nano.model())
+    for layer in 0..<statistics.layers { _ = try statistics.layer(layer) }
   }
 
   @Test func everyFlippedByteOfAFieldIsFound() async throws {

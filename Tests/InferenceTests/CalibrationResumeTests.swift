@@ -10,7 +10,7 @@ import Testing
 @Suite struct CalibrationResumeTests {
   static let identity: JSONObject = ["context": 48, "chunks": nil]
 
-  /// Gathers evidence, going on where what stands at `path` ends.
+  /// Gathers statistics, going on where what stands at `path` ends.
   static func gather(_ path: String, afterLayer: (Int) throws -> Void = { _ in }) async throws -> [Int] {
     let model = try Nano.model()
     let text = try Nano.contexts(2, of: 48)
@@ -26,12 +26,12 @@ import Testing
     }
     var layers: [Int] = []
     if writer.layers < 4 {
-      try await calibrate(model, text, options, from: point) { evidence, point throws(FormatError) in
-        try writer.write(evidence)
-        try writer.keep(["layer": JSON(evidence.layer)], states: point.layer == 4 ? nil : point.states)
-        layers.append(evidence.layer)
+      try await calibrate(model, text, options, from: point) { statistics, point throws(FormatError) in
+        try writer.write(statistics)
+        try writer.keep(["layer": JSON(statistics.layer)], states: point.layer == 4 ? nil : point.states)
+        layers.append(statistics.layer)
         do {
-          try afterLayer(evidence.layer)
+          try afterLayer(statistics.layer)
         } catch {
           throw FormatError(path: path, expected: "a test that goes on", found: "\(error)")
         }

@@ -9,42 +9,44 @@ import Synchronization
 import Testing
 
 @Suite struct CalibrationTests {
-  static func evidence(_ model: Model, contexts: Int = 8, workers: Int = 2) async throws -> Evidence {
+  static func statistics(_ model: Model, contexts: Int = 8, workers: Int = 2) async throws
+    -> CalibrationStatistics
+  {
     var options = CalibrationOptions()
     options.workers = workers
-    var layers: [LayerEvidence] = []
+    var layers: [LayerStatistics] = []
     let text = Array(Context.cut(try Nano.heldOut(), length: 128).prefix(contexts))
     try await calibrate(model, text, options) { layers.append($0) }
     let all = layers
-    return Evidence(tokens: contexts * 128, layers: all.count, texts: ["held-out"]) { all[$0] }
+    return CalibrationStatistics(tokens: contexts * 128, layers: all.count, texts: ["held-out"]) { all[$0] }
   }
 
   @Test func evidenceIsTheSameForAnyNumberOfWorkers() async throws {
     let model = try Nano.model()
-    let one = try await Self.evidence(model, contexts: 3, workers: 1)
-    let three = try await Self.evidence(model, contexts: 3, workers: 3)
+    let one = try await Self.statistics(model, contexts: 3, workers: 1)
+    let three = try await Self.statistics(model, contexts: 3, workers: 3)
     for layer in 0..<one.layers {
       let (a, b) = (try one.layer(layer), try three.layer(layer))
-      #expect(a.fields.count == LayerEvidence.fields(layer: layer, model.blueprint).count)
+      #expect(a.fields.count == LayerStatistics.fields(layer: layer, model.blueprint).count)
       for (field, bytes) in a.fields { #expect(bytes.array == b.fields[field]!.array, "\(layer) \(field)") }
     }
   }
 
   @Test func knownChoicesOfScalesAreNotSearchedAgain() async throws {
     let model = try Nano.model()
-    let evidence = try await Self.evidence(model, contexts: 3)
+    let statistics = try await Self.statistics(model, contexts: 3)
     let plan = try SequentialTests.recipe("search").plan(for: model)
     let heard = Mutex<[Int: [ChannelScales.Choice]]>([:])
-    let first = try await ChannelScales.search(model, plan, evidence, workers: 2) { layer, choices in
+    let first = try await ChannelScales.search(model, plan, statistics, workers: 2) { layer, choices in
       heard.withLock { $0[layer] = choices }
     }
     let known = heard.withLock { $0 }
-    #expect(known.keys.sorted() == Array(0..<evidence.layers))
+    #expect(known.keys.sorted() == Array(0..<statistics.layers))
     #expect(known.values.contains { $0.contains { $0.alpha != 0 || $0.beta != 0 } }, "something is scaled")
     // All but one, as if a run had ended there; that one is searched.
     let again = Mutex<[Int]>([])
     let second = try await ChannelScales.search(
-      model, plan, evidence, workers: 2, known: known.filter { $0.key != 2 }
+      model, plan, statistics, workers: 2, known: known.filter { $0.key != 2 }
     ) { layer, _ in again.withLock { $0.append(layer) } }
     #expect(again.withLock { $0 } == [2])
     let (a, b) = (try model.rescaled(by: first), try model.rescaled(by: second))
@@ -58,49 +60,49 @@ import Testing
   @Test func evidenceAgreesWithItself() async throws {
     let model = try Nano.model()
     let blueprint = model.blueprint
-    let evidence = try await Self.evidence(model, contexts: 3)
-    let layer = try evidence.layer(1)
+    let statistics = try await Self.statistics(model, contexts: 3)
+    let layer = try statistics.layer(1)
     let load = layer.load(experts: blueprint.experts.count)
-    #expect(load.reduce(0) { $0 + $1.tokens } == evidence.tokens * blueprint.experts.perToken)
-    #expect(abs(load.reduce(0) { $0 + $1.mass } - Double(evidence.tokens)) < 1e-2)
+    #expect(load.reduce(0) { $0 + $1.tokens } == statistics.tokens * blueprint.experts.perToken)
+    #expect(abs(load.reduce(0) { $0 + $1.mass } - Double(statistics.tokens)) < 1e-2)
     let hidden = blueprint.hiddenSize
     let inputs = layer.floats(.inputs)
     let hessian = layer.floats(.expertInput)
     for (i, j) in [(0, 0), (3, 17), (17, 3), (hidden - 1, 5)] {
       let mean =
-        (0..<evidence.tokens).reduce(0.0) {
+        (0..<statistics.tokens).reduce(0.0) {
           $0 + Double(inputs[$1 * hidden + i]) * Double(inputs[$1 * hidden + j])
-        } / Double(evidence.tokens)
+        } / Double(statistics.tokens)
       let scale = (Double(hessian[i * hidden + i]) * Double(hessian[j * hidden + j])).squareRoot()
       #expect(abs(mean - Double(hessian[i * hidden + j])) < 1e-2 * scale)
     }
     let expert = load.indices.max { load[$0].tokens < load[$1].tokens }!
-    let visits = layer.visits(of: expert)
-    #expect(visits.count == load[expert].tokens)
+    let routedTokens = layer.routedTokens(of: expert)
+    #expect(routedTokens.count == load[expert].tokens)
     let squares = layer.floats(.inputSquares, expert * hidden..<(expert + 1) * hidden)
-    let mean = visits.reduce(0.0) {
+    let mean = routedTokens.reduce(0.0) {
       $0 + Double(inputs[$1.token * hidden + 7]) * Double(inputs[$1.token * hidden + 7])
     }
-    #expect(abs(mean / Double(visits.count) / Double(squares[7]) - 1) < 1e-2)
+    #expect(abs(mean / Double(routedTokens.count) / Double(squares[7]) - 1) < 1e-2)
   }
 
   @Test func filesHoldWhatIsWritten() async throws {
     let model = try Nano.model()
-    let evidence = try await Self.evidence(model, contexts: 2)
+    let statistics = try await Self.statistics(model, contexts: 2)
     let path = NSTemporaryDirectory() + "\(UUID()).calib"
     defer { try? FileManager.default.removeItem(atPath: path) }
     let writer = try CalibrationFile.Writer(
       path, for: model, texts: ["a", "\"b\""])
     try writer.begin(tokens: 256)
-    for layer in 0..<evidence.layers { try writer.write(try evidence.layer(layer)) }
+    for layer in 0..<statistics.layers { try writer.write(try statistics.layer(layer)) }
     #expect(!FileManager.default.fileExists(atPath: path), "it appears when it is complete")
     try writer.commit()
     #expect(CalibrationFile.recognizes(path))
     #expect(!CalibrationFile.recognizes(Nano.folder + "/model.safetensors"))
     let read = try CalibrationFile.read(path, for: model)
     #expect(read.tokens == 256 && read.texts == ["a", "\"b\""])
-    for layer in 0..<evidence.layers {
-      for (field, bytes) in try evidence.layer(layer).fields {
+    for layer in 0..<statistics.layers {
+      for (field, bytes) in try statistics.layer(layer).fields {
         #expect(try read.layer(layer).fields[field]!.array == bytes.array, "\(layer) \(field)")
       }
     }
@@ -111,9 +113,9 @@ import Testing
 
   @Test func theLedgerKnowsWhatIsMissing() async throws {
     let model = try Nano.model()
-    let evidence = try await Self.evidence(model, contexts: 1)
-    var ledger = EvidenceLedger(model.blueprint)
-    for layer in 0..<evidence.layers { ledger.add(try evidence.layer(layer)) }
+    let statistics = try await Self.statistics(model, contexts: 1)
+    var ledger = ExpertLedger(model.blueprint)
+    for layer in 0..<statistics.layers { ledger.add(try statistics.layer(layer)) }
     #expect(ledger.entries.count == 4 * 8)
     for entry in ledger.entries {
       #expect(entry.effectiveRank <= Double(max(entry.tokens, 0)) + 1e-6)
@@ -125,9 +127,9 @@ import Testing
 
   @Test func scalingChannelsChangesNothing() async throws {
     let model = try Nano.model()
-    let evidence = try await Self.evidence(model, contexts: 4)
+    let statistics = try await Self.statistics(model, contexts: 4)
     let plan = try Recipe.named("int3").plan(for: model)
-    let scales = try await ChannelScales.search(model, plan, evidence, workers: 2)
+    let scales = try await ChannelScales.search(model, plan, statistics, workers: 2)
     #expect(scales.choices.flatMap(\.self).contains { $0.beta > 0 }, "some place gains by it")
     #expect(scales.choices.flatMap(\.self).allSatisfy { $0.errorShare <= 1 })
     let rescaled = try model.rescaled(by: scales)
@@ -141,10 +143,10 @@ import Testing
 
   @Test func anOverflowIsRescued() async throws {
     let model = try Nano.model()
-    let honest = try await Self.evidence(model, contexts: 2)
+    let honest = try await Self.statistics(model, contexts: 2)
     // Layer 1's expert 3 claims to have been as loud as no F16 is.
     let blueprint = model.blueprint
-    let evidence = Evidence(tokens: honest.tokens, layers: honest.layers, texts: []) {
+    let statistics = CalibrationStatistics(tokens: honest.tokens, layers: honest.layers, texts: []) {
       layer throws(FormatError) in
       var found = try honest.layer(layer)
       guard layer == 1 else { return found }
@@ -155,9 +157,9 @@ import Testing
       return found
     }
     let plan = try Recipe.named("int4").plan(for: model)
-    let scales = try await ChannelScales.search(model, plan, evidence, rescuingOverflow: true, workers: 1)
+    let scales = try await ChannelScales.search(model, plan, statistics, rescuingOverflow: true, workers: 1)
     #expect(scales.rescued == [Role(.down, layer: 1, expert: 3)])
-    let plain = try await ChannelScales.search(model, plan, evidence, workers: 1)
+    let plain = try await ChannelScales.search(model, plan, statistics, workers: 1)
     let (one, other) = (try model.rescaled(by: plain), try model.rescaled(by: scales))
     let up = Role(.up, layer: 1, expert: 3)
     let ratios = zip(try one[up]!.floats(), try other[up]!.floats()).filter { $0.0 != 0 }.map { $0.0 / $0.1 }
@@ -174,7 +176,7 @@ import Testing
   ])
   func gptqBeatsTheSearch(_ name: String) async throws {
     let model = try Nano.model()
-    let evidence = try await Self.evidence(model)
+    let statistics = try await Self.statistics(model)
     let encoding = Encoding(name: name)!
     let text = """
       rules:
@@ -182,14 +184,14 @@ import Testing
         - {encoding: "\(name)", quantizer: search}
       """
     let plan = try Recipe(yaml: text, path: "test").plan(for: model)
-    let calibration = Calibration(evidence)
+    let calibration = Calibration(statistics)
     var options = QuantizationOptions()
     options.calibration = calibration
     let searched = try model.quantized(by: plan)
     let calibrated = try model.quantized(by: plan.calibrated(by: calibration, model.blueprint), options)
-    let layer = try evidence.layer(2)
+    let layer = try statistics.layer(2)
     for role in [Role(.query, layer: 2), Role(.attentionOutput, layer: 2)] {
-      let field: LayerEvidence.Field = role.kind == .query ? .attentionInput : .attentionOutput
+      let field: LayerStatistics.Field = role.kind == .query ? .attentionInput : .attentionOutput
       let hessian = layer.floats(field)
       let exact = try model[role]!.floats()
       let one = Self.error(exact, try searched[role]!.floats(), hessian)
@@ -223,8 +225,8 @@ import Testing
 
   @Test func bytesDoNotDependOnWorkersOrOrder() async throws {
     let model = try Nano.model()
-    let evidence = try await Self.evidence(model, contexts: 2)
-    let calibration = Calibration(evidence)
+    let statistics = try await Self.statistics(model, contexts: 2)
+    let calibration = Calibration(statistics)
     let plan = try Recipe.named("int4").plan(for: model).calibrated(by: calibration, model.blueprint)
     var options = QuantizationOptions()
     options.calibration = calibration

@@ -8,18 +8,18 @@ import IngotTensors
 import Testing
 
 @Suite struct CoverageTests {
-  /// Evidence of few tokens, and states after each layer, with and without forced visits.
+  /// Statistics of few tokens, and states after each layer, with and without forced tokens.
   static func gather(_ coverage: Int?, workers: Int = 2) async throws -> (
-    layers: [LayerEvidence], states: [[[Float]]]
+    layers: [LayerStatistics], states: [[[Float]]]
   ) {
     var options = CalibrationOptions()
     options.workers = workers
     options.coverage = coverage
-    var layers: [LayerEvidence] = []
+    var layers: [LayerStatistics] = []
     var states: [[[Float]]] = []
     let text = try Nano.contexts(2, of: 48)
-    try await calibrate(Nano.model(), text, options) { evidence, point in
-      layers.append(evidence)
+    try await calibrate(Nano.model(), text, options) { statistics, point in
+      layers.append(statistics)
       states.append(point.states)
       return true
     }
@@ -35,7 +35,7 @@ import Testing
     for (one, other) in zip(plain.layers, covered.layers) {
       #expect(one.forcedCount == 0)
       for field in [
-        LayerEvidence.Field.attentionInput, .expertInput, .inputs, .chosen, .weights, .outputPeaks,
+        LayerStatistics.Field.attentionInput, .expertInput, .inputs, .chosen, .weights, .outputPeaks,
       ] {
         #expect(one.fields[field]!.array == other.fields[field]!.array, "\(field)")
       }
@@ -44,23 +44,23 @@ import Testing
       for expert in 0..<8 {
         #expect(before[expert].tokens == after[expert].tokens && before[expert].mass == after[expert].mass)
         #expect(after[expert].forced == max(wanted - before[expert].tokens, 0))
-        let visits = other.visits(of: expert)
-        #expect(visits.count == max(wanted, before[expert].tokens))
-        let own = Set(visits.filter { !$0.isForced }.map(\.token))
-        let looks = visits.filter(\.isForced)
+        let routedTokens = other.routedTokens(of: expert)
+        #expect(routedTokens.count == max(wanted, before[expert].tokens))
+        let own = Set(routedTokens.filter { !$0.isForced }.map(\.token))
+        let looks = routedTokens.filter(\.isForced)
         #expect(own.isDisjoint(with: looks.map(\.token)) && Set(looks.map(\.token)).count == looks.count)
         // Nobody who was left out has a higher gate value than any who was taken.
         let taken = looks.map { gates[$0.token * 8 + expert] }
-        let left = (0..<other.tokens).filter { token in !visits.contains { $0.token == token } }
+        let left = (0..<other.tokens).filter { token in !routedTokens.contains { $0.token == token } }
         if let least = taken.min(), let most = left.map({ gates[$0 * 8 + expert] }).max() {
           #expect(most <= least + 1e-3, "layer \(other.layer), expert \(expert)")
         }
-        for visit in looks {
+        for routedToken in looks {
           let chosen = (0..<8).filter { expert in
-            other.visits(of: expert).contains { $0.token == visit.token && !$0.isForced }
+            other.routedTokens(of: expert).contains { $0.token == routedToken.token && !$0.isForced }
           }
-          let sum = chosen.reduce(0) { $0 + gates[visit.token * 8 + $1] }
-          #expect(abs(visit.weight - gates[visit.token * 8 + expert] / sum) < 2e-2)
+          let sum = chosen.reduce(0) { $0 + gates[routedToken.token * 8 + $1] }
+          #expect(abs(routedToken.weight - gates[routedToken.token * 8 + expert] / sum) < 2e-2)
         }
         forced += looks.count
       }
@@ -69,13 +69,13 @@ import Testing
     #expect(forced > 0, "some expert of the fixture has fewer than \(wanted)")
   }
 
-  /// σ of the router's scores, from the evidence's inputs: (tokens, experts)
-  static func gates(_ evidence: LayerEvidence, _ model: Model, layer: Int) -> [Float] {
+  /// σ of the router's scores, from the statistics's inputs: (tokens, experts)
+  static func gates(_ statistics: LayerStatistics, _ model: Model, layer: Int) -> [Float] {
     let router = (try? model[.router, layer: layer]!.floats()) ?? []
     let hidden = model.blueprint.hiddenSize
-    let inputs = evidence.floats(.inputs)
+    let inputs = statistics.floats(.inputs)
     var gates: [Float] = []
-    for token in 0..<evidence.tokens {
+    for token in 0..<statistics.tokens {
       for expert in 0..<router.count / hidden {
         var sum: Float = 0
         for column in 0..<hidden { sum += inputs[token * hidden + column] * router[expert * hidden + column] }
@@ -109,7 +109,7 @@ import Testing
 
   @Test func theLedgerTellsForcedTokensApart() async throws {
     let model = try Nano.model()
-    var ledger = EvidenceLedger(model.blueprint)
+    var ledger = ExpertLedger(model.blueprint)
     for layer in try await Self.gather(40).layers { ledger.add(layer) }
     #expect(ledger.entries.allSatisfy { $0.tokens + $0.forced >= 40 })
     let starved = ledger.entries.filter { $0.forced > 0 }
@@ -133,9 +133,9 @@ import Testing
         return now.layer < stop
       }
       #expect(!isDone && point!.layer == stop)
-      var layers: [LayerEvidence] = []
-      let isFinished = try await calibrate(model, text, options, from: point) { evidence, _ in
-        layers.append(evidence)
+      var layers: [LayerStatistics] = []
+      let isFinished = try await calibrate(model, text, options, from: point) { statistics, _ in
+        layers.append(statistics)
         return true
       }
       #expect(isFinished && layers.count == 4 - stop)
@@ -167,22 +167,22 @@ import Testing
       let x = layer.floats(.inputs).map { Double($0) }
       let trace = (0..<hidden).reduce(0.0) { $0 + all[$1 * hidden + $1] }
       for expert in 0..<8 {
-        let visits = layer.visits(of: expert)
+        let routedTokens = layer.routedTokens(of: expert)
         let found = ExpertInputs(layer, expert: expert, hidden: hidden, divisors: []).hessian().map {
           Double($0)
         }
-        let squares = visits.map { Double($0.weight) * Double($0.weight) }
-        let mean = squares.reduce(0, +) / Double(visits.count)
+        let squares = routedTokens.map { Double($0.weight) * Double($0.weight) }
+        let mean = squares.reduce(0, +) / Double(routedTokens.count)
         for (i, j) in [(0, 0), (5, 90), (90, 5), (hidden - 1, hidden - 1)] {
           var sum = pseudo * mean * all[i * hidden + j]
-          for (visit, square) in zip(visits, squares) {
-            sum += square * x[visit.token * hidden + i] * x[visit.token * hidden + j]
+          for (routedToken, square) in zip(routedTokens, squares) {
+            sum += square * x[routedToken.token * hidden + i] * x[routedToken.token * hidden + j]
           }
           #expect(
             abs(sum - found[i * hidden + j]) <= 1e-4 * pseudo * mean * trace / Double(hidden) + 1e-3
               * abs(sum))
         }
-        if visits.contains(where: \.isForced) { starved += 1 }
+        if routedTokens.contains(where: \.isForced) { starved += 1 }
         // Nobody at all: the layer's, whatever its scale.
         var empty = layer
         (empty.fields[.forced], empty.fields[.forcedWeights]) = (nil, nil)

@@ -181,16 +181,17 @@ import Testing
   @Test func evidenceIsThatOfTheModelThatIsLeft() async throws {
     let model = try Nano.model()
     let left = try model.dropping(Self.dropped)
-    let found = try await CalibrationTests.evidence(model, contexts: 3).dropping(Self.dropped, of: model)
-    let own = try await CalibrationTests.evidence(left, contexts: 3)
+    let found = try await CalibrationTests.statistics(model, contexts: 3).dropping(Self.dropped, of: model)
+    let own = try await CalibrationTests.statistics(left, contexts: 3)
     // The first layer has the same inputs in both, which are kept in BF16: few choices hang by less.
     let (a, b) = (try found.layer(0), try own.layer(0))
     for (field, bytes) in b.fields { #expect(a.fields[field]?.count == bytes.count, "\(field)") }
     var same = 0
     for expert in 0..<6 {
-      let (mine, other) = (a.visits(of: expert), b.visits(of: expert))
+      let (mine, other) = (a.routedTokens(of: expert), b.routedTokens(of: expert))
       let weights = Dictionary(uniqueKeysWithValues: other.map { ($0.token, $0.weight) })
-      let common = mine.filter { visit in weights[visit.token].map { abs($0 - visit.weight) < 0.01 } ?? false
+      let common = mine.filter { routedToken in
+        weights[routedToken.token].map { abs($0 - routedToken.weight) < 0.01 } ?? false
       }
       same += common.count
       let squares = zip(
@@ -219,10 +220,10 @@ import Testing
     let model = try Nano.model()
     let contexts = try Nano.contexts(2, of: 64)
     var pass = try SensitivityPass(model, reference: model, uniform: [], contexts, workers: 2)
-    let evidence = try await pass.observe()
+    let statistics = try await pass.observe()
     let found = try await pass.finish(reference: model).dropped
     #expect(found.counts == [1, 2, 3, 4, 6] && found.carried == 2)
-    // Outputs by plain loops from the evidence's inputs, which are rounded to BF16.
+    // Outputs by plain loops from the statistics's inputs, which are rounded to BF16.
     let (hidden, width) = (model.blueprint.hiddenSize, model.blueprint.experts.intermediateSize)
     var outputs: [[Int: [Double]]] = []
     for expert in 0..<8 {
@@ -230,18 +231,19 @@ import Testing
         try model[$0, layer: 0, expert: expert]!.floats()
       }
       var own: [Int: [Double]] = [:]
-      for visit in evidence.visits(of: expert) {
-        let x = evidence.floats(.inputs, visit.token * hidden..<(visit.token + 1) * hidden).map { Double($0) }
+      for routedToken in statistics.routedTokens(of: expert) {
+        let x = statistics.floats(.inputs, routedToken.token * hidden..<(routedToken.token + 1) * hidden).map
+        { Double($0) }
         func product(_ matrix: [Float], _ x: [Double], _ rows: Int) -> [Double] {
           (0..<rows).map { row in x.indices.reduce(0) { $0 + Double(matrix[row * x.count + $1]) * x[$1] } }
         }
         let (gate, up) = (product(weights[0], x, width), product(weights[1], x, width))
-        own[visit.token] = product(weights[2], zip(gate, up).map { $0 / (1 + exp(-$0)) * $1 }, hidden)
+        own[routedToken.token] = product(weights[2], zip(gate, up).map { $0 / (1 + exp(-$0)) * $1 }, hidden)
       }
       outputs.append(own)
-      let visits = evidence.visits(of: expert)
-      let norms = visits.map { visit in
-        Double(visit.weight) * own[visit.token]!.reduce(0) { $0 + $1 * $1 }.squareRoot()
+      let routedTokens = statistics.routedTokens(of: expert)
+      let norms = routedTokens.map { routedToken in
+        Double(routedToken.weight) * own[routedToken.token]!.reduce(0) { $0 + $1 * $1 }.squareRoot()
       }
       let mean = norms.reduce(0, +) / Double(max(norms.count, 1))
       #expect(abs(found.scores[expert] - mean) <= 0.01 * mean, "\(expert): \(found.scores[expert]), \(mean)")

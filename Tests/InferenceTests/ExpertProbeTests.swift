@@ -44,13 +44,13 @@ import Testing
     let (layer, expert) = (2, 5)
     let candidate = try damaged(model, layer: layer, expert: expert)
     let found = try await errors(candidate, Context.cut(try Nano.heldOut(), length: 128).prefix(3).map { $0 })
-    let evidence = try await CalibrationTests.evidence(model, contexts: 3).layer(layer)
+    let statistics = try await CalibrationTests.statistics(model, contexts: 3).layer(layer)
     let blueprint = model.blueprint
     let (hidden, width) = (blueprint.hiddenSize, blueprint.experts.intermediateSize)
-    let visits = evidence.visits(of: expert)
-    let count = min(visits.count, 8)
+    let routedTokens = statistics.routedTokens(of: expert)
+    let count = min(routedTokens.count, 8)
     try #require(count == 8)
-    let inputs = evidence.floats(.inputs)
+    let inputs = statistics.floats(.inputs)
     func output(_ model: Model, _ token: Int) throws -> [Double] {
       func product(_ kind: TensorKind, _ x: [Double]) throws -> [Double] {
         let weights = try model[Role(kind, layer: layer, expert: expert)]!.floats()
@@ -65,7 +65,7 @@ import Testing
     }
     var (difference, norm) = (0.0, 0.0)
     for row in 0..<count {
-      let token = visits[row * visits.count / count].token
+      let token = routedTokens[row * routedTokens.count / count].token
       for (a, b) in zip(try output(model, token), try output(candidate, token)) {
         difference += (b - a) * (b - a)
         norm += a * a
@@ -94,8 +94,8 @@ import Testing
   @Test func scaledChannelsAreNoError() async throws {
     let model = try Nano.model()
     let plan = try Recipe.named("int3").plan(for: model)
-    let evidence = try await CalibrationTests.evidence(model, contexts: 4)
-    let scales = try await ChannelScales.search(model, plan, evidence, workers: 2)
+    let statistics = try await CalibrationTests.statistics(model, contexts: 4)
+    let scales = try await ChannelScales.search(model, plan, statistics, workers: 2)
     #expect(scales.choices.flatMap(\.self).contains { $0.beta > 0 || $0.alpha > 0 })
     let rescaled = try model.rescaled(by: scales)
     let norms = Role(.feedForwardNorm, layer: 1)

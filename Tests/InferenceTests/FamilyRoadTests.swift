@@ -24,12 +24,14 @@ import Testing
     .plan(for: model)
   }
 
-  private func evidence(_ model: Model, _ contexts: [Context]) async throws -> Evidence {
-    var layers: [LayerEvidence] = []
+  private func statistics(_ model: Model, _ contexts: [Context]) async throws -> CalibrationStatistics {
+    var layers: [LayerStatistics] = []
     try await calibrate(model, contexts) { layers.append($0) }
     let found = layers
     #expect(found.count == model.blueprint.layerCount)
-    return Evidence(tokens: contexts.reduce(0) { $0 + $1.tokens.count }, layers: found.count, texts: []) {
+    return CalibrationStatistics(
+      tokens: contexts.reduce(0) { $0 + $1.tokens.count }, layers: found.count, texts: []
+    ) {
       found[$0]
     }
   }
@@ -40,7 +42,7 @@ import Testing
     #expect(report.divergence.mean.value == 0 && report.sameTop == 1)
     for layer in report.layers {
       #expect((layer.router != nil) == model.blueprint.layers[layer.layer].feedForward.isMixture)
-      #expect(layer.hiddenError == 0 && layer.router?.changed ?? 0 == 0)
+      #expect(layer.hiddenStateError == 0 && layer.router?.changed ?? 0 == 0)
     }
   }
 
@@ -48,11 +50,11 @@ import Testing
   @Test(arguments: cases) func gptqIsBetterThanSearch(_ name: String) async throws {
     let model = try model(name)
     let contexts = try FamilyFixtures.golden(name).contexts
-    let evidence = try await evidence(model, contexts)
+    let statistics = try await statistics(model, contexts)
     let plan = try plan(model)
-    var calibration = Calibration(evidence)
+    var calibration = Calibration(statistics)
     let calibrated = plan.calibrated(by: calibration, model.blueprint)
-    let scales = try await ChannelScales.search(model, calibrated, evidence, workers: 2)
+    let scales = try await ChannelScales.search(model, calibrated, statistics, workers: 2)
     calibration.scales = scales
     var options = QuantizationOptions()
     options.calibration = calibration
@@ -71,7 +73,7 @@ import Testing
     let folder = try FamilyFixtures.scratch()
     defer { try? FileManager.default.removeItem(atPath: folder) }
     let contexts = try FamilyFixtures.golden(name).contexts
-    let known = try await evidence(model, contexts)
+    let known = try await statistics(model, contexts)
     let path = folder + "/x.calib"
     let writer = try CalibrationFile.Writer(path, for: model, texts: [])
     try writer.begin(tokens: known.tokens)
@@ -90,8 +92,8 @@ import Testing
   @Test(arguments: cases) func layersAreCalibratedOneAfterTheOther(_ name: String) async throws {
     let model = try model(name)
     let contexts = try FamilyFixtures.golden(name).contexts
-    let current = Mutex<LayerEvidence?>(nil)
-    let live = Evidence(tokens: 0, layers: model.blueprint.layerCount, texts: []) { _ in
+    let current = Mutex<LayerStatistics?>(nil)
+    let live = CalibrationStatistics(tokens: 0, layers: model.blueprint.layerCount, texts: []) { _ in
       current.withLock { $0! }
     }
     let calibration = Calibration(live)
@@ -101,7 +103,7 @@ import Testing
     let quantized = try model.quantized(by: plan, options)
     var pass = try SequentialPass(model, quantized, contexts, workers: 2)
     for layer in 0..<model.blueprint.layerCount {
-      try await pass.run(layer: layer) { evidence in current.withLock { $0 = evidence } }
+      try await pass.run(layer: layer) { statistics in current.withLock { $0 = statistics } }
     }
   }
 
@@ -135,7 +137,7 @@ import Testing
     #expect(left.blueprint.experts.count == model.blueprint.experts.count - 1)
     let report = try await verify(left, against: model, contexts)
     #expect(report.divergence.mean.value > 0 && report.dropped == dropped)
-    let evidence = try await evidence(model, contexts).dropping(dropped, of: model)
-    for layer in 0..<evidence.layers { _ = try evidence.layer(layer) }
+    let statistics = try await statistics(model, contexts).dropping(dropped, of: model)
+    for layer in 0..<statistics.layers { _ = try statistics.layer(layer) }
   }
 }

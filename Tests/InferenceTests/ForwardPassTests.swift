@@ -48,7 +48,7 @@ import Testing
     let contexts = [Context([0, 5, 99, 100, 127, 128, 2047]), Context([512, 513, 1023, 2000])]
     let report = try await verify(stepped, against: model, contexts)
     #expect(report.divergence.maximum == 0)
-    #expect(report.layers.allSatisfy { $0.hiddenError == 0 })
+    #expect(report.layers.allSatisfy { $0.hiddenStateError == 0 })
   }
 
   /// Tensors that hold no numbers are refused, not read.

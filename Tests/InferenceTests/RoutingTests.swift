@@ -38,6 +38,6 @@ import Testing
     #expect(difference.changed == 2)
     #expect(abs(difference.overlap - (1 + 1.0 / 3 + 0)) < 1e-15)
     // 0.25 for the first token; ½ (0.25 + 0.75 + 0.5) for the second; all of it for the third.
-    #expect(difference.gateMassMoved == 0.25 + 0.75 + 1)
+    #expect(difference.routingWeightShift == 0.25 + 0.75 + 1)
   }
 }

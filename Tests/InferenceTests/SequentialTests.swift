@@ -30,8 +30,10 @@ import Testing
         """, path: "test")
   }
 
-  static func calibrated(_ model: Model, _ evidence: Evidence) throws -> (model: Model, plan: Plan) {
-    let calibration = Calibration(evidence)
+  static func calibrated(_ model: Model, _ statistics: CalibrationStatistics) throws -> (
+    model: Model, plan: Plan
+  ) {
+    let calibration = Calibration(statistics)
     let plan = try recipe("search").plan(for: model).calibrated(by: calibration, model.blueprint)
     var options = QuantizationOptions()
     options.calibration = calibration
@@ -40,17 +42,17 @@ import Testing
 
   @Test func layersApartGiveTheBytesOfLayersTogether() async throws {
     let model = try Nano.model()
-    let evidence = try await CalibrationTests.evidence(model, contexts: 4)
-    let layers = Array(0..<evidence.layers)
-    let (whole, plan) = try Self.calibrated(model, evidence)
+    let statistics = try await CalibrationTests.statistics(model, contexts: 4)
+    let layers = Array(0..<statistics.layers)
+    let (whole, plan) = try Self.calibrated(model, statistics)
     let together = try Self.planes(whole, plan, layers: layers)
-    #expect(together.count > 4 * evidence.layers)
+    #expect(together.count > 4 * statistics.layers)
     for layer in layers.reversed() {
-      // Evidence of this layer alone, and of the others none.
-      let own = Evidence(tokens: evidence.tokens, layers: evidence.layers, texts: []) {
+      // Statistics of this layer alone, and of the others none.
+      let own = CalibrationStatistics(tokens: statistics.tokens, layers: statistics.layers, texts: []) {
         asked throws(FormatError) in
         precondition(asked == layer, "no other layer's evidence")
-        return try evidence.layer(asked)
+        return try statistics.layer(asked)
       }
       let (part, _) = try Self.calibrated(model, own)
       for (role, planes) in try Self.planes(part, plan, layers: [layer]) {
@@ -59,13 +61,15 @@ import Testing
     }
   }
 
-  /// A run through both models; gives the quantized one with its planes kept, and the evidence of each layer.
+  /// A run through both models; gives the quantized one with its planes kept, and the statistics of each layer.
   static func run(_ model: Model, workers: Int, contexts: [Context]) async throws -> (
-    Model, Plan, [LayerEvidence]
+    Model, Plan, [LayerStatistics]
   ) {
     let live = Live()
-    let evidence = Evidence(tokens: 0, layers: model.blueprint.layerCount, texts: []) { _ in live.evidence }
-    let (quantized, plan) = try calibrated(model, evidence)
+    let statistics = CalibrationStatistics(tokens: 0, layers: model.blueprint.layerCount, texts: []) { _ in
+      live.statistics
+    }
+    let (quantized, plan) = try calibrated(model, statistics)
     let kept = try quantized.mapTensors { tensor in
       guard tensor.role.layer != nil, plan.assignments[tensor.role]?.quantizer == Quantizer.gptq.rawValue
       else {
@@ -83,22 +87,22 @@ import Testing
       }
     }
     var pass = try SequentialPass(model, kept, contexts, workers: workers)
-    var layers: [LayerEvidence] = []
+    var layers: [LayerStatistics] = []
     for layer in 0..<model.blueprint.layerCount {
-      try await pass.run(layer: layer) { live.evidence = $0 }
-      layers.append(live.evidence)
+      try await pass.run(layer: layer) { live.statistics = $0 }
+      layers.append(live.statistics)
       // Experts that no token reached are asked for by a writer only.
       for tensor in kept.tensors where tensor.role.layer == layer { _ = try tensor.planes() }
     }
-    live.evidence = try pass.head()
+    live.statistics = try pass.head()
     return (kept, plan, layers)
   }
 
   final class Live: Sendable {
-    private let current = Mutex<LayerEvidence?>(nil)
+    private let current = Mutex<LayerStatistics?>(nil)
     private let found = Mutex<[Role: [Bytes]]>([:])
 
-    var evidence: LayerEvidence {
+    var statistics: LayerStatistics {
       get { current.withLock { $0! } }
       set { current.withLock { $0 = newValue } }
     }
@@ -110,7 +114,7 @@ import Testing
   @Test func theFirstLayersInputsAreTheOriginals() async throws {
     let model = try Nano.model()
     let contexts = try Nano.contexts(4, of: 128)
-    let plain = try await CalibrationTests.evidence(model, contexts: 4)
+    let plain = try await CalibrationTests.statistics(model, contexts: 4)
     let (_, _, layers) = try await Self.run(model, workers: 2, contexts: contexts)
     let (first, second) = (layers[0], layers[1])
     let targets = try #require(first.targets)

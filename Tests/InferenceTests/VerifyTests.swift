@@ -34,9 +34,9 @@ import Testing
     #expect(report.perplexity.original == report.perplexity.candidate)
     #expect(report.layers.count == 4)
     for layer in report.layers {
-      #expect(layer.hiddenError == 0)
+      #expect(layer.hiddenStateError == 0)
       #expect(layer.router!.overlap == 1 && layer.router!.changed == 0)
-      #expect(layer.router!.gateMassMoved == 0)
+      #expect(layer.router!.routingWeightShift == 0)
       #expect(layer.expertErrors.allSatisfy { $0 == nil || $0 == 0 })
     }
     let alone = try await perplexity(of: model, Nano.contexts(3, of: 128))
@@ -60,10 +60,10 @@ import Testing
     #expect(abs(four.deltaP.mean) <= four.deltaP.rms)
     #expect(four.sameTop > 0.9 && four.sameTop <= eight.sameTop)
     for (a, b) in zip(eight.layers, four.layers) {
-      #expect(a.hiddenError > 0 && a.hiddenError < b.hiddenError && b.hiddenError < 0.5)
+      #expect(a.hiddenStateError > 0 && a.hiddenStateError < b.hiddenStateError && b.hiddenStateError < 0.5)
       #expect(b.router!.overlap <= 1 && b.router!.overlap > 0.5)
-      #expect(b.router!.gateMassMoved > 0 && b.router!.gateMassMoved < 0.5)
-      #expect(a.router!.gateMassMoved < b.router!.gateMassMoved)
+      #expect(b.router!.routingWeightShift > 0 && b.router!.routingWeightShift < 0.5)
+      #expect(a.router!.routingWeightShift < b.router!.routingWeightShift)
     }
     let ratio = four.perplexity.candidate.value / four.perplexity.original.value
     #expect(abs(four.perplexity.ratio.value / ratio - 1) < 1e-12)

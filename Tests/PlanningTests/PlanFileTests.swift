@@ -118,27 +118,27 @@ extension Folder {
     // Files of older versions have no mixtures.
     try Nano.temporary(sensitivity.text) { path in
       let old = try Sensitivity.read(path, for: model)
-      #expect(old.mixtures.isEmpty)
+      #expect(old.mixedPlans.isEmpty)
     }
-    sensitivity.mixtures = Self.mixtures
+    sensitivity.mixedPlans = Self.mixedPlans
     sensitivity.importance = ["name": "x.calib", "tokens": 4096]
     try Nano.temporary(sensitivity.text) { path in
       let read = try Sensitivity.read(path, for: model)
-      #expect(read.text == sensitivity.text && read.mixtures == Self.mixtures)
+      #expect(read.text == sensitivity.text && read.mixedPlans == Self.mixedPlans)
       #expect(read.importance == sensitivity.importance)
       #expect(read.candidates == sensitivity.candidates && read.loads == sensitivity.loads)
     }
   }
 
-  static let mixtures: [Sensitivity.Mixture] = [(3.25, 0.4, 0.5), (4.25, 0.1, 0.2)].map {
+  static let mixedPlans: [Sensitivity.MixedPlan] = [(3.25, 0.4, 0.5), (4.25, 0.1, 0.2)].map {
     .init(
       format: "ingot", bitsPerWeight: $0.0, divergence: .init(mean: $0.1, standardError: 0.01), sum: $0.2,
       tokens: 64)
   }
 
   @Test(arguments: [
-    ("\"format\": \"ingot\"", "\"format\": 4", "a mixture with format"),
-    ("\"bitsPerWeight\": 3.25", "\"bits\": 3.25", "a mixture with format"),
+    ("\"format\": \"ingot\"", "\"format\": 4", "a mixed plan with format"),
+    ("\"bitsPerWeight\": 3.25", "\"bits\": 3.25", "a mixed plan with format"),
     ("\"klDivergence\": 0.4", "\"klDivergence\": -0.4", "at least 0"),
     ("\"sensitivity\": 1", "\"sensitivity\": 2", "\"sensitivity\": 1"),
     ("\"layers\": 4", "\"layers\": 5", "4 layers of 8 experts"),
@@ -150,7 +150,7 @@ extension Folder {
   func brokenSensitivitiesAreRefused(_ old: String, _ new: String, _ message: String) throws {
     let model = try Nano.model()
     var sensitivity = try Nano.sensitivity(model, format: "ingot")
-    sensitivity.mixtures = [Self.mixtures[0]]
+    sensitivity.mixedPlans = [Self.mixedPlans[0]]
     let text = sensitivity.text
     try #require(text.contains(old))
     try Nano.temporary(text.replacingOccurrences(of: old, with: new)) { path in
@@ -241,7 +241,7 @@ extension Folder {
     #expect(low.low < low.mean && low.mean < low.high)
     #expect(prediction.divergence(sum: 0).mean == 0)
     // Plans of a format go by its own mixtures, more closely; models of one encoding by those of one.
-    sensitivity.mixtures = Self.mixtures
+    sensitivity.mixedPlans = Self.mixedPlans
     let plans = Prediction(sensitivity, format: "ingot")
     #expect(abs(plans.divergence(sum: 0.5).mean - 0.4) < 1e-9)
     #expect(abs(plans.divergence(sum: 0.2).mean - 0.1) < 1e-9)

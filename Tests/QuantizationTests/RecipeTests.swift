@@ -43,7 +43,7 @@ let nano = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingL
     #expect(encoding(Role(.down, layer: 1, expert: 1)) == "int3 g64 zero f16")
     #expect(encoding(Role(.down, layer: 3, expert: 0)) == "int8 g32 sym bf16")
     #expect(encoding(Role(.down, layer: 3, expert: 2)) == "int3 g64 zero f16")
-    #expect(plan.assignments[Role(.query, layer: 1)]?.quantizer == "round-to-nearest")
+    #expect(plan.assignments[Role(.query, layer: 1)]?.quantizer == "rtn")
     #expect(plan.assignments[Role(.embedding)]?.quantizer == nil)
     #expect(encoding(Role(.head)) == "bf16")
     #expect(encoding(Role(.router, layer: 0)) == "f32")

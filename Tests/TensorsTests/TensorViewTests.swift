@@ -76,8 +76,8 @@ import Testing
     for values in [1, 500] {
       var pieces = layout.map { _ in [UInt8]() }
       for rows in tensor.rowChunks(values: values) {
-        let copies = tensor.sources(rows: rows).map { Bytes($0.array) }
-        let planes = try tensor.planes(rows: rows, from: copies)
+        let perturbedRuns = tensor.sources(rows: rows).map { Bytes($0.array) }
+        let planes = try tensor.planes(rows: rows, from: perturbedRuns)
         for (index, plane) in planes.enumerated() {
           #expect(plane.count == layout[index].range(rows: rows).count)
           pieces[index] += plane.array

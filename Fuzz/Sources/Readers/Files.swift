@@ -70,11 +70,11 @@ extension Target {
           let file = Scratch("x.calib")
           return { input throws(FormatError) in
             file.write(input)
-            let evidence = try CalibrationFile.read(file.path, for: model)
-            for number in 0..<evidence.layers {
-              let layer = try evidence.layer(number)
+            let statistics = try CalibrationFile.read(file.path, for: model)
+            for number in 0..<statistics.layers {
+              let layer = try statistics.layer(number)
               _ = layer.importance(model.blueprint)
-              _ = layer.visits(of: 0)
+              _ = layer.routedTokens(of: 0)
             }
           }
         }, repair: repairCalibration),

@@ -2,7 +2,7 @@ import IngotModels
 import IngotSystem
 import IngotTensors
 
-/// Evidence in a file: SafeTensors, with tensors `layers.N.…` named as in `LayerEvidence.Field` and, in its metadata, the
+/// Statistics in a file: SafeTensors, with tensors `layers.N.…` named as in `LayerStatistics.Field` and, in its metadata, the
 /// tokens and the texts they came from. Each tensor is U8, what `CompressedField` makes of a field, whose type and shape
 /// follow from the model and the number of tokens; of symmetric matrices the lower triangle is kept, row by row.
 ///
@@ -11,19 +11,19 @@ public struct CalibrationFile: Sendable {
   static let label = "ingot calibration"
   static let version = "2"
 
-  /// Whether a file says that it holds evidence.
+  /// Whether a file says that it holds statistics.
   public static func recognizes(_ path: String) -> Bool {
     guard let header = try? SafeTensorsHeader(path: path) else { return false }
     return header.metadata["format"] == label
   }
 
-  static func name(_ field: LayerEvidence.Field, _ layer: Int) -> String {
+  static func name(_ field: LayerStatistics.Field, _ layer: Int) -> String {
     "layers.\(layer).\(field.rawValue)"
   }
 
   /// Bytes of a field before compression: of a symmetric matrix, one triangle.
   static func packedSize(
-    _ field: LayerEvidence.Field, _ blueprint: Blueprint, layer: Int, tokens: Int, forced: Int
+    _ field: LayerStatistics.Field, _ blueprint: Blueprint, layer: Int, tokens: Int, forced: Int
   )
     -> Int?
   {
@@ -32,10 +32,10 @@ public struct CalibrationFile: Sendable {
     return field.dtype.bytes(count: field.isSymmetric ? shape[0] * (shape[0] + 1) / 2 : count)
   }
 
-  /// Reads evidence gathered from a model of this shape. A layer is decompressed when it is asked for or loaded.
+  /// Reads statistics gathered from a model of this shape. A layer is decompressed when it is asked for or loaded.
   ///
   /// - Throws: FormatError for a broken file, or one of a model with other shapes.
-  public static func read(_ path: String, for model: Model) throws(FormatError) -> Evidence {
+  public static func read(_ path: String, for model: Model) throws(FormatError) -> CalibrationStatistics {
     let header = try SafeTensorsHeader(path: path)
     guard header.metadata["format"] == label, header.metadata["version"] == version else {
       throw FormatError(
@@ -61,9 +61,9 @@ public struct CalibrationFile: Sendable {
     var stored: [String: SafeTensorsHeader.Entry] = [:]
     for entry in header.entries { stored[entry.name] = entry }
     let mapping = try Bytes.mapping(path)
-    var places = [[(field: LayerEvidence.Field, bytes: Bytes)]](repeating: [], count: blueprint.layerCount)
+    var places = [[(field: LayerStatistics.Field, bytes: Bytes)]](repeating: [], count: blueprint.layerCount)
     for layer in 0..<blueprint.layerCount {
-      for field in LayerEvidence.fields(layer: layer, blueprint, isForced: forced[layer] > 0) {
+      for field in LayerStatistics.fields(layer: layer, blueprint, isForced: forced[layer] > 0) {
         let found = stored[name(field, layer)]
         guard let found, found.dtype == .u8, found.shape.count == 1 else {
           throw FormatError(
@@ -74,27 +74,27 @@ public struct CalibrationFile: Sendable {
       }
     }
     let all = places
-    return Evidence(
+    return CalibrationStatistics(
       tokens: tokens, layers: blueprint.layerCount, texts: list("texts").compactMap(\.string)
     ) { layer throws(FormatError) in
-      var evidence = LayerEvidence(layer: layer, tokens: tokens, fields: [:])
+      var statistics = LayerStatistics(layer: layer, tokens: tokens, fields: [:])
       for (field, bytes) in all[layer] {
-        evidence.fields[field] = try unpack(
+        statistics.fields[field] = try unpack(
           bytes, field, blueprint, layer: layer, tokens: tokens, forced: forced[layer],
           wrong: { FormatError(path: path, tensor: name(field, layer), expected: $0, found: $1) })
       }
-      return evidence
+      return statistics
     }
   }
 
   /// Bytes of a field out of what is stored.
   static func unpack(
-    _ stored: Bytes, _ field: LayerEvidence.Field, _ blueprint: Blueprint, layer: Int, tokens: Int,
+    _ stored: Bytes, _ field: LayerStatistics.Field, _ blueprint: Blueprint, layer: Int, tokens: Int,
     forced: Int,
     wrong: (_ expected: String, _ found: String) -> FormatError
   ) throws(FormatError) -> Bytes {
     guard let size = packedSize(field, blueprint, layer: layer, tokens: tokens, forced: forced) else {
-      throw wrong("evidence that can be counted", "\(tokens) tokens")
+      throw wrong("statistics that can be counted", "\(tokens) tokens")
     }
     let bytes = try CompressedField.decompress(
       stored, size: size, width: field.dtype.bits / 8, wrong: wrong)

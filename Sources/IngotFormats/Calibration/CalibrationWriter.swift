@@ -6,7 +6,7 @@ import IngotTensors
 extension CalibrationFile {
   /// Where a field stands in a file, and the XXH3-64 of its frames.
   struct Place: Hashable, Sendable {
-    var field: LayerEvidence.Field
+    var field: LayerStatistics.Field
     var layer: Int
     /// Bytes of the file.
     var range: Range<Int>
@@ -22,7 +22,7 @@ extension CalibrationFile {
     private var output: Output
     private let blueprint: Blueprint
     private let texts: [String]
-    private let fields: Set<LayerEvidence.Field>
+    private let fields: Set<LayerStatistics.Field>
     private let headerLength: Int
     private var places: [Place] = []
     private var forced: [Int] = []
@@ -35,17 +35,17 @@ extension CalibrationFile {
     private var statesPath: String?
 
     private var end: Int { places.last?.range.upperBound ?? headerLength }
-    /// Layers whose evidence is there.
+    /// Layers whose statistics is there.
     public var layers: Int { forced.count }
 
     /// - Parameters:
-    ///   - fields: what is kept of the evidence; for a file to be read again, all.
+    ///   - fields: what is kept of the statistics; for a file to be read again, all.
     ///   - identity: what decides the bytes.
     /// - Throws: FormatError when something stands at `path` and is not to be replaced, or for an unfinished output that
     ///   cannot be continued: of another identity, of another run at work, damaged.
     public init(
       _ path: String, for model: Model, texts: [String],
-      fields: Set<LayerEvidence.Field> = Set(LayerEvidence.Field.allCases),
+      fields: Set<LayerStatistics.Field> = Set(LayerStatistics.Field.allCases),
       identity: JSONObject = [:], _ options: WriteOptions = WriteOptions()
     ) throws(FormatError) {
       blueprint = model.blueprint
@@ -70,11 +70,11 @@ extension CalibrationFile {
       }
     }
 
-    /// Holds the disk's room against what the layers that are not there yet take at most: their evidence as if nothing of it
+    /// Holds the disk's room against what the layers that are not there yet take at most: their statistics as if nothing of it
     /// could be compressed, and twice the hidden states, the old ones staying until the new ones are safe. Nothing is
     /// reserved: the file will be smaller, and grows layer by layer.
     ///
-    /// - Parameter mostForced: visits that may be forced in a layer.
+    /// - Parameter mostForced: routed tokens that may be forced in a layer.
     /// - Throws: FormatError when the disk has less room, with the bytes needed and free.
     public func begin(tokens: Int, mostForced: Int = 0) throws(FormatError) {
       self.tokens = tokens
@@ -82,7 +82,7 @@ extension CalibrationFile {
       var (total, isTooMuch) = tokens.multipliedReportingOverflow(by: 2 * 4 * blueprint.hiddenSize)
       guard !isTooMuch else {
         throw FormatError(
-          path: output.path, expected: "evidence that can be counted", found: "\(tokens) tokens")
+          path: output.path, expected: "statistics that can be counted", found: "\(tokens) tokens")
       }
       for layer in forced.count..<blueprint.layerCount {
         for field in kept(layer, isForced: true) {
@@ -93,7 +93,7 @@ extension CalibrationFile {
           let (sum, overflow) = total.addingReportingOverflow(room ?? 0)
           guard room != nil, !overflow else {
             throw FormatError(
-              path: output.path, expected: "evidence that can be counted", found: "\(tokens) tokens")
+              path: output.path, expected: "statistics that can be counted", found: "\(tokens) tokens")
           }
           total = sum
         }
@@ -101,20 +101,20 @@ extension CalibrationFile {
       try Output.requireRoom(total, output.path)
     }
 
-    private func kept(_ layer: Int, isForced: Bool) -> [LayerEvidence.Field] {
-      LayerEvidence.fields(layer: layer, blueprint, isForced: isForced).filter { fields.contains($0) }
+    private func kept(_ layer: Int, isForced: Bool) -> [LayerStatistics.Field] {
+      LayerStatistics.fields(layer: layer, blueprint, isForced: isForced).filter { fields.contains($0) }
     }
 
-    /// Appends the evidence of the next layer.
-    public func write(_ evidence: LayerEvidence) throws(FormatError) {
-      precondition(evidence.layer == forced.count, "layers come in order")
-      for field in kept(evidence.layer, isForced: evidence.forcedCount > 0) {
-        let bytes = evidence.fields[field]!
+    /// Appends the statistics of the next layer.
+    public func write(_ statistics: LayerStatistics) throws(FormatError) {
+      precondition(statistics.layer == forced.count, "layers come in order")
+      for field in kept(statistics.layer, isForced: statistics.forcedCount > 0) {
+        let bytes = statistics.fields[field]!
         let shape = field.shape(
-          blueprint, layer: evidence.layer, tokens: tokens, forced: evidence.forcedCount)
+          blueprint, layer: statistics.layer, tokens: tokens, forced: statistics.forcedCount)
         precondition(
           bytes.count == elementCount(shape)! * field.dtype.bits / 8,
-          "\(field.rawValue) of layer \(evidence.layer) has its size")
+          "\(field.rawValue) of layer \(statistics.layer) has its size")
         let stored = CompressedField(
           field.isSymmetric ? Triangle.pack(bytes, n: shape[0]) : bytes, width: field.dtype.bits / 8)
         let start = end
@@ -122,29 +122,29 @@ extension CalibrationFile {
         try output.files[0].write(stored.content.span, at: start + stored.head.count)
         places.append(
           Place(
-            field: field, layer: evidence.layer, range: start..<start + stored.count,
+            field: field, layer: statistics.layer, range: start..<start + stored.count,
             checksum: stored.checksum))
       }
-      forced.append(evidence.forcedCount)
+      forced.append(statistics.forcedCount)
     }
 
-    /// Evidence of a layer that is there.
-    public func layer(_ layer: Int) throws(FormatError) -> LayerEvidence {
-      var evidence = LayerEvidence(layer: layer, tokens: tokens, fields: [:])
+    /// Statistics of a layer that is there.
+    public func layer(_ layer: Int) throws(FormatError) -> LayerStatistics {
+      var statistics = LayerStatistics(layer: layer, tokens: tokens, fields: [:])
       for place in places where place.layer == layer {
-        evidence.fields[place.field] = try CalibrationFile.unpack(
+        statistics.fields[place.field] = try CalibrationFile.unpack(
           output.files[0].read(place.range.count, at: place.range.lowerBound), place.field, blueprint,
           layer: layer,
           tokens: tokens, forced: forced[layer], wrong: { self.damage(place.name, $0, $1) })
       }
-      return evidence
+      return statistics
     }
 
     /// Gives the complete file its name.
     public func commit() throws(FormatError) {
       if !output.isComplete {
         precondition(
-          forced.count == blueprint.layerCount && fields.count == LayerEvidence.Field.allCases.count)
+          forced.count == blueprint.layerCount && fields.count == LayerStatistics.Field.allCases.count)
         try output.files[0].write(
           Writer.header(places, tokens: tokens, texts: texts, forced: forced, length: headerLength), at: 0)
       }
@@ -244,11 +244,11 @@ extension CalibrationFile {
         forced = record["forced"]?.array?.compactMap(\.int) ?? []
         for entry in record["places"]?.array ?? [] {
           guard let parts = entry.array, parts.count == 5,
-            let field = parts[0].string.flatMap({ LayerEvidence.Field(rawValue: $0) }),
+            let field = parts[0].string.flatMap({ LayerStatistics.Field(rawValue: $0) }),
             let layer = parts[1].int,
             let lower = parts[2].int, let upper = parts[3].int, lower == end, lower <= upper,
             let checksum = parts[4].string.flatMap({ UInt64($0, radix: 16) })
-          else { throw damage("", "places of evidence in the journal", entry.text()) }
+          else { throw damage("", "places of statistics in the journal", entry.text()) }
           places.append(Place(field: field, layer: layer, range: lower..<upper, checksum: checksum))
         }
       }
@@ -275,12 +275,12 @@ extension CalibrationFile {
 
     /// Bytes of the header: enough for whatever places and counts turn out to be.
     private static func headerLength(
-      _ blueprint: Blueprint, _ fields: Set<LayerEvidence.Field>, _ texts: [String]
+      _ blueprint: Blueprint, _ fields: Set<LayerStatistics.Field>, _ texts: [String]
     ) -> Int {
       let most = 1 << 52
       var places: [Place] = []
       for layer in 0..<blueprint.layerCount {
-        for field in LayerEvidence.fields(layer: layer, blueprint, isForced: true)
+        for field in LayerStatistics.fields(layer: layer, blueprint, isForced: true)
         where fields.contains(field) {
           places.append(Place(field: field, layer: layer, range: most..<2 * most, checksum: 0))
         }

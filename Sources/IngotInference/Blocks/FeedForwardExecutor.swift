@@ -32,7 +32,7 @@ protocol FeedForwardExecutor: Sendable {
   var sumsOutputs: Bool { get }
   /// Units of work, experts ascending.
   func batches(_ routings: [Routing], _ aside: Aside) -> [ExpertBatch]
-  /// What an expert makes of the tokens of a batch: (visits, hidden). Outputs of `probe` are left in `buffers.probed`.
+  /// What an expert makes of the tokens of a batch: (routed tokens, hidden). Outputs of `probe` are left in `buffers.probed`.
   ///
   /// - Parameters:
   ///   - inputs: contexts × (tokens, hidden)
@@ -48,7 +48,7 @@ protocol FeedForwardExecutor: Sendable {
 enum Aside: Sendable {
   case none
   /// By expert, tokens of the lanes that its router did not send there: they go as far as readers look, to the inner tap.
-  case forced([[Visit]])
+  case forced([[RoutedToken]])
   /// By expert, inputs from outside, (rows, hidden), whose outputs are handed back.
   case probe([[Float]])
 }
@@ -56,27 +56,27 @@ enum Aside: Sendable {
 /// Tokens that go through an expert at once.
 struct ExpertBatch: Sendable {
   var expert: Int
-  var visits: [Visit]
-  var forced: [Visit] = []
+  var routedTokens: [RoutedToken]
+  var forced: [RoutedToken] = []
   var probe: [Float] = []
   /// The tensors that are used for the last time.
   var finishes: [Role] = []
   /// Whether it is the first of its expert.
   var isFirst = true
-  /// Where batches of several routings are one: for each, its visits and their rows.
-  private var shares: [[(row: Int, visit: Visit)]] = []
+  /// Where batches of several routings are one: for each, its routed tokens and their rows.
+  private var shares: [[(row: Int, routedToken: RoutedToken)]] = []
 
-  init(expert: Int, visits: [Visit]) {
+  init(expert: Int, routedTokens: [RoutedToken]) {
     self.expert = expert
-    self.visits = visits
+    self.routedTokens = routedTokens
   }
 
   /// Goes through the rows of outputs that a routing adds.
-  func forEachRow(of variant: Int, _ body: (_ row: Int, Visit) -> Void) {
+  func forEachRow(of variant: Int, _ body: (_ row: Int, RoutedToken) -> Void) {
     if shares.isEmpty {
-      for (row, visit) in visits.enumerated() { body(row, visit) }
+      for (row, routedToken) in routedTokens.enumerated() { body(row, routedToken) }
     } else {
-      for (row, visit) in shares[variant] { body(row, visit) }
+      for (row, routedToken) in shares[variant] { body(row, routedToken) }
     }
   }
 
@@ -86,16 +86,16 @@ struct ExpertBatch: Sendable {
     if variants.count == 1 { return variants[0] }
     return variants[0].indices.map { index in
       var batch = variants[0][index]
-      batch.visits = []
+      batch.routedTokens = []
       var rows: [Int: [Int: Int]] = [:]
       batch.shares = variants.map { variant in
-        variant[index].visits.map { visit in
-          let row = rows[visit.context]?[visit.token] ?? batch.visits.count
-          if row == batch.visits.count {
-            rows[visit.context, default: [:]][visit.token] = row
-            batch.visits.append(visit)
+        variant[index].routedTokens.map { routedToken in
+          let row = rows[routedToken.context]?[routedToken.token] ?? batch.routedTokens.count
+          if row == batch.routedTokens.count {
+            rows[routedToken.context, default: [:]][routedToken.token] = row
+            batch.routedTokens.append(routedToken)
           }
-          return (row, visit)
+          return (row, routedToken)
         }
       }
       return batch

@@ -60,7 +60,9 @@ private struct DecodedMLP: FeedForwardExecutor {
     routings.indices.map { context in
       var batch = ExpertBatch(
         expert: 0,
-        visits: (0..<routings[context].tokens).map { Visit(context: context, token: $0, weight: 1) })
+        routedTokens: (0..<routings[context].tokens).map {
+          RoutedToken(context: context, token: $0, weight: 1)
+        })
       batch.isFirst = context == 0
       if context == routings.count - 1 {
         batch.finishes = block.projections.all.map { block.role($0, layer: layer, expert: 0) }
@@ -75,35 +77,39 @@ private struct DecodedMLP: FeedForwardExecutor {
   ) throws(FormatError) -> [Float] {
     let (hidden, width) = (block.hiddenSize, block.intermediateSize)
     let projections = block.projections
-    func show(_ kind: Activation.Kind, _ rows: [Float], _ count: Int, _ columns: Int, _ visits: [Visit]) {
-      read(Activation(kind: kind, lane: 0, rows: rows, count: count, columns: columns, visits: visits))
+    func show(
+      _ kind: Activation.Kind, _ rows: [Float], _ count: Int, _ columns: Int, _ routedTokens: [RoutedToken]
+    ) {
+      read(
+        Activation(
+          kind: kind, lane: 0, rows: rows, count: count, columns: columns, routedTokens: routedTokens))
     }
     if readsWeights && batch.isFirst {
       show(.weights(projections.gating), gate, width, hidden, [])
       show(.weights(projections.lifting), up, width, hidden, [])
       show(.weights(projections.lowering), down, hidden, width, [])
     }
-    guard let context = batch.visits.first?.context else { return [] }
+    guard let context = batch.routedTokens.first?.context else { return [] }
     var all: [Float] = []
-    for first in stride(from: 0, to: batch.visits.count, by: DecodedMLP.tokensAtOnce) {
-      let count = min(DecodedMLP.tokensAtOnce, batch.visits.count - first)
-      let visits = Array(batch.visits[first..<first + count])
+    for first in stride(from: 0, to: batch.routedTokens.count, by: DecodedMLP.tokensAtOnce) {
+      let count = min(DecodedMLP.tokensAtOnce, batch.routedTokens.count - first)
+      let routedTokens = Array(batch.routedTokens[first..<first + count])
       let x = Array(inputs[context][first * hidden..<(first + count) * hidden])
-      linear(x, gate, tokens: count, inputs: hidden, outputs: width, into: &buffers.gated)
-      linear(x, up, tokens: count, inputs: hidden, outputs: width, into: &buffers.lifted)
-      addBias(biases.gate, to: &buffers.gated, tokens: count)
-      addBias(biases.up, to: &buffers.lifted, tokens: count)
-      activate(&buffers.gated, buffers.lifted, count: count * width)
-      show(.input(.feedForwardInput), x, count, hidden, visits)
-      show(.output(projections.lifting), buffers.lifted, count, width, visits)
-      show(.input(.feedForwardInner), buffers.gated, count, width, visits)
+      linear(x, gate, tokens: count, inputs: hidden, outputs: width, into: &buffers.gateActivations)
+      linear(x, up, tokens: count, inputs: hidden, outputs: width, into: &buffers.upActivations)
+      addBias(biases.gate, to: &buffers.gateActivations, tokens: count)
+      addBias(biases.up, to: &buffers.upActivations, tokens: count)
+      activate(&buffers.gateActivations, buffers.upActivations, count: count * width)
+      show(.input(.feedForwardInput), x, count, hidden, routedTokens)
+      show(.output(projections.lifting), buffers.upActivations, count, width, routedTokens)
+      show(.input(.feedForwardInner), buffers.gateActivations, count, width, routedTokens)
       var outputs: [Float] = []
-      linear(buffers.gated, down, tokens: count, inputs: width, outputs: hidden, into: &outputs)
+      linear(buffers.gateActivations, down, tokens: count, inputs: width, outputs: hidden, into: &outputs)
       addBias(biases.down, to: &outputs, tokens: count)
       try site.check(
         outputs.span, context: context, first: first, "finite outputs of the MLP of layer \(layer)")
-      show(.output(projections.lowering), outputs, count, hidden, visits)
-      if count == batch.visits.count { return outputs }
+      show(.output(projections.lowering), outputs, count, hidden, routedTokens)
+      if count == batch.routedTokens.count { return outputs }
       all += outputs
     }
     return all

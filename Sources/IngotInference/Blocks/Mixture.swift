@@ -81,11 +81,11 @@ struct GatedMLPs: FeedForwardExecutor {
   var sumsOutputs: Bool { true }
 
   func batches(_ routings: [Routing], _ aside: Aside) -> [ExpertBatch] {
-    Visit.byExpert(routings, experts: block.count).enumerated().map { expert, visits in
-      var batch = ExpertBatch(expert: expert, visits: visits)
+    RoutedToken.byExpert(routings, experts: block.count).enumerated().map { expert, routedTokens in
+      var batch = ExpertBatch(expert: expert, routedTokens: routedTokens)
       switch aside {
       case .none: break
-      case .forced(let visits): batch.forced = visits[expert]
+      case .forced(let routedTokens): batch.forced = routedTokens[expert]
       case .probe(let inputs): batch.probe = inputs[expert]
       }
       batch.finishes = block.projections.all.map { block.role($0, layer: layer, expert: expert) }
@@ -98,18 +98,22 @@ struct GatedMLPs: FeedForwardExecutor {
     of batch: ExpertBatch, _ inputs: [[Float]], readsWeights: Bool, _ buffers: inout Buffers,
     read: (Activation) -> Void
   ) throws(FormatError) -> [Float] {
-    let visits = batch.visits
-    // An expert that no token visits still has weights whose columns count.
-    if visits.isEmpty && !readsWeights && batch.probe.isEmpty { return [] }
-    let (count, hidden, width) = (visits.count, model.blueprint.hiddenSize, block.intermediateSize)
+    let routedTokens = batch.routedTokens
+    // An expert that no token routed tokens still has weights whose columns count.
+    if routedTokens.isEmpty && !readsWeights && batch.probe.isEmpty { return [] }
+    let (count, hidden, width) = (routedTokens.count, model.blueprint.hiddenSize, block.intermediateSize)
     let projections = block.projections
     func projection(_ kind: TensorKind) throws(FormatError) -> Tensor {
       try model.required(block.role(kind, layer: layer, expert: batch.expert))
     }
-    func show(_ kind: Activation.Kind, _ rows: [Float], _ count: Int, _ columns: Int, _ visits: [Visit]) {
-      read(Activation(kind: kind, lane: 0, rows: rows, count: count, columns: columns, visits: visits))
+    func show(
+      _ kind: Activation.Kind, _ rows: [Float], _ count: Int, _ columns: Int, _ routedTokens: [RoutedToken]
+    ) {
+      read(
+        Activation(
+          kind: kind, lane: 0, rows: rows, count: count, columns: columns, routedTokens: routedTokens))
     }
-    gather(visits, inputs, hidden, into: &buffers.gathered)
+    gather(routedTokens, inputs, hidden, into: &buffers.gathered)
     precondition(batch.forced.isEmpty || batch.probe.isEmpty, "one or the other stands aside")
     let probes = batch.probe.count / hidden
     let aside = max(batch.forced.count, probes)
@@ -122,48 +126,52 @@ struct GatedMLPs: FeedForwardExecutor {
     let gate = try projection(projections.gating)
     try gate.decode(into: &buffers.weights, if: readsWeights || gate.wantsDecoding(count, aside))
     if readsWeights { show(.weights(projections.gating), buffers.weights, width, hidden, []) }
-    try gate.linear(buffers.gathered, tokens: count, buffers.weights, into: &buffers.gated)
-    try gate.linear(buffers.forced.gathered, tokens: aside, buffers.weights, into: &buffers.forced.gated)
+    try gate.linear(buffers.gathered, tokens: count, buffers.weights, into: &buffers.gateActivations)
+    try gate.linear(
+      buffers.forced.gathered, tokens: aside, buffers.weights, into: &buffers.forced.gateActivations)
     let up = try projection(projections.lifting)
     try up.decode(into: &buffers.weights, if: readsWeights || up.wantsDecoding(count, aside))
     if readsWeights { show(.weights(projections.lifting), buffers.weights, width, hidden, []) }
-    try up.linear(buffers.gathered, tokens: count, buffers.weights, into: &buffers.lifted)
-    try up.linear(buffers.forced.gathered, tokens: aside, buffers.weights, into: &buffers.forced.lifted)
-    addBias(biases.gate, to: &buffers.gated, tokens: count)
-    addBias(biases.up, to: &buffers.lifted, tokens: count)
-    activate(&buffers.gated, buffers.lifted, count: count * width)
-    activate(&buffers.forced.gated, buffers.forced.lifted, count: aside * width)
-    show(.input(.feedForwardInput), buffers.gathered, count, hidden, visits)
-    show(.output(projections.lifting), buffers.lifted, count, width, visits)
-    show(.input(.feedForwardInner), buffers.gated, count, width, visits)
+    try up.linear(buffers.gathered, tokens: count, buffers.weights, into: &buffers.upActivations)
+    try up.linear(
+      buffers.forced.gathered, tokens: aside, buffers.weights, into: &buffers.forced.upActivations)
+    addBias(biases.gate, to: &buffers.gateActivations, tokens: count)
+    addBias(biases.up, to: &buffers.upActivations, tokens: count)
+    activate(&buffers.gateActivations, buffers.upActivations, count: count * width)
+    activate(&buffers.forced.gateActivations, buffers.forced.upActivations, count: aside * width)
+    show(.input(.feedForwardInput), buffers.gathered, count, hidden, routedTokens)
+    show(.output(projections.lifting), buffers.upActivations, count, width, routedTokens)
+    show(.input(.feedForwardInner), buffers.gateActivations, count, width, routedTokens)
     if !batch.forced.isEmpty {
       show(.input(.feedForwardInput), buffers.forced.gathered, aside, hidden, batch.forced)
-      show(.output(projections.lifting), buffers.forced.lifted, aside, width, batch.forced)
-      show(.input(.feedForwardInner), buffers.forced.gated, aside, width, batch.forced)
+      show(.output(projections.lifting), buffers.forced.upActivations, aside, width, batch.forced)
+      show(.input(.feedForwardInner), buffers.forced.gateActivations, aside, width, batch.forced)
     }
     let down = try projection(projections.lowering)
     try down.decode(into: &buffers.weights, if: readsWeights || down.wantsDecoding(count, probes))
     if readsWeights { show(.weights(projections.lowering), buffers.weights, hidden, width, []) }
-    var outputs: [Float] = []  // (visits, hidden)
-    try down.linear(buffers.gated, tokens: count, buffers.weights, into: &outputs)
-    try down.linear(buffers.forced.gated, tokens: probes, buffers.weights, into: &buffers.probed)
+    var outputs: [Float] = []  // (routed tokens, hidden)
+    try down.linear(buffers.gateActivations, tokens: count, buffers.weights, into: &outputs)
+    try down.linear(buffers.forced.gateActivations, tokens: probes, buffers.weights, into: &buffers.probed)
     addBias(biases.down, to: &outputs, tokens: count)
     if let index = firstNonFinite(outputs.span) {
-      let visit = visits[index / hidden]
+      let routedToken = routedTokens[index / hidden]
       throw FormatError(
         path: model.path, tensor: down.name,
         expected: "finite outputs of expert \(batch.expert) of layer \(layer)",
-        found: "\(outputs[index]) for token \(visit.token) of \(site.name(visit.context))")
+        found: "\(outputs[index]) for token \(routedToken.token) of \(site.name(routedToken.context))")
     }
-    show(.output(projections.lowering), outputs, count, hidden, visits)
+    show(.output(projections.lowering), outputs, count, hidden, routedTokens)
     return outputs
   }
 
-  /// What an expert gets from the tokens of some visits: (visits, hidden).
-  private func gather(_ visits: [Visit], _ inputs: [[Float]], _ hidden: Int, into rows: inout [Float]) {
-    rows.provide(visits.count * hidden)
-    for (index, visit) in visits.enumerated() {
-      copyRow(inputs[visit.context], visit.token, width: hidden, to: &rows, index)
+  /// What an expert gets from the tokens of some routed tokens: (routed tokens, hidden).
+  private func gather(
+    _ routedTokens: [RoutedToken], _ inputs: [[Float]], _ hidden: Int, into rows: inout [Float]
+  ) {
+    rows.provide(routedTokens.count * hidden)
+    for (index, routedToken) in routedTokens.enumerated() {
+      copyRow(inputs[routedToken.context], routedToken.token, width: hidden, to: &rows, index)
     }
   }
 }

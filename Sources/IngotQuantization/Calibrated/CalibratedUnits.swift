@@ -22,14 +22,14 @@ struct CalibratedUnits: Sendable {
   func byRole() -> [Role: WorkUnit] {
     var units: [Role: WorkUnit] = [:]
     for (layer, description) in model.blueprint.layers.enumerated() {
-      let statistics = calibration.evidence.statistics(layer: layer)
+      let loads = calibration.statistics.statistics(layer: layer)
       func add(
         _ roles: [Role], reads: [Role],
         _ make: @escaping @Sendable () throws(FormatError) -> WorkUnit.Planes
       ) {
         if roles.isEmpty { return }
         let unit = WorkUnit(
-          roles, reads: reads.map { model[$0]! }, statistics: statistics, make: make)
+          roles, reads: reads.map { model[$0]! }, statistics: loads, make: make)
         for role in roles { units[role] = unit }
       }
       for tap in description.mixer.taps {
@@ -50,9 +50,9 @@ struct CalibratedUnits: Sendable {
     }
     let head = Role(.head)
     if encoding(head) != nil {
-      let layer = calibration.evidence.layers - 1
+      let layer = calibration.statistics.layers - 1
       units[head] = WorkUnit(
-        [head], reads: [model[head]!], statistics: calibration.evidence.statistics(layer: layer)
+        [head], reads: [model[head]!], statistics: calibration.statistics.statistics(layer: layer)
       ) { () throws(FormatError) in try siblings([head], nil, layer: layer) }
     }
     return units
@@ -74,15 +74,15 @@ struct CalibratedUnits: Sendable {
 
   /// Linear layers that read one tap of a layer's mixer, or the head without a tap.
   private func siblings(_ roles: [Role], _ tap: Tap?, layer: Int) throws(FormatError) -> WorkUnit.Planes {
-    let evidence = try calibration.evidence.layer(layer)
-    var hessian = evidence.floats(tap.map { .init($0) } ?? .headInput)
+    let statistics = try calibration.statistics.layer(layer)
+    var hessian = statistics.floats(tap.map { .init($0) } ?? .headInput)
     CalibratedUnits.divide(&hessian, tap.map { divisors($0, layer: layer) } ?? [])
     let prepared = GPTQHessian(hessian, columns: model[roles[0]]!.columns, calibration.options)
     var planes: WorkUnit.Planes = [:]
     for role in roles {
       let tensor = model[role]!
       var values = try tensor.finiteFloats(0..<tensor.rows, tensor.planes(), options)
-      if let targets = evidence.targets, calibration.correctsInputs, let tap {
+      if let targets = statistics.targets, calibration.correctsInputs, let tap {
         let isOutput = tap == model.blueprint.layers[layer].mixerOutput
         let cross = isOutput ? targets.attentionOutput : targets.attentionInput
         let wanted = isOutput && calibration.fitsResiduals ? targets.attentionResidual : nil
@@ -114,7 +114,7 @@ struct CalibratedUnits: Sendable {
   // ---- experts -------------------------------------------------------------------------------------------------------
 
   private func expert(_ expert: Int, layer: Int) throws(FormatError) -> WorkUnit.Planes {
-    let evidence = try calibration.evidence.layer(layer)
+    let statistics = try calibration.statistics.layer(layer)
     let block = model.blueprint.layers[layer].feedForward
     let (gating, lifting, lowering) = (
       block.projections.gating, block.projections.lifting, block.projections.lowering
@@ -127,7 +127,7 @@ struct CalibratedUnits: Sendable {
     }
     let biases = try MLPBiases(model, layer: layer)
     let inputs = ExpertInputs(
-      evidence, expert: expert, hidden: hidden,
+      statistics, expert: expert, hidden: hidden,
       divisors: divisors(model.blueprint.layers[layer].feedForwardInput, layer: layer), biases: biases)
     var planes: WorkUnit.Planes = [:]
     let gate = try values(gating)
@@ -136,7 +136,7 @@ struct CalibratedUnits: Sendable {
     let kinds = block.projections.inputs.filter { encoding(role($0)) != nil }
     if !kinds.isEmpty {
       let hessian = inputs.hessian()
-      if evidence.targets != nil && calibration.correctsInputs {
+      if statistics.targets != nil && calibration.correctsInputs {
         let cross = inputs.cross()
         for kind in kinds {
           ExpertInputs.correct(&quantized[kind]!, rows: width, width: hidden, hessian, cross)

@@ -5,7 +5,7 @@ import IngotTensors
 
 /// What GPTQ goes by, and what it reports.
 public struct Calibration: Sendable {
-  public var evidence: Evidence
+  public var statistics: CalibrationStatistics
   /// Channels that the model it is used on has been scaled by; nil for none.
   public var scales: ChannelScales?
   var options = GPTQOptions()
@@ -13,11 +13,11 @@ public struct Calibration: Sendable {
   public var refits = true {
     didSet { options.sweeps = refits ? GPTQOptions().sweeps : 0 }
   }
-  /// Whether a down projection makes up for what quantizing gate and up did to its inputs, and, where evidence has the
+  /// Whether a down projection makes up for what quantizing gate and up did to its inputs, and, where statistics has the
   /// original's inputs as targets, every layer for what quantizing the layers before did to its own.
   public var correctsInputs = true
   /// Whether output and down projections also make up for the difference that the state they are added to has by then;
-  /// only where evidence has targets.
+  /// only where statistics has targets.
   public var fitsResiduals = true
   /// Hears of each quantized tensor: the share of its outputs' energy that the error is, by its Hessian. From any task.
   public var report: (@Sendable (Role, Double) -> Void)?
@@ -25,13 +25,15 @@ public struct Calibration: Sendable {
   /// projections together is, measured on a sample of them. From any task.
   public var reportExpert: (@Sendable (_ layer: Int, _ expert: Int, _ tokens: Int, _ share: Double) -> Void)?
 
-  public init(_ evidence: Evidence) { self.evidence = evidence }
+  public init(_ statistics: CalibrationStatistics) { self.statistics = statistics }
 
-  /// The same with evidence of the model as it is quantized, scaled channels and all.
-  public func following(_ layer: @escaping @Sendable () -> LayerEvidence) -> Calibration {
+  /// The same with statistics of the model as it is quantized, scaled channels and all.
+  public func following(_ layer: @escaping @Sendable () -> LayerStatistics) -> Calibration {
     var calibration = self
     calibration.scales = nil
-    calibration.evidence = Evidence(tokens: evidence.tokens, layers: evidence.layers, texts: evidence.texts) {
+    calibration.statistics = CalibrationStatistics(
+      tokens: statistics.tokens, layers: statistics.layers, texts: statistics.texts
+    ) {
       _ in layer()
     }
     return calibration
@@ -39,7 +41,7 @@ public struct Calibration: Sendable {
 }
 
 extension Plan {
-  /// The plan with GPTQ in place of the search, wherever evidence and encoding allow it.
+  /// The plan with GPTQ in place of the search, wherever statistics and encoding allow it.
   public func calibrated(by calibration: Calibration, _ blueprint: Blueprint) -> Plan {
     var plan = self
     for (role, assignment) in assignments

@@ -13,7 +13,7 @@ public struct CandidateErrors: Sendable {
   private let original: Model
   /// Codes by the search.
   private let candidates: [CandidateModel]
-  /// The same by GPTQ; empty for no evidence.
+  /// The same by GPTQ; empty for no statistics.
   private let calibrated: [CandidateModel]
   private let sample: Int
 
@@ -44,14 +44,14 @@ public struct CandidateErrors: Sendable {
   /// Errors by candidate of each tensor of a layer; nil for a candidate that does not fit the tensor.
   ///
   /// - Parameter passed: hears of the bytes of tensors that are done, from one task at a time.
-  public func errors(_ evidence: LayerEvidence, workers: Int, passed: (Int) -> Void = { _ in })
+  public func errors(_ statistics: LayerStatistics, workers: Int, passed: (Int) -> Void = { _ in })
     async throws(FormatError) -> [Role: Errors]
   {
-    let experts = original.blueprint.layers[evidence.layer].feedForward.count
-    let sampled = sampled(evidence)
-    let statistics = calibrated.compactMap { $0.model.statistics(layer: evidence.layer) }
-    for layer in statistics { try await layer.load() }
-    defer { for layer in statistics { layer.unload() } }
+    let experts = original.blueprint.layers[statistics.layer].feedForward.count
+    let sampled = sampled(statistics)
+    let loads = calibrated.compactMap { $0.model.statistics(layer: statistics.layer) }
+    for layer in loads { try await layer.load() }
+    defer { for layer in loads { layer.unload() } }
     var found: [Role: Errors] = [:]
     let outcome = await withTaskGroup(of: Result<[Role: Errors], FormatError>.self) {
       group -> Result<Void, FormatError> in
@@ -64,8 +64,8 @@ public struct CandidateErrors: Sendable {
           do throws(FormatError) {
             return .success(
               try unit == 0
-                ? self.attention(evidence)
-                : self.expert(unit - 1, evidence, isSampled: sampled.contains(unit - 1)))
+                ? self.attention(statistics)
+                : self.expert(unit - 1, statistics, isSampled: sampled.contains(unit - 1)))
           } catch {
             return .failure(error)
           }
@@ -84,13 +84,13 @@ public struct CandidateErrors: Sendable {
       return .success(())
     }
     try outcome.get()
-    extend(&found, evidence.layer, sampled)
+    extend(&found, statistics.layer, sampled)
     return found
   }
 
   /// Experts that GPTQ is tried on: spread over those that get few tokens and many.
-  private func sampled(_ evidence: LayerEvidence) -> Set<Int> {
-    let loads = evidence.load(experts: original.blueprint.layers[evidence.layer].feedForward.count)
+  private func sampled(_ statistics: LayerStatistics) -> Set<Int> {
+    let loads = statistics.load(experts: original.blueprint.layers[statistics.layer].feedForward.count)
     let order = loads.indices.sorted { (loads[$0].tokens, $0) < (loads[$1].tokens, $1) }
     let count = min(sample, order.count)
     return Set((0..<count).map { order[(2 * $0 + 1) * order.count / (2 * count)] })
@@ -123,8 +123,8 @@ public struct CandidateErrors: Sendable {
   }
 
   /// Errors of the head, by what went into it.
-  public func head(_ evidence: LayerEvidence) throws(FormatError) -> Errors {
-    try errors(Role(.head), hessian: evidence.floats(.headInput))
+  public func head(_ statistics: LayerStatistics) throws(FormatError) -> Errors {
+    try errors(Role(.head), hessian: statistics.floats(.headInput))
   }
 
   /// Errors of the embedding, which GPTQ is not for: mean squares over all of its rows.
@@ -148,11 +148,11 @@ public struct CandidateErrors: Sendable {
     candidate.encoding.planes(tensor.shape) != nil && original.canQuantize(tensor)
   }
 
-  private func attention(_ evidence: LayerEvidence) throws(FormatError) -> [Role: Errors] {
-    let layer = evidence.layer
+  private func attention(_ statistics: LayerStatistics) throws(FormatError) -> [Role: Errors] {
+    let layer = statistics.layer
     var found: [Role: Errors] = [:]
     for tap in original.blueprint.layers[layer].mixer.taps {
-      let hessian = evidence.floats(.init(tap))
+      let hessian = statistics.floats(.init(tap))
       for kind in tap.linears {
         found[Role(kind, layer: layer)] = try errors(Role(kind, layer: layer), hessian: hessian)
       }
@@ -191,18 +191,18 @@ public struct CandidateErrors: Sendable {
     return candidates.enumerated().map { fits($1, tensor) ? max(sums[$0], 0) : nil }
   }
 
-  private func expert(_ expert: Int, _ evidence: LayerEvidence, isSampled: Bool) throws(FormatError)
+  private func expert(_ expert: Int, _ statistics: LayerStatistics, isSampled: Bool) throws(FormatError)
     -> [Role: Errors]
   {
-    let block = original.blueprint.layers[evidence.layer].feedForward
+    let block = original.blueprint.layers[statistics.layer].feedForward
     let (hidden, width) = (original.blueprint.hiddenSize, block.intermediateSize)
     let (gating, lifting, lowering) = (
       block.projections.gating, block.projections.lifting, block.projections.lowering
     )
     let inputs = ExpertInputs(
-      evidence, expert: expert, hidden: hidden, divisors: [],
-      biases: try MLPBiases(original, layer: evidence.layer))
-    func role(_ kind: TensorKind) -> Role { block.role(kind, layer: evidence.layer, expert: expert) }
+      statistics, expert: expert, hidden: hidden, divisors: [],
+      biases: try MLPBiases(original, layer: statistics.layer))
+    func role(_ kind: TensorKind) -> Role { block.role(kind, layer: statistics.layer, expert: expert) }
     let gate = try original[role(gating)]!.floats()
     let up = try original[role(lifting)]!.floats()
     let down = try original[role(lowering)]!.floats()

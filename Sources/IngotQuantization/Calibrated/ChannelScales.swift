@@ -57,9 +57,10 @@ public struct ChannelScales: Sendable {
   /// - Parameters:
   ///   - known: by layer, what an earlier run of the same chose: scales follow from it without a search.
   ///   - found: hears what was chosen in each layer that was searched, in any order.
-  /// - Throws: FormatError for evidence and weights that cannot be read, and what `found` throws.
+  /// - Throws: FormatError for statistics and weights that cannot be read, and what `found` throws.
   public static func search(
-    _ model: Model, _ plan: Plan, _ evidence: Evidence, rescuingOverflow: Bool = false, workers: Int,
+    _ model: Model, _ plan: Plan, _ statistics: CalibrationStatistics, rescuingOverflow: Bool = false,
+    workers: Int,
     known: [Int: [Choice]] = [:],
     found report: @Sendable (_ layer: Int, [Choice]) throws(FormatError) -> Void = { _, _ in }
   ) async throws(FormatError) -> ChannelScales {
@@ -72,7 +73,7 @@ public struct ChannelScales: Sendable {
           guard next < layers else { return }
           let layer = next
           next += 1
-          group.addTask { (layer, try LayerScales(model, plan, evidence.layer(layer), known[layer])) }
+          group.addTask { (layer, try LayerScales(model, plan, statistics.layer(layer), known[layer])) }
         }
         for _ in 0..<max(workers, 1) { start() }
         while let (layer, scales) = try await group.next() {
@@ -90,17 +91,18 @@ public struct ChannelScales: Sendable {
       attention: found.map(\.attention), experts: found.map(\.experts), inner: found.map(\.inner),
       output: found.map(\.output))
     scales.choices = found.map(\.choices)
-    if rescuingOverflow { try scales.rescueOverflow(model, plan, evidence) }
+    if rescuingOverflow { try scales.rescueOverflow(model, plan, statistics) }
     return scales
   }
 
   /// No scales but those that keep experts from overflowing.
-  public static func rescue(_ model: Model, _ plan: Plan, _ evidence: Evidence) throws(FormatError)
+  public static func rescue(_ model: Model, _ plan: Plan, _ statistics: CalibrationStatistics)
+    throws(FormatError)
     -> ChannelScales
   {
     let none = [[Float]](repeating: [], count: model.blueprint.layerCount)
     var scales = ChannelScales(attention: none, experts: none, inner: none.map { _ in [] })
-    try scales.rescueOverflow(model, plan, evidence)
+    try scales.rescueOverflow(model, plan, statistics)
     return scales
   }
 
@@ -116,13 +118,13 @@ public struct ChannelScales: Sendable {
 
   /// Divides what goes into the down projection of experts by a power of two where its magnitude passed `overflow` during
   /// calibration, so that it stays below half of that; the function stays as it is.
-  private mutating func rescueOverflow(_ model: Model, _ plan: Plan, _ evidence: Evidence)
+  private mutating func rescueOverflow(_ model: Model, _ plan: Plan, _ statistics: CalibrationStatistics)
     throws(FormatError)
   {
     for layer in inner.indices {
       let block = model.blueprint.layers[layer].feedForward
       let width = block.intermediateSize
-      for (expert, peak) in try evidence.layer(layer).floats(.innerPeaks).enumerated()
+      for (expert, peak) in try statistics.layer(layer).floats(.innerPeaks).enumerated()
       where peak > ChannelScales.overflow {
         let (lifting, lowering) = (block.projections.lifting, block.projections.lowering)
         let isFree = [lifting, lowering].allSatisfy { kind in
@@ -168,10 +170,11 @@ public struct ChannelScales: Sendable {
 
     init() {}
 
-    init(_ model: Model, _ plan: Plan, _ evidence: LayerEvidence, _ known: [Choice]?) throws(FormatError) {
+    init(_ model: Model, _ plan: Plan, _ statistics: LayerStatistics, _ known: [Choice]?) throws(FormatError)
+    {
       self.known = known ?? []
-      let description = model.blueprint.layers[evidence.layer]
-      let (layer, block) = (evidence.layer, description.feedForward)
+      let description = model.blueprint.layers[statistics.layer]
+      let (layer, block) = (statistics.layer, description.feedForward)
       let count = block.count
       func isFree(_ kinds: [TensorKind], expert: Int? = nil) -> Bool {
         kinds.allSatisfy { kind in
@@ -197,7 +200,7 @@ public struct ChannelScales: Sendable {
       let (input, outputTap) = (description.mixerInput, description.mixerOutput)
       if isFree(input.linears), let norm = norm(input, description.mixerNorm) {
         let tensors = input.linears.map { model[$0, layer: layer]! }
-        let h = diagonal(evidence.floats(.init(input)))
+        let h = diagonal(statistics.floats(.init(input)))
         var w = [Double](repeating: 0, count: input.columns)
         for tensor in tensors { addSquares(try tensor.floats(), to: &w) }
         let (s, choice) = try choose(h, w, tensors, plan, "attention")
@@ -208,7 +211,7 @@ public struct ChannelScales: Sendable {
         isFree([absorber.kind] + outputTap.linears)
       {
         let tensor = model[outputTap.linears[0], layer: layer]!
-        let h = diagonal(evidence.floats(.init(outputTap)))
+        let h = diagonal(statistics.floats(.init(outputTap)))
         var w = [Double](repeating: 0, count: tensor.columns)
         addSquares(try tensor.floats(), to: &w)
         let groups = absorber.rows
@@ -228,9 +231,9 @@ public struct ChannelScales: Sendable {
         let tensors = sample.flatMap { expert in
           outer.linears.map { model[block.role($0, layer: layer, expert: expert)]! }
         }
-        let h = diagonal(evidence.floats(.expertInput))
+        let h = diagonal(statistics.floats(.expertInput))
         let (s, choice) = try choose(
-          h, evidence.floats(.columnSquares).map { Double($0) }, tensors, plan, "experts")
+          h, statistics.floats(.columnSquares).map { Double($0) }, tensors, plan, "experts")
         experts = try exact(s, norm)
         choices.append(choice)
       }
@@ -239,15 +242,15 @@ public struct ChannelScales: Sendable {
       {
         let width = block.intermediateSize
         var all: [(h: [Double], w: [Double])] = []
-        let load = evidence.load(experts: count)
+        let load = statistics.load(experts: count)
         for expert in 0..<count {
           let range = expert * width..<(expert + 1) * width
           all.append(
             (
               load[expert].tokens > 0
-                ? evidence.floats(.innerSquares, range).map { Double($0) }
+                ? statistics.floats(.innerSquares, range).map { Double($0) }
                 : [Double](repeating: 1, count: width),
-              evidence.floats(.downSquares, range).map { Double($0) }
+              statistics.floats(.downSquares, range).map { Double($0) }
             ))
         }
         let lowering = innerTap.linears[0]

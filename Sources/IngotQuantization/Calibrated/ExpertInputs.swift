@@ -6,15 +6,15 @@ import IngotTensors
 /// What went into one expert: the tokens routed to it, each weighted by the square of its weight in the token's sum, which
 /// is how much an error of the expert there costs.
 ///
-/// An expert that few tokens reached would be fitted to these alone. So evidence of the layer's tokens at large is
+/// An expert that few tokens reached would be fitted to these alone. So statistics of the layer's tokens at large is
 /// added, as if `pseudoTokens` more had come: to its inputs by the layer's Hessian over all tokens, to its inner
 /// activations by sending it a sample of tokens that it did not get.
 package struct ExpertInputs {
-  private let evidence: LayerEvidence
+  private let statistics: LayerStatistics
   private let hidden: Int
   private let divisors: [Float]
-  private let visits: [LayerEvidence.Visit]
-  /// Mean square of the visits' weights; 1 for none.
+  private let routedTokens: [LayerStatistics.RoutedToken]
+  /// Mean square of the routed tokens' weights; 1 for none.
   private let meanWeight: Float
   private let pseudoTokens: Int
   private let biases: MLPBiases
@@ -24,24 +24,25 @@ package struct ExpertInputs {
   private static let sample = 128
 
   package init(
-    _ evidence: LayerEvidence, expert: Int, hidden: Int, divisors: [Float], biases: MLPBiases = MLPBiases()
+    _ statistics: LayerStatistics, expert: Int, hidden: Int, divisors: [Float],
+    biases: MLPBiases = MLPBiases()
   ) {
     self.biases = biases
-    self.evidence = evidence
+    self.statistics = statistics
     self.hidden = hidden
     self.divisors = divisors
-    visits = evidence.visits(of: expert)
-    let squares = visits.reduce(0.0) { $0 + Double($1.weight) * Double($1.weight) }
-    meanWeight = visits.isEmpty ? 1 : Float(squares / Double(visits.count))
+    routedTokens = statistics.routedTokens(of: expert)
+    let squares = routedTokens.reduce(0.0) { $0 + Double($1.weight) * Double($1.weight) }
+    meanWeight = routedTokens.isEmpty ? 1 : Float(squares / Double(routedTokens.count))
     pseudoTokens = max(hidden / 16, 1)
   }
 
   /// Inputs of tokens as the scaled layer has them: (tokens, hidden)
-  private func rows(_ tokens: [Int]) -> [Float] { rows(tokens, of: evidence.fields[.inputs]!, divisors) }
+  private func rows(_ tokens: [Int]) -> [Float] { rows(tokens, of: statistics.fields[.inputs]!, divisors) }
 
   /// What the original model has in their place.
   private func trueRows(_ tokens: [Int]) -> [Float] {
-    guard let targets = evidence.targets else { return rows(tokens) }
+    guard let targets = statistics.targets else { return rows(tokens) }
     return rows(tokens, of: targets.inputs, divisors)
   }
 
@@ -59,7 +60,7 @@ package struct ExpertInputs {
 
   /// Σ g² x xᵀ over its tokens, and the layer's: (hidden, hidden)
   package func hessian() -> [Float] {
-    var sum = evidence.floats(.expertInput)
+    var sum = statistics.floats(.expertInput)
     if !divisors.isEmpty {
       for row in 0..<hidden {
         for column in 0..<hidden { sum[row * hidden + column] /= divisors[row] * divisors[column] }
@@ -68,8 +69,8 @@ package struct ExpertInputs {
     let share = meanWeight * Float(pseudoTokens)
     for index in sum.indices { sum[index] *= share }
     var span = sum.mutableSpan
-    for first in stride(from: 0, to: visits.count, by: ExpertInputs.chunk) {
-      let some = visits[first..<min(first + ExpertInputs.chunk, visits.count)]
+    for first in stride(from: 0, to: routedTokens.count, by: ExpertInputs.chunk) {
+      let some = routedTokens[first..<min(first + ExpertInputs.chunk, routedTokens.count)]
       var x = rows(some.map(\.token))
       scaleRows(&x, hidden, some.map(\.weight))
       addOuterProducts(x.span, tokens: some.count, columns: hidden, to: &span)
@@ -81,8 +82,8 @@ package struct ExpertInputs {
   /// Σ g² (x − x̂) x̂ᵀ over its tokens, x being the original's inputs: (hidden, hidden)
   func cross() -> [Float] {
     var sum = [Float](repeating: 0, count: hidden * hidden)
-    for first in stride(from: 0, to: visits.count, by: ExpertInputs.chunk) {
-      let some = visits[first..<min(first + ExpertInputs.chunk, visits.count)]
+    for first in stride(from: 0, to: routedTokens.count, by: ExpertInputs.chunk) {
+      let some = routedTokens[first..<min(first + ExpertInputs.chunk, routedTokens.count)]
       var x = rows(some.map(\.token))
       var difference = trueRows(some.map(\.token))
       scaleRows(&x, hidden, some.map(\.weight))
@@ -116,16 +117,16 @@ package struct ExpertInputs {
 
   /// silu(gate x) ∘ up x: (tokens, width)
   private func inner(_ x: [Float], tokens: Int, gate: [Float], up: [Float], width: Int) -> [Float] {
-    var gated = [Float](repeating: 0, count: tokens * width)
-    var lifted = gated
-    var gatedSpan = gated.mutableSpan
-    var liftedSpan = lifted.mutableSpan
+    var gateActivations = [Float](repeating: 0, count: tokens * width)
+    var upActivations = gateActivations
+    var gatedSpan = gateActivations.mutableSpan
+    var upSpan = upActivations.mutableSpan
     matmul(x.span, gate.span, tokens: tokens, inputs: hidden, outputs: width, into: &gatedSpan)
-    matmul(x.span, up.span, tokens: tokens, inputs: hidden, outputs: width, into: &liftedSpan)
+    matmul(x.span, up.span, tokens: tokens, inputs: hidden, outputs: width, into: &upSpan)
     addBias(biases.gate, to: &gatedSpan)
-    addBias(biases.up, to: &liftedSpan)
-    siluMultiply(&gatedSpan, up: liftedSpan.span)
-    return gated
+    addBias(biases.up, to: &upSpan)
+    siluMultiply(&gatedSpan, up: upSpan.span)
+    return gateActivations
   }
 
   /// Σ g² ŷ ŷᵀ over what gate and up give, and Σ g² (y − ŷ) ŷᵀ when the true ones are given, (width, width) each; Σ g² r ŷᵀ
@@ -135,10 +136,10 @@ package struct ExpertInputs {
   ) {
     var sum = [Float](repeating: 0, count: width * width)
     var cross: [Float]? = trueGate.isEmpty ? nil : sum
-    let residuals = trueGate.isEmpty ? nil : evidence.targets?.residuals
+    let residuals = trueGate.isEmpty ? nil : statistics.targets?.residuals
     var wanted = residuals.map { _ in [Float](repeating: 0, count: hidden * width) }
-    var all = visits
-    let others = evidence.tokens
+    var all = routedTokens
+    let others = statistics.tokens
     let extra = min(pseudoTokens, others)
     for index in 0..<extra {
       all.append(.init(token: index * others / extra, weight: meanWeight.squareRoot()))
@@ -171,13 +172,13 @@ package struct ExpertInputs {
   /// What goes into gate and up, and into down, for at most `sample` of its tokens and some of the layer's at large, each row
   /// times the token's weight: (tokens, hidden) and (tokens, width).
   func samples(gate: [Float], up: [Float], width: Int) -> (inputs: [Float], inner: [Float]) {
-    let count = min(visits.count, ExpertInputs.sample)
-    var some = (0..<count).map { visits[$0 * visits.count / count] }
-    let extra = min(pseudoTokens, evidence.tokens)
+    let count = min(routedTokens.count, ExpertInputs.sample)
+    var some = (0..<count).map { routedTokens[$0 * routedTokens.count / count] }
+    let extra = min(pseudoTokens, statistics.tokens)
     // A sample stands for all of its tokens; those at large count as often as in Hessians.
-    let share = Float(Double(max(count, 1)) / Double(max(visits.count, 1))).squareRoot()
+    let share = Float(Double(max(count, 1)) / Double(max(routedTokens.count, 1))).squareRoot()
     for index in 0..<extra {
-      some.append(.init(token: index * evidence.tokens / extra, weight: share * meanWeight.squareRoot()))
+      some.append(.init(token: index * statistics.tokens / extra, weight: share * meanWeight.squareRoot()))
     }
     var x = rows(some.map(\.token))
     var y = inner(x, tokens: some.count, gate: gate, up: up, width: width)
@@ -191,8 +192,8 @@ package struct ExpertInputs {
   func outputError(_ projections: [[Float]], _ quantized: [[Float]], width: Int) -> (
     tokens: Int, share: Double
   ) {
-    let count = min(visits.count, ExpertInputs.sample)
-    let some = (0..<count).map { visits[$0 * visits.count / count] }
+    let count = min(routedTokens.count, ExpertInputs.sample)
+    let some = (0..<count).map { routedTokens[$0 * routedTokens.count / count] }
     func outputs(_ x: [Float], _ w: [[Float]]) -> [Float] {
       let y = inner(x, tokens: count, gate: w[0], up: w[1], width: width)
       let down = w[2]
@@ -204,21 +205,21 @@ package struct ExpertInputs {
     let z = outputs(trueRows(some.map(\.token)), projections)
     let own = outputs(rows(some.map(\.token)), quantized)
     var (error, power) = (0.0, 0.0)
-    for (row, visit) in some.enumerated() {
-      let weight = Double(visit.weight) * Double(visit.weight)
+    for (row, routedToken) in some.enumerated() {
+      let weight = Double(routedToken.weight) * Double(routedToken.weight)
       for index in row * hidden..<(row + 1) * hidden {
         let difference = Double(z[index]) - Double(own[index])
         error += weight * difference * difference
         power += weight * Double(z[index]) * Double(z[index])
       }
     }
-    return (visits.count, power > 0 ? error / power : 0)
+    return (routedTokens.count, power > 0 ? error / power : 0)
   }
 
   /// w += (w C + R)(H + λ)⁻¹, the weights with which the inputs as they are give the outputs that were meant, and R's wish
   /// beside: w and R (rows, width).
   ///
-  /// λ is a tenth of the diagonal: the correction is small, and evidence for it should be good.
+  /// λ is a tenth of the diagonal: the correction is small, and statistics for it should be good.
   static func correct(
     _ w: inout [Float], rows: Int, width: Int, _ hessian: [Float], _ cross: [Float], _ wanted: [Float]? = nil
   ) {

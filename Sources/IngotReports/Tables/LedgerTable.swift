@@ -3,7 +3,7 @@ import IngotModels
 import IngotSystem
 import IngotTensors
 
-extension EvidenceLedger {
+extension ExpertLedger {
   /// A line for every layer, or for every expert.
   package func table(experts: Bool) -> String {
     if experts {

@@ -45,9 +45,9 @@ package struct SensitivityTable {
         uniform.divergence.standardError.map { significant($0) } ?? "", significant(uniform.sum),
       ])
     }
-    var mixtures = Table(["plans of", "bits", "KL divergence", "±", "sum of parts"])
-    for mixture in found.mixtures {
-      mixtures.add([
+    var mixedPlans = Table(["plans of", "bits", "KL divergence", "±", "sum of parts"])
+    for mixture in found.mixedPlans {
+      mixedPlans.add([
         mixture.format, fixed(mixture.bitsPerWeight, 3), significant(mixture.divergence.mean),
         mixture.divergence.standardError.map { significant($0) } ?? "", significant(mixture.sum),
       ])
@@ -60,7 +60,7 @@ package struct SensitivityTable {
         significant(layersWithout(anchor.count)),
       ])
     }
-    return [table.text, whole.text, mixtures.text, dropped.text].joined(separator: "\n\n")
+    return [table.text, whole.text, mixedPlans.text, dropped.text].joined(separator: "\n\n")
   }
 
   /// Of each layer alone.
@@ -87,7 +87,7 @@ package struct SensitivityTable {
           ]
         }),
       "mixtures": .array(
-        found.mixtures.map {
+        found.mixedPlans.map {
           [
             "format": .string($0.format), "bitsPerWeight": JSON($0.bitsPerWeight),
             "klDivergence": JSON($0.divergence.mean),

@@ -31,12 +31,14 @@ extension VerificationReport {
       divergence.median, divergence.p90, divergence.p95, divergence.p99, divergence.p999, divergence.maximum,
     ]
     spread.add(["over predictions"] + quantiles.map { significant($0) })
-    var layers = Table(["layer", "hidden error", "experts kept", "sets changed", "gate mass moved"])
+    var layers = Table([
+      "layer", "hidden-state error", "expert-set overlap", "expert sets changed", "routing-weight shift",
+    ])
     for layer in self.layers {
       let router = layer.router
       layers.add(
-        ["\(layer.layer)", percent(layer.hiddenError)]
-          + [router?.overlap, router?.changed, router?.gateMassMoved].map { $0.map(percent) ?? "" })
+        ["\(layer.layer)", percent(layer.hiddenStateError)]
+          + [router?.overlap, router?.changed, router?.routingWeightShift].map { $0.map(percent) ?? "" })
     }
     return """
       \(texts.text)

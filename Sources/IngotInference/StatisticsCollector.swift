@@ -5,7 +5,7 @@ import IngotTensors
 
 /// Calibration statistics of one layer, gathered while a lane goes through it. Contexts and experts come in order, so the
 /// sums do not depend on the number of workers.
-struct LayerStatistics {
+struct StatisticsCollector {
   private let layer: Int
   private let blueprint: Blueprint
   private var input: [Float]
@@ -27,7 +27,7 @@ struct LayerStatistics {
   private var open: (expert: Int, reader: ExpertReader)?
 
   init(layer: Int, _ blueprint: Blueprint) {
-    func zeros(_ field: LayerEvidence.Field) -> [Float] {
+    func zeros(_ field: LayerStatistics.Field) -> [Float] {
       [Float](repeating: 0, count: elementCount(field.shape(blueprint, layer: layer, tokens: 0))!)
     }
     self.layer = layer
@@ -52,7 +52,7 @@ struct LayerStatistics {
 
   mutating func take(_ routings: [Routing]) {
     for routing in routings {
-      for expert in routing.experts { LayerStatistics.put(expert, &chosen) }
+      for expert in routing.experts { StatisticsCollector.put(expert, &chosen) }
       weights += routing.weights
       tokens += routing.tokens
     }
@@ -63,14 +63,14 @@ struct LayerStatistics {
   }
 
   /// Forced tokens, by expert.
-  mutating func take(forced visits: [[Visit]], _ contexts: [Context]) {
+  mutating func take(forced routedTokens: [[RoutedToken]], _ contexts: [Context]) {
     var first = [0]
     for context in contexts { first.append(first.last! + context.tokens.count) }
-    for (expert, own) in visits.enumerated() {
-      for visit in own {
-        LayerStatistics.put(Int32(expert), &forced)
-        LayerStatistics.put(Int32(first[visit.context] + visit.token), &forced)
-        forcedWeights.append(visit.weight)
+    for (expert, own) in routedTokens.enumerated() {
+      for routedToken in own {
+        StatisticsCollector.put(Int32(expert), &forced)
+        StatisticsCollector.put(Int32(first[routedToken.context] + routedToken.token), &forced)
+        forcedWeights.append(routedToken.weight)
       }
     }
   }
@@ -97,7 +97,7 @@ struct LayerStatistics {
   }
 
   /// The statistics, once the layer has been passed.
-  mutating func evidence() -> LayerEvidence {
+  mutating func statistics() -> LayerStatistics {
     close()
     func mean(_ sums: [Float], _ n: Int) -> Bytes {
       var matrix = sums
@@ -111,7 +111,7 @@ struct LayerStatistics {
       Bytes(count: 4 * values.count) { encode(.f32, values.span, into: &$0) }
     }
     let hidden = blueprint.hiddenSize
-    var evidence = LayerEvidence(
+    var statistics = LayerStatistics(
       layer: layer, tokens: tokens,
       fields: [
         .attentionInput: mean(input, hidden),
@@ -123,9 +123,9 @@ struct LayerStatistics {
         .downSquares: floats(downSquares),
       ])
     if !forced.isEmpty {
-      evidence.fields[.forced] = Bytes(forced)
-      evidence.fields[.forcedWeights] = floats(forcedWeights)
+      statistics.fields[.forced] = Bytes(forced)
+      statistics.fields[.forcedWeights] = floats(forcedWeights)
     }
-    return evidence
+    return statistics
   }
 }

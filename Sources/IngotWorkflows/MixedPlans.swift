@@ -9,14 +9,14 @@ import IngotTensors
 ///
 /// A choice of the smallest errors is one of errors that were found too low, and tensors whose errors were measured one by
 /// one do not err alone. Both show in such plans, and neither in models of one encoding.
-struct MixtureMaking: Sendable {
+struct MixedPlans: Sendable {
   let model: Model
   let formats: [String]
-  /// Path of the evidence; nil for codes by the search.
+  /// Path of the statistics; nil for codes by the search.
   let importance: String?
-  let evidence: Evidence?
+  let statistics: CalibrationStatistics?
   let techniques: CalibrationTechniques
-  /// Codes by the search where there is evidence too.
+  /// Codes by the search where there is statistics too.
   let isSearched: Bool
   let control: RunControl
 
@@ -32,7 +32,7 @@ struct MixtureMaking: Sendable {
       let allocation = try Allocation(model, sensitivity, for: format, path: "sensitivity")
       let least = 8 * Double(allocation.leastBytes) / Double(model.parameters)
       var last = -1
-      for (place, bits) in MixtureMaking.bits.enumerated() {
+      for (place, bits) in MixedPlans.bits.enumerated() {
         let budget = Int(max(bits, least + 0.25 + Double(place)) * Double(model.parameters) / 8)
         guard let result = allocation.solved(tensorBytes: budget, name: "\(name) \(place)"),
           result.tensorBytes > last
@@ -44,16 +44,16 @@ struct MixtureMaking: Sendable {
     return found
   }
 
-  /// What artifacts say of the evidence; nil without.
+  /// What artifacts say of the statistics; nil without.
   var provenance: JSON? {
-    guard let importance, let evidence else { return nil }
-    return CalibratedRun.provenance(importance, evidence, techniques)
+    guard let importance, let statistics else { return nil }
+    return CalibratedRun.provenance(importance, statistics, techniques)
   }
 
   /// The model as a plan makes it.
   func model(_ plan: Plan) async throws(FormatError) -> Model {
     guard let importance else { return try model.quantized(by: plan) }
-    let run = try await CalibratedRun(importance, model, plan, techniques, control, known: evidence)
+    let run = try await CalibratedRun(importance, model, plan, techniques, control, known: statistics)
     var options = QuantizationOptions()
     options.importance = run.importance
     if !isSearched { options.calibration = run.calibration }

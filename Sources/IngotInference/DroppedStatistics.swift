@@ -3,17 +3,17 @@ import IngotModels
 import IngotSystem
 import IngotTensors
 
-extension Evidence {
+extension CalibrationStatistics {
   /// What the experts that are left get when others are left out of a model: tokens of these go where its routers send them then.
   ///
-  /// Evidence of attention stays as it is, as if earlier layers gave the same.
+  /// Statistics of attention stays as it is, as if earlier layers gave the same.
   /// - Parameters:
   ///   - dropped: nil for none.
-  ///   - model: that the evidence is of, with all its experts.
-  public func dropping(_ dropped: DroppedExperts?, of model: Model) -> Evidence {
+  ///   - model: that the statistics is of, with all its experts.
+  public func dropping(_ dropped: DroppedExperts?, of model: Model) -> CalibrationStatistics {
     guard let dropped else { return self }
-    let (all, latest) = (layer, LatestEvidence())
-    return Evidence(tokens: tokens, layers: layers, texts: texts) { layer throws(FormatError) in
+    let (all, latest) = (layer, LoadedStatistics())
+    return CalibrationStatistics(tokens: tokens, layers: layers, texts: texts) { layer throws(FormatError) in
       try latest.layer(layer) { () throws(FormatError) in
         try all(layer).dropping(dropped, of: model)
       }
@@ -21,8 +21,9 @@ extension Evidence {
   }
 }
 
-extension LayerEvidence {
-  fileprivate func dropping(_ dropped: DroppedExperts, of model: Model) throws(FormatError) -> LayerEvidence {
+extension LayerStatistics {
+  fileprivate func dropping(_ dropped: DroppedExperts, of model: Model) throws(FormatError) -> LayerStatistics
+  {
     let blueprint = model.blueprint
     guard !dropped.layers[layer].isEmpty else { return self }
     let kept = dropped.kept(layer)
@@ -30,8 +31,8 @@ extension LayerEvidence {
     for (place, expert) in kept.enumerated() { places[expert] = Int32(place) }
     var found = self
     let (chosen, weights, changed) = try rerouted(places, model)
-    found.fields[.chosen] = LayerEvidence.bytes(chosen)
-    found.fields[.weights] = LayerEvidence.bytes(weights)
+    found.fields[.chosen] = LayerStatistics.bytes(chosen)
+    found.fields[.weights] = LayerStatistics.bytes(weights)
     for field in [Field.inputSquares, .innerSquares, .innerPeaks, .outputPeaks, .downSquares] {
       guard let bytes = fields[field] else { continue }
       let row = bytes.count / blueprint.experts.count
@@ -72,23 +73,23 @@ extension LayerEvidence {
     return (chosen, weights, changed)
   }
 
-  /// Forced visits of experts that are left, but for those that come by themselves now.
+  /// Forced routed tokens of experts that are left, but for those that come by themselves now.
   private mutating func keepForced(
-    of old: LayerEvidence, _ places: [Int32], _ chosen: [Int32], active: Int
+    of old: LayerStatistics, _ places: [Int32], _ chosen: [Int32], active: Int
   ) {
     guard let bytes = old.fields[.forced] else { return }
     let (span, weights) = (bytes.span, old.floats(.forcedWeights))
-    var (visits, kept): ([Int32], [Float]) = ([], [])
+    var (routedTokens, kept): ([Int32], [Float]) = ([], [])
     for (index, weight) in weights.enumerated() {
       let place = places[Int(span.littleEndian(Int32.self, at: 8 * index))]
       let token = span.littleEndian(Int32.self, at: 8 * index + 4)
       let range = Int(token) * active..<(Int(token) + 1) * active
       guard place >= 0, !chosen[range].contains(place) else { continue }
-      visits += [place, token]
+      routedTokens += [place, token]
       kept.append(weight)
     }
-    fields[.forced] = visits.isEmpty ? nil : LayerEvidence.bytes(visits)
-    fields[.forcedWeights] = visits.isEmpty ? nil : LayerEvidence.bytes(kept)
+    fields[.forced] = routedTokens.isEmpty ? nil : LayerStatistics.bytes(routedTokens)
+    fields[.forcedWeights] = routedTokens.isEmpty ? nil : LayerStatistics.bytes(kept)
   }
 
   /// Means of squares of what experts take in that get other tokens than before. What goes into the down projection of one that
@@ -99,21 +100,21 @@ extension LayerEvidence {
     var inner = floats(.innerSquares)
     for expert in changed.sorted() {
       var sums = [Double](repeating: 0, count: hidden)
-      let visits = visits(of: expert)
-      for visit in visits {
-        let row = floats(.inputs, visit.token * hidden..<(visit.token + 1) * hidden)
+      let routedTokens = routedTokens(of: expert)
+      for routedToken in routedTokens {
+        let row = floats(.inputs, routedToken.token * hidden..<(routedToken.token + 1) * hidden)
         for (column, value) in row.enumerated() { sums[column] += Double(value) * Double(value) }
       }
       for column in 0..<hidden {
-        inputs[expert * hidden + column] = Float(sums[column] / Double(max(visits.count, 1)))
+        inputs[expert * hidden + column] = Float(sums[column] / Double(max(routedTokens.count, 1)))
       }
       let own = expert * width..<(expert + 1) * width
       if inner[own].allSatisfy({ $0 == 0 }) {
         inner.replaceSubrange(own, with: repeatElement(1, count: width))
       }
     }
-    fields[.inputSquares] = LayerEvidence.bytes(inputs)
-    fields[.innerSquares] = LayerEvidence.bytes(inner)
+    fields[.inputSquares] = LayerStatistics.bytes(inputs)
+    fields[.innerSquares] = LayerStatistics.bytes(inner)
   }
 
   private static func bytes(_ values: [Float]) -> Bytes {

@@ -2,7 +2,7 @@ import IngotKernels
 import IngotModels
 
 /// How much a text says about each expert.
-public struct EvidenceLedger: Sendable {
+public struct ExpertLedger: Sendable {
   /// One expert's line.
   public struct Entry: Sendable {
     public var layer: Int
@@ -48,24 +48,24 @@ public struct EvidenceLedger: Sendable {
 
   public init(_ blueprint: Blueprint) { self.blueprint = blueprint }
 
-  public mutating func add(_ evidence: LayerEvidence) {
+  public mutating func add(_ statistics: LayerStatistics) {
     let hidden = blueprint.hiddenSize
-    let all = evidence.floats(.expertInput)
-    let (peaks, outputPeaks) = (evidence.floats(.innerPeaks), evidence.floats(.outputPeaks))
-    for (expert, load) in evidence.load(experts: blueprint.layers[evidence.layer].feedForward.count)
+    let all = statistics.floats(.expertInput)
+    let (peaks, outputPeaks) = (statistics.floats(.innerPeaks), statistics.floats(.outputPeaks))
+    for (expert, load) in statistics.load(experts: blueprint.layers[statistics.layer].feedForward.count)
       .enumerated()
     {
-      let visits = evidence.visits(of: expert)
-      let count = min(visits.count, EvidenceLedger.sample)
+      let routedTokens = statistics.routedTokens(of: expert)
+      let count = min(routedTokens.count, ExpertLedger.sample)
       var inputs: [Float] = []
       for index in 0..<count {
-        let token = visits[index * visits.count / count].token
-        inputs += evidence.floats(.inputs, token * hidden..<(token + 1) * hidden)
+        let token = routedTokens[index * routedTokens.count / count].token
+        inputs += statistics.floats(.inputs, token * hidden..<(token + 1) * hidden)
       }
-      let (rank, unseen) = EvidenceLedger.spread(inputs, tokens: count, hidden, all)
+      let (rank, unseen) = ExpertLedger.spread(inputs, tokens: count, hidden, all)
       entries.append(
         Entry(
-          layer: evidence.layer, expert: expert, tokens: load.tokens, gateMass: load.mass,
+          layer: statistics.layer, expert: expert, tokens: load.tokens, gateMass: load.mass,
           forced: load.forced, effectiveRank: rank, unseenEnergy: unseen, innerPeak: peaks[expert],
           outputPeak: outputPeaks[expert]))
     }

@@ -3,7 +3,7 @@ import IngotModels
 import IngotSystem
 import IngotTensors
 
-extension EvidenceLedger {
+extension ExpertLedger {
   /// Experts in which something passed what F16 holds, one line each.
   var overflows: [String] {
     func line(_ entry: Entry, _ peak: Float, _ what: String) -> String {
@@ -37,7 +37,7 @@ extension EvidenceLedger {
   }
 }
 
-extension EvidenceLedger.Entry {
+extension ExpertLedger.Entry {
   /// The entry for programs, without its layer.
   var json: JSON {
     [

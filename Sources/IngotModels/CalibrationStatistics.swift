@@ -8,8 +8,8 @@ import IngotTensors
 /// The inputs of the experts are kept, not their Hessians: a layer of MiniMax-M2 has 256 experts, whose Hessians take
 /// 12 GB, while 65,000 tokens take 0.4 GB, and every expert's Hessian follows from the tokens it got. Inputs of down
 /// projections follow from these and the weights, so they need no place at all.
-public struct LayerEvidence: Sendable {
-  /// One kind of evidence. Raw values are names in files.
+public struct LayerStatistics: Sendable {
+  /// One kind of statistics. Raw values are names in files.
   public enum Field: String, CaseIterable, Sendable {
     /// F32 (hidden, hidden): mean of x xᵀ over what goes into query, key and value.
     case attentionInput = "attention.input.hessian"
@@ -23,10 +23,10 @@ public struct LayerEvidence: Sendable {
     case chosen = "experts.chosen"
     /// F32 (tokens, active): their weights.
     case weights = "experts.weights"
-    /// I32 (forced visits, 2): expert and token of each visit that was forced, by experts, then tokens: the router had not
+    /// I32 (forced tokens, 2): expert and token of each routed token that was forced, by experts, then tokens: the router had not
     /// chosen the expert, and what it would have said is in no output. Only where there are any.
     case forced = "experts.forced"
-    /// F32 (forced visits): their weights, the gate's value of the expert divided by the sum of the chosen ones'.
+    /// F32 (forced tokens): their weights, the gate's value of the expert divided by the sum of the chosen ones'.
     case forcedWeights = "experts.forced.weights"
     /// F32 (experts, hidden): mean of x² over the tokens of each expert, forced ones among them.
     case inputSquares = "experts.input.squares"
@@ -62,7 +62,7 @@ public struct LayerEvidence: Sendable {
       }
     }
 
-    /// - Parameter forced: visits that were forced in the layer.
+    /// - Parameter forced: routed tokens that were forced in the layer.
     public func shape(_ blueprint: Blueprint, layer: Int, tokens: Int, forced: Int = 0) -> [Int] {
       let (hidden, experts) = (blueprint.hiddenSize, blueprint.layers[layer].feedForward)
       let attention = blueprint.layers[layer].mixerOutput.columns
@@ -81,7 +81,7 @@ public struct LayerEvidence: Sendable {
     }
   }
 
-  /// What a layer of a model has evidence of, with or without forced visits.
+  /// What a layer of a model has statistics of, with or without forced tokens.
   public static func fields(layer: Int, _ blueprint: Blueprint, isForced: Bool = false) -> [Field] {
     Field.allCases.filter { field in
       switch field {
@@ -93,9 +93,9 @@ public struct LayerEvidence: Sendable {
   }
 
   /// A token on its way to an expert.
-  public struct Visit: Hashable, Sendable {
+  public struct RoutedToken: Hashable, Sendable {
     public var token: Int
-    /// Weight of the expert's output in the token's sum; of a forced visit, what it would be beside the chosen experts.
+    /// Weight of the expert's output in the token's sum; of a forced routed token, what it would be beside the chosen experts.
     public var weight: Float
     /// Whether the router had not chosen the expert: seen only because the expert had too few tokens.
     public var isForced: Bool
@@ -112,7 +112,7 @@ public struct LayerEvidence: Sendable {
   public var tokens: Int
   /// Little endian, of each field's type and shape.
   public var fields: [Field: Bytes]
-  /// What the original model has here, where the evidence is of one that is quantized up to this layer.
+  /// What the original model has here, where the statistics is of one that is quantized up to this layer.
   public var targets: Targets?
 
   /// How the original model's inputs differ from those of a model that is quantized up to here. x and y are what goes into
@@ -153,42 +153,44 @@ public struct LayerEvidence: Sendable {
   /// Visits that were forced in this layer.
   public var forcedCount: Int { (fields[.forced]?.count ?? 0) / 8 }
 
-  /// Experts of the forced visits, in order.
+  /// Experts of the forced tokens, in order.
   private var forcedExperts: [Int] {
     guard let bytes = fields[.forced] else { return [] }
     return (0..<bytes.count / 8).map { Int(bytes.span.littleEndian(Int32.self, at: 8 * $0)) }
   }
 
   /// The tokens of one expert, in order, and behind them those that were forced.
-  public func visits(of expert: Int) -> [Visit] {
+  public func routedTokens(of expert: Int) -> [RoutedToken] {
     let bytes = fields[.chosen]!
     let chosen = bytes.span
     let count = bytes.count / 4
     let active = tokens == 0 ? 1 : count / tokens
-    var visits: [Visit] = []
+    var routedTokens: [RoutedToken] = []
     for index in 0..<count where chosen.littleEndian(Int32.self, at: 4 * index) == Int32(expert) {
-      visits.append(Visit(token: index / active, weight: 0))
+      routedTokens.append(RoutedToken(token: index / active, weight: 0))
     }
     let weightBytes = fields[.weights]!
     let weights = weightBytes.span
     var next = 0
     for index in 0..<count where chosen.littleEndian(Int32.self, at: 4 * index) == Int32(expert) {
-      visits[next].weight = Float(bitPattern: weights.littleEndian(UInt32.self, at: 4 * index))
+      routedTokens[next].weight = Float(bitPattern: weights.littleEndian(UInt32.self, at: 4 * index))
       next += 1
     }
-    guard let forced = fields[.forced], let forcedWeights = fields[.forcedWeights] else { return visits }
+    guard let forced = fields[.forced], let forcedWeights = fields[.forcedWeights] else {
+      return routedTokens
+    }
     for (index, other) in forcedExperts.enumerated() where other == expert {
       let token = Int(forced.span.littleEndian(Int32.self, at: 8 * index + 4))
       guard (0..<tokens).contains(token) else { continue }
       let weight = Float(bitPattern: forcedWeights.span.littleEndian(UInt32.self, at: 4 * index))
-      visits.append(Visit(token: token, weight: weight, isForced: true))
+      routedTokens.append(RoutedToken(token: token, weight: weight, isForced: true))
     }
-    return visits
+    return routedTokens
   }
 }
 
-/// Evidence of a whole model, read layer by layer.
-public struct Evidence: Sendable {
+/// Statistics of a whole model, read layer by layer.
+public struct CalibrationStatistics: Sendable {
   /// Tokens it was gathered from.
   public var tokens: Int
   public var layers: Int
@@ -197,12 +199,12 @@ public struct Evidence: Sendable {
   /// A layer's statistics: those that are loaded, else read anew for each call.
   ///
   /// - Throws: FormatError when the file that it stands in is broken there.
-  public let layer: @Sendable (Int) throws(FormatError) -> LayerEvidence
+  public let layer: @Sendable (Int) throws(FormatError) -> LayerStatistics
   let held: HeldLayers
 
   public init(
     tokens: Int, layers: Int, texts: [String],
-    layer: @escaping @Sendable (Int) throws(FormatError) -> LayerEvidence
+    layer: @escaping @Sendable (Int) throws(FormatError) -> LayerStatistics
   ) {
     self.tokens = tokens
     self.layers = layers
@@ -213,7 +215,7 @@ public struct Evidence: Sendable {
   }
 }
 
-extension LayerEvidence {
+extension LayerStatistics {
   /// Tokens that the router sent to each expert, the sum of their weights, and tokens that were forced.
   public func load(experts count: Int) -> [(tokens: Int, mass: Double, forced: Int)] {
     var load = [(tokens: Int, mass: Double, forced: Int)](repeating: (0, 0, 0), count: count)
