@@ -1,4 +1,5 @@
 import ArgumentParser
+import IngotFormats
 import IngotModels
 import IngotPlanning
 import IngotReports
