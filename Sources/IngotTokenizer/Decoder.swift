@@ -112,8 +112,11 @@ extension Decoder.Step {
   /// The byte that a piece such as `<0x0A>` stands for.
   private static func byte(of piece: String) -> UInt8? {
     let text = piece.utf8
-    guard text.count == 6, piece.hasPrefix("<0x"), text.last == UInt8(ascii: ">") else { return nil }
-    return UInt8(String(decoding: text.dropFirst(3).prefix(2), as: UTF8.self), radix: 16)
+    let digits = text.dropFirst(3).prefix(2)
+    guard text.count == 6, piece.hasPrefix("<0x"), text.last == UInt8(ascii: ">"),
+      digits.first != UInt8(ascii: "-")
+    else { return nil }
+    return UInt8(String(decoding: digits, as: UTF8.self), radix: 16)
   }
 
   private static func stripped(_ piece: String, of scalar: Unicode.Scalar, _ start: Int, _ end: Int) -> String
