@@ -29,7 +29,7 @@ import Testing
     let error = try outcome.json()["error"]
     #expect(error?["path"] == "no-such-recipe")
     #expect(error?["expected"]?.string != nil && error?["found"] != nil && error?["message"] != nil)
-    #expect(error?.object?.keys == ["path", "tensor", "offset", "expected", "found", "message"])
+    #expect(error?.object?.keys == ["path", "tensor", "offset", "expected", "found", "message", "remedy"])
     #expect(outcome.error.hasPrefix("error: no-such-recipe"))
   }
 

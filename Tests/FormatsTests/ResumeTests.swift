@@ -246,7 +246,7 @@ import Testing
     let plain = try Model.read(nano)
     let refused = try #require(
       await awaitedRefusal { _ = try await plain.write(scratch("x.ingot"), as: .ingot, options) })
-    #expect(refused.expected.contains("--verify-source"), "\(refused)")
+    #expect(refused.expected.contains("whose name is its SHA-256"), "\(refused)")
   }
 
   /// Checksums that fit values which are not finite: the check finds these in every format.

@@ -259,6 +259,6 @@ import Testing
     let text = "rules: [{parts: experts, encoding: int4 g64, quantizer: gptq}]"
     let plan = try Recipe(yaml: text, path: "test").plan(for: model)
     let error = #expect(throws: FormatError.self) { try model.quantized(by: plan) }
-    #expect("\(error!)".contains("ingot calibrate"))
+    #expect("\(error!)".contains("calibration statistics"))
   }
 }
