@@ -35,7 +35,7 @@ enum Interrupt {
     say(
       """
       error: a mapped file cannot be read any more: a fault of its disk, or it was cut short
-      stopped; the same command continues
+      interrupted; run the same command again to resume
 
       """)
     _exit(75)

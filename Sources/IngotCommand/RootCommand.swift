@@ -41,7 +41,7 @@ struct RootCommand: AsyncParsableCommand {
       // Programs that asked for JSON get the error on stdout too, one object as for any result.
       if CommandLine.arguments.contains("--json") { print(error.json.text(indented: true)) }
       if error.cause != .stopped { Terminal.error("error: \(error.text)") }
-      if error.isResumable { Terminal.error("stopped; the same command continues") }
+      if error.isResumable { Terminal.error("interrupted; run the same command again to resume") }
       exit(withError: ExitCode(error.isResumable ? 75 : 1))
     } catch let error as RequestError {
       exit(withError: ValidationError("--\(error.member.rawValue): \(error.message)."))
@@ -54,10 +54,10 @@ struct RootCommand: AsyncParsableCommand {
 extension FormatError {
   /// The description, with the option that would help.
   var text: String {
+    if remedy == .replace { return "output already exists: \(printable(path)) (use --force to replace it)" }
     let hint: String? =
       switch remedy {
-      case nil: nil
-      case .replace: "use --force to replace it"
+      case nil, .replace: nil
       case .discard: "use --force to discard it and begin anew"
       case .takeOver: "use --take-over when that run has ended"
       case .keepUnknown: "use --keep-unknown to copy it"

@@ -6,10 +6,10 @@ import IngotTensors
 extension CalibrationStatistics {
   /// What the experts that are left get when others are left out of a model: tokens of these go where its routers send them then.
   ///
-  /// Statistics of attention stays as it is, as if earlier layers gave the same.
+  /// Statistics of attention stay as they are, as if earlier layers gave the same.
   /// - Parameters:
   ///   - dropped: nil for none.
-  ///   - model: that the statistics is of, with all its experts.
+  ///   - model: that the statistics are of, with all its experts.
   public func dropping(_ dropped: DroppedExperts?, of model: Model) -> CalibrationStatistics {
     guard let dropped else { return self }
     let (all, latest) = (layer, LoadedStatistics())
@@ -73,7 +73,7 @@ extension LayerStatistics {
     return (chosen, weights, changed)
   }
 
-  /// Forced routed tokens of experts that are left, but for those that come by themselves now.
+  /// Forced tokens of experts that are left, but for those that come by themselves now.
   private mutating func keepForced(
     of old: LayerStatistics, _ places: [Int32], _ chosen: [Int32], active: Int
   ) {

@@ -4,7 +4,7 @@ import IngotSystem
 import IngotTensors
 
 /// A model and its quantized self side by side through the same contexts, each layer being quantized when the pass comes to
-/// it: statistics is of the quantized model's inputs, its targets are what the original has there.
+/// it: statistics are of the quantized model's inputs, its targets are what the original has there.
 ///
 /// Memory holds two states of every token, and within a layer as much again; of the models what `LayerRunner` does.
 public struct SequentialPass: Sendable {
@@ -17,7 +17,7 @@ public struct SequentialPass: Sendable {
   private var tokens: Int { contexts.reduce(0) { $0 + $1.tokens.count } }
 
   /// - Parameters:
-  ///   - quantized: the same model; a tensor's planes are first asked for when its statistics was delivered, and may be
+  ///   - quantized: the same model; a tensor's planes are first asked for when its statistics were delivered, and may be
   ///     asked for again.
   ///   - refitsBias: whether the quantized model's routers get a correction bias by which choices come back, where they do.
   public init(

@@ -95,7 +95,7 @@ public struct LayerStatistics: Sendable {
   /// A token on its way to an expert.
   public struct RoutedToken: Hashable, Sendable {
     public var token: Int
-    /// Weight of the expert's output in the token's sum; of a forced routed token, what it would be beside the chosen experts.
+    /// Weight of the expert's output in the token's sum; of a forced token, what it would be beside the chosen experts.
     public var weight: Float
     /// Whether the router had not chosen the expert: seen only because the expert had too few tokens.
     public var isForced: Bool
@@ -112,7 +112,7 @@ public struct LayerStatistics: Sendable {
   public var tokens: Int
   /// Little endian, of each field's type and shape.
   public var fields: [Field: Bytes]
-  /// What the original model has here, where the statistics is of one that is quantized up to this layer.
+  /// What the original model has here, where the statistics are of one that is quantized up to this layer.
   public var targets: Targets?
 
   /// How the original model's inputs differ from those of a model that is quantized up to here. x and y are what goes into

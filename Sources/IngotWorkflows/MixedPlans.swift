@@ -16,7 +16,7 @@ struct MixedPlans: Sendable {
   let importance: String?
   let statistics: CalibrationStatistics?
   let techniques: CalibrationTechniques
-  /// Codes by the search where there is statistics too.
+  /// Codes by the search where there are statistics too.
   let isSearched: Bool
   let control: RunControl
 

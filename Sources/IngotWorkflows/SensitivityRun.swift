@@ -15,7 +15,7 @@ struct SensitivityRun {
   private let choice: SensitivityChoice
   private let control: RunControl
   private let quantizer: String
-  /// Codes by the search, and by GPTQ where there is statistics.
+  /// Codes by the search, and by GPTQ where there are statistics.
   private var candidates: [CandidateModel] = []
   private var calibrated: [CandidateModel] = []
   private let options: SensitivityEffort

@@ -43,7 +43,7 @@ import Testing
       #expect(Folder.kind(path) == .nothing)
       if !killing {
         #expect(
-          outcome.status == 75 && outcome.error.contains("the same command continues"), "\(outcome.error)")
+          outcome.status == 75 && outcome.error.contains("run the same command again"), "\(outcome.error)")
       }
     }
     #expect(isDone && ended >= 3, "\(ended) runs ended early")
@@ -65,7 +65,7 @@ import Testing
       program: URL(fileURLWithPath: "/bin/bash"))
     #expect(stopped.status == 75, "\(stopped.error)")
     #expect(
-      stopped.error.contains("stopping at the end") && stopped.error.contains("the same command continues"))
+      stopped.error.contains("stopping at the end") && stopped.error.contains("run the same command again"))
     #expect(try Command.run(Self.arguments(path)).status == 0)
     #expect(try Self.bytes(path) == Self.bytes(whole))
   }

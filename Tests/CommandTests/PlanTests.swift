@@ -243,7 +243,7 @@ import Testing
     #expect(verified.output.contains("equal") && !verified.error.contains("left out"), "\(verified.error)")
   }
 
-  /// Statistics of the whole model serves what is left of it.
+  /// Statistics of the whole model serve what is left of it.
   @Test func calibratedWithFewerExperts() throws {
     let folder = try Folder.temporary()
     defer { Folder.remove(folder) }

@@ -30,7 +30,7 @@ import Testing
     let original = try content(path)
     let bits = 8 * original.count
     let count = min(Self.wanted, bits)
-    // Odd strides routed token each bit of a byte; neighbours go to different workers' copies.
+    // Odd strides visit each bit of a byte; neighbours go to different workers' copies.
     let workers = 2
     let failures = try await withThrowingTaskGroup(of: [String].self) { group in
       for worker in 0..<workers {

@@ -69,7 +69,7 @@ import Testing
     #expect(forced > 0, "some expert of the fixture has fewer than \(wanted)")
   }
 
-  /// σ of the router's scores, from the statistics's inputs: (tokens, experts)
+  /// σ of the router's scores, from the statistics' inputs: (tokens, experts)
   static func gates(_ statistics: LayerStatistics, _ model: Model, layer: Int) -> [Float] {
     let router = (try? model[.router, layer: layer]!.floats()) ?? []
     let hidden = model.blueprint.hiddenSize

@@ -223,7 +223,7 @@ import Testing
     let statistics = try await pass.observe()
     let found = try await pass.finish(reference: model).dropped
     #expect(found.counts == [1, 2, 3, 4, 6] && found.carried == 2)
-    // Outputs by plain loops from the statistics's inputs, which are rounded to BF16.
+    // Outputs by plain loops from the statistics' inputs, which are rounded to BF16.
     let (hidden, width) = (model.blueprint.hiddenSize, model.blueprint.experts.intermediateSize)
     var outputs: [[Int: [Double]]] = []
     for expert in 0..<8 {

@@ -145,6 +145,6 @@ def judge(target, place, outcome):
         return "failed without a word"
     if not is_sound(target, place):
         return f"left a bad artifact: {sorted(found)}"
-    if outcome.returncode == 75 and "the same command continues" not in text:
+    if outcome.returncode == 75 and "run the same command again" not in text:
         return "exit 75 without a word"
     return None

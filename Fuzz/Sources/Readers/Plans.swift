@@ -30,8 +30,7 @@ extension Target {
           file.write(input)
           let read = try Sensitivity.read(file.path, for: model)
           let prediction = Prediction(read, format: "ingot")
-          guard let ties = Ties(format: "ingot") else { return }
-          let allocation = try Allocation(model, read, ties, candidates: read.candidates) { _ in true }
+          let allocation = try Allocation(model, read, .none, candidates: read.candidates) { _ in true }
           for bits in [3, 5] {
             if let found = allocation.solved(tensorBytes: model.parameters * bits / 8, name: "x") {
               _ = prediction.divergence(sum: found.sum)

@@ -35,7 +35,7 @@ extension CalibrationFile {
     private var statesPath: String?
 
     private var end: Int { places.last?.range.upperBound ?? headerLength }
-    /// Layers whose statistics is there.
+    /// Layers whose statistics are there.
     public var layers: Int { forced.count }
 
     /// - Parameters:
@@ -70,7 +70,7 @@ extension CalibrationFile {
       }
     }
 
-    /// Holds the disk's room against what the layers that are not there yet take at most: their statistics as if nothing of it
+    /// Holds the disk's room against what the layers that are not there yet take at most: their statistics as if nothing of them
     /// could be compressed, and twice the hidden states, the old ones staying until the new ones are safe. Nothing is
     /// reserved: the file will be smaller, and grows layer by layer.
     ///

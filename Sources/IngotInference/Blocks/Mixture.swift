@@ -99,7 +99,7 @@ struct GatedMLPs: FeedForwardExecutor {
     read: (Activation) -> Void
   ) throws(FormatError) -> [Float] {
     let routedTokens = batch.routedTokens
-    // An expert that no token routed tokens still has weights whose columns count.
+    // An expert without tokens still has weights whose columns count.
     if routedTokens.isEmpty && !readsWeights && batch.probe.isEmpty { return [] }
     let (count, hidden, width) = (routedTokens.count, model.blueprint.hiddenSize, block.intermediateSize)
     let projections = block.projections
@@ -165,7 +165,7 @@ struct GatedMLPs: FeedForwardExecutor {
     return outputs
   }
 
-  /// What an expert gets from the tokens of some routed tokens: (routed tokens, hidden).
+  /// What an expert gets for some routed tokens: (routed tokens, hidden).
   private func gather(
     _ routedTokens: [RoutedToken], _ inputs: [[Float]], _ hidden: Int, into rows: inout [Float]
   ) {

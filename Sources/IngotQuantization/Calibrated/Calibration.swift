@@ -13,11 +13,11 @@ public struct Calibration: Sendable {
   public var refits = true {
     didSet { options.sweeps = refits ? GPTQOptions().sweeps : 0 }
   }
-  /// Whether a down projection makes up for what quantizing gate and up did to its inputs, and, where statistics has the
+  /// Whether a down projection makes up for what quantizing gate and up did to its inputs, and, where statistics have the
   /// original's inputs as targets, every layer for what quantizing the layers before did to its own.
   public var correctsInputs = true
   /// Whether output and down projections also make up for the difference that the state they are added to has by then;
-  /// only where statistics has targets.
+  /// only where statistics have targets.
   public var fitsResiduals = true
   /// Hears of each quantized tensor: the share of its outputs' energy that the error is, by its Hessian. From any task.
   public var report: (@Sendable (Role, Double) -> Void)?
