@@ -36,7 +36,9 @@ struct Logits: AsyncParsableCommand {
     request.force = force
     request.reading = reading.options
     let start = ContinuousClock.now
-    let shape = try await Progress.showing("logits", work) { [request] in try await request.run($0) }
+    let shape = try await Progress.showing("logits", work, resumes: false) { [request] in
+      try await request.run($0)
+    }
     if json.json {
       let result: JSON = [
         "file": .string(output), "shape": .array(shape.map { JSON($0) }),

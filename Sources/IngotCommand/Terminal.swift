@@ -117,20 +117,24 @@ extension Terminal {
 }
 
 extension Progress {
-  /// Runs a workflow that can be interrupted, with its progress on the terminal and its warnings on standard error.
+  /// Runs a workflow with its progress on the terminal and its warnings on standard error.
+  ///
+  /// - Parameter resumes: whether an interrupted run resumes; otherwise a first signal ends it at once.
   static func showing<Result>(
-    _ what: String, _ work: WorkerOptions, _ run: (RunControl) async throws -> Result
+    _ what: String, _ work: WorkerOptions, resumes: Bool = true,
+    _ run: (RunControl) async throws -> Result
   ) async throws -> Result {
-    try await showing(what, work) { control, _ in try await run(control) }
+    try await showing(what, work, resumes: resumes) { control, _ in try await run(control) }
   }
 
   /// - Parameter run: gets also what takes the line of progress away, before it prints.
   static func showing<Result>(
-    _ what: String, _ work: WorkerOptions, _ run: (RunControl, @escaping () -> Void) async throws -> Result
+    _ what: String, _ work: WorkerOptions, resumes: Bool = true,
+    _ run: (RunControl, @escaping () -> Void) async throws -> Result
   ) async throws -> Result {
     let progress = Progress(what, total: 0)
     defer { progress.finish() }
-    Interrupt.handle()
+    if resumes { Interrupt.handle() }
     var control = RunControl()
     control.workers = work.workers
     control.progress = { progress.set($0, of: $1) }

@@ -80,7 +80,7 @@ struct Verify: AsyncParsableCommand {
         finish()
         let plan = result.outcome.map { "\n\n" + $0.text } ?? ""
         try Terminal.output(json ? result.json.text(indented: true) : result.report.table + plan)
-        // Last: where a page stands, the next run is refused.
+        // Last: the next run refuses a page that exists.
         try page.write { () throws(FormatError) in VerificationPage(result.json).html }
       }
     }

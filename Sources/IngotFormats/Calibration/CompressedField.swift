@@ -2,7 +2,7 @@ import IngotKernels
 import IngotSystem
 import IngotTensors
 
-/// A field of statistics as it stands in a file: its bytes, compressed without loss.
+/// A field of statistics in a file: its bytes, compressed without loss.
 ///
 ///     u64  bytes of the field
 ///     u64  XXH3-64 of all that follows
