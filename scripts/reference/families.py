@@ -8,11 +8,12 @@ The first form writes OUT/<case>/ for every case of family_cases.py: config.json
 writes it, config.legacy.json for the same model in the spelling of transformers 4, the weights, and
 golden.safetensors: ids I64 (contexts, tokens) and logits F32 (contexts, tokens, vocabulary), computed
 from the stored values in F32 with eager attention, one context at a time. The same seed gives the same
-bytes of weights. Seed 0 uses the sizes written in family_cases.py; other seeds use other sizes.
+bytes of weights. Seed 0 uses the sizes written in family_cases_*.py; other seeds use other sizes.
 
 Each case is checked while it is made: the number of rotated dimensions is the one in the config; the
 window, rope scaling or router rule that the case is for changes the logits; transformers computes the
-same logits from the legacy config; no choice of experts or of the top token is a near tie.
+same logits from the legacy config, and from the folder where it can read it; no choice of experts, of
+keys or of the top token is a near tie.
 
 The second form runs `INGOT logits` on case folders, or on folders of case folders, once with each
 config. It exits 1 if a relative error exceeds --tolerance or a top token differs.
@@ -22,11 +23,13 @@ import argparse
 import copy
 import fnmatch
 import json
+import re
 import shutil
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
@@ -36,7 +39,10 @@ from safetensors.torch import load_file, save_file
 
 import family_compare
 import family_storage as storage
-from family_cases import Case, all_cases, seed_of
+import family_weights as weights
+from family_base import Case, Config, Tensors, seed_of
+from family_cases import all_cases
+from family_codes import CODES
 
 GOLDEN = "golden.safetensors"
 TRIES = 200
@@ -50,30 +56,6 @@ def build(case: Case, values: dict[str, Any] | None = None) -> Any:
     options = copy.deepcopy(case.config) | copy.deepcopy(values or {})
     config = transformers.AutoConfig.for_model(case.model_type, **options)
     return transformers.AutoModelForCausalLM.from_config(config, **PLAIN).eval()
-
-
-def random_tensor(name: str, shape: torch.Size, tied: bool, seed: int) -> torch.Tensor:
-    """Normal values, scaled by the kind of tensor: large enough that attention and router matter; norms near 1."""
-    normal = np.random.Generator(np.random.PCG64(seed)).standard_normal(tuple(shape))
-    if name.endswith("bias"):
-        normal *= 0.2
-    elif len(shape) == 1:
-        normal = 1 + 0.1 * normal
-    elif "embed_tokens" not in name or tied:
-        normal *= 1.5 / np.sqrt(shape[-1])
-    return torch.from_numpy(normal.astype(np.float32))
-
-
-def randomize(model: torch.nn.Module, case: Case, seed: int) -> None:
-    """Every parameter and every stored buffer, each from a seed of its own name."""
-    seen: set[int] = set()
-    with torch.no_grad():
-        for name, tensor in model.state_dict(keep_vars=True).items():
-            if tensor.data_ptr() in seen:
-                continue
-            seen.add(tensor.data_ptr())
-            tied = bool(case.config["tie_word_embeddings"])
-            tensor.copy_(random_tensor(name, tensor.shape, tied, seed_of(seed, case.weight_key, name)))
 
 
 def logits_of(model: torch.nn.Module, ids: torch.Tensor) -> torch.Tensor:
@@ -98,17 +80,40 @@ def nudged(model: torch.nn.Module, seed: int) -> torch.nn.Module:
     return other
 
 
+def smallest_gap(model: torch.nn.Module, ids: torch.Tensor) -> float:
+    """Smallest difference of the last chosen and the best other value in `scores.topk(k)`; 0 if they are equal.
+
+    Changed weights do not show that: a score of ReLUs that are all 0 stays 0.
+    """
+    gaps: list[float] = [float("inf")]
+    plain = torch.Tensor.topk
+
+    def recorded(scores: torch.Tensor, k: int, dim: int = -1, **more: Any) -> Any:
+        if dim == -1 and k < scores.shape[-1]:
+            best = plain(scores, k + 1).values
+            seen = best[..., k] > -1e30  # Else all others are in the future.
+            gaps.extend((best[..., k - 1] - best[..., k])[seen].tolist())
+        return plain(scores, k, dim, **more)
+
+    with mock.patch.object(torch.Tensor, "topk", recorded):
+        logits_of(model, ids)
+    return min(gaps)
+
+
 def choose_ids(model: torch.nn.Module, case: Case, seed: int) -> torch.Tensor:
-    """Random contexts in which no choice of experts or of the top token is a near tie."""
+    """Random contexts in which no choice of experts or of the top token is a near tie, nor rounding grows."""
     rng = np.random.Generator(np.random.PCG64(seed_of(seed, case.weight_key, "ids")))
     others = [nudged(model, i) for i in range(3)]
+    exact = copy.deepcopy(model).double()
     chosen: list[torch.Tensor] = []
     for _ in range(TRIES):
         ids = torch.from_numpy(rng.integers(0, case.shape.vocabulary, (1, case.shape.tokens)))
         logits = logits_of(model, ids)
         best = logits.topk(2).values
         clear = (best[..., 0] - best[..., 1]).min() > 2e-3 * logits.std()
-        if clear and all(difference(logits_of(other, ids), logits) < 1e-3 for other in others):
+        if clear and all(difference(logits_of(other, ids), logits) < 1e-3 for other in others) \
+                and difference(logits_of(exact, ids), logits) < case.rounding \
+                and not (case.distinct and smallest_gap(model, ids) < 1e-5):
             chosen.append(ids[0])
         if len(chosen) == case.shape.contexts:
             return torch.stack(chosen)
@@ -118,23 +123,31 @@ def choose_ids(model: torch.nn.Module, case: Case, seed: int) -> torch.Tensor:
 def check_rope(case: Case, model: Any) -> None:
     """The reference rotates as many dimensions as the config says; llama3 and yarn have all three bands."""
     rotary = model.model.rotary_emb
-    assert 2 * rotary.inv_freq.numel() == case.rotated, (case.name, rotary.inv_freq.numel(), case.rotated)
     rope = model.config.rope_parameters
-    if rope["rope_type"] in ("llama3", "yarn"):
-        d = case.rotated
-        plain = rope["rope_theta"] ** (-torch.arange(0, d, 2).double() / d)
-        ratio = plain / rotary.inv_freq.double()
-        assert abs(ratio[0] - 1) < 1e-5 and abs(ratio[-1] - rope["factor"]) < 1e-4, (case.name, ratio)
-        assert ((ratio > 1.01) & (ratio < rope["factor"] * 0.99)).any(), (case.name, ratio)
+    kinds = {kind: value for kind, value in rope.items() if isinstance(value, dict)}
+    for kind, parameters in (kinds or {"": rope}).items():
+        frequencies = getattr(rotary, f"{kind}_inv_freq" if kind else "inv_freq")
+        d = case.rotated(kind)
+        assert 2 * int((frequencies != 0).sum()) == d, (case.name, kind, frequencies, d)
+        if parameters["rope_type"] in ("llama3", "yarn"):
+            factor = parameters["factor"]
+            plain = parameters["rope_theta"] ** (-torch.arange(0, d, 2).double() / d)
+            ratio = plain / frequencies.double()
+            assert abs(ratio[0] - 1) < 1e-5 and abs(ratio[-1] - factor) < 1e-4, (case.name, ratio)
+            # Kimi K2 and Llama 4 have a band of no width.
+            ends = ("beta_fast", "beta_slow") if parameters["rope_type"] == "yarn" else (
+                "low_freq_factor", "high_freq_factor")
+            empty = parameters.get(ends[0], 32) == parameters.get(ends[1], 1)
+            assert bool(((ratio > 1.01) & (ratio < factor * 0.99)).any()) != empty, (case.name, ratio)
 
 
-def saved(model: Any, folder: Path) -> tuple[storage.Tensors, dict[str, Any]]:
+def saved(model: Any, folder: Path) -> tuple[Tensors, Config]:
     """(tensors, config) as transformers writes them."""
     model.save_pretrained(folder)
     return load_file(folder / "model.safetensors"), json.loads((folder / "config.json").read_text())
 
 
-def loaded(tensors: storage.Tensors, config: dict[str, Any], folder: Path) -> Any:
+def loaded(tensors: Tensors, config: Config, folder: Path) -> Any:
     """Writes a folder and loads it with transformers in F32; missing or unexpected tensors are an error."""
     folder.mkdir(exist_ok=True)
     save_file({k: v.contiguous() for k, v in tensors.items()}, folder / "model.safetensors", {"format": "pt"})
@@ -145,7 +158,25 @@ def loaded(tensors: storage.Tensors, config: dict[str, Any], folder: Path) -> An
     return model.eval()
 
 
-def write_weights(tensors: storage.Tensors, shard_bytes: int, folder: Path) -> None:
+def as_written(case: Case, folder: Path, extra: Tensors) -> Any:
+    """The case folder, loaded by transformers' own class; it may ignore what is no part of the model."""
+    load: Any = getattr(transformers, case.read_by).from_pretrained
+    model, report = load(folder, output_loading_info=True, **PLAIN)
+    # The files have only a few tensors of a vision tower.
+    missing = [name for name in report["missing_keys"] if not re.search("vision|visual|projector", name)]
+    assert not missing and not report.get("mismatched_keys"), report
+    assert extra or not report.get("unexpected_keys"), report
+    return model.eval()
+
+
+def text_only(case: Case, config: Config) -> Config:
+    """A config of the file, as one that transformers' text model is loaded with."""
+    text = dict(config.get("text_config", config)) | {"model_type": case.model_type}
+    text.pop("quantization_config", None)
+    return text
+
+
+def write_weights(tensors: Tensors, shard_bytes: int, folder: Path) -> None:
     """One file, or shards of at most so many bytes in the order of the names, and their index."""
     shards: list[list[str]] = [[]]
     room = shard_bytes
@@ -172,49 +203,69 @@ def write_json(value: object, path: Path) -> None:
     path.write_text(json.dumps(value, indent=2) + "\n")
 
 
+def written_config(case: Case, config: Config, tensors: Tensors) -> Config:
+    """The text model's config for the file, before it is wrapped."""
+    out = config | {"dtype": case.dtype}
+    if case.written_type:
+        out["model_type"] = case.written_type
+        out["architectures"] = [case.written_type.capitalize() + "ForCausalLM"]
+    if case.architecture:
+        out["architectures"] = [case.architecture]
+    if case.code:
+        out["quantization_config"] = CODES[case.code].config(tensors)
+    return out
+
+
+def check_dependence(case: Case, model: Any, ids: torch.Tensor, logits: torch.Tensor) -> None:
+    """Other values of the config that the case is for, or none of a tensor that it needs, give other logits."""
+    for changed in case.differs:
+        other = build(case, changed)
+        other.load_state_dict(model.state_dict())
+        assert difference(logits_of(other, ids), logits) > 1e-3, (case.name, changed)
+    for pattern in case.needs:
+        other = copy.deepcopy(model)
+        tensors = [t for name, t in other.state_dict(keep_vars=True).items() if re.search(pattern, name)]
+        with torch.no_grad():
+            for tensor in tensors:
+                tensor.zero_()
+        assert tensors and difference(logits_of(other, ids), logits) > 1e-3, (case.name, pattern)
+
+
 def make(case: Case, seed: int, folder: Path, scratch: Path) -> None:
-    """Writes one case folder; an existing folder is replaced."""
+    """Writes one case into an empty folder."""
     model = build(case)
     check_rope(case, model)
-    randomize(model, case, seed)
+    weights.randomize(model, case, seed)
     tensors, config = saved(model, scratch / "saved")
-    stored = storage.rounded(tensors, case.dtype, case.keep_float32)
+    extra = weights.extra_tensors(tensors, case, seed)
+    stored = storage.rounded(tensors | extra, case.dtype, case.keep_float32)
     values = {name: tensor.float() for name, tensor in stored.items()}
-    if case.fp8:
-        stored, values = storage.with_fp8(stored)
+    if case.code:
+        stored, values = CODES[case.code].applied(stored)
+    values = {name: values[name] for name in tensors}
     # The golden logits are computed from this model: the stored values under plain names.
     exact = loaded(values, config, scratch / "exact")
     check_rope(case, exact)
 
-    config["dtype"] = case.dtype
-    config["model_type"] = case.written_type or config["model_type"]
-    if case.written_type:
-        config["architectures"] = [case.written_type.capitalize() + "ForCausalLM"]
-    if case.fp8:
-        config["quantization_config"] = storage.fp8_config(tensors)
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    write_json(config, folder / "config.json")
-    legacy = case.legacy.rewritten(config)
-    write_json(legacy, folder / "config.legacy.json")
-    write_weights(storage.LAYOUTS[case.layout](stored), case.shard_bytes, folder)
+    config = written_config(case, config, tensors)
+    spellings = {"config.json": case.wrap(config), "config.legacy.json": case.wrap(case.legacy.rewritten(config))}
+    for file, spelling in spellings.items():
+        write_json(spelling, folder / file)
+    write_weights(storage.LAYOUTS[case.layout](case.reorder(stored)), case.shard_bytes, folder)
     if not case.golden:
         return
 
     ids = choose_ids(exact, case, seed)
     logits = logits_of(exact, ids)
-    for changed in case.differs:
-        other = build(case, changed)
-        other.load_state_dict(exact.state_dict())
-        assert difference(logits_of(other, ids), logits) > 1e-3, (case.name, changed)
-    old = loaded(values, {k: v for k, v in legacy.items() if k != "quantization_config"}, scratch / "old")
-    assert torch.equal(logits_of(old, ids), logits), f"{case.name}: the old spelling is another model"
-    if case.layout == "fused":
-        # transformers also loads its in-memory layout.
-        own = loaded(load_file(folder / "model.safetensors"), config, scratch / "own")
-        assert torch.equal(logits_of(own, ids), logits), case.name
+    check_dependence(case, exact, ids, logits)
+    for file, spelling in spellings.items() if case.readable else ():
+        other = loaded(values, text_only(case, spelling), scratch / "other")
+        assert torch.equal(logits_of(other, ids), logits), f"{case.name}: {file} is another model"
+    if case.read_by:
+        off = difference(logits_of(as_written(case, folder, extra), ids), logits)
+        # Where a tensor lies in memory may decide the last bit.
+        assert off < 1e-6, (case.name, off)
     rounding = difference(logits_of(copy.deepcopy(exact).double(), ids), logits)
-    assert rounding < 5e-6, (case.name, rounding)
     save_arrays({"ids": ids.numpy().astype(np.int64), "logits": logits.numpy()}, folder / GOLDEN, metadata={
         "reference": f"transformers {transformers.__version__} {type(exact).__name__}, float32, "
                      f"torch {torch.__version__} CPU"})
@@ -239,7 +290,8 @@ def main() -> int:
     cases = [c for c in all_cases(a.seed, a.scale) if any(fnmatch.fnmatch(c.name, o) for o in a.only)]
     if a.list:
         for case in cases:
-            print(f"{case.name:22} {case.model_type:11} {case.dtype:9} {case.layout or '-':11} {case.shape}")
+            print(f"{case.name:22} {case.model_type:18} {case.dtype:9} {case.code or '-':10} "
+                  f"{case.layout or '-':15} {case.shape}")
         return 0
     if len(a.paths) != 1 or not cases:
         p.error("give one folder to write to, and patterns that some case has")
@@ -248,7 +300,12 @@ def main() -> int:
     torch.set_num_threads(1)
     for case in cases:
         with tempfile.TemporaryDirectory() as scratch:
-            make(case, a.seed, Path(a.paths[0]) / case.name, Path(scratch))
+            # An existing folder stays unless its case passes all checks.
+            made, folder = Path(scratch) / case.name, Path(a.paths[0]) / case.name
+            made.mkdir()
+            make(case, a.seed, made, Path(scratch))
+            shutil.rmtree(folder, ignore_errors=True)
+            shutil.copytree(made, folder)
     return 0
 
 

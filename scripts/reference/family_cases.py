@@ -1,337 +1,18 @@
-"""Which tiny checkpoints families.py makes: one function per model family, one `Case` per variant.
+"""Which tiny checkpoints families.py makes: the table of families, and of their functions in family_cases_*.py.
 
-A family added later is one function here and one line in FAMILIES. What a case needs from it: the
-arguments of transformers' config class, and the sizes. The rest has defaults.
+A family added later is one function in one of those files and one line in FAMILIES. What a case needs
+from it: the arguments of transformers' config class, and the sizes. The rest has defaults.
 """
 
-import hashlib
-import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Callable
 
-import numpy as np
-
-Config = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Shape:
-    """Sizes of one case. `width` is the dense feed-forward width, `expert_width` that of one expert."""
-
-    hidden: int = 64
-    heads: int = 6
-    kv_heads: int = 3
-    head_dim: int = 32
-    width: int = 96
-    layers: int = 2
-    vocabulary: int = 257
-    experts: int = 0
-    top_k: int = 0
-    expert_width: int = 0
-    window: int = 7
-    contexts: int = 2
-    tokens: int = 28
-
-
-class Sizes:
-    """Seed 0 gives the sizes as written; any other seed draws different ones, by seed and name."""
-
-    def __init__(self, seed: int, scale: float = 1.0) -> None:
-        self.seed, self.scale = seed, scale
-
-    def of(self, name: str, **base: int) -> Shape:
-        """The sizes written in the table, changed if the seed is not 0, times the scale."""
-        shape = Shape(**base)
-        if self.seed != 0:
-            rng = np.random.Generator(np.random.PCG64(seed_of(self.seed, "sizes", name)))
-            shape = moved(shape, rng)
-        if self.scale != 1.0:
-            shape = replace(
-                shape,
-                # Whole multiples of the head count, as llama demands.
-                hidden=max(1, round(shape.hidden * self.scale / shape.heads)) * shape.heads
-                if shape.hidden % shape.heads == 0 else round(shape.hidden * self.scale),
-                width=round(shape.width * self.scale),
-                expert_width=round(shape.expert_width * self.scale),
-                vocabulary=round(shape.vocabulary * self.scale))
-        if 2 * shape.expert_width == shape.hidden:
-            # The shape of a fused tensor must say whether it is transposed.
-            shape = replace(shape, expert_width=shape.expert_width + 4)
-        return shape
-
-
-def moved(shape: Shape, rng: np.random.Generator) -> Shape:
-    """Other sizes with the same properties: shared heads stay shared, there are at least as many layers."""
-    def pick(*choices: int) -> int:
-        return int(rng.choice(choices))
-
-    kv_heads = shape.kv_heads if shape.heads == shape.kv_heads else pick(1, 2, 3, 5)
-    heads = shape.heads if shape.heads == shape.kv_heads else kv_heads * pick(1, 2, 3, 4)
-    hidden = heads * pick(4, 6, 8) if shape.hidden % shape.heads == 0 else shape.hidden + pick(-8, 4, 16, 22)
-    hidden = hidden if hidden >= 40 else hidden * 3
-    experts = shape.experts and max(shape.top_k + 1, shape.experts + pick(-1, 0, 1, 4))
-    return replace(
-        shape, kv_heads=kv_heads, heads=heads, hidden=hidden, head_dim=pick(16, 20, 28, 32, 44),
-        width=shape.width + pick(-32, -12, 4, 32), layers=shape.layers + pick(0, 1, 2),
-        vocabulary=shape.vocabulary + pick(-30, 6, 43), experts=experts,
-        top_k=shape.top_k and min(experts, shape.top_k + pick(0, 1)),
-        expert_width=shape.expert_width and shape.expert_width + pick(-4, 0, 8, 20),
-        window=shape.window + pick(-3, 0, 4), tokens=shape.tokens + pick(-3, 0, 5))
-
-
-def square(shape: Shape) -> Shape:
-    """With head_dim = hidden / heads, and even, for models that have no other."""
-    head_dim = max(4, shape.hidden // shape.heads // 2 * 2)
-    return replace(shape, head_dim=head_dim, hidden=head_dim * shape.heads)
-
-
-@dataclass(frozen=True)
-class Legacy:
-    """How a config.json of transformers 4, or of the release, spells the same model."""
-
-    rope_type_key: str = "rope_type"
-    rename: Mapping[str, str] = field(default_factory=dict)
-    omit: tuple[str, ...] = ()
-    extra: Mapping[str, Any] = field(default_factory=dict)
-
-    def rewritten(self, config: Config) -> Config:
-        """`config`, as transformers 5 writes it, in the old spelling; only keys in `omit` are dropped."""
-        out = json.loads(json.dumps(config))
-        rope = dict(out.pop("rope_parameters"))
-        out["rope_theta"] = rope.pop("rope_theta")
-        rope_type = rope.pop("rope_type")
-        if "partial_rotary_factor" in rope:
-            out["partial_rotary_factor"] = rope.pop("partial_rotary_factor")
-        out["rope_scaling"] = None if rope_type == "default" else {self.rope_type_key: rope_type, **rope}
-        out["torch_dtype"] = out.pop("dtype")
-        for new, old in self.rename.items():
-            out[old] = out.pop(new)
-        for key in self.omit:
-            del out[key]
-        return dict(sorted((out | {"transformers_version": "4.51.0"} | dict(self.extra)).items()))
-
-
-@dataclass(frozen=True)
-class Case:
-    """One folder: a model, how it is stored, and which config values its golden logits must depend on."""
-
-    name: str
-    model_type: str
-    shape: Shape
-    config: Config
-    dtype: str = "float32"
-    keep_float32: str = ""  # Regular expression of tensors that stay F32 in a BF16 file.
-    layout: str = ""  # One of family_storage.LAYOUTS.
-    fp8: bool = False
-    weights: str = ""  # Cases of one such name and the same sizes have the same weights; "" = own name.
-    shard_bytes: int = 0
-    rotary: int = 0  # Rotated dimensions per head; 0 = all.
-    legacy: Legacy = Legacy()
-    # With these values instead, the logits must change; otherwise the case would test nothing.
-    differs: tuple[Config, ...] = ()
-    golden: bool = True
-    written_type: str = ""  # model_type in config.json, if it is one that nobody knows.
-
-    @property
-    def weight_key(self) -> str:
-        return self.weights or self.name
-
-    @property
-    def rotated(self) -> int:
-        return self.rotary or self.shape.head_dim
-
-
-def seed_of(*parts: object) -> int:
-    """A number from any parts, the same on every machine."""
-    return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:8], "little")
-
-
-def rope(theta: float, kind: str = "default", **more: Any) -> Config:
-    return {"rope_parameters": {"rope_type": kind, "rope_theta": theta, **more}}
-
-
-def common(s: Shape, theta: float = 10000.0, **more: Any) -> Config:
-    """What every config below says."""
-    return {
-        "hidden_size": s.hidden, "num_attention_heads": s.heads, "num_key_value_heads": s.kv_heads,
-        "head_dim": s.head_dim, "intermediate_size": s.width, "num_hidden_layers": s.layers,
-        "vocab_size": s.vocabulary, "max_position_embeddings": 4096, "rms_norm_eps": 1e-6,
-        "tie_word_embeddings": False, "bos_token_id": 1, "eos_token_id": 2, **rope(theta), **more,
-    }
-
-
-DEFAULT_ROPE = rope(10000.0)
-
-
-def llama(sizes: Sizes) -> list[Case]:
-    plain = sizes.of("llama", hidden=96, width=64)
-    small = sizes.of("llama-small", hidden=48)
-    odd = sizes.of("llama-odd", hidden=72, heads=9, head_dim=20, width=100, vocabulary=263)
-    equal = square(sizes.of("llama-mha", hidden=48, kv_heads=6))
-    llama3 = rope(10000.0, "llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0,
-                  original_max_position_embeddings=32)
-    yarn = rope(10000.0, "yarn", factor=4.0, original_max_position_embeddings=512)
-    linear = rope(10000.0, "linear", factor=2.5)
-    return [
-        # The oldest files name neither theta nor biases: the class's defaults count.
-        Case("llama-plain", "llama", plain, common(plain, rms_norm_eps=1e-5),
-             legacy=Legacy(omit=("rope_theta", "rope_scaling", "attention_bias", "mlp_bias"))),
-        Case("llama-llama3-tied", "llama", small,
-             common(small, tie_word_embeddings=True, rms_norm_eps=1e-3) | llama3,
-             differs=(DEFAULT_ROPE, {"rms_norm_eps": 1e-6})),
-        Case("llama-bias", "llama", odd, common(odd, 500000.0, attention_bias=True, mlp_bias=True),
-             shard_bytes=200_000),
-        Case("llama-linear", "llama", small, common(small) | linear, dtype="bfloat16",
-             legacy=Legacy(rope_type_key="type"), differs=(DEFAULT_ROPE,)),
-        Case("llama-yarn", "llama", small, common(small) | yarn, differs=(DEFAULT_ROPE,)),
-        Case("llama-mha", "llama", equal, common(equal, 250000.0),
-             legacy=Legacy(omit=("head_dim", "num_key_value_heads"))),
-        Case("llama-fused", "llama", plain, common(plain, rms_norm_eps=1e-5), dtype="bfloat16",
-             layout="phi3", weights="llama-plain"),
-    ]
-
-
-def mistral(sizes: Sizes) -> list[Case]:
-    window = sizes.of("mistral", tokens=40)
-    full = sizes.of("mistral-odd", hidden=76, head_dim=20, width=100, vocabulary=269)
-    return [
-        Case("mistral-window", "mistral", window,
-             common(window, 1000000.0, sliding_window=window.window),
-             differs=({"sliding_window": None}, {"sliding_window": window.window + 1})),
-        Case("mistral-full", "mistral", full, common(full, sliding_window=None), dtype="bfloat16"),
-    ]
-
-
-# Qwen's releases name a window that use_sliding_window switches off: it must be ignored.
-SWITCHED_OFF: Config = {"sliding_window": 5, "max_window_layers": 1}
-
-
-def qwen2(sizes: Sizes) -> list[Case]:
-    # The class has no head_dim: it is hidden / heads.
-    tied = square(sizes.of("qwen2", hidden=96))
-    mixed = square(sizes.of("qwen2-odd", hidden=60, width=100, layers=3, vocabulary=263, tokens=40))
-    window = {"use_sliding_window": True, "sliding_window": mixed.window, "max_window_layers": 1}
-
-    def config(s: Shape, **more: Any) -> Config:
-        c = common(s, 1000000.0, **more)
-        del c["head_dim"]
-        return c
-
-    return [
-        Case("qwen2-tied", "qwen2", tied, config(tied, tie_word_embeddings=True), dtype="bfloat16",
-             legacy=Legacy(omit=("layer_types",), extra=SWITCHED_OFF)),
-        Case("qwen2-window", "qwen2", mixed, config(mixed, **window),
-             legacy=Legacy(omit=("layer_types",)),
-             differs=({"use_sliding_window": False}, {"max_window_layers": 0})),
-    ]
-
-
-def qwen3(sizes: Sizes) -> list[Case]:
-    tied = sizes.of("qwen3")
-    odd = sizes.of("qwen3-odd", hidden=56, heads=9, head_dim=20, width=100, vocabulary=271)
-    mixed = sizes.of("qwen3-mixed", hidden=64, head_dim=16, width=64, layers=3, tokens=40)
-    kinds = ["full_attention" if i % 3 == 1 else "sliding_attention" for i in range(mixed.layers)]
-    swapped = [kinds[1] if kind == kinds[0] else kinds[0] for kind in kinds]
-    yarn = rope(1000000.0, "yarn", factor=4.0, original_max_position_embeddings=128, beta_fast=8.0,
-                beta_slow=2.0, attention_factor=1.25)
-    return [
-        Case("qwen3-tied", "qwen3", tied, common(tied, 1000000.0, tie_word_embeddings=True),
-             legacy=Legacy(omit=("layer_types",), extra=SWITCHED_OFF)),
-        Case("qwen3-untied", "qwen3", odd, common(odd, 1000000.0), dtype="bfloat16",
-             legacy=Legacy(omit=("layer_types",))),
-        Case("qwen3-mixed-yarn", "qwen3", mixed,
-             common(mixed, attention_bias=True, use_sliding_window=True, sliding_window=mixed.window,
-                    max_window_layers=mixed.layers, layer_types=kinds) | yarn,
-             legacy=Legacy(rope_type_key="type"),
-             differs=({"layer_types": None}, rope(1000000.0), {"layer_types": swapped})),
-    ]
-
-
-def mixtral(sizes: Sizes) -> list[Case]:
-    plain = sizes.of("mixtral", hidden=96, head_dim=16, width=32, experts=5, top_k=2, expert_width=32)
-    odd = sizes.of("mixtral-odd", hidden=60, head_dim=20, experts=5, top_k=2, expert_width=44,
-                   vocabulary=263, tokens=40)
-
-    def config(s: Shape, **more: Any) -> Config:
-        return common(s, 1000000.0, rms_norm_eps=1e-5, num_local_experts=s.experts,
-                      num_experts_per_tok=s.top_k, **more) | {"intermediate_size": s.expert_width}
-
-    def stored(name: str, layout: str, shards: int = 0) -> Case:
-        return Case(name, "mixtral", plain, config(plain), dtype="bfloat16", layout=layout,
-                    weights="mixtral-plain", shard_bytes=shards)
-
-    return [
-        stored("mixtral-plain", "", shards=200_000),
-        stored("mixtral-fused", "fused"),
-        stored("mixtral-transposed", "transposed"),
-        Case("mixtral-window", "mixtral", odd, config(odd, sliding_window=odd.window),
-             differs=({"sliding_window": None}, {"num_experts_per_tok": 1})),
-    ]
-
-
-def qwen3_moe(sizes: Sizes) -> list[Case]:
-    plain = sizes.of("qwen3_moe", hidden=96, head_dim=32, heads=3, kv_heads=1, experts=7, top_k=3,
-                     expert_width=32)
-    odd = sizes.of("qwen3_moe-odd", hidden=60, head_dim=20, width=100, experts=5, top_k=2,
-                   expert_width=44, vocabulary=263)
-    step = sizes.of("qwen3_moe-step", hidden=64, head_dim=16, layers=4, experts=5, top_k=2,
-                    expert_width=40)
-    blocks = sizes.of("qwen3_moe-fp8", hidden=144, experts=4, top_k=2, expert_width=40, vocabulary=257)
-    renamed = Legacy(rename={"num_local_experts": "num_experts"},
-                     extra=SWITCHED_OFF | {"max_window_layers": 1})
-
-    def config(s: Shape, norm: bool = True, **more: Any) -> Config:
-        return common(s, 1000000.0, num_experts=s.experts, num_experts_per_tok=s.top_k,
-                      moe_intermediate_size=s.expert_width, norm_topk_prob=norm, **more)
-
-    def stored(name: str, layout: str) -> Case:
-        return Case(name, "qwen3_moe", plain, config(plain), dtype="bfloat16", layout=layout,
-                    weights="qwen3_moe-norm", legacy=renamed, differs=({"norm_topk_prob": False},))
-
-    return [
-        stored("qwen3_moe-norm", ""),
-        stored("qwen3_moe-fused", "fused"),
-        stored("qwen3_moe-transposed", "transposed"),
-        # The class default of norm_topk_prob is false, and old files may leave it out.
-        Case("qwen3_moe-raw", "qwen3_moe", odd, config(odd, False, mlp_only_layers=[1]),
-             legacy=replace(renamed, omit=("norm_topk_prob",)), differs=({"norm_topk_prob": True},)),
-        Case("qwen3_moe-step", "qwen3_moe", step,
-             config(step, decoder_sparse_step=2, attention_bias=True), dtype="bfloat16",
-             shard_bytes=100_000, legacy=renamed),
-        Case("qwen3_moe-fp8", "qwen3_moe", blocks, config(blocks), dtype="bfloat16", fp8=True,
-             legacy=renamed),
-    ]
-
-
-def minimax_m2(sizes: Sizes) -> list[Case]:
-    plain = sizes.of("minimax_m2", head_dim=16, experts=4, top_k=2, expert_width=64)
-    odd = sizes.of("minimax_m2-odd", hidden=60, head_dim=20, experts=7, top_k=3, expert_width=36,
-                   vocabulary=263)
-    release: Config = {
-        "scoring_func": "sigmoid", "use_routing_bias": True, "use_qk_norm": True, "qk_norm_type": "per_layer",
-        "shared_intermediate_size": 0, "num_mtp_modules": 3, "mtp_transformer_layers": 1, "use_mtp": True,
-    }
-
-    def case(name: str, s: Shape, rotary: int, spelled: Config, **more: Any) -> Case:
-        factor: Config = {"partial_rotary_factor": rotary / s.head_dim}
-        config = common(s, num_local_experts=s.experts, num_experts_per_tok=s.top_k,
-                        intermediate_size=s.expert_width)
-        config |= rope(5000000.0, **(factor if not spelled else {})) | spelled
-        legacy = Legacy(omit=("partial_rotary_factor",), extra=release | {
-            "rotary_dim": rotary, "attn_type_list": [1] * s.layers})
-        return Case(name, "minimax_m2", s, config, rotary=rotary, legacy=legacy,
-                    differs=(rope(5000000.0, partial_rotary_factor=1.0) | {"rotary_dim": None},), **more)
-
-    def half(s: Shape) -> int:
-        return s.head_dim // 4 * 2
-
-    return [
-        case("minimax_m2-plain", plain, half(plain), {"rotary_dim": half(plain)}),
-        # As the release: router and its bias stay F32. No rotary_dim: only the factor says it.
-        case("minimax_m2-bf16", odd, half(odd) + 2, {}, dtype="bfloat16",
-             keep_float32=r"block_sparse_moe\.(gate\.weight|e_score_correction_bias)$"),
-    ]
+from family_base import Case, Sizes, common
+from family_cases_gemma import gemma2, gemma3, gemma4
+from family_cases_gqa import llama, minimax_m2, mistral, mixtral, qwen2, qwen3, qwen3_moe
+from family_cases_hybrid import minimax, qwen3_5, qwen3_next
+from family_cases_mla import deepseek_v2, deepseek_v3, glm4_moe_lite, kimi_k2
+from family_cases_moe import glm4_moe, gpt_oss, granitemoe, llama4, olmoe, phimoe, qwen2_moe
+from family_cases_sparse import deepseek_v32, glm_moe_dsa, minimax_m3
 
 
 def unknown(sizes: Sizes) -> list[Case]:
@@ -348,6 +29,26 @@ FAMILIES: dict[str, Callable[[Sizes], list[Case]]] = {
     "mixtral": mixtral,
     "qwen3_moe": qwen3_moe,
     "minimax_m2": minimax_m2,
+    "deepseek_v3": deepseek_v3,
+    "deepseek_v2": deepseek_v2,
+    "kimi_k2": kimi_k2,
+    "glm4_moe": glm4_moe,
+    "glm4_moe_lite": glm4_moe_lite,
+    "gpt_oss": gpt_oss,
+    "gemma2": gemma2,
+    "gemma3": gemma3,
+    "qwen2_moe": qwen2_moe,
+    "olmoe": olmoe,
+    "phimoe": phimoe,
+    "granitemoe": granitemoe,
+    "qwen3_next": qwen3_next,
+    "qwen3_5": qwen3_5,
+    "minimax": minimax,
+    "deepseek_v32": deepseek_v32,
+    "glm_moe_dsa": glm_moe_dsa,
+    "minimax_m3": minimax_m3,
+    "gemma4": gemma4,
+    "llama4": llama4,
     "unknown": unknown,
 }
 

@@ -1,4 +1,4 @@
-"""How the tensors of a case are stored: number types, FP8 blocks, and the layouts of fused weights.
+"""How the tensors of a case are stored: number types, and the layouts of fused weights.
 
 Every function takes tensors under the names that transformers' save_pretrained gives them.
 """
@@ -8,10 +8,7 @@ from collections.abc import Callable
 
 import torch
 
-Tensors = dict[str, torch.Tensor]
-
-BLOCK = 128
-FP8_LARGEST = 448.0
+from family_base import Tensors
 
 EXPERT = re.compile(r"(.*\.)(?:mlp|block_sparse_moe)\.experts\.(\d+)\.(\w+)\.weight$")
 GATE_UP_DOWN = (("gate_proj", "up_proj", "down_proj"), ("w1", "w3", "w2"))
@@ -23,54 +20,6 @@ def rounded(tensors: Tensors, dtype: str, keep_float32: str) -> Tensors:
     return {
         name: tensor if keep_float32 and re.search(keep_float32, name) else tensor.to(target)
         for name, tensor in tensors.items()
-    }
-
-
-def in_fp8(name: str) -> bool:
-    """What Qwen's FP8 releases quantize: attention and experts or dense MLP, nothing else."""
-    return re.search(r"\.(self_attn|mlp)\..*_proj\.weight$", name) is not None
-
-
-def fp8_blocks(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """(codes E4M3 of the weight's shape, BF16 scale per 128 x 128 block); edge blocks are partial."""
-    rows, columns = weight.shape
-    down, across = -(-rows // BLOCK), -(-columns // BLOCK)
-    padded = torch.zeros(down * BLOCK, across * BLOCK)
-    padded[:rows, :columns] = weight
-    blocks = padded.view(down, BLOCK, across, BLOCK)
-    scale = (blocks.abs().amax((1, 3)) / FP8_LARGEST).to(torch.bfloat16)
-    # BF16 may have rounded the scale down: clamp to the largest code.
-    codes = (blocks / scale.float()[:, None, :, None]).clamp(-FP8_LARGEST, FP8_LARGEST)
-    return codes.reshape(padded.shape)[:rows, :columns].to(torch.float8_e4m3fn).contiguous(), scale
-
-
-def fp8_values(codes: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
-    """float(code) * scale[row / 128, column / 128], F32."""
-    rows, columns = codes.shape
-    full = scale.float().repeat_interleave(BLOCK, 0)[:rows].repeat_interleave(BLOCK, 1)[:, :columns]
-    return codes.float() * full
-
-
-def with_fp8(tensors: Tensors) -> tuple[Tensors, Tensors]:
-    """(stored tensors, their decoded values in F32 under the plain names)."""
-    stored: Tensors = {}
-    values: Tensors = {}
-    for name, tensor in tensors.items():
-        if not in_fp8(name):
-            stored[name], values[name] = tensor, tensor.float()
-            continue
-        codes, scale = fp8_blocks(tensor.float())
-        stored[name], stored[name + "_scale_inv"] = codes, scale
-        values[name] = fp8_values(codes, scale)
-    return stored, values
-
-
-def fp8_config(tensors: Tensors) -> dict[str, object]:
-    """quantization_config as in Qwen's FP8 releases; lists every module that is not quantized."""
-    kept = sorted(name.removesuffix(".weight") for name in tensors if name.endswith(".weight") and not in_fp8(name))
-    return {
-        "activation_scheme": "dynamic", "fmt": "e4m3", "modules_to_not_convert": kept,
-        "quant_method": "fp8", "weight_block_size": [BLOCK, BLOCK],
     }
 
 
@@ -122,10 +71,61 @@ def unheardof(tensors: Tensors) -> Tensors:
     return tensors | {name: tensor.to(torch.bfloat16).contiguous() for name, tensor in extra.items()}
 
 
+def prefixed(prefix: str, *others: str) -> Callable[[Tensors], Tensors]:
+    """The language model's tensors as a part; names that begin with one of `others` are another part."""
+    return lambda tensors: {
+        name if name.startswith(others) else prefix + name: tensor for name, tensor in tensors.items()}
+
+
+def as_part(tensors: Tensors) -> Tensors:
+    """The language model's tensors, but its head, as a part, with transformers 5's prefix; vision as it is."""
+    return {re.sub(r"^model\.(?!vision|embed_vision)", "model.language_model.", name): tensor
+            for name, tensor in tensors.items()}
+
+
+def qwen3_5(tensors: Tensors) -> Tensors:
+    """The language model as a part and its experts fused; those of the block for later tokens are not."""
+    rest = {name: tensor for name, tensor in tensors.items() if name.startswith(("mtp.", "model.visual."))}
+    return rest | as_part(fused({name: tensor for name, tensor in tensors.items() if name not in rest}))
+
+
+def minimax_text_01(tensors: Tensors) -> Tensors:
+    """Without the decays, which follow from the config."""
+    return {name: tensor for name, tensor in tensors.items() if not name.endswith(("_decay", "slope_rate"))}
+
+
+def minimax_m3(tensors: Tensors) -> Tensors:
+    """As released: a part, an expert at a time, and gate and up apart; scales go with their matrices."""
+    out: Tensors = {}
+    for name, tensor in tensors.items():
+        name = re.sub(r"\.indexer\.(\w)_(proj|norm)\.", r".index_\1_\2.", name)
+        name = re.sub(r"\.mlp\.gate\.e_score", ".block_sparse_moe.e_score", name)
+        name = re.sub(r"\.mlp\.(experts|gate|shared_experts)\.", r".block_sparse_moe.\1.", name)
+        if match := re.fullmatch(r"(.*\.experts)\.(gate_up|down)_proj(_scale_inv)?", name):
+            experts, kind, scale = match[1], match[2], match[3] or ""
+            for number, expert in enumerate(tensor):
+                halves = expert.chunk(2) if kind == "gate_up" else (expert,)
+                for letter, matrix in zip(("w1", "w3") if kind == "gate_up" else ("w2",), halves, strict=True):
+                    out[f"{experts}.{number}.{letter}.weight{scale}"] = matrix.contiguous()
+        elif ".gate_up_proj." in name:
+            for part, matrix in zip(("gate_proj", "up_proj"), tensor.chunk(2), strict=True):
+                out[name.replace("gate_up_proj", part)] = matrix.contiguous()
+        else:
+            out[name] = tensor
+    return prefixed("language_model.", "vision_tower.", "multi_modal_projector.")(out)
+
+
 LAYOUTS: dict[str, Callable[[Tensors], Tensors]] = {
     "": dict,
     "fused": fused,
     "transposed": transposed,
     "phi3": phi3,
     "unheardof": unheardof,
+    "qwen3_5": qwen3_5,
+    "minimax_text_01": minimax_text_01,
+    "minimax_m3": minimax_m3,
+    "gemma4": as_part,
+    "gemma3": prefixed("language_model.", "vision_tower.", "multi_modal_projector."),
+    "llama4": prefixed("language_model.", "vision_model.", "multi_modal_projector."),
+    "kimi_k25": prefixed("language_model.", "vision_tower.", "mm_projector."),
 }
