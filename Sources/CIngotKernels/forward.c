@@ -32,6 +32,40 @@ void ingot_silu_multiply(float *gate, const float *up, size_t count) {
   for (size_t j = 0; j < count; j++) gate[j] = gate[j] / (1 + expf(-gate[j])) * up[j];
 }
 
+void ingot_delta_rule(
+    float *restrict state, const float *q, const float *k, const float *v, float decay, float beta, float *restrict out,
+    float *restrict scratch, size_t keys, size_t values) {
+  for (size_t j = 0; j < values; j++) scratch[j] = out[j] = 0;
+  for (size_t i = 0; i < keys; i++) {
+    float *row = state + i * values;
+    for (size_t j = 0; j < values; j++) {
+      row[j] *= decay;
+      scratch[j] += k[i] * row[j];
+    }
+  }
+  for (size_t j = 0; j < values; j++) scratch[j] = beta * (v[j] - scratch[j]);
+  for (size_t i = 0; i < keys; i++) {
+    float *row = state + i * values;
+    for (size_t j = 0; j < values; j++) {
+      row[j] += k[i] * scratch[j];
+      out[j] += q[i] * row[j];
+    }
+  }
+}
+
+void ingot_linear_attention(
+    float *restrict state, const float *q, const float *k, const float *v, float decay, float *restrict out, size_t keys,
+    size_t values) {
+  for (size_t j = 0; j < values; j++) out[j] = 0;
+  for (size_t i = 0; i < keys; i++) {
+    float *row = state + i * values;
+    for (size_t j = 0; j < values; j++) {
+      row[j] = decay * row[j] + k[i] * v[j];
+      out[j] += q[i] * row[j];
+    }
+  }
+}
+
 void ingot_softmax(float *row, size_t count) {
   float highest = -INFINITY;
   for (size_t j = 0; j < count; j++) highest = row[j] > highest ? row[j] : highest;

@@ -13,6 +13,8 @@ struct Activation {
   enum Kind {
     /// What goes into the linear layers that read a tap. At the feed-forward's taps the rows are those of one expert.
     case input(LayerPlace)
+    /// What goes into the linear layers that read a tap within a block, by the tap's name.
+    case inner(String)
     /// What a linear layer of the feed-forward gives.
     case output(TensorKind)
     /// The decoded weights of a linear layer of the feed-forward, (outputs, inputs), once for each expert.

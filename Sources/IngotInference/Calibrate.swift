@@ -117,7 +117,9 @@ extension Lane {
     var collector = StatisticsCollector(layer: layer, blueprint)
     var runner = LayerRunner(layer: layer, [hand()], workers)
     try await runner.advance(
-      to: .feedForwardInput, keepingGatesOf: coverage == nil ? nil : 0, reading: MixerReader(), passed: passed
+      to: .feedForwardInput, keepingGatesOf: coverage == nil ? nil : 0,
+      reading: MixerReader(blueprint.layers[layer]),
+      passed: passed
     ) { collector.take($0) }
     let routings = runner.routings(lane: 0)
     collector.take(routings)

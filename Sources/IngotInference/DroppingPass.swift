@@ -48,7 +48,8 @@ extension Lane {
     var squares: [Double] = []
     _ = try await runner.sums(
       [source], [routings], isSummed: [false], reading: OutputNorms(block.projections)
-    ) { reader, _ in
+    ) { reader, expert in
+      guard expert < block.count else { return }
       scores.append(reader.score)
       squares.append(reader.square)
     }

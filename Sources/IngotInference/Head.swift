@@ -93,6 +93,7 @@ extension Lane {
     let (hidden, count) = (blueprint.hiddenSize, positions.count * rows.count)
     linear(
       inputs, weights, tokens: positions.count, inputs: hidden, outputs: rows.count, into: &buffer)
+    if blueprint.logitScale != 1 { for index in 0..<count { buffer[index] *= blueprint.logitScale } }
     if let cap = blueprint.logitSoftcap {
       for index in 0..<count { buffer[index] = cap * Float(tanh(Double(buffer[index] / cap))) }
     }

@@ -110,7 +110,11 @@ struct LayerRunner: Sendable {
       for step in steps {
         for (index, lane) in members.enumerated() {
           try weights[sourceOfLane[lane]].advance(
-            &own[index], to: step, context: context, keepsGates: lane == gated, &buffers)
+            &own[index], to: step, context: context, keepsGates: lane == gated, &buffers
+          ) { tap, rows, columns in
+            reader.read(
+              Activation(kind: .inner(tap), lane: lane, rows: rows, count: tokens, columns: columns))
+          }
         }
         for (index, lane) in members.enumerated() {
           let passage = own[index]
@@ -135,6 +139,37 @@ struct LayerRunner: Sendable {
         passed(try source.model.required(kind, layer: layer).bytes)
       }
     }
+  }
+
+  /// Lower triangles of Σ x xᵀ over what taps within the mixer would have of a lane's inputs by the weights of some model, by
+  /// field; lanes are at the mixer's input and stay there.
+  func innerProducts(of source: LaneModel, lane: Int) async throws(FormatError)
+    -> [LayerStatistics.Field: [Float]]
+  {
+    precondition(reached == .mixerInput, "lanes are at the mixer's input")
+    let layer = blueprint.layers[layer]
+    guard layer.mixer.taps.count > 2 else { return [:] }
+    var own = try LayerWeights(source, layer: self.layer, lanes[lane].site)
+    try await own.load(.mixerOutput, workers)
+    let (weights, passages) = (own, Array(self.own(lane)))
+    var sums: [LayerStatistics.Field: [Float]] = [:]
+    try await workers.inOrder(passages.count) { context, buffers throws(FormatError) in
+      var (passage, reader) = (passages[context], MixerReader(layer))
+      let tokens = passage.rows.count / layer.hiddenSize
+      try weights.advance(&passage, to: .mixerOutput, context: context, keepsGates: false, &buffers) {
+        reader.read(Activation(kind: .inner($0), lane: lane, rows: $1, count: tokens, columns: $2))
+      }
+      return reader.products
+    } deliver: { _, products in
+      for (field, product) in products {
+        if sums[field] == nil {
+          sums[field] = product
+        } else {
+          IngotInference.add(product, to: &sums[field]!)
+        }
+      }
+    }
+    return sums
   }
 
   /// Where the router of a lane would send its tokens if it could not choose some experts: by context.
@@ -182,12 +217,17 @@ struct LayerRunner: Sendable {
       var states = places.map { passages[$0].state }
       for place in places { passages[place] = Passage() }
       let executor = try await executor(source, site, decodesOnce: true)
-      var targets = [executor.sumsOutputs ? zeros(states) : states]
-      if !executor.sumsOutputs { states = [] }
+      let addsSums = executor.sumsOutputs || !residual.addsPlainly
+      var targets = [addsSums ? zeros(states) : states]
+      if !addsSums { states = [] }
       probed = try await passExperts(
         [executor], inputs, executor.batches(routings, aside), reading: blank, into: &targets, take: take
       ) { role throws(FormatError) in passed(try source.model.required(role).bytes) }
-      if executor.sumsOutputs { add(targets[0], to: &states) } else { states = targets[0] }
+      if addsSums {
+        try add(targets[0], to: &states, of: source)
+      } else {
+        states = targets[0]
+      }
       targets = []
       for (context, state) in states.enumerated() {
         try site.check(state.span, context: context, "a finite hidden state after layer \(layer)")
@@ -227,7 +267,7 @@ struct LayerRunner: Sendable {
   /// The first lane's states with sums added.
   func states(adding sums: [[Float]]) throws(FormatError) -> [[Float]] {
     var states = own(0).map(\.state)
-    add(sums, to: &states)
+    try add(sums, to: &states, of: lanes[0].source)
     for (context, state) in states.enumerated() {
       try lanes[0].site.check(state.span, context: context, "a finite hidden state after layer \(layer)")
     }
@@ -243,8 +283,20 @@ struct LayerRunner: Sendable {
 
   private func zeros(_ like: [[Float]]) -> [[Float]] { like.map { [Float](repeating: 0, count: $0.count) } }
 
-  private func add(_ sums: [[Float]], to states: inout [[Float]]) {
-    for index in states.indices { IngotInference.add(sums[index], to: &states[index]) }
+  private var residual: Residual { blueprint.layers[layer].feedForwardResidual }
+
+  private func add(_ sums: [[Float]], to states: inout [[Float]], of source: LaneModel)
+    throws(FormatError)
+  {
+    if residual.addsPlainly {
+      for index in states.indices { IngotInference.add(sums[index], to: &states[index]) }
+      return
+    }
+    let weight =
+      try residual.outputNorm.map { norm throws(FormatError) in
+        try source.model.normWeights(.feedForwardOutputNorm, layer: layer, norm)
+      } ?? []
+    for index in states.indices { residual.add(sums[index], weight, to: &states[index]) }
   }
 
   /// Goes through all batches, each by every executor, and adds outputs to executors × variants × contexts of
@@ -273,7 +325,8 @@ struct LayerRunner: Sendable {
     } deliver: { index, result throws(FormatError) in
       let batch = batches[index]
       take(result.1, batch.expert)
-      probed.append(result.2)
+      // The shared MLP stands behind the experts.
+      if batch.expert < blueprint.layers[layer].feedForward.count { probed.append(result.2) }
       for target in targets.indices where isWanted[target] {
         batch.forEachRow(of: target % variants) { row, routedToken in
           addRow(

@@ -12,6 +12,7 @@ struct LayerWeights: Sendable {
   private let mixerNorm: [Float]
   private var mixer: (any MixerExecutor)?
   private var hasOutput = false
+  private var outputNorm: [Float] = []
   private var feedForwardNorm: [Float] = []
   private var router: (any TokenRouter)?
 
@@ -45,6 +46,9 @@ struct LayerWeights: Sendable {
       mixer = try await source.blueprint.executable(layer: layer, of: model).executor(
         model, layer: layer, source.tables, workers, withOutput: withOutput)
       hasOutput = withOutput
+      if let norm = description.mixerResidual.outputNorm {
+        outputNorm = try model.normWeights(.attentionOutputNorm, layer: layer, norm)
+      }
       feedForwardNorm = try model.normWeights(
         .feedForwardNorm, layer: layer, description.feedForwardNorm)
       router = try source.blueprint.executableFeedForward(layer: layer, of: model).router(model, layer: layer)
@@ -60,24 +64,35 @@ struct LayerWeights: Sendable {
   /// - Parameter context: its number, for messages.
   func advance(
     _ passage: inout Passage, to place: LayerPlace, context: Int, keepsGates: Bool,
-    _ buffers: inout Buffers
+    _ buffers: inout Buffers, show: (_ tap: String, _ rows: [Float], _ columns: Int) -> Void
   ) throws(FormatError) {
     let tokens = passage.state.count / hidden
     switch place {
     case .mixerInput:
       passage.rows = normalizedRows(passage.state, weight: mixerNorm, description.mixerNorm)
+      description.mixerResidual.takeNorm(passage.rows, &passage.state)
     case .mixerOutput:
-      mixer!.run(passage.rows, tokens: tokens, &buffers)
+      mixer!.run(passage.rows, tokens: tokens, &buffers, show: show)
       passage.rows = Array(buffers.attended.prefix(tokens * mixer!.outputInputs))
     case .feedForwardInput:
       let mixer = mixer!
-      linear(
-        passage.rows, mixer.output, tokens: tokens, inputs: mixer.outputInputs, outputs: hidden,
-        into: &passage.state, accumulate: true)
-      addBias(mixer.outputBias, to: &passage.state, tokens: tokens)
+      if description.mixerResidual.addsPlainly {
+        linear(
+          passage.rows, mixer.output, tokens: tokens, inputs: mixer.outputInputs, outputs: hidden,
+          into: &passage.state, accumulate: true)
+        addBias(mixer.outputBias, to: &passage.state, tokens: tokens)
+      } else {
+        var outputs: [Float] = []
+        linear(
+          passage.rows, mixer.output, tokens: tokens, inputs: mixer.outputInputs, outputs: hidden,
+          into: &outputs)
+        addBias(mixer.outputBias, to: &outputs, tokens: tokens)
+        description.mixerResidual.add(outputs, outputNorm, to: &passage.state)
+      }
       try site.check(
         passage.state.span, context: context, "a finite hidden state after the attention of layer \(layer)")
       passage.rows = normalizedRows(passage.state, weight: feedForwardNorm, description.feedForwardNorm)
+      description.feedForwardResidual.takeNorm(passage.rows, &passage.state)
       try site.check(
         passage.rows.span, context: context, "finite inputs to the experts of layer \(layer)")
       passage.routing = try route(passage.rows, context: context, keepsGates: keepsGates)
@@ -104,6 +119,23 @@ struct Passage: Sendable {
   var rows: [Float] = []
   /// From the feed-forward's input on.
   var routing: Routing?
+}
+
+extension Residual {
+  /// Puts the norm's output in the place of the residual stream, where the block has it so.
+  func takeNorm(_ rows: [Float], _ state: inout [Float]) {
+    guard let normScale else { return }
+    for index in state.indices { state[index] = normScale * rows[index] }
+  }
+
+  /// Adds what the block gives to the residual stream: (tokens, hidden).
+  ///
+  /// - Parameter weight: of the norm of outputs; empty for none.
+  func add(_ outputs: [Float], _ weight: [Float], to state: inout [Float]) {
+    let rows = outputNorm.map { normalizedRows(outputs, weight: weight, $0) } ?? outputs
+    var all = state.mutableSpan
+    addScaled(&all, rows.span, scale)
+  }
 }
 
 /// RMSNorm of each row of (tokens, hidden).

@@ -14,6 +14,8 @@ package struct Routing: Sendable {
   package private(set) var experts: [Int32] = []
   /// (tokens, active): their weights, which sum to 1 for each token where the router normalizes them.
   package private(set) var weights: [Float] = []
+  /// (tokens): weights of the shared MLP's outputs; empty where they are 1.
+  package var sharedWeights: [Float] = []
   /// (tokens, experts): scores, σ or softmax of the logits, when they are kept.
   package private(set) var gates: [Float] = []
 
@@ -47,14 +49,13 @@ package struct Routing: Sendable {
       }
     }
     self.init(
-      gates: gates, experts: count, active: active, bias: bias, normalizes: router.normalizesWeights,
-      keepsGates: keepsGates)
+      gates: gates, router, experts: count, active: active, bias: bias, keepsGates: keepsGates)
   }
 
   /// The same from gates, the scores of the experts: (tokens, experts).
   package init(
-    gates: [Float], experts count: Int, active: Int, bias: [Float]?, normalizes: Bool = true,
-    keepsGates: Bool = false
+    gates: [Float], _ router: Mixture.Routing = .init(scoring: .sigmoid, normalizesWeights: true),
+    experts count: Int, active: Int, bias: [Float]?, keepsGates: Bool = false
   ) {
     precondition((1...count).contains(active) && gates.count % count == 0, "(tokens, experts)")
     self.active = active
@@ -65,14 +66,28 @@ package struct Routing: Sendable {
     for token in 0..<tokens {
       let first = token * count
       for expert in 0..<count { ranks[expert] = gates[first + expert] + (bias?[expert] ?? 0) }
+      if let groups = router.groups { Routing.keepGroups(groups, of: &ranks) }
       let chosen = largest(active, of: ranks).sorted()
       let sum = chosen.reduce(0.0) { $0 + Double(gates[first + $1]) }
       for expert in chosen {
         experts.append(Int32(expert))
-        weights.append(normalizes ? Float(Double(gates[first + expert]) / sum) : gates[first + expert])
+        let weight =
+          router.normalizesWeights ? Float(Double(gates[first + expert]) / sum) : gates[first + expert]
+        weights.append(weight * router.scale)
       }
     }
     if keepsGates { self.gates = gates }
+  }
+
+  /// Lowers the ranks of experts outside the groups that are kept below all others.
+  private static func keepGroups(_ groups: Mixture.Routing.Groups, of ranks: inout [Float]) {
+    let size = ranks.count / groups.count
+    let scores = (0..<groups.count).map { group in
+      let own = Array(ranks[group * size..<(group + 1) * size])
+      return largest(groups.sumsTwo ? min(2, size) : 1, of: own).reduce(Float(0)) { $0 + own[$1] }
+    }
+    let kept = Set(largest(groups.kept, of: scores))
+    for expert in ranks.indices where !kept.contains(expert / size) { ranks[expert] = -.infinity }
   }
 
   /// A dense layer's: every token goes to the one gated MLP there is.

@@ -1,4 +1,11 @@
 import IngotKernels
+import IngotModels
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Darwin)
+  import Darwin
+#endif
 
 // Kernels on the beginnings of buffers, which may be larger than what they hold.
 
@@ -27,12 +34,15 @@ func normalizeRows(_ x: inout [Float], tokens: Int, weight: [Float], eps: Float)
   }
 }
 
-/// `gate` = silu(gate) ∘ up for the first `count` values.
-func activate(_ gate: inout [Float], _ up: [Float], count: Int) {
+/// `gate` becomes the activation of gate and up for the first `count` values.
+func activate(_ gate: inout [Float], _ up: [Float], count: Int, _ activation: GatedActivation) {
   var all = gate.mutableSpan
   var target = all._mutatingExtracting(0..<count)
-  siluMultiply(&target, up: up.span.extracting(0..<count))
+  activation.apply(&target, up: up.span.extracting(0..<count))
 }
+
+/// 1 / (1 + e^−x), computed in F64.
+func sigmoid(_ x: Float) -> Float { Float(1 / (1 + exp(-Double(x)))) }
 
 /// Row `to` of `target` becomes row `from` of `source`; both have rows of `width` values.
 func copyRow(_ source: [Float], _ from: Int, width: Int, to target: inout [Float], _ to: Int) {

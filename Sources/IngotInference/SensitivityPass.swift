@@ -24,10 +24,11 @@ public struct SensitivityPass: Sendable {
     }
   }
 
-  /// Kinds of a layer that are groups of their own, in the order in which copies of their states begin: the mixer's linear
-  /// layers, then those of the gated MLPs, each of all experts.
+  /// Kinds of a layer that are groups of their own, in the order in which copies of their states begin: the linear
+  /// layers that every token goes through, then those of the gated MLPs, each of all experts.
   public static func kinds(_ blueprint: Blueprint, layer: Int) -> [TensorKind] {
-    blueprint.layers[layer].taps.flatMap(\.linears)
+    let layer = blueprint.layers[layer]
+    return layer.observedTaps.flatMap(\.linears) + layer.feedForward.projections.all
   }
 
   private var original: Lane
@@ -117,7 +118,7 @@ public struct SensitivityPass: Sendable {
     perturbedRuns = runner.lanes
     for index in uniform.indices { try await uniform[index].run(layer: layer, workers) }
     let (source, description) = (original.source, original.blueprint.layers[layer])
-    for kind in description.mixer.taps.flatMap(\.linears) {
+    for kind in description.observedTaps.flatMap(\.linears) {
       let role = Role(kind, layer: layer)
       let perturbed = try original.model.replacing(reference) { $0 == role }
       var lane = try Lane(perturbed, contexts, states: begun)
@@ -200,7 +201,8 @@ extension Lane {
     let sums = try await runner.sums(
       models, [runner.routings(lane: 0)], isSummed: [false] + kinds.map { _ in true },
       reading: OutputErrors(projections, lanes: models.count)
-    ) { reader, _ in
+    ) { reader, expert in
+      guard expert < blueprint.layers[layer].feedForward.count else { return }
       for (index, kind) in kinds.enumerated() {
         errors[kind, default: []].append(reader.errors.isEmpty ? 0 : reader.errors[index])
       }

@@ -47,16 +47,25 @@ public struct SequentialPass: Sendable {
     do {
       var sums = PairSums(at: .mixerInput, description)
       try await runner.advance(to: .mixerInput, reading: PairReader()) { sums.add($0) }
-      statistics.fields[.attentionInput] = hessian(&sums.square, description.mixerInput)
-      statistics.targets?.attentionInput = mean(sums.cross)
+      let field = LayerStatistics.Field(description.mixerInput)
+      statistics.fields[field] = hessian(&sums.square, description.mixerInput)
+      statistics.targets?.cross[field] = mean(sums.cross)
+      for (field, sum) in try await runner.innerProducts(of: original.source, lane: 1) {
+        var sum = sum
+        let tap = description.taps.first { LayerStatistics.Field($0) == field }!
+        statistics.fields[field] = hessian(&sum, tap)
+      }
     }
     deliver(statistics)
     do {
       var sums = PairSums(at: .mixerOutput, description)
       try await runner.advance(to: .mixerOutput, reading: PairReader()) { sums.add($0) }
-      statistics.fields[.attentionOutput] = hessian(&sums.square, description.mixerOutput)
-      statistics.targets?.attentionOutput = mean(sums.cross)
-      statistics.targets?.attentionResidual = mean(sums.residual)
+      let field = LayerStatistics.Field(description.mixerOutput)
+      statistics.fields[field] = hessian(&sums.square, description.mixerOutput)
+      statistics.targets?.cross[field] = mean(sums.cross)
+      if description.mixerResidual.addsPlainly {
+        statistics.targets?.attentionResidual = mean(sums.residual)
+      }
     }
     deliver(statistics)
     let refit = try await observeFeedForward(&runner, &statistics)
@@ -79,15 +88,16 @@ public struct SequentialPass: Sendable {
   {
     let description = quantized.blueprint.layers[runner.layer]
     var sums = PairSums(at: .feedForwardInput, description)
-    let refitsBias = refitsBias && description.spec(.routerBias) != nil
+    let mixture = description.feedForward as? Mixture
+    let refitsBias = refitsBias && mixture?.routing.hasCorrectionBias ?? false
     try await runner.advance(
       to: .feedForwardInput, keepingGatesOf: refitsBias ? 1 : nil, reading: PairReader()
     ) { sums.add($0) }
-    let refit = try refitsBias ? refit(&runner) : nil
+    let refit = try refitsBias ? refit(&runner, mixture!) : nil
     statistics.fields[.expertInput] = hessian(&sums.square, description.feedForwardInput)
     statistics.fields[.inputs] = Bytes(sums.quantizedInputs)
     statistics.targets?.inputs = Bytes(sums.inputs)
-    statistics.targets?.residuals = Bytes(sums.residuals)
+    if description.feedForwardResidual.addsPlainly { statistics.targets?.residuals = Bytes(sums.residuals) }
     put(runner.routings(lane: 1), in: &statistics)
     return refit
   }
@@ -106,8 +116,8 @@ public struct SequentialPass: Sendable {
   }
 
   /// Fits the bias, and routes by it if it wins; the gates are not needed after it.
-  private func refit(_ runner: inout LayerRunner) throws(FormatError) -> BiasRefit {
-    let (layer, block) = (runner.layer, quantized.blueprint.layers[runner.layer].feedForward)
+  private func refit(_ runner: inout LayerRunner, _ block: Mixture) throws(FormatError) -> BiasRefit {
+    let layer = runner.layer
     let routings = runner.routings(lane: 1)
     let tensor = try quantized.model.required(.routerBias, layer: layer)
     let bias = try quantized.model.values(.routerBias, layer: layer)
@@ -125,9 +135,13 @@ public struct SequentialPass: Sendable {
     runner.reroute(
       lane: 1,
       routings.map { own in
-        refit.wins
-          ? Routing(gates: own.gates, experts: block.count, active: block.perToken, bias: refit.bias)
+        var routing =
+          refit.wins
+          ? Routing(
+            gates: own.gates, block.routing, experts: block.count, active: block.perToken, bias: refit.bias)
           : Routing(active: own.active, experts: own.experts, weights: own.weights)
+        routing.sharedWeights = own.sharedWeights
+        return routing
       })
     return refit
   }

@@ -8,9 +8,8 @@ import IngotTensors
 struct StatisticsCollector {
   private let layer: Int
   private let blueprint: Blueprint
-  private var input: [Float]
-  private var output: [Float]
-  private var expertInput: [Float]
+  /// Sums of outer products, lower triangles.
+  private var hessians: [LayerStatistics.Field: [Float]] = [:]
   private var inputs: [UInt8] = []
   private var chosen: [UInt8] = []
   private var weights: [Float] = []
@@ -32,9 +31,10 @@ struct StatisticsCollector {
     }
     self.layer = layer
     self.blueprint = blueprint
-    input = zeros(.attentionInput)
-    output = zeros(.attentionOutput)
-    expertInput = zeros(.expertInput)
+    for field in LayerStatistics.fields(layer: layer, blueprint)
+    where field.isSymmetric && field != .headInput {
+      hessians[field] = zeros(field)
+    }
     inputSquares = zeros(.inputSquares)
     innerSquares = zeros(.innerSquares)
     innerPeaks = zeros(.innerPeaks)
@@ -44,9 +44,7 @@ struct StatisticsCollector {
   }
 
   mutating func take(_ context: MixerReader) {
-    add(context.products[.mixerInput]!, to: &input)
-    add(context.products[.mixerOutput]!, to: &output)
-    add(context.products[.feedForwardInput]!, to: &expertInput)
+    for (field, products) in context.products { add(products, to: &hessians[field]!) }
     inputs += context.inputs
   }
 
@@ -77,6 +75,13 @@ struct StatisticsCollector {
 
   /// Readers of one expert come one after the other.
   mutating func take(_ reader: ExpertReader, of expert: Int) {
+    if expert == blueprint.layers[layer].feedForward.count {
+      // The shared MLP, whose inputs are those of all experts together.
+      if let tap = blueprint.layers[layer].observedTaps.last, !reader.sharedInner.isEmpty {
+        add(reader.sharedInner, to: &hessians[LayerStatistics.Field(tap)]!)
+      }
+      return
+    }
     if open?.expert != expert { close() }
     if open == nil { open = (expert, reader) } else { open!.reader.merge(reader) }
   }
@@ -110,18 +115,19 @@ struct StatisticsCollector {
     func floats(_ values: [Float]) -> Bytes {
       Bytes(count: 4 * values.count) { encode(.f32, values.span, into: &$0) }
     }
-    let hidden = blueprint.hiddenSize
     var statistics = LayerStatistics(
       layer: layer, tokens: tokens,
       fields: [
-        .attentionInput: mean(input, hidden),
-        .attentionOutput: mean(output, blueprint.layers[layer].mixerOutput.columns),
-        .expertInput: mean(expertInput, hidden), .inputs: Bytes(inputs), .chosen: Bytes(chosen),
+        .inputs: Bytes(inputs), .chosen: Bytes(chosen),
         .weights: floats(weights), .inputSquares: floats(inputSquares), .innerSquares: floats(innerSquares),
         .innerPeaks: floats(innerPeaks), .outputPeaks: floats(outputPeaks),
         .columnSquares: floats(columnSquares.map { Float($0) }),
         .downSquares: floats(downSquares),
       ])
+    for (field, sums) in hessians {
+      let shape = field.shape(blueprint, layer: layer, tokens: tokens)
+      statistics.fields[field] = mean(sums, shape[0])
+    }
     if !forced.isEmpty {
       statistics.fields[.forced] = Bytes(forced)
       statistics.fields[.forcedWeights] = floats(forcedWeights)

@@ -5,21 +5,43 @@ import IngotTensors
 
 /// Sums over what goes into mixer and feed-forward of one context.
 struct MixerReader: TapReader {
-  /// Lower triangles of Σ x xᵀ over what goes into the mixer, into its output projection, and into the feed-forward.
-  private(set) var products: [LayerPlace: [Float]] = [:]
+  /// Lower triangles of Σ x xᵀ over what taps show, up to the feed-forward's input.
+  private(set) var products: [LayerStatistics.Field: [Float]] = [:]
   /// BF16 (tokens, hidden): what goes into the feed-forward.
   private(set) var inputs: [UInt8] = []
 
+  private let layer: Blueprint.Layer
+
+  init(_ layer: Blueprint.Layer) { self.layer = layer }
+
   mutating func read(_ activation: Activation) {
-    guard case .input(let place) = activation.kind else { return }
     let (count, columns) = (activation.count, activation.columns)
     let rows = activation.rows.span.extracting(0..<count * columns)
+    guard let field = activation.hessian(layer) else { return }
+    products[field] = activation.outerProducts
+    guard field == .expertInput else { return }
+    inputs = Bytes(count: 2 * rows.count) { encode(.bf16, rows, into: &$0) }.array
+  }
+}
+
+extension Activation {
+  /// The Hessian that it is for; nil for what has none.
+  func hessian(_ layer: Blueprint.Layer) -> LayerStatistics.Field? {
+    switch kind {
+    case .input(.mixerInput): LayerStatistics.Field(layer.mixerInput)
+    case .input(.mixerOutput): LayerStatistics.Field(layer.mixerOutput)
+    case .input(.feedForwardInput): .expertInput
+    case .inner(let name): layer.taps.first { $0.name == name }.map { LayerStatistics.Field($0) }
+    case .input, .output, .weights: nil
+    }
+  }
+
+  /// Lower triangle of Σ x xᵀ over its rows: (columns, columns).
+  var outerProducts: [Float] {
     var sum = [Float](repeating: 0, count: columns * columns)
     var span = sum.mutableSpan
-    addOuterProducts(rows, tokens: count, columns: columns, to: &span)
-    products[place] = sum
-    guard place == .feedForwardInput else { return }
-    inputs = Bytes(count: 2 * rows.count) { encode(.bf16, rows, into: &$0) }.array
+    addOuterProducts(rows.span.extracting(0..<count * columns), tokens: count, columns: columns, to: &span)
+    return sum
   }
 }
 
@@ -28,6 +50,8 @@ struct ExpertReader: TapReader {
   static var readsWeights: Bool { true }
 
   private let projections: Projections
+  /// Lower triangle of Σ x xᵀ over what goes into the last projection of the shared MLP; empty for an expert.
+  private(set) var sharedInner: [Float] = []
   /// Tokens that it saw.
   private var tokens = 0
   /// Sums of squares over its tokens: (hidden), (intermediate size); empty when it had none.
@@ -58,6 +82,9 @@ struct ExpertReader: TapReader {
       ExpertReader.peak(activation, &innerPeak)
     case .output(projections.lifting): ExpertReader.peak(activation, &innerPeak)
     case .output(projections.lowering): ExpertReader.peak(activation, &outputPeak)
+    case .inner:
+      let products = activation.outerProducts
+      if sharedInner.isEmpty { sharedInner = products } else { add(products, to: &sharedInner) }
     case .input, .output: break
     }
   }
@@ -84,6 +111,11 @@ struct ExpertReader: TapReader {
       if sums.isEmpty { sums = values } else { for index in values.indices { sums[index] += values[index] } }
     }
     tokens += other.tokens
+    if sharedInner.isEmpty {
+      sharedInner = other.sharedInner
+    } else if !other.sharedInner.isEmpty {
+      IngotInference.add(other.sharedInner, to: &sharedInner)
+    }
     add(other.inputSums, to: &inputSums)
     add(other.innerSums, to: &innerSums)
     add(other.columnSquares, to: &columnSquares)

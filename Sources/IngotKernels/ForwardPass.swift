@@ -43,6 +43,59 @@ public func siluMultiply(_ gate: inout MutableSpan<Float>, up: Span<Float>) {
   }
 }
 
+/// A token of the gated delta rule: S ← decay · S; S ← S + k (beta (v − Sᵀk))ᵀ; out = Sᵀq.
+///
+/// - Parameters:
+///   - state: S, (keys, values).
+///   - query, key: (keys)
+///   - value, out, scratch: (values)
+public func deltaRule(
+  _ state: inout MutableSpan<Float>, query: Span<Float>, key: Span<Float>, value: Span<Float>, decay: Float,
+  beta: Float, into out: inout MutableSpan<Float>, scratch: inout MutableSpan<Float>
+) {
+  let (keys, values) = (key.count, value.count)
+  precondition(state.count == keys * values && query.count == keys, "state is (keys, values)")
+  precondition(out.count == values && scratch.count == values, "rows differ in count")
+  unsafe query.withUnsafeBufferPointer { query in
+    unsafe key.withUnsafeBufferPointer { key in
+      unsafe value.withUnsafeBufferPointer { value in
+        unsafe state.withUnsafeMutableBufferPointer { state in
+          unsafe scratch.withUnsafeMutableBufferPointer { scratch in
+            unsafe out.withUnsafeMutableBufferPointer { out in
+              unsafe ingot_delta_rule(
+                state.baseAddress, query.baseAddress, key.baseAddress, value.baseAddress, decay, beta,
+                out.baseAddress, scratch.baseAddress, keys, values)
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+/// A token of linear attention with decay: S ← decay · S + k vᵀ; out = Sᵀq. Shapes are those of `deltaRule`.
+public func linearAttention(
+  _ state: inout MutableSpan<Float>, query: Span<Float>, key: Span<Float>, value: Span<Float>, decay: Float,
+  into out: inout MutableSpan<Float>
+) {
+  let (keys, values) = (key.count, value.count)
+  precondition(state.count == keys * values && query.count == keys, "state is (keys, values)")
+  precondition(out.count == values, "rows differ in count")
+  unsafe query.withUnsafeBufferPointer { query in
+    unsafe key.withUnsafeBufferPointer { key in
+      unsafe value.withUnsafeBufferPointer { value in
+        unsafe state.withUnsafeMutableBufferPointer { state in
+          unsafe out.withUnsafeMutableBufferPointer { out in
+            unsafe ingot_linear_attention(
+              state.baseAddress, query.baseAddress, key.baseAddress, value.baseAddress, decay,
+              out.baseAddress, keys, values)
+          }
+        }
+      }
+    }
+  }
+}
+
 /// Softmax of one row in place: `exp(x - max) / Σ`. Entries of -infinity become 0.
 ///
 /// - Precondition: at least one entry is finite, unless the row is empty.

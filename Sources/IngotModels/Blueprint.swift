@@ -15,6 +15,8 @@ public struct Blueprint: Sendable {
   public var isHeadTied: Bool
   /// Factor on the embedding's rows.
   public var embeddingScale: Float
+  /// Factor on logits.
+  public var logitScale: Float
   /// Logits become c·tanh(logits / c).
   public var logitSoftcap: Float?
   /// Layers of multi-token prediction that the config announces; they may or may not be in the files.
@@ -24,9 +26,8 @@ public struct Blueprint: Sendable {
 
   public init(
     hiddenSize: Int, vocabulary: Int, contextLength: Int, layers: [Layer], finalNorm: Norm,
-    isHeadTied: Bool = false, embeddingScale: Float = 1, logitSoftcap: Float? = nil,
-    predictionLayers: Int = 0,
-    isKnown: Bool = true
+    isHeadTied: Bool = false, embeddingScale: Float = 1, logitScale: Float = 1,
+    logitSoftcap: Float? = nil, predictionLayers: Int = 0, isKnown: Bool = true
   ) {
     self.hiddenSize = hiddenSize
     self.vocabulary = vocabulary
@@ -35,48 +36,57 @@ public struct Blueprint: Sendable {
     self.finalNorm = finalNorm
     self.isHeadTied = isHeadTied
     self.embeddingScale = embeddingScale
+    self.logitScale = logitScale
     self.logitSoftcap = logitSoftcap
     self.predictionLayers = predictionLayers
     self.isKnown = isKnown
   }
 
-  /// A layer: x + mixer(norm x), then x + feedForward(norm x).
+  /// A layer: x + mixer(norm x), then x + feedForward(norm x), each as its `Residual` says.
   public struct Layer: Sendable {
     /// Width of the residual stream.
     public let hiddenSize: Int
     public let mixer: any Mixer
     public let mixerNorm: Norm
+    public let mixerResidual: Residual
     public var feedForward: any FeedForward {
-      didSet { (tensors, taps, specs) = Layer.derived(hiddenSize, mixer, feedForward) }
+      didSet { derive() }
     }
     public let feedForwardNorm: Norm
+    public let feedForwardResidual: Residual
     /// Its tensors: norms of the residual stream, then those of the blocks that a layer has once, then those of experts.
-    public private(set) var tensors: [TensorSpec]
+    public private(set) var tensors: [TensorSpec] = []
     /// The activations that feed its linear layers.
-    public private(set) var taps: [Tap]
-    private var specs: [TensorKind: (spec: TensorSpec, tap: Int?)]
+    public private(set) var taps: [Tap] = []
+    private var specs: [TensorKind: (spec: TensorSpec, tap: Int?)] = [:]
 
     public init(
-      hiddenSize: Int, mixer: any Mixer, mixerNorm: Norm, feedForward: any FeedForward, feedForwardNorm: Norm
+      hiddenSize: Int, mixer: any Mixer, mixerNorm: Norm, mixerResidual: Residual = Residual(),
+      feedForward: any FeedForward, feedForwardNorm: Norm, feedForwardResidual: Residual = Residual()
     ) {
       self.hiddenSize = hiddenSize
       self.mixer = mixer
       self.mixerNorm = mixerNorm
+      self.mixerResidual = mixerResidual
       self.feedForward = feedForward
       self.feedForwardNorm = feedForwardNorm
-      (tensors, taps, specs) = Layer.derived(hiddenSize, mixer, feedForward)
+      self.feedForwardResidual = feedForwardResidual
+      derive()
     }
 
-    private static func derived(_ hiddenSize: Int, _ mixer: any Mixer, _ feedForward: any FeedForward) -> (
-      [TensorSpec], [Tap], [TensorKind: (spec: TensorSpec, tap: Int?)]
-    ) {
-      let all =
-        [TensorSpec(.attentionNorm, [hiddenSize]), TensorSpec(.feedForwardNorm, [hiddenSize])] + mixer.tensors
-        + feedForward.tensors
-      let taps = mixer.taps + feedForward.taps
-      var specs: [TensorKind: (spec: TensorSpec, tap: Int?)] = [:]
+    private mutating func derive() {
+      var all = [
+        TensorSpec(.attentionNorm, [hiddenSize]), TensorSpec(.feedForwardNorm, [hiddenSize]),
+      ]
+      if mixerResidual.outputNorm != nil { all.append(TensorSpec(.attentionOutputNorm, [hiddenSize])) }
+      if feedForwardResidual.outputNorm != nil {
+        all.append(TensorSpec(.feedForwardOutputNorm, [hiddenSize]))
+      }
+      all += mixer.tensors + feedForward.tensors
+      taps = mixer.taps + feedForward.taps
+      specs = [:]
       for spec in all { specs[spec.kind] = (spec, taps.firstIndex { $0.linears.contains(spec.kind) }) }
-      return (all.filter { $0.experts == nil } + all.filter { $0.experts != nil }, taps, specs)
+      tensors = all.filter { $0.experts == nil } + all.filter { $0.experts != nil }
     }
 
     public var blocks: [any Block] { [mixer, feedForward] }
@@ -150,7 +160,8 @@ extension Blueprint {
     }
     let block = layers[layer].feedForward
     return ExpertSummary(
-      count: block.count, perToken: block.perToken, intermediateSize: block.intermediateSize, shared: 0)
+      count: block.count, perToken: block.perToken, intermediateSize: block.intermediateSize,
+      shared: block.shared?.count ?? 0)
   }
 
   public struct ExpertSummary: Hashable, Sendable {

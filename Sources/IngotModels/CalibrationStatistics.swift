@@ -10,41 +10,46 @@ import IngotTensors
 /// projections follow from these and the weights, so they need no place at all.
 public struct LayerStatistics: Sendable {
   /// One kind of statistics. Raw values are names in files.
-  public enum Field: String, CaseIterable, Sendable {
-    /// F32 (hidden, hidden): mean of x xᵀ over what goes into query, key and value.
-    case attentionInput = "attention.input.hessian"
-    /// F32 (heads · headDim, the same): likewise for what goes into the attention's output projection.
-    case attentionOutput = "attention.output.hessian"
-    /// F32 (hidden, hidden): likewise for what goes into router and experts, over all tokens.
-    case expertInput = "experts.input.hessian"
+  ///
+  /// Hessians, F32 (columns, columns), are means of x xᵀ over what goes into the linear layers of a tap; the others are of the
+  /// experts, or of a dense layer's gated MLP as if it were one expert.
+  public struct Field: RawRepresentable, Hashable, Sendable {
+    public let rawValue: String
+
+    public init(rawValue: String) { self.rawValue = rawValue }
+
+    /// The Hessian of what a tap shows.
+    public init(_ tap: Tap) { rawValue = tap.name + Field.hessian }
+
+    private static let hessian = ".hessian"
+
+    /// The Hessian of what goes into router and gated MLPs, over all tokens: (hidden, hidden).
+    public static let expertInput = Field(rawValue: "experts.input.hessian")
     /// BF16 (tokens, hidden): what goes into router and experts.
-    case inputs = "experts.inputs"
+    public static let inputs = Field(rawValue: "experts.inputs")
     /// I32 (tokens, active): experts of each token, ascending.
-    case chosen = "experts.chosen"
+    public static let chosen = Field(rawValue: "experts.chosen")
     /// F32 (tokens, active): their weights.
-    case weights = "experts.weights"
+    public static let weights = Field(rawValue: "experts.weights")
     /// I32 (forced tokens, 2): expert and token of each routed token that was forced, by experts, then tokens: the router had not
     /// chosen the expert, and what it would have said is in no output. Only where there are any.
-    case forced = "experts.forced"
+    public static let forced = Field(rawValue: "experts.forced")
     /// F32 (forced tokens): their weights, the gate's value of the expert divided by the sum of the chosen ones'.
-    case forcedWeights = "experts.forced.weights"
+    public static let forcedWeights = Field(rawValue: "experts.forced.weights")
     /// F32 (experts, hidden): mean of x² over the tokens of each expert, forced ones among them.
-    case inputSquares = "experts.input.squares"
+    public static let inputSquares = Field(rawValue: "experts.input.squares")
     /// F32 (experts, width): likewise for what goes into its down projection.
-    case innerSquares = "experts.inner.squares"
+    public static let innerSquares = Field(rawValue: "experts.inner.squares")
     /// F32 (experts): the largest magnitude among what goes into its down projection and what its up projection gives.
-    case innerPeaks = "experts.inner.peaks"
+    public static let innerPeaks = Field(rawValue: "experts.inner.peaks")
     /// F32 (experts): the largest magnitude among what its down projection gives.
-    case outputPeaks = "experts.output.peaks"
+    public static let outputPeaks = Field(rawValue: "experts.output.peaks")
     /// F32 (hidden): sum of w² over the rows of all gate and up projections.
-    case columnSquares = "experts.column.squares"
+    public static let columnSquares = Field(rawValue: "experts.column.squares")
     /// F32 (experts, width): sum of w² over the rows of each down projection.
-    case downSquares = "experts.down.squares"
-    /// F32 (hidden, hidden), of the last layer only: mean of x xᵀ over what goes into the head.
-    case headInput = "head.input.hessian"
-
-    /// The Hessian of what a mixer's tap shows.
-    public init(_ tap: Tap) { self = Field(rawValue: tap.name + ".hessian")! }
+    public static let downSquares = Field(rawValue: "experts.down.squares")
+    /// Of the last layer only, the Hessian of what goes into the head: (hidden, hidden).
+    public static let headInput = Field(rawValue: "head.input.hessian")
 
     public var dtype: DType {
       switch self {
@@ -55,41 +60,49 @@ public struct LayerStatistics: Sendable {
     }
 
     /// Whether it is a matrix that equals its transpose.
-    public var isSymmetric: Bool {
-      switch self {
-      case .attentionInput, .attentionOutput, .expertInput, .headInput: true
-      default: false
-      }
-    }
+    public var isSymmetric: Bool { rawValue.hasSuffix(Field.hessian) }
 
     /// - Parameter forced: routed tokens that were forced in the layer.
     public func shape(_ blueprint: Blueprint, layer: Int, tokens: Int, forced: Int = 0) -> [Int] {
-      let (hidden, experts) = (blueprint.hiddenSize, blueprint.layers[layer].feedForward)
-      let attention = blueprint.layers[layer].mixerOutput.columns
-      return switch self {
-      case .attentionInput, .expertInput, .headInput: [hidden, hidden]
-      case .attentionOutput: [attention, attention]
-      case .inputs: [tokens, hidden]
-      case .chosen, .weights: [tokens, experts.perToken]
-      case .inputSquares: [experts.count, hidden]
-      case .innerSquares, .downSquares: [experts.count, experts.intermediateSize]
-      case .innerPeaks, .outputPeaks: [experts.count]
-      case .forced: [forced, 2]
-      case .forcedWeights: [forced]
-      case .columnSquares: [hidden]
+      let (hidden, layer) = (blueprint.hiddenSize, blueprint.layers[layer])
+      let experts = layer.feedForward
+      switch self {
+      case .headInput: return [hidden, hidden]
+      case .inputs: return [tokens, hidden]
+      case .chosen, .weights: return [tokens, experts.perToken]
+      case .inputSquares: return [experts.count, hidden]
+      case .innerSquares, .downSquares: return [experts.count, experts.intermediateSize]
+      case .innerPeaks, .outputPeaks: return [experts.count]
+      case .forced: return [forced, 2]
+      case .forcedWeights: return [forced]
+      case .columnSquares: return [hidden]
+      default:
+        guard let tap = layer.taps.first(where: { Field($0) == self }) else {
+          preconditionFailure("\(rawValue) is of no tap of the layer")
+        }
+        return [tap.columns, tap.columns]
+      }
+    }
+
+    /// Whether an importance matrix is made from it.
+    public var isForImportance: Bool {
+      switch self {
+      case .chosen, .weights, .forced, .forcedWeights, .inputSquares, .innerSquares: true
+      case .headInput: false
+      default: isSymmetric
       }
     }
   }
 
   /// What a layer of a model has statistics of, with or without forced tokens.
-  public static func fields(layer: Int, _ blueprint: Blueprint, isForced: Bool = false) -> [Field] {
-    Field.allCases.filter { field in
-      switch field {
-      case .headInput: layer == blueprint.layerCount - 1
-      case .forced, .forcedWeights: isForced
-      default: true
-      }
-    }
+  public static func fields(layer index: Int, _ blueprint: Blueprint, isForced: Bool = false) -> [Field] {
+    let layer = blueprint.layers[index]
+    var fields = layer.mixer.taps.map { Field($0) } + [.expertInput]
+    fields += layer.observedTaps.map { Field($0) }.filter { !fields.contains($0) }
+    fields += [.inputs, .chosen, .weights]
+    if isForced { fields += [.forced, .forcedWeights] }
+    fields += [.inputSquares, .innerSquares, .innerPeaks, .outputPeaks, .columnSquares, .downSquares]
+    return index == blueprint.layerCount - 1 ? fields + [.headInput] : fields
   }
 
   /// A token on its way to an expert.
@@ -118,16 +131,16 @@ public struct LayerStatistics: Sendable {
   /// How the original model's inputs differ from those of a model that is quantized up to here. x and y are what goes into
   /// attention and output projection, r is the state that the layer began with, a hat marks the quantized model.
   public struct Targets: Sendable {
-    /// Mean of (x − x̂) x̂ᵀ: (hidden, hidden)
-    public var attentionInput: [Float] = []
-    /// Mean of (y − ŷ) ŷᵀ: (heads · headDim, the same)
-    public var attentionOutput: [Float] = []
-    /// Mean of (r − r̂) ŷᵀ: (hidden, heads · headDim)
+    /// Mean of (x − x̂) x̂ᵀ over what taps of the mixer show, by the field of their Hessian.
+    public var cross: [Field: [Float]] = [:]
+    /// Mean of (r − r̂) ŷᵀ: (hidden, what goes into the output projection). Empty where the projection's outputs are not
+    /// added to r as they are.
     public var attentionResidual: [Float] = []
     /// BF16 (tokens, hidden): what goes into router and experts in the original.
     public var inputs = Bytes.empty
-    /// BF16 (tokens, hidden): state after the attention, the original's less the quantized model's.
-    public var residuals = Bytes.empty
+    /// BF16 (tokens, hidden): state after the attention, the original's less the quantized model's. Nil where outputs of the
+    /// experts are not added to it as they are.
+    public var residuals: Bytes?
 
     public init() {}
   }
@@ -231,17 +244,11 @@ extension LayerStatistics {
     return load
   }
 
-  /// What `importance` needs.
-  public static let importanceFields: Set<Field> = [
-    .attentionInput, .attentionOutput, .chosen, .weights, .forced, .forcedWeights, .inputSquares,
-    .innerSquares,
-  ]
-
   /// Mean squares of the inputs of this layer's linear layers, by role; experts that no token reached have none.
   public func importance(_ blueprint: Blueprint) -> Importance {
     var importance = Importance()
     let block = blueprint.layers[layer].feedForward
-    for tap in blueprint.layers[layer].mixer.taps {
+    for tap in blueprint.layers[layer].observedTaps {
       let n = tap.columns
       let matrix = floats(Field(tap))
       let means = (0..<n).map { matrix[$0 * n + $0] }

@@ -19,6 +19,28 @@ public struct Config: Sendable {
     self.object = object
   }
 
+  init(path: String, object: JSONObject) {
+    self.path = path
+    self.object = object
+  }
+
+  /// The config of the text model: where one stands under `text_config`, as checkpoints with a vision model have it, that one,
+  /// with what only the whole says.
+  public var text: Config {
+    guard let inner = object["text_config"]?.object else { return self }
+    var merged = inner
+    for (key, value) in object where merged[key] == nil && key != "text_config" { merged[key] = value }
+    merged["model_type"] = object["model_type"]
+    return Config(path: path, object: merged)
+  }
+
+  /// The same with other values of some keys; null takes one away.
+  func replacing(_ values: JSONObject) -> Config {
+    var object = object
+    for (key, value) in values { object[key] = value }
+    return Config(path: path, object: object)
+  }
+
   /// The value of `key` when it is there and not null.
   public subscript(key: String) -> JSON? {
     guard let value = object[key], !value.isNull else { return nil }

@@ -63,7 +63,7 @@ extension CalibrateRequest {
     // An importance matrix is made from statistics beside it, of which some fields are enough.
     let writer = try CalibrationFile.Writer(
       form == nil ? output : output + ".evidence", for: source, texts: texts.names,
-      fields: form == nil ? Set(LayerStatistics.Field.allCases) : LayerStatistics.importanceFields,
+      isForImportance: form != nil,
       identity: CalibrationRun.identity(source, texts, coverage: coverage), writing)
     var options = CalibrationOptions()
     options.workers = control.workers

@@ -80,7 +80,7 @@ package actor SequentialRun {
   }
 
   private func run(_ layer: Int, _ units: [WorkUnit]) async throws(FormatError) -> WorkUnit.Planes {
-    let work = LayerWork(units, model.blueprint.layers[layer].mixer.taps, live, held, workers)
+    let work = LayerWork(units, model.blueprint.layers[layer].observedTaps, live, held, workers)
     var pass = pass!
     self.pass = nil
     let refit = try await pass.run(layer: layer) { work.run($0) }

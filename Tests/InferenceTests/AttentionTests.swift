@@ -32,7 +32,8 @@ import Testing
     // What a former user left must not matter.
     var scores = [Float](repeating: .nan, count: 7)
     attend(
-      queries: queries, keys: keys, values: values, tokens: tokens, attention, scores: &scores, into: &out)
+      queries: queries, keys: keys, values: values, tokens: tokens, AttentionShape(attention),
+      scores: &scores, into: &out)
     var worst = 0.0
     for token in 0..<tokens {
       let first = max(0, token + 1 - (window ?? tokens))

@@ -12,7 +12,14 @@ import Testing
 /// sensitivities, comparison, dropped experts.
 @Suite struct FamilyRoadTests {
   /// Dense with all biases, dense and tied, mixtures, dense layers among mixtures, weights that are not normalized.
-  static let cases = ["llama-bias", "qwen2-tied", "mixtral-plain", "qwen3_moe-step", "qwen3_moe-raw"]
+  /// And every kind of mixer and feed-forward: latent attention, sinks, norms behind blocks, DeltaNet, lightning attention,
+  /// shared experts with and without a gate, biases of experts, factors on residuals.
+  static let cases = [
+    "llama-bias", "qwen2-tied", "mixtral-plain", "qwen3_moe-step", "qwen3_moe-raw", "deepseek_v3-plain",
+    "deepseek_v2-lite", "glm4_moe-norm", "gpt_oss-plain", "gemma3-text", "gemma2-capped", "qwen3_next-long",
+    "qwen3_5_moe-fused", "minimax-text01", "qwen2_moe-norm", "granitemoe-tied", "deepseek_v32-plain",
+    "minimax_m3-plain",
+  ]
 
   private func model(_ name: String) throws -> Model { try Model.read("\(FamilyFixtures.folder)/\(name)") }
 
@@ -125,7 +132,10 @@ import Testing
     }
   }
 
-  @Test(arguments: ["mixtral-plain", "qwen3_moe-step", "qwen3_moe-raw"])
+  @Test(arguments: [
+    "mixtral-plain", "qwen3_moe-step", "qwen3_moe-raw", "deepseek_v3-plain", "gpt_oss-plain",
+    "qwen3_next-long",
+  ])
   func expertsAreLeftOut(_ name: String) async throws {
     let model = try model(name)
     let contexts = try FamilyFixtures.golden(name).contexts

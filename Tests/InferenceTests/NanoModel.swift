@@ -53,3 +53,9 @@ enum Nano {
     return (contexts, logits)
   }
 }
+
+extension LayerStatistics.Field {
+  /// Hessians of what goes into a mixer and into its output projection.
+  static let attentionInput = LayerStatistics.Field(rawValue: "attention.input.hessian")
+  static let attentionOutput = LayerStatistics.Field(rawValue: "attention.output.hessian")
+}

@@ -118,13 +118,16 @@ import Testing
     let (_, _, layers) = try await Self.run(model, workers: 2, contexts: contexts)
     let (first, second) = (layers[0], layers[1])
     let targets = try #require(first.targets)
-    #expect(targets.attentionInput.allSatisfy { $0 == 0 }, "nothing is quantized before the first layer")
+    #expect(
+      targets.cross[.attentionInput]!.allSatisfy { $0 == 0 }, "nothing is quantized before the first layer")
     #expect(targets.attentionResidual.allSatisfy { $0 == 0 })
-    #expect(targets.attentionOutput.contains { $0 != 0 }, "value is quantized before the output projection")
+    #expect(
+      targets.cross[.attentionOutput]!.contains { $0 != 0 }, "value is quantized before the output projection"
+    )
     let expected = try plain.layer(0).floats(.attentionInput)
     let found = first.floats(.attentionInput)
     #expect(zip(expected, found).allSatisfy { abs($0 - $1) <= 1e-4 * max(abs($0), 1e-3) })
-    #expect(second.targets!.attentionInput.contains { $0 != 0 })
+    #expect(second.targets!.cross[.attentionInput]!.contains { $0 != 0 })
     #expect(second.targets!.inputs.count == second.fields[.inputs]!.count)
     #expect(second.targets!.inputs.array != second.fields[.inputs]!.array)
   }

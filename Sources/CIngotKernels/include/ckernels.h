@@ -286,6 +286,14 @@ void ingot_sha256_digest(const ingot_sha256 *state, uint8_t digest[32]);
 void ingot_rms_norm(const float *x, const float *weight, float eps, float *out, size_t count);
 /// gate[j] = gate[j] / (1 + exp(-gate[j])) * up[j]
 void ingot_silu_multiply(float *gate, const float *up, size_t count);
+/// A token of the gated delta rule, state (keys, values): state *= decay; state += k (beta (v - stateᵀ k))ᵀ; out = stateᵀ q.
+/// `scratch`: (values).
+void ingot_delta_rule(
+    float *state, const float *q, const float *k, const float *v, float decay, float beta, float *out, float *scratch,
+    size_t keys, size_t values);
+/// A token of linear attention with decay: state *= decay; state += k vᵀ; out = stateᵀ q.
+void ingot_linear_attention(
+    float *state, const float *q, const float *k, const float *v, float decay, float *out, size_t keys, size_t values);
 /// In place; the sum in F64.
 void ingot_softmax(float *row, size_t count);
 /// y[j] += s * x[j]

@@ -14,7 +14,7 @@ extension Format {
       try AWQConfig.reader(path).read("awq", keepUnknown: options.keepUnknown)
     },
     adapt: { model throws(FormatError) in
-      try model.mapTensors { $0.columnPacked(.awq) ?? $0 }
+      try model.requireEngineNames("awq").mapTensors { $0.columnPacked(.awq) ?? $0 }
     },
     refusal: { encoding in
       if case .columnPacked(let scheme) = encoding {

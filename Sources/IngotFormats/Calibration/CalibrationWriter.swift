@@ -22,7 +22,7 @@ extension CalibrationFile {
     private var output: Output
     private let blueprint: Blueprint
     private let texts: [String]
-    private let fields: Set<LayerStatistics.Field>
+    private let isForImportance: Bool
     private let headerLength: Int
     private var places: [Place] = []
     private var forced: [Int] = []
@@ -39,19 +39,19 @@ extension CalibrationFile {
     public var layers: Int { forced.count }
 
     /// - Parameters:
-    ///   - fields: what is kept of the statistics; for a file to be read again, all.
+    ///   - isForImportance: whether only what importance matrices are made from is kept; a file to be read again has all.
     ///   - identity: what decides the bytes.
     /// - Throws: FormatError when something stands at `path` and is not to be replaced, or for an unfinished output that
     ///   cannot be continued: of another identity, of another run at work, damaged.
     public init(
       _ path: String, for model: Model, texts: [String],
-      fields: Set<LayerStatistics.Field> = Set(LayerStatistics.Field.allCases),
+      isForImportance: Bool = false,
       identity: JSONObject = [:], _ options: WriteOptions = WriteOptions()
     ) throws(FormatError) {
       blueprint = model.blueprint
       self.texts = texts
-      self.fields = fields
-      let length = Writer.headerLength(blueprint, fields, texts)
+      self.isForImportance = isForImportance
+      let length = Writer.headerLength(blueprint, isForImportance, texts)
       func begun() throws(FormatError) -> Output {
         try Output(path, parts: [(path, length)], identity: identity, grows: true, options)
       }
@@ -102,7 +102,9 @@ extension CalibrationFile {
     }
 
     private func kept(_ layer: Int, isForced: Bool) -> [LayerStatistics.Field] {
-      LayerStatistics.fields(layer: layer, blueprint, isForced: isForced).filter { fields.contains($0) }
+      LayerStatistics.fields(layer: layer, blueprint, isForced: isForced).filter {
+        !isForImportance || $0.isForImportance
+      }
     }
 
     /// Appends the statistics of the next layer.
@@ -144,7 +146,7 @@ extension CalibrationFile {
     public func commit() throws(FormatError) {
       if !output.isComplete {
         precondition(
-          forced.count == blueprint.layerCount && fields.count == LayerStatistics.Field.allCases.count)
+          forced.count == blueprint.layerCount && !isForImportance)
         try output.files[0].write(
           Writer.header(places, tokens: tokens, texts: texts, forced: forced, length: headerLength), at: 0)
       }
@@ -244,8 +246,10 @@ extension CalibrationFile {
         forced = record["forced"]?.array?.compactMap(\.int) ?? []
         for entry in record["places"]?.array ?? [] {
           guard let parts = entry.array, parts.count == 5,
-            let field = parts[0].string.flatMap({ LayerStatistics.Field(rawValue: $0) }),
-            let layer = parts[1].int,
+            let layer = parts[1].int, blueprint.layers.indices.contains(layer),
+            let field = LayerStatistics.fields(layer: layer, blueprint, isForced: true).first(where: {
+              $0.rawValue == parts[0].string
+            }),
             let lower = parts[2].int, let upper = parts[3].int, lower == end, lower <= upper,
             let checksum = parts[4].string.flatMap({ UInt64($0, radix: 16) })
           else { throw damage("", "places of statistics in the journal", entry.text()) }
@@ -275,13 +279,13 @@ extension CalibrationFile {
 
     /// Bytes of the header: enough for whatever places and counts turn out to be.
     private static func headerLength(
-      _ blueprint: Blueprint, _ fields: Set<LayerStatistics.Field>, _ texts: [String]
+      _ blueprint: Blueprint, _ isForImportance: Bool, _ texts: [String]
     ) -> Int {
       let most = 1 << 52
       var places: [Place] = []
       for layer in 0..<blueprint.layerCount {
         for field in LayerStatistics.fields(layer: layer, blueprint, isForced: true)
-        where fields.contains(field) {
+        where !isForImportance || field.isForImportance {
           places.append(Place(field: field, layer: layer, range: most..<2 * most, checksum: 0))
         }
       }

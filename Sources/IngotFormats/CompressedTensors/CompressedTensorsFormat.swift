@@ -19,7 +19,7 @@ extension Format {
     read: { path, options throws(FormatError) in
       try CompressedTensorsReader(path).read(keepUnknown: options.keepUnknown)
     },
-    adapt: { model throws(FormatError) in model },
+    adapt: { model throws(FormatError) in try model.requireEngineNames("compressed-tensors") },
     refusal: { CompressedTensorsScheme.refusal($0) },
     measure: { model, path, options throws(FormatError) in
       try CompressedTensorsWriter(model).output(path, options).plannedBytes()

@@ -16,7 +16,7 @@ extension Format {
     },
     adapt: { model throws(FormatError) in
       let layout = GPTQConfig.layout(model)
-      return try model.mapTensors { tensor in
+      return try model.requireEngineNames("gptq").mapTensors { tensor in
         // The first layout's tensors beside others: by way of rows apart.
         if case .columnPacked(let scheme) = tensor.encoding, scheme.layout == .gptq, layout == .gptqV2 {
           return tensor.rowPacked?.columnPacked(layout) ?? tensor

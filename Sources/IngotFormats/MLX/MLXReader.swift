@@ -15,7 +15,7 @@ struct MLXReader {
   init(_ path: String, keepUnknown: Bool) throws(FormatError) {
     files = try SafeTensorsFiles(path)
     self.keepUnknown = keepUnknown
-    family = try Family.of(files.config)
+    family = try Family.of(files.config).placed(among: files.stored.keys)
     blueprint = try family.blueprint(files.config)
     schemes = try MLXSchemes(files.config)
     stacks = MLXNames.stacks(family, blueprint)

@@ -18,6 +18,7 @@ struct MLXWriter {
     self.model = model
     self.path = path
     self.options = options
+    try model.requireMLXNames()
     for members in try modules() { try add(members) }
   }
 

@@ -40,10 +40,11 @@ extension Model {
         continue
       }
       // Linear layers that read the same input are one matrix in engines.
-      if let tap = blueprint.layers[layer].tap(of: role.kind), let first = tap.linears.first,
-        let sibling = self[first, layer: layer], sibling.encoding != encoding
-      {
-        let names = tap.linears.map(\.rawValue)
+      let siblings = (blueprint.layers[layer].tap(of: role.kind)?.linears ?? []).filter {
+        self[$0, layer: layer] != nil
+      }
+      if let first = siblings.first, let sibling = self[first, layer: layer], sibling.encoding != encoding {
+        let names = siblings.map(\.rawValue)
         throw tensor.error(
           "\(names.dropLast().joined(separator: ", ")) and \(names.last!) of a layer in one encoding: engines fuse them "
             + advice, found: "\(encoding), the \(first.rawValue) in \(sibling.encoding)")

@@ -44,7 +44,7 @@ struct PackedModules {
   func model(
     _ format: String, keepUnknown: Bool, tensor: (Module) throws(FormatError) -> Tensor
   ) throws(FormatError) -> Model {
-    let family = try Family.any(files.config)
+    let family = try Family.any(files.config).placed(among: files.stored.keys)
     let blueprint = try family.blueprint(files.config)
     var tensors: [Tensor] = []
     for (name, stored) in files.ordered where !Family.isDerived(name) {

@@ -12,7 +12,7 @@ extension Format {
     read: { path, options throws(FormatError) in
       try SafeTensorsReader(path, keepUnknown: options.keepUnknown).read()
     },
-    adapt: { model throws(FormatError) in model },
+    adapt: { model throws(FormatError) in try model.requireEngineNames("safetensors") },
     refusal: { encoding in
       switch encoding {
       case .dense, .blockScaled: nil

@@ -13,7 +13,7 @@ struct SafeTensorsReader {
   }
 
   func read() throws(FormatError) -> Model {
-    let family = try Family.any(files.config)
+    let family = try Family.any(files.config).placed(among: files.stored.keys)
     let blueprint = try family.blueprint(files.config)
     let tensors = try Pairing(files).tensors { tensor throws(FormatError) in
       try family.logical(tensor, blueprint) ?? (keepUnknown || family.isGeneric ? [tensor] : nil)

@@ -7,6 +7,64 @@ import IngotModels
   import Darwin
 #endif
 
+/// What causal attention goes by.
+package struct AttentionShape: Sendable {
+  package var heads: Int
+  package var keyValueHeads: Int
+  /// Dimensions of a query or key, and of a value.
+  package var headDim: Int
+  package var valueDim: Int
+  package var scale: Float
+  package var window: Int?
+  package var softcap: Float?
+
+  package init(
+    heads: Int, keyValueHeads: Int, headDim: Int, valueDim: Int, scale: Float, window: Int? = nil,
+    softcap: Float? = nil
+  ) {
+    self.heads = heads
+    self.keyValueHeads = keyValueHeads
+    self.headDim = headDim
+    self.valueDim = valueDim
+    self.scale = scale
+    self.window = window
+    self.softcap = softcap
+  }
+
+  package init(_ block: GroupedQueryAttention) {
+    self.init(
+      heads: block.heads, keyValueHeads: block.keyValueHeads, headDim: block.headDim, valueDim: block.headDim,
+      scale: block.scale, window: block.window, softcap: block.softcap)
+  }
+}
+
+/// The keys that queries of one context see, of those before them.
+package struct KeyChoice: Sendable {
+  /// Heads that choose for as many heads each.
+  package let heads: Int
+  package let tokens: Int
+  /// (heads, queries, keys)
+  private var isSeen: [Bool]
+
+  /// Nothing chosen yet.
+  package init(heads: Int, tokens: Int) {
+    self.heads = heads
+    self.tokens = tokens
+    isSeen = [Bool](repeating: false, count: heads * tokens * tokens)
+  }
+
+  package mutating func see(_ keys: some Sequence<Int>, head: Int, query: Int) {
+    let first = (head * tokens + query) * tokens
+    for key in keys where key <= query { isSeen[first + key] = true }
+  }
+
+  /// Lowers scores of keys that are not seen: `scores` are of keys from `key` on.
+  func mask(_ scores: inout MutableSpan<Float>, from key: Int, head: Int, of all: Int, query: Int) {
+    let first = (head / (all / heads) * tokens + query) * tokens + key
+    for index in 0..<scores.count where !isSeen[first + index] { scores[index] = -.infinity }
+  }
+}
+
 /// Causal attention of one context: each token sees itself and the tokens before it, as many as the sliding
 /// window allows. Head h of the queries reads key/value head h / (heads / keyValueHeads).
 ///
@@ -16,25 +74,30 @@ import IngotModels
 /// - Parameters:
 ///   - queries: (tokens, heads · headDim), normalized and rotated.
 ///   - keys: (tokens, keyValueHeads · headDim), normalized and rotated.
-///   - values: (tokens, keyValueHeads · headDim)
+///   - values: (tokens, keyValueHeads · valueDim)
 ///   - sinks: (heads), or empty.
+///   - choice: the keys that queries see; nil for all that window and order allow.
 ///   - scores: memory to work in.
-///   - out: (tokens, heads · headDim), made large enough.
+///   - out: (tokens, heads · valueDim), made large enough.
 ///
 /// The arrays may be larger; what they hold is at their beginning.
 package func attend(
   queries: [Float], keys: [Float], values: [Float], tokens: Int,
-  _ attention: GroupedQueryAttention, sinks: [Float] = [], scores: inout [Float], into out: inout [Float]
+  _ attention: AttentionShape, sinks: [Float] = [], choice: KeyChoice? = nil, scores: inout [Float],
+  into out: inout [Float]
 ) {
   let (heads, sharedHeads, dim) = (attention.heads, attention.keyValueHeads, attention.headDim)
+  let valueDim = attention.valueDim
   let (width, sharedWidth) = (heads * dim, sharedHeads * dim)
+  let (outWidth, valueWidth) = (heads * valueDim, sharedHeads * valueDim)
   precondition(queries.count >= tokens * width, "queries are (tokens, heads · headDim)")
-  precondition(min(keys.count, values.count) >= tokens * sharedWidth, "(tokens, keyValueHeads · headDim)")
+  precondition(keys.count >= tokens * sharedWidth, "keys are (tokens, keyValueHeads · headDim)")
+  precondition(values.count >= tokens * valueWidth, "values are (tokens, keyValueHeads · valueDim)")
   precondition(heads % sharedHeads == 0, "key heads are shared evenly")
   let block = 256
   scores.provide(min(block, tokens) * (tokens + 1))
   var scores = scores.mutableSpan
-  out.provide(tokens * width)
+  out.provide(tokens * outWidth)
   var out = out.mutableSpan
   for first in stride(from: 0, to: tokens, by: block) {
     let rows = min(block, tokens - first)
@@ -42,11 +105,11 @@ package func attend(
     let start = attention.window.map { max(0, first + 1 - $0) } ?? 0
     let seen = first + rows - start
     for head in 0..<heads {
-      let shared = head / (heads / sharedHeads) * dim
+      let shared = head / (heads / sharedHeads)
       gemm(
         m: rows, n: seen, k: dim, alpha: attention.scale,
         a: queries.span, aOffset: first * width + head * dim, lda: width,
-        b: keys.span, bOffset: start * sharedWidth + shared, ldb: sharedWidth, bTransposed: true,
+        b: keys.span, bOffset: start * sharedWidth + shared * dim, ldb: sharedWidth, bTransposed: true,
         c: &scores, ldc: seen)
       for row in 0..<rows {
         let end = first + row + 1 - start
@@ -55,6 +118,9 @@ package func attend(
         var visible = line._mutatingExtracting(begin..<end)
         if let cap = attention.softcap {
           for key in 0..<visible.count { visible[key] = cap * hyperbolicTangent(visible[key] / cap) }
+        }
+        if let choice {
+          choice.mask(&visible, from: start + begin, head: head, of: heads, query: first + row)
         }
         if sinks.isEmpty {
           softmaxRow(&visible)
@@ -65,10 +131,10 @@ package func attend(
         for key in end..<seen { line[key] = 0 }
       }
       gemm(
-        m: rows, n: dim, k: seen,
+        m: rows, n: valueDim, k: seen,
         a: scores.span, lda: seen,
-        b: values.span, bOffset: start * sharedWidth + shared, ldb: sharedWidth, bTransposed: false,
-        c: &out, cOffset: first * width + head * dim, ldc: width)
+        b: values.span, bOffset: start * valueWidth + shared * valueDim, ldb: valueWidth, bTransposed: false,
+        c: &out, cOffset: first * outWidth + head * valueDim, ldc: outWidth)
     }
   }
 }

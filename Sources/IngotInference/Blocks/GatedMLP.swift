@@ -51,7 +51,7 @@ private struct DecodedMLP: FeedForwardExecutor {
       decoded.append(values)
     }
     (gate, up, down) = (decoded[0], decoded[1], decoded[2])
-    biases = try MLPBiases(model, layer: layer)
+    biases = try MLPBiases(model, layer: layer, expert: nil)
   }
 
   var sumsOutputs: Bool { false }
@@ -99,7 +99,8 @@ private struct DecodedMLP: FeedForwardExecutor {
       linear(x, up, tokens: count, inputs: hidden, outputs: width, into: &buffers.upActivations)
       addBias(biases.gate, to: &buffers.gateActivations, tokens: count)
       addBias(biases.up, to: &buffers.upActivations, tokens: count)
-      activate(&buffers.gateActivations, buffers.upActivations, count: count * width)
+      activate(
+        &buffers.gateActivations, buffers.upActivations, count: count * width, block.activation)
       show(.input(.feedForwardInput), x, count, hidden, routedTokens)
       show(.output(projections.lifting), buffers.upActivations, count, width, routedTokens)
       show(.input(.feedForwardInner), buffers.gateActivations, count, width, routedTokens)
@@ -113,24 +114,5 @@ private struct DecodedMLP: FeedForwardExecutor {
       all += outputs
     }
     return all
-  }
-}
-
-/// Biases of a dense gated MLP; empty for none.
-struct MLPBiases: Sendable {
-  var gate: [Float] = []
-  var up: [Float] = []
-  var down: [Float] = []
-
-  init(_ model: Model, layer: Int) throws(FormatError) {
-    let description = model.blueprint.layers[layer]
-    let projections = description.feedForward.projections
-    func values(_ kind: TensorKind) throws(FormatError) -> [Float] {
-      guard let bias = description.bias(of: kind) else { return [] }
-      return try model.finiteValues(bias, layer: layer)
-    }
-    gate = try values(projections.gating)
-    up = try values(projections.lifting)
-    down = try values(projections.lowering)
   }
 }

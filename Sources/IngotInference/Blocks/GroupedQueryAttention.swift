@@ -30,6 +30,8 @@ private struct GroupedQueryExecutor: MixerExecutor {
   var queryNorm: [Float] = []
   var keyNorm: [Float] = []
   var sinks: [Float] = []
+  /// Projections of the indexer and weights of its norms; empty for none.
+  var indexer: (query: [Float], key: [Float], queryNorm: [Float], keyNorm: [Float]) = ([], [], [], [])
 
   var outputInputs: Int { block.queryWidth }
 
@@ -57,16 +59,29 @@ private struct GroupedQueryExecutor: MixerExecutor {
       queryNorm = try model.normWeights(.queryNorm, layer: layer, block.norm)
       keyNorm = try model.normWeights(.keyNorm, layer: layer, block.norm)
     }
+    if block.indexer != nil {
+      let projections = try await model.decoded([.indexerQuery, .indexerKey], layer: layer, workers)
+      indexer = (
+        projections[.indexerQuery]!, projections[.indexerKey]!,
+        try model.normWeights(.indexerQueryNorm, layer: layer, block.norm),
+        try model.normWeights(.indexerKeyNorm, layer: layer, block.norm)
+      )
+    }
     if block.hasSinks { sinks = try model.finiteValues(.sinks, layer: layer) }
   }
 
-  func run(_ inputs: [Float], tokens: Int, _ buffers: inout Buffers) {
+  func run(
+    _ inputs: [Float], tokens: Int, _ buffers: inout Buffers,
+    show: (_ tap: String, _ rows: [Float], _ columns: Int) -> Void
+  ) {
     let hidden = block.hiddenSize
     let (width, keyWidth) = (block.queryWidth, block.keyWidth)
-    linear(inputs, query, tokens: tokens, inputs: hidden, outputs: width, into: &buffers.queries)
+    linear(inputs, query, tokens: tokens, inputs: hidden, outputs: block.queryRows, into: &buffers.queries)
     linear(inputs, key, tokens: tokens, inputs: hidden, outputs: keyWidth, into: &buffers.keys)
     linear(inputs, value, tokens: tokens, inputs: hidden, outputs: keyWidth, into: &buffers.values)
     addBias(queryBias, to: &buffers.queries, tokens: tokens)
+    var gates: [Float] = []
+    if block.hasOutputGate { gates = separateGates(&buffers.queries, tokens: tokens) }
     addBias(keyBias, to: &buffers.keys, tokens: tokens)
     addBias(valueBias, to: &buffers.values, tokens: tokens)
     // Norms come before the rotation; a weight as long as a head normalizes each head, a longer one all together.
@@ -80,7 +95,38 @@ private struct GroupedQueryExecutor: MixerExecutor {
       rotation.apply(to: &buffers.keys, tokens: tokens, heads: block.keyValueHeads, headDim: block.headDim)
     }
     attend(
-      queries: buffers.queries, keys: buffers.keys, values: buffers.values, tokens: tokens, block,
-      sinks: sinks, scores: &buffers.scores, into: &buffers.attended)
+      queries: buffers.queries, keys: buffers.keys, values: buffers.values, tokens: tokens,
+      AttentionShape(block), sinks: sinks, choice: choice(inputs, tokens: tokens), scores: &buffers.scores,
+      into: &buffers.attended)
+    for index in gates.indices { buffers.attended[index] *= sigmoid(gates[index]) }
+  }
+
+  /// The keys that queries see by the indexer; nil for all.
+  private func choice(_ inputs: [Float], tokens: Int) -> KeyChoice? {
+    guard let chooser = block.indexer, tokens > chooser.kept * chooser.blockSize else { return nil }
+    let (hidden, dim, eps) = (block.hiddenSize, chooser.dim, block.norm.epsilon)
+    func projected(_ weights: [Float], heads: Int, norm: [Float]) -> [Float] {
+      var out: [Float] = []
+      linear(inputs, weights, tokens: tokens, inputs: hidden, outputs: heads * dim, into: &out)
+      normalizeRows(&out, tokens: tokens * heads, weight: norm, eps: eps)
+      rotation?.apply(to: &out, tokens: tokens, heads: heads, headDim: dim)
+      return out
+    }
+    return chooser.choice(
+      queries: projected(indexer.query, heads: chooser.heads, norm: indexer.queryNorm),
+      keys: projected(indexer.key, heads: 1, norm: indexer.keyNorm), tokens: tokens)
+  }
+
+  /// Takes gates out from behind each head's queries: (tokens, heads · headDim) of both.
+  private func separateGates(_ queries: inout [Float], tokens: Int) -> [Float] {
+    let dim = block.headDim
+    var gates = [Float](repeating: 0, count: tokens * block.queryWidth)
+    for head in 0..<tokens * block.heads {
+      for index in 0..<dim {
+        gates[head * dim + index] = queries[2 * head * dim + dim + index]
+        queries[head * dim + index] = queries[2 * head * dim + index]
+      }
+    }
+    return gates
   }
 }

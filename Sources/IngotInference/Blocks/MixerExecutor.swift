@@ -25,8 +25,27 @@ protocol MixerExecutor: Sendable {
   var outputBias: [Float] { get }
   /// Leaves what goes into the output projection in `buffers.attended`: (tokens, outputInputs).
   ///
-  /// - Parameter inputs: normalized states, (tokens, hidden), of one context from its first position on.
-  func run(_ inputs: [Float], tokens: Int, _ buffers: inout Buffers)
+  /// - Parameters:
+  ///   - inputs: normalized states, (tokens, hidden), of one context from its first position on.
+  ///   - show: is shown what taps within the block have, by name: (tokens, columns).
+  func run(
+    _ inputs: [Float], tokens: Int, _ buffers: inout Buffers,
+    show: (_ tap: String, _ rows: [Float], _ columns: Int) -> Void)
+}
+
+extension Model {
+  /// Large weights of a layer by kind, decoded side by side.
+  func decoded(_ kinds: [TensorKind], layer: Int, _ workers: Workers) async throws(FormatError)
+    -> [TensorKind: [Float]]
+  {
+    var decoded: [[Float]] = []
+    try await workers.inOrder(kinds.count) { index, _ throws(FormatError) in
+      try values(kinds[index], layer: layer)
+    } deliver: { _, values in
+      decoded.append(values)
+    }
+    return Dictionary(uniqueKeysWithValues: zip(kinds, decoded))
+  }
 }
 
 extension Blueprint {

@@ -37,16 +37,19 @@ package struct Rotation: Sendable {
   }
 
   /// Rotates every head of x, which begins with (tokens, heads · headDim), in place; token t stands at position t.
-  package func apply(to x: inout [Float], tokens: Int, heads: Int, headDim: Int) {
+  ///
+  /// - Parameter offset: the first dimension of a head that is rotated.
+  package func apply(to x: inout [Float], tokens: Int, heads: Int, headDim: Int, from offset: Int = 0) {
     let half = embedding.dims / 2
-    precondition(x.count >= tokens * heads * headDim && 2 * half <= headDim, "x is (tokens, heads · headDim)")
+    precondition(x.count >= tokens * heads * headDim, "x is (tokens, heads · headDim)")
+    precondition(offset + 2 * half <= headDim, "a head has all rotated dimensions")
     precondition(tokens * half <= cosines.count, "positions beyond the table")
     // Places of a pair's two dimensions: i and i + half, or 2i and 2i + 1.
     let (step, apart) = embedding.pairing == .half ? (1, half) : (2, 1)
     var x = x.mutableSpan
     for token in 0..<tokens {
       for head in 0..<heads {
-        let first = (token * heads + head) * headDim
+        let first = (token * heads + head) * headDim + offset
         for pair in 0..<half {
           let (cosine, sine) = (cosines[token * half + pair], sines[token * half + pair])
           let place = first + pair * step

@@ -55,6 +55,8 @@ public struct Tap: Hashable, Sendable {
     case norm(TensorKind)
     /// The rows of another linear layer; `rows` says which of them each channel reads.
     case linear(TensorKind, rows: [Int]?)
+    /// Nothing.
+    case none
   }
 
   public init(
@@ -91,6 +93,29 @@ public protocol FeedForward: Block {
   /// Whether a router chooses.
   var isMixture: Bool { get }
   var projections: Projections { get }
+  /// What comes between the projections.
+  var activation: GatedActivation { get }
+  /// A gated MLP beside the others that every token sees; nil for none.
+  var shared: SharedMLP? { get }
+}
+
+extension FeedForward {
+  public var shared: SharedMLP? { nil }
+}
+
+/// A gated MLP that every token sees beside the experts it is sent to: shared experts, all of them as one.
+public struct SharedMLP: Hashable, Sendable {
+  /// Shared experts, and the values between the projections of all of them together.
+  public var count: Int
+  public var intermediateSize: Int
+  /// Whether its outputs are multiplied by the sigmoid of one more product with the input (Qwen).
+  public var isGated: Bool
+
+  public init(count: Int, intermediateSize: Int, isGated: Bool = false) {
+    self.count = count
+    self.intermediateSize = intermediateSize
+    self.isGated = isGated
+  }
 }
 
 /// The linear layers of a gated MLP: down(act(gate x) ∘ up x).
@@ -109,6 +134,25 @@ extension FeedForward {
   public func role(_ kind: TensorKind, layer: Int, expert: Int) -> Role {
     Role(kind, layer: layer, expert: isMixture ? expert : nil)
   }
+}
+
+/// How what a block gives gets into the residual stream h: h + scale · block(norm h).
+public struct Residual: Hashable, Sendable {
+  /// Factor on what the block gives.
+  public var scale: Float
+  /// Where the norm's output takes the place of h: the factor on it (MiniMax-01); nil where h stays.
+  public var normScale: Float?
+  /// Norm of what the block gives (Gemma); nil for none.
+  public var outputNorm: Norm?
+
+  public init(scale: Float = 1, normScale: Float? = nil, outputNorm: Norm? = nil) {
+    self.scale = scale
+    self.normScale = normScale
+    self.outputNorm = outputNorm
+  }
+
+  /// Whether what the block gives is added as it is.
+  public var addsPlainly: Bool { scale == 1 && outputNorm == nil }
 }
 
 /// RMSNorm: x · rsqrt(mean x² + ε) · w, or · (1 + w).

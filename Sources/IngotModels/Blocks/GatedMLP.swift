@@ -10,16 +10,20 @@ extension TensorKind {
   public static let downBias = TensorKind(rawValue: "down_bias")
 }
 
-/// A gated MLP that every token sees: down(silu(gate x) ∘ up x).
+/// A gated MLP that every token sees: down(act(gate x) ∘ up x).
 public struct GatedMLP: FeedForward, Hashable {
   public var hiddenSize: Int
   public var intermediateSize: Int
   public var hasBias: Bool
+  public var activation: GatedActivation
 
-  public init(hiddenSize: Int, intermediateSize: Int, hasBias: Bool = false) {
+  public init(
+    hiddenSize: Int, intermediateSize: Int, hasBias: Bool = false, activation: GatedActivation = .silu
+  ) {
     self.hiddenSize = hiddenSize
     self.intermediateSize = intermediateSize
     self.hasBias = hasBias
+    self.activation = activation
   }
 
   public var name: String { "mlp" }
@@ -30,35 +34,48 @@ public struct GatedMLP: FeedForward, Hashable {
   public var projections: Projections { .gatedMLP }
 
   public var tensors: [TensorSpec] {
-    let linears = Projections.tensors(hiddenSize, intermediateSize, experts: nil)
-    guard hasBias else { return linears }
-    return linears + [
-      TensorSpec(.gateBias, [intermediateSize]), TensorSpec(.upBias, [intermediateSize]),
-      TensorSpec(.downBias, [hiddenSize]),
-    ]
+    Projections.gatedMLP.tensors(hiddenSize, intermediateSize, experts: nil, hasBias: hasBias)
   }
 
-  public var taps: [Tap] { Projections.taps(hiddenSize, intermediateSize, readers: []) }
+  public var taps: [Tap] { Projections.taps(hiddenSize, intermediateSize, activation, readers: []) }
 }
 
 extension Projections {
   /// Those of gated MLPs, dense or of experts.
   public static let gatedMLP = Projections(gating: .gate, lifting: .up, lowering: .down)
 
-  static func tensors(_ hidden: Int, _ width: Int, experts: Int?) -> [TensorSpec] {
-    [
-      TensorSpec(.gate, [width, hidden], experts: experts, isLinear: true),
-      TensorSpec(.up, [width, hidden], experts: experts, isLinear: true),
-      TensorSpec(.down, [hidden, width], experts: experts, isLinear: true),
+  func tensors(_ hidden: Int, _ width: Int, experts: Int?, hasBias: Bool = false) -> [TensorSpec] {
+    let linears = [
+      TensorSpec(gating, [width, hidden], experts: experts, isLinear: true),
+      TensorSpec(lifting, [width, hidden], experts: experts, isLinear: true),
+      TensorSpec(lowering, [hidden, width], experts: experts, isLinear: true),
+    ]
+    guard hasBias else { return linears }
+    return linears + [
+      TensorSpec(gating.bias, [width], experts: experts),
+      TensorSpec(lifting.bias, [width], experts: experts),
+      TensorSpec(lowering.bias, [hidden], experts: experts),
     ]
   }
 
-  static func taps(_ hidden: Int, _ width: Int, readers: [TensorKind]) -> [Tap] {
+  /// What goes into the projections, and into the last of them.
+  ///
+  /// - Parameter beside: linear layers of a shared MLP, which read the same input.
+  static func taps(
+    _ hidden: Int, _ width: Int, _ activation: GatedActivation, readers: [TensorKind],
+    beside: [TensorKind] = []
+  ) -> [Tap] {
     [
       Tap(
-        "experts.input", columns: hidden, linears: [.gate, .up], readers: readers,
+        inputTap, columns: hidden, linears: [.gate, .up] + beside, readers: readers,
         source: .norm(.feedForwardNorm)),
-      Tap("experts.inner", columns: width, linears: [.down], source: .linear(.up, rows: nil)),
+      Tap(
+        innerTap, columns: width, linears: [.down],
+        source: activation.isLinearInUp ? .linear(.up, rows: nil) : .none),
     ]
   }
+
+  /// Names of the taps.
+  static let inputTap = "experts.input"
+  static let innerTap = "experts.inner"
 }

@@ -37,6 +37,11 @@ public struct GroupedQueryAttention: Mixer, Hashable {
   public var softcap: Float?
   /// Whether each head has a logit that takes part in the softmax and has no value (gpt-oss).
   public var hasSinks: Bool
+  /// Whether outputs are multiplied by the sigmoid of gates, which each head's queries have beside them: rows of the query
+  /// projection are [query, gate] for each head (Qwen3-Next).
+  public var hasOutputGate: Bool
+  /// Chooses the keys that queries see; nil where all before them are, or those of the window.
+  public var indexer: BlockIndexer?
 
   /// Normalization of queries and keys before rotation.
   public enum QueryKeyNorm: String, Hashable, Sendable {
@@ -50,7 +55,8 @@ public struct GroupedQueryAttention: Mixer, Hashable {
   public init(
     hiddenSize: Int, heads: Int, keyValueHeads: Int, headDim: Int, rotary: RotaryEmbedding?, norm: Norm,
     queryKeyNorm: QueryKeyNorm = .none, hasInputBias: Bool = false, hasOutputBias: Bool = false,
-    window: Int? = nil, scale: Float? = nil, softcap: Float? = nil, hasSinks: Bool = false
+    window: Int? = nil, scale: Float? = nil, softcap: Float? = nil, hasSinks: Bool = false,
+    hasOutputGate: Bool = false
   ) {
     self.hiddenSize = hiddenSize
     self.heads = heads
@@ -65,17 +71,20 @@ public struct GroupedQueryAttention: Mixer, Hashable {
     self.window = window
     self.softcap = softcap
     self.hasSinks = hasSinks
+    self.hasOutputGate = hasOutputGate
   }
 
   /// Values of one token's queries, and of its keys or values.
   public var queryWidth: Int { heads * headDim }
+  /// Rows of the query projection.
+  public var queryRows: Int { hasOutputGate ? 2 * queryWidth : queryWidth }
   public var keyWidth: Int { keyValueHeads * headDim }
 
   public var name: String { "attention" }
 
   public var tensors: [TensorSpec] {
     var tensors = [
-      TensorSpec(.query, [queryWidth, hiddenSize], isLinear: true),
+      TensorSpec(.query, [queryRows, hiddenSize], isLinear: true),
       TensorSpec(.key, [keyWidth, hiddenSize], isLinear: true),
       TensorSpec(.value, [keyWidth, hiddenSize], isLinear: true),
       TensorSpec(.attentionOutput, [hiddenSize, queryWidth], isLinear: true),
@@ -87,11 +96,12 @@ public struct GroupedQueryAttention: Mixer, Hashable {
     }
     if hasInputBias {
       tensors += [
-        TensorSpec(.queryBias, [queryWidth]), TensorSpec(.keyBias, [keyWidth]),
+        TensorSpec(.queryBias, [queryRows]), TensorSpec(.keyBias, [keyWidth]),
         TensorSpec(.valueBias, [keyWidth]),
       ]
     }
     if hasOutputBias { tensors.append(TensorSpec(.attentionOutputBias, [hiddenSize])) }
+    if let indexer { tensors += indexer.tensors(hiddenSize) }
     if hasSinks { tensors.append(TensorSpec(.sinks, [heads])) }
     return tensors
   }
@@ -102,7 +112,8 @@ public struct GroupedQueryAttention: Mixer, Hashable {
   public var taps: [Tap] {
     [
       Tap(
-        "attention.input", columns: hiddenSize, linears: [.query, .key, .value],
+        "attention.input", columns: hiddenSize,
+        linears: [.query, .key, .value] + (indexer == nil ? [] : [.indexerQuery, .indexerKey]),
         source: .norm(.attentionNorm)),
       Tap(
         GroupedQueryAttention.outputTap, columns: queryWidth, linears: [.attentionOutput],
@@ -116,12 +127,15 @@ public struct GroupedQueryAttention: Mixer, Hashable {
     return (0..<queryWidth).map { $0 / headDim / group * headDim + $0 % headDim }
   }
 
-  public var cachedValuesPerToken: Int { 2 * keyWidth }
+  public var cachedValuesPerToken: Int { 2 * keyWidth + (indexer?.dim ?? 0) }
 
-  public var activationsPerToken: Int { 2 * (queryWidth + keyWidth) }
+  public var activationsPerToken: Int { queryRows + queryWidth + 2 * keyWidth }
 
   public var summary: String {
     let grouped = heads == keyValueHeads ? "multi-head" : "grouped-query"
-    return "\(window == nil ? "full causal" : "sliding window"), \(grouped)"
+    let reach =
+      indexer.map { "sparse (\($0.kept) blocks of \($0.blockSize))" }
+      ?? (window == nil ? "full causal" : "sliding window")
+    return "\(reach), \(grouped)"
   }
 }

@@ -10,12 +10,23 @@ extension Blueprint.Layer {
   }
 
   /// What goes into the mixer, and into its output projection.
-  public var mixerInput: Tap { taps[0] }
-  public var mixerOutput: Tap { taps[taps.count - 1 - feedForwardTaps] }
+  public var mixerInput: Tap { mixer.taps[0] }
+  public var mixerOutput: Tap { mixer.taps[mixer.taps.count - 1] }
   /// What goes into router and gated MLPs, and into the projection that ends them.
-  public var feedForwardInput: Tap { taps[taps.count - feedForwardTaps] }
-  public var feedForwardInner: Tap { taps[taps.count - 1] }
-  private var feedForwardTaps: Int { 2 }
+  public var feedForwardInput: Tap { feedForward.taps[0] }
+  public var feedForwardInner: Tap { feedForward.taps[feedForward.taps.count - 1] }
+
+  /// The taps of linear layers that every token goes through, each with those layers alone: what calibration keeps a Hessian
+  /// of. What goes into experts is kept otherwise.
+  public var observedTaps: [Tap] {
+    guard feedForward.shared != nil else { return mixer.taps }
+    let own = feedForward.taps.dropLast().map { tap in
+      var tap = tap
+      tap.linears.removeAll { feedForward.projections.all.contains($0) }
+      return tap
+    }
+    return mixer.taps + own
+  }
 
   /// The linear layer whose rows take the scale of a tap's channels, and the row that each channel reads.
   public func absorber(of tap: Tap) -> (kind: TensorKind, rows: [Int])? {
@@ -25,7 +36,7 @@ extension Blueprint.Layer {
 
   /// The bias that is added to the outputs of a linear layer; nil when it has none.
   public func bias(of kind: TensorKind) -> TensorKind? {
-    let bias = TensorKind(rawValue: kind.rawValue + "_bias")
+    let bias = kind.bias
     return spec(bias) != nil && tap(of: kind) != nil ? bias : nil
   }
 }

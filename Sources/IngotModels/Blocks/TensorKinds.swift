@@ -8,11 +8,23 @@ extension TensorKind {
   public static let attentionNorm = TensorKind(rawValue: "attention_norm")
   public static let feedForwardNorm = TensorKind(rawValue: "feed_forward_norm")
 
+  public static let attentionOutputNorm = TensorKind(rawValue: "attention_output_norm")
+  public static let feedForwardOutputNorm = TensorKind(rawValue: "feed_forward_output_norm")
+
+  /// The kind of the bias of a linear layer.
+  public var bias: TensorKind { TensorKind(rawValue: rawValue + "_bias") }
+
   /// Every kind that a block of this build has, in the order of tables.
   public static let known: [TensorKind] = [
     .embedding, .head, .finalNorm, .attentionNorm, .feedForwardNorm, .query, .key, .value, .attentionOutput,
     .queryNorm, .keyNorm, .router, .routerBias, .gate, .up, .down, .queryBias, .keyBias, .valueBias,
-    .attentionOutputBias, .sinks, .gateBias, .upBias, .downBias, .auxiliary, .unknown,
+    .attentionOutputBias, .sinks, .gateBias, .upBias, .downBias, .attentionOutputNorm, .feedForwardOutputNorm,
+    .queryA, .queryB, .keyValueA, .keyValueB, .queryANorm, .keyValueANorm, .queryABias, .keyValueABias,
+    .deltaQKV, .deltaGate, .deltaBeta, .deltaAlpha, .deltaQKVGate, .deltaBetaAlpha, .deltaConvolution,
+    .deltaDecay, .deltaTimeBias, .deltaNorm, .deltaOutput, .lightningQKV, .lightningGate, .lightningNorm,
+    .lightningOutput, .indexerQuery, .indexerKey, .indexerQueryNorm, .indexerKeyNorm, .indexerKeyNormBias,
+    .indexerWeights, .sharedGate, .sharedUp, .sharedDown, .sharedRouter, .routerLogitBias, .auxiliary,
+    .unknown,
   ]
 
   /// Whether a block of this build can have it. Files may hold other kinds, written by a build that knows more.
@@ -21,12 +33,19 @@ extension TensorKind {
   }
 
   /// Groups that recipes name.
-  public static let attentionLinears: [TensorKind] = [.query, .key, .value, .attentionOutput]
+  public static let attentionLinears: [TensorKind] = [
+    .query, .queryA, .queryB, .key, .keyValueA, .keyValueB, .value, .attentionOutput, .deltaQKV, .deltaGate,
+    .deltaQKVGate, .deltaOutput, .lightningQKV, .lightningGate, .lightningOutput, .indexerQuery, .indexerKey,
+  ]
+  public static let sharedLinears: [TensorKind] = Projections.shared.all
   public static let mlpLinears: [TensorKind] = [.gate, .up, .down]
   /// Linear layers and the embedding, in the order of the forward pass.
-  public static let linears: [TensorKind] = [.embedding] + attentionLinears + mlpLinears + [.head]
+  public static let linears: [TensorKind] =
+    [.embedding] + attentionLinears + sharedLinears + mlpLinears + [.head]
   public static let norms: [TensorKind] = [
-    .attentionNorm, .feedForwardNorm, .finalNorm, .queryNorm, .keyNorm,
+    .attentionNorm, .feedForwardNorm, .finalNorm, .queryNorm, .keyNorm, .attentionOutputNorm,
+    .feedForwardOutputNorm, .queryANorm, .keyValueANorm, .deltaNorm, .lightningNorm, .indexerQueryNorm,
+    .indexerKeyNorm,
   ]
 
   /// Kinds of the whole model that may be quantized.
@@ -37,9 +56,10 @@ extension TensorKind {
   /// What a tensor belongs to in tables of bytes: `attention`, `router`, `experts: gate`, `norms`.
   public var group: String {
     switch self {
-    case .router, .routerBias: "router"
+    case .router, .routerBias, .routerLogitBias, .sharedRouter: "router"
     case .embedding, .head: rawValue
     case _ where TensorKind.mlpLinears.contains(self): "experts: \(rawValue)"
+    case _ where TensorKind.sharedLinears.contains(self): "shared experts"
     case _ where TensorKind.attentionLinears.contains(self): "attention"
     case _ where TensorKind.norms.contains(self): "norms"
     case _ where rawValue.hasSuffix("_bias") || self == .sinks: "biases"

@@ -13,6 +13,7 @@ struct DecoderConfig {
   let context: Int
   let norm: Norm
   let isHeadTied: Bool
+  var activation: GatedActivation
 
   /// What a class of transformers has where its config says nothing.
   struct Defaults {
@@ -23,6 +24,13 @@ struct DecoderConfig {
     var normEpsilon: Double? = 1e-6
     var context: Int?
     var isHeadTied = false
+    /// Whether heads have widths of their own and keys and values one latent, so that `head_dim` and `num_key_value_heads`
+    /// mean nothing.
+    var hasLatents = false
+    /// Key and default of the activation.
+    var activation: (key: String?, GatedActivation) = ("hidden_act", .silu)
+    /// Whether norms' stored weights are the factor less 1.
+    var normAddsOne = false
   }
 
   init(_ config: Config, _ defaults: Defaults = Defaults()) throws(FormatError) {
@@ -30,34 +38,49 @@ struct DecoderConfig {
     layers = try config.integer("num_hidden_layers", 1...10_000)
     hidden = try config.positive("hidden_size")
     heads = try config.integer("num_attention_heads", 1...65_536)
-    headDim = try config.integer("head_dim", 1...65_536, or: defaults.headDim ?? hidden / heads)
-    keyValueHeads = try config.integer(
-      "num_key_value_heads", 1...65_536, or: defaults.keyValueHeads ?? heads)
+    if defaults.hasLatents {
+      (headDim, keyValueHeads) = (hidden / heads, heads)
+    } else {
+      headDim = try config.integer("head_dim", 1...65_536, or: defaults.headDim ?? hidden / heads)
+      keyValueHeads = try config.integer(
+        "num_key_value_heads", 1...65_536, or: defaults.keyValueHeads ?? heads)
+    }
     guard heads % keyValueHeads == 0 else {
       throw config.error("num_key_value_heads", "a divisor of \(heads) heads", found: "\(keyValueHeads)")
     }
     vocabulary = try config.positive("vocab_size")
     context = try config.integer("max_position_embeddings", 1...1 << 40, or: defaults.context)
-    norm = Norm(epsilon: Float(try config.positiveNumber("rms_norm_eps", or: defaults.normEpsilon)))
+    norm = Norm(
+      epsilon: Float(try config.positiveNumber("rms_norm_eps", or: defaults.normEpsilon)),
+      addsOne: defaults.normAddsOne)
     isHeadTied = try config.flag("tie_word_embeddings", or: defaults.isHeadTied)
-    try config.require("hidden_act", ["silu"], missing: true)
+    let (key, activation) = defaults.activation
+    self.activation = activation
+    if let key { try config.require(key, [.string(activation.configName)], missing: true) }
   }
 
   /// The blueprint of layers that `layer` makes.
+  ///
+  /// - Parameter residuals: how mixer and feed-forward of a layer get into the residual stream.
   func blueprint(
-    predictionLayers: Int = 0, _ layer: (Int) throws(FormatError) -> (any Mixer, any FeedForward)
+    predictionLayers: Int = 0, embeddingScale: Float = 1, logitScale: Float = 1, logitSoftcap: Float? = nil,
+    residuals: (Int) -> (mixer: Residual, feedForward: Residual) = { _ in (Residual(), Residual()) },
+    _ layer: (Int) throws(FormatError) -> (any Mixer, any FeedForward)
   ) throws(FormatError) -> Blueprint {
     var made: [Blueprint.Layer] = []
     made.reserveCapacity(layers)
     for index in 0..<layers {
       let (mixer, feedForward) = try layer(index)
+      let residual = residuals(index)
       made.append(
         .init(
-          hiddenSize: hidden, mixer: mixer, mixerNorm: norm, feedForward: feedForward, feedForwardNorm: norm))
+          hiddenSize: hidden, mixer: mixer, mixerNorm: norm, mixerResidual: residual.mixer,
+          feedForward: feedForward, feedForwardNorm: norm, feedForwardResidual: residual.feedForward))
     }
     return Blueprint(
       hiddenSize: hidden, vocabulary: vocabulary, contextLength: context, layers: made, finalNorm: norm,
-      isHeadTied: isHeadTied, predictionLayers: predictionLayers)
+      isHeadTied: isHeadTied, embeddingScale: embeddingScale, logitScale: logitScale,
+      logitSoftcap: logitSoftcap, predictionLayers: predictionLayers)
   }
 
   func attention(
@@ -71,20 +94,43 @@ struct DecoderConfig {
   }
 
   func mlp(_ width: Int, hasBias: Bool = false) -> GatedMLP {
-    GatedMLP(hiddenSize: hidden, intermediateSize: width, hasBias: hasBias)
+    GatedMLP(hiddenSize: hidden, intermediateSize: width, hasBias: hasBias, activation: activation)
   }
 
   /// A mixture whose experts have this width; keys of the count as transformers 4 and 5 spell them.
   func mixture(
-    width: Int, countKey: String, count: Int? = nil, perToken: Int? = nil, _ routing: Mixture.Routing
-  )
-    throws(FormatError) -> Mixture
-  {
+    width: Int, countKey: String, count: Int? = nil, perToken: Int? = nil, shared: SharedMLP? = nil,
+    _ routing: Mixture.Routing
+  ) throws(FormatError) -> Mixture {
     let count = try config.expertCount(countKey, or: count)
     return Mixture(
       hiddenSize: hidden, count: count,
       perToken: try config.integer("num_experts_per_tok", 1...count, or: perToken),
-      intermediateSize: width, routing: routing)
+      intermediateSize: width, routing: routing, activation: activation, shared: shared)
+  }
+
+  /// Multi-head latent attention by DeepSeek's keys. The latents' norms have ε 1e-6 whatever `rms_norm_eps` says, as
+  /// transformers' classes have it.
+  func latentAttention(hasBias: Bool = false) throws(FormatError) -> LatentAttention {
+    let plain = try config.positive("qk_nope_head_dim")
+    let rotated = try config.positive("qk_rope_head_dim")
+    var rotary = try config.rotary(headDim: rotated, theta: 10_000)
+    if try config.flag("rope_interleave", or: true) { rotary.pairing = .interleaved }
+    return LatentAttention(
+      hiddenSize: hidden, heads: heads,
+      queryRank: config["q_lora_rank"] == nil ? nil : try config.positive("q_lora_rank"),
+      keyValueRank: try config.positive("kv_lora_rank"), plainDim: plain, rotary: rotary,
+      valueDim: try config.positive("v_head_dim"),
+      scale: Float(try config.latentMagnitude() / Double(plain + rotated).squareRoot()),
+      norm: Norm(epsilon: 1e-6), hasBias: hasBias)
+  }
+
+  /// A dense layer for the first layers, a mixture for the others.
+  func denseFirst(_ count: Int, _ mlp: GatedMLP?, _ mixture: Mixture) -> (Int) -> any FeedForward {
+    { layer in
+      if layer < count, let mlp { return mlp }
+      return mixture
+    }
   }
 
   /// Windows by layer: `layer_types` where the config has it, else `fallback` for each layer.
@@ -183,6 +229,27 @@ extension Config {
     let isNew = parameters?["rope_type"] != nil || self["rope_scaling"] == nil
     let key = isNew ? "rope_parameters" : "rope_scaling"
     return RotaryEmbedding(dims: rotated, theta: theta, scaling: try scaling(self[key], key))
+  }
+
+  /// What YaRN multiplies scores of latent attention with: the square of its magnitude for `mscale_all_dim`; 1 without.
+  func latentMagnitude() throws(FormatError) -> Double {
+    guard let rope = self["rope_parameters"] ?? self["rope_scaling"], rope.object != nil,
+      let all = rope["mscale_all_dim"]?.double, all != 0, let factor = rope["factor"]?.double,
+      rope["rope_type"] ?? rope["type"] ?? "default" != "default"
+    else { return 1 }
+    let magnitude = RotaryEmbedding.magnitude(factor: factor, scale: all)
+    return magnitude * magnitude
+  }
+
+  /// The config as layers of a type have their rotation: `rope_parameters` may hold one for each type; without that, layers with
+  /// a window may have a base of their own and no scaling (Gemma 3).
+  func ropeOfLayers(_ type: String, localBase: (key: String, fallback: Double)? = nil) -> Config {
+    if let own = self["rope_parameters"]?[type] { return replacing(["rope_parameters": own]) }
+    guard type == "sliding_attention", let localBase else { return self }
+    return replacing([
+      "rope_theta": self[localBase.key] ?? JSON(localBase.fallback), "rope_scaling": nil,
+      "rope_parameters": nil,
+    ])
   }
 
   /// A number that stands at top level, in `rope_parameters`, or in both alike.

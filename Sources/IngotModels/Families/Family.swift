@@ -18,10 +18,70 @@ public struct Family: Sendable {
   public let config: ConfigSpelling
   /// How llama.cpp runs the family; nil when it does not.
   public let llamaCpp: LlamaCppGraph?
+  /// Names of fused tensors behind `model.layers.#.`.
+  public let fusedNames: [String: FusedName]
+  /// Beginnings of names of tensors that the forward pass does not use, such as multi-token prediction.
+  public let auxiliary: [String]
+  /// Whether mlx-lm's module of the family takes tensors by the checkpoint's names, experts stacked.
+  public let hasMLXNames: Bool
+  /// Whether engines know a checkpoint of the family by these names; where they read stacks that the family takes apart, not.
+  public let hasEngineNames: Bool
+  /// Whether a config of one of its types is of this family; where several families share a type.
+  public let accepts: @Sendable (Config) -> Bool
+  /// Where the text model's tensors stand in a checkpoint of several models.
+  public private(set) var place = TextPlace.whole
+
+  /// What names of a text model begin with.
+  public enum TextPlace: Hashable, Sendable {
+    /// `model.layers…` and `lm_head`: the checkpoint has no other model.
+    case whole
+    /// `model.language_model.layers…`, and `lm_head` as it is.
+    case inside
+    /// `language_model.model.layers…` and `language_model.lm_head`.
+    case outside
+
+    /// The name that a text model alone would have; nil for a tensor of another model.
+    func plain(_ name: String) -> String? {
+      switch self {
+      case .whole: return name
+      case .inside:
+        if name.hasPrefix("model.language_model.") {
+          return "model." + name.dropFirst("model.language_model.".count)
+        }
+        return name.hasPrefix("model.") ? nil : name
+      case .outside:
+        return name.hasPrefix("language_model.") ? String(name.dropFirst("language_model.".count)) : nil
+      }
+    }
+
+    /// The stored name of what a text model alone calls so.
+    func stored(_ name: String) -> String {
+      switch self {
+      case .whole: name
+      case .inside:
+        name.hasPrefix("model.") ? "model.language_model." + name.dropFirst("model.".count) : name
+      case .outside: "language_model." + name
+      }
+    }
+  }
+
+  /// The family as it names tensors in a checkpoint that has these.
+  public func placed(among names: some Sequence<String>) -> Family {
+    var family = self
+    for name in names {
+      if name.hasPrefix("model.language_model.layers.") { family.place = .inside }
+      if name.hasPrefix("language_model.model.layers.") { family.place = .outside }
+      if family.place != .whole || name.hasPrefix("model.layers.") { break }
+    }
+    return family
+  }
 
   public init(
     name: String, modelTypes: [String], classNames: [String], names: TensorNames,
     config: ConfigSpelling = ConfigSpelling(), llamaCpp: LlamaCppGraph? = nil,
+    fusedNames: [String: FusedName] = Family.usualFusedNames, hasMLXNames: Bool = false,
+    hasEngineNames: Bool = true, auxiliary: [String] = ["mtp."],
+    accepts: @escaping @Sendable (Config) -> Bool = { _ in true },
     blueprint: @escaping @Sendable (Config) throws(FormatError) -> Blueprint
   ) {
     self.name = name
@@ -30,7 +90,12 @@ public struct Family: Sendable {
     self.names = names
     self.config = config
     self.llamaCpp = llamaCpp
-    self.blueprint = blueprint
+    self.fusedNames = fusedNames
+    self.hasMLXNames = hasMLXNames
+    self.hasEngineNames = hasEngineNames
+    self.auxiliary = auxiliary
+    self.accepts = accepts
+    self.blueprint = { config throws(FormatError) in try blueprint(config.text) }
   }
 
   /// How config.json of the family spells what others spell otherwise.
@@ -100,7 +165,9 @@ public struct Family: Sendable {
 
   /// The family of a config, by `model_type`; nil for a type that none is written for.
   public static func known(_ config: Config) -> Family? {
-    config["model_type"]?.string.flatMap { type in all.first { $0.modelTypes.contains(type) } }
+    config["model_type"]?.string.flatMap { type in
+      all.first { $0.modelTypes.contains(type) && $0.accepts(config) }
+    }
   }
 
   /// The family of a config, by `model_type`.
@@ -117,8 +184,11 @@ public struct Family: Sendable {
 
   /// The role of a checkpoint's tensor; nil when the model has none of this name.
   public func role(of tensor: String, _ blueprint: Blueprint) -> Role? {
-    let (template, indices) = TensorNames.template(tensor)
-    if let layer = indices.first, tensor.hasPrefix("model.layers."), layer >= blueprint.layerCount {
+    guard let plain = place.plain(tensor), !auxiliary.contains(where: { plain.hasPrefix($0) }) else {
+      return isGeneric ? nil : Role(.auxiliary, name: tensor)
+    }
+    let (template, indices) = TensorNames.template(plain)
+    if let layer = indices.first, plain.hasPrefix("model.layers."), layer >= blueprint.layerCount {
       // Layers past the last one hold multi-token prediction.
       let isPrediction = layer < blueprint.layerCount + blueprint.predictionLayers
       return isPrediction ? Role(.auxiliary, name: tensor) : nil
@@ -139,7 +209,7 @@ public struct Family: Sendable {
   public func name(of role: Role) -> String {
     if let name = role.name { return name }
     guard let name = names.name(of: role) else { preconditionFailure("\(self.name) has no \(role.kind)") }
-    return name
+    return place.stored(name)
   }
 }
 

@@ -14,6 +14,8 @@ public struct FusedTensor: Sendable {
   public var experts: Int?
   /// Whether each expert's matrix is [inputs, outputs].
   public var isTransposed: Bool
+  /// Whether outputs of the pieces take turns, instead of following one another.
+  public var isInterleaved = false
   /// Outputs of each piece.
   public var outputs: [Int]
 
@@ -22,8 +24,12 @@ public struct FusedTensor: Sendable {
     public var role: Role
     /// Index along the first extent of a stack.
     public var expert: Int?
-    /// Its rows, or its columns where matrices are transposed.
-    public var range: Range<Int>
+    /// Its rows, or its columns where matrices are transposed: so many from the first on, each so far behind the one before.
+    public var start: Int
+    public var step: Int
+    public var count: Int
+
+    var selection: RowSelection { .strided(from: start, by: step, count: count) }
   }
 
   /// All pieces, expert by expert.
@@ -35,8 +41,9 @@ public struct FusedTensor: Sendable {
         pieces.append(
           Piece(
             role: Role(kind, layer: layer, expert: experts == nil ? nil : expert),
-            expert: experts == nil ? nil : expert, range: start..<start + count))
-        start += count
+            expert: experts == nil ? nil : expert, start: start, step: isInterleaved ? kinds.count : 1,
+            count: count))
+        start += isInterleaved ? 1 : count
       }
     }
     return pieces
@@ -44,16 +51,37 @@ public struct FusedTensor: Sendable {
 }
 
 extension Family {
-  /// Names of fused tensors behind `model.layers.#.`: the pieces, and whether there is one for each expert.
-  private static let fusedNames: [String: (kinds: [TensorKind], isStack: Bool)] = [
-    "self_attn.qkv_proj.weight": ([.query, .key, .value], false),
-    "self_attn.qkv_proj.bias": ([.queryBias, .keyBias, .valueBias], false),
-    "mlp.gate_up_proj.weight": ([.gate, .up], false),
-    "mlp.gate_up_proj.bias": ([.gateBias, .upBias], false),
-    "mlp.experts.gate_up_proj": ([.gate, .up], true),
-    "mlp.experts.gate_proj": ([.gate], true),
-    "mlp.experts.up_proj": ([.up], true),
-    "mlp.experts.down_proj": ([.down], true),
+  /// A name of several tensors in one.
+  public struct FusedName: Sendable {
+    /// The pieces.
+    public var kinds: [TensorKind]
+    /// Whether there is one of each for each expert.
+    public var isStack: Bool
+    /// Whether the pieces' outputs take turns.
+    public var isInterleaved: Bool
+    /// Whether dense matrices are [inputs, outputs]; nil where the shape tells.
+    public var isTransposed: Bool?
+
+    public init(
+      _ kinds: [TensorKind], isStack: Bool = false, isInterleaved: Bool = false, isTransposed: Bool? = nil
+    ) {
+      self.kinds = kinds
+      self.isStack = isStack
+      self.isInterleaved = isInterleaved
+      self.isTransposed = isTransposed
+    }
+  }
+
+  /// Names of fused tensors behind `model.layers.#.` that transformers' classes and converters have in common.
+  public static let usualFusedNames: [String: FusedName] = [
+    "self_attn.qkv_proj.weight": FusedName([.query, .key, .value]),
+    "self_attn.qkv_proj.bias": FusedName([.queryBias, .keyBias, .valueBias]),
+    "mlp.gate_up_proj.weight": FusedName([.gate, .up]),
+    "mlp.gate_up_proj.bias": FusedName([.gateBias, .upBias]),
+    "mlp.experts.gate_up_proj": FusedName([.gate, .up], isStack: true),
+    "mlp.experts.gate_proj": FusedName([.gate], isStack: true),
+    "mlp.experts.up_proj": FusedName([.up], isStack: true),
+    "mlp.experts.down_proj": FusedName([.down], isStack: true),
   ]
 
   /// What a stored tensor holds when its name is that of several tensors in one.
@@ -62,14 +90,16 @@ extension Family {
   /// - Returns: nil for another name.
   /// - Throws: FormatError for a shape that is neither layout.
   public func fused(_ tensor: Tensor, _ blueprint: Blueprint) throws(FormatError) -> FusedTensor? {
-    let (template, indices) = TensorNames.template(tensor.name)
+    guard let plain = place.plain(tensor.name) else { return nil }
+    let (template, indices) = TensorNames.template(plain)
     let prefix = "model.layers.#."
     guard template.hasPrefix(prefix), indices.count == 1, blueprint.layers.indices.contains(indices[0]) else {
       return nil
     }
     let name = template.dropFirst(prefix.count).replacing("block_sparse_moe.", with: "mlp.")
       .replacing(".weight", with: "", maxReplacements: template.contains(".experts.") ? 1 : 0)
-    guard let (kinds, isStack) = Family.fusedNames[String(name)] else { return nil }
+    guard let fusedName = fusedNames[String(name)] else { return nil }
+    let (kinds, isStack) = (fusedName.kinds, fusedName.isStack)
     let layer = indices[0]
     func spec(_ kind: TensorKind) -> TensorSpec? {
       blueprint.spec(of: Role(kind, layer: layer, expert: isStack ? 0 : nil))
@@ -81,10 +111,13 @@ extension Family {
     let rest = Array(specs[0].shape.dropFirst())
     var fused = FusedTensor(
       layer: layer, kinds: kinds, experts: isStack ? specs[0].experts : nil, isTransposed: false,
-      outputs: outputs)
+      isInterleaved: fusedName.isInterleaved, outputs: outputs)
+    // Quantized stacks have their columns' groups along the inputs.
+    var isTransposed = rest.isEmpty ? false : fusedName.isTransposed
+    if case .dense = tensor.encoding {} else { isTransposed = false }
     let leading = fused.experts.map { [$0] } ?? []
-    if tensor.shape == leading + [rows] + rest { return fused }
-    guard isStack, tensor.shape == leading + rest + [rows] else {
+    if isTransposed != true, tensor.shape == leading + [rows] + rest { return fused }
+    guard isStack, isTransposed != false, tensor.shape == leading + rest + [rows] else {
       throw tensor.error(
         "shape \(leading + [rows] + rest)" + (isStack ? " or \(leading + rest + [rows])" : "")
           + " by config.json",
@@ -106,7 +139,7 @@ extension Family {
     guard let experts = fused.experts else {
       var pieces: [Tensor] = []
       for piece in fused.pieces {
-        pieces.append(try tensor.selectingRows(piece.range, name: name(of: piece.role), role: piece.role))
+        pieces.append(try tensor.selectingRows(piece.selection, name: name(of: piece.role), role: piece.role))
       }
       return pieces
     }
@@ -117,12 +150,17 @@ extension Family {
       let (slice, name) = (slices[piece.expert!], name(of: piece.role))
       pieces.append(
         try fused.isTransposed
-          ? slice.selectingColumns(piece.range).transposed(name: name, role: piece.role)
-          : slice.selectingRows(piece.range, name: name, role: piece.role))
+          ? slice.selectingColumns(piece.selection).transposed(name: name, role: piece.role)
+          : slice.selectingRows(piece.selection, name: name, role: piece.role))
     }
     return pieces
   }
 
   /// Tensors that checkpoints hold and no model needs: tables that follow from the config.
-  public static func isDerived(_ name: String) -> Bool { name.hasSuffix(".rotary_emb.inv_freq") }
+  public static func isDerived(_ name: String) -> Bool {
+    [
+      ".rotary_emb.inv_freq", ".self_attn.slope_rate", ".self_attn.query_decay", ".self_attn.key_decay",
+      ".self_attn.diagonal_decay",
+    ].contains { name.hasSuffix($0) }
+  }
 }

@@ -9,7 +9,8 @@ extension Family {
   /// quantized by names and written by containers that take names as they are; what needs a forward pass is refused.
   public static func generic(_ modelType: String?) -> Family {
     Family(
-      name: genericName, modelTypes: modelType.map { [$0] } ?? [], classNames: [], names: TensorNames([])
+      name: genericName, modelTypes: modelType.map { [$0] } ?? [], classNames: [], names: TensorNames([]),
+      auxiliary: []
     ) { _ in .unknown }
   }
 

@@ -15,7 +15,8 @@ extension Family {
       "llama", pairing: .interleaved,
       biases: [
         .queryBias, .keyBias, .valueBias, .attentionOutputBias, .gateBias, .upBias, .downBias,
-      ])
+      ]),
+    hasMLXNames: true
   ) { config throws(FormatError) in
     let common = try DecoderConfig(config, .init(context: 2048))
     let bias = try config.flag("attention_bias", or: false)

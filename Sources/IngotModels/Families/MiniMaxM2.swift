@@ -24,7 +24,10 @@ extension Family {
       layerConstants: ["attn_type_list": 1]),
     llamaCpp: LlamaCppGraph(
       "minimax-m2", routing: .init(scoring: .sigmoid, hasCorrectionBias: true, normalizesWeights: true),
-      namesRouting: true, tiesHead: false)
+      namesRouting: true, tiesHead: false),
+    hasMLXNames: true,
+    // MiniMax-01's configs may have the early name too, and no `scoring_func`.
+    accepts: isM2
   ) { config throws(FormatError) in
     let common = try DecoderConfig(config)
     try refuseOtherKinds(config, layers: common.layers)
@@ -41,10 +44,13 @@ extension Family {
     return try common.blueprint(predictionLayers: predictionLayers) { _ in (attention, experts) }
   }
 
+  private static func isM2(_ config: Config) -> Bool {
+    config["model_type"] != "minimax" || config["scoring_func"] != nil
+  }
+
   /// Refuses what the config may ask for and this family's forward pass does not do. What is missing is the class's default.
   private static func refuseOtherKinds(_ config: Config, layers: Int) throws(FormatError) {
-    // The early name is also that of MiniMax-01, whose configs do not have the key.
-    try config.require("scoring_func", ["sigmoid"], missing: config["model_type"] == "minimax_m2")
+    try config.require("scoring_func", ["sigmoid"], missing: true)
     try config.require("use_routing_bias", [true], missing: true)
     try config.require("use_qk_norm", [true], missing: true)
     try config.require("qk_norm_type", ["per_layer"], missing: true)

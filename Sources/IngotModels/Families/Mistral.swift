@@ -11,7 +11,8 @@ extension Family {
     classNames: ["MistralForCausalLM"],
     names: .llama,
     config: ConfigSpelling(constants: ["hidden_act": "silu"]),
-    llamaCpp: LlamaCppGraph("llama", pairing: .interleaved, hasWindow: true)
+    llamaCpp: LlamaCppGraph("llama", pairing: .interleaved, hasWindow: true),
+    hasMLXNames: true
   ) { config throws(FormatError) in
     let common = try DecoderConfig(config, .init(keyValueHeads: 8, context: 131_072))
     // A config without the key has the class's window; null is none.

@@ -13,7 +13,8 @@ extension Family {
     config: ConfigSpelling(
       expertCount: "num_local_experts", expertWidth: "intermediate_size", constants: ["hidden_act": "silu"]),
     llamaCpp: LlamaCppGraph(
-      "llama", pairing: .interleaved, routing: .init(scoring: .softmax, normalizesWeights: true))
+      "llama", pairing: .interleaved, routing: .init(scoring: .softmax, normalizesWeights: true)),
+    hasMLXNames: true
   ) { config throws(FormatError) in
     let common = try DecoderConfig(config, .init(keyValueHeads: 8, normEpsilon: 1e-5, context: 131_072))
     let windows = try common.windows(try config.window()) { _ in true }

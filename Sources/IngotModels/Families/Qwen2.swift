@@ -11,7 +11,8 @@ extension Family {
     classNames: ["Qwen2ForCausalLM"],
     names: .llama,
     config: ConfigSpelling(constants: ["hidden_act": "silu"]),
-    llamaCpp: LlamaCppGraph("qwen2", biases: [.queryBias, .keyBias, .valueBias])
+    llamaCpp: LlamaCppGraph("qwen2", biases: [.queryBias, .keyBias, .valueBias]),
+    hasMLXNames: true
   ) { config throws(FormatError) in
     let common = try DecoderConfig(config, .init(keyValueHeads: 32, context: 32_768))
     let rotary = try config.rotary(headDim: common.headDim, theta: 10_000)

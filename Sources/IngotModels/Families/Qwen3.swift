@@ -11,7 +11,8 @@ extension Family {
     classNames: ["Qwen3ForCausalLM"],
     names: .llama,
     config: ConfigSpelling(constants: ["hidden_act": "silu"]),
-    llamaCpp: LlamaCppGraph("qwen3")
+    llamaCpp: LlamaCppGraph("qwen3"),
+    hasMLXNames: true
   ) { config throws(FormatError) in
     let common = try DecoderConfig(config, .init(keyValueHeads: 32, headDim: 128, context: 32_768))
     let rotary = try config.rotary(headDim: common.headDim, theta: 10_000)

@@ -15,7 +15,8 @@ extension Family {
         "hidden_act": "silu", "norm_topk_prob": true, "decoder_sparse_step": 1, "mlp_only_layers": [],
       ]),
     llamaCpp: LlamaCppGraph(
-      "qwen3moe", routing: .init(scoring: .softmax, normalizesWeights: true))
+      "qwen3moe", routing: .init(scoring: .softmax, normalizesWeights: true)),
+    hasMLXNames: true
   ) { config throws(FormatError) in
     let common = try DecoderConfig(config, .init(keyValueHeads: 4, context: 32_768))
     let rotary = try config.rotary(headDim: common.headDim, theta: 10_000)
@@ -26,15 +27,7 @@ extension Family {
       width: try config.positive("moe_intermediate_size", or: 768), countKey: "num_experts", count: 128,
       perToken: 8,
       .init(scoring: .softmax, normalizesWeights: try config.flag("norm_topk_prob", or: false)))
-    let step = try config.integer("decoder_sparse_step", 0...10_000, or: 1)
-    var dense = Set<Int>()
-    if let list = config["mlp_only_layers"] {
-      guard let layers = list.array, layers.allSatisfy({ $0.int != nil }) else {
-        throw config.error("mlp_only_layers", "a list of layers", found: list.kind)
-      }
-      dense = Set(layers.compactMap(\.int))
-    }
-    let isMixture = { (layer: Int) in step > 0 && !dense.contains(layer) && (layer + 1) % step == 0 }
+    let isMixture = try common.mixtureLayers()
     let mlp =
       (0..<common.layers).allSatisfy(isMixture)
       ? nil : common.mlp(try config.positive("intermediate_size", or: 6144))

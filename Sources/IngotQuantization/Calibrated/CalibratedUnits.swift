@@ -32,7 +32,7 @@ struct CalibratedUnits: Sendable {
           roles, reads: reads.map { model[$0]! }, statistics: loads, make: make)
         for role in roles { units[role] = unit }
       }
-      for tap in description.mixer.taps {
+      for tap in description.observedTaps {
         let roles = tap.linears.map { Role($0, layer: layer) }.filter { encoding($0) != nil }
         add(roles, reads: roles) { () throws(FormatError) in try siblings(roles, tap, layer: layer) }
       }
@@ -82,10 +82,13 @@ struct CalibratedUnits: Sendable {
     for role in roles {
       let tensor = model[role]!
       var values = try tensor.finiteFloats(0..<tensor.rows, tensor.planes(), options)
-      if let targets = statistics.targets, calibration.correctsInputs, let tap {
+      if let targets = statistics.targets, calibration.correctsInputs, let tap,
+        let cross = targets.cross[LayerStatistics.Field(tap)]
+      {
         let isOutput = tap == model.blueprint.layers[layer].mixerOutput
-        let cross = isOutput ? targets.attentionOutput : targets.attentionInput
-        let wanted = isOutput && calibration.fitsResiduals ? targets.attentionResidual : nil
+        let wanted =
+          isOutput && calibration.fitsResiduals && !targets.attentionResidual.isEmpty
+          ? targets.attentionResidual : nil
         ExpertInputs.correct(&values, rows: tensor.rows, width: tensor.columns, hessian, cross, wanted)
       }
       planes[role] = quantize(
@@ -125,10 +128,11 @@ struct CalibratedUnits: Sendable {
       let tensor = model[role(kind)]!
       return try tensor.finiteFloats(0..<tensor.rows, tensor.planes(), options)
     }
-    let biases = try MLPBiases(model, layer: layer)
+    let biases = try MLPBiases(model, layer: layer, expert: block.isMixture ? expert : nil)
     let inputs = ExpertInputs(
       statistics, expert: expert, hidden: hidden,
-      divisors: divisors(model.blueprint.layers[layer].feedForwardInput, layer: layer), biases: biases)
+      divisors: divisors(model.blueprint.layers[layer].feedForwardInput, layer: layer), biases: biases,
+      activation: block.activation)
     var planes: WorkUnit.Planes = [:]
     let gate = try values(gating)
     let up = try values(lifting)

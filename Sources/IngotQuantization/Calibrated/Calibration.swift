@@ -53,22 +53,3 @@ extension Plan {
     return plan
   }
 }
-
-/// Biases of a dense gated MLP's input projections; empty for none.
-package struct MLPBiases: Sendable {
-  package var gate: [Float] = []
-  package var up: [Float] = []
-
-  package init() {}
-
-  package init(_ model: Model, layer: Int) throws(FormatError) {
-    let description = model.blueprint.layers[layer]
-    let projections = description.feedForward.projections
-    if let bias = description.bias(of: projections.gating) {
-      gate = try model[bias, layer: layer]?.floats() ?? []
-    }
-    if let bias = description.bias(of: projections.lifting) {
-      up = try model[bias, layer: layer]?.floats() ?? []
-    }
-  }
-}

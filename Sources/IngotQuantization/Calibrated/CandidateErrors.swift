@@ -151,7 +151,7 @@ public struct CandidateErrors: Sendable {
   private func attention(_ statistics: LayerStatistics) throws(FormatError) -> [Role: Errors] {
     let layer = statistics.layer
     var found: [Role: Errors] = [:]
-    for tap in original.blueprint.layers[layer].mixer.taps {
+    for tap in original.blueprint.layers[layer].observedTaps {
       let hessian = statistics.floats(.init(tap))
       for kind in tap.linears {
         found[Role(kind, layer: layer)] = try errors(Role(kind, layer: layer), hessian: hessian)
@@ -201,7 +201,8 @@ public struct CandidateErrors: Sendable {
     )
     let inputs = ExpertInputs(
       statistics, expert: expert, hidden: hidden, divisors: [],
-      biases: try MLPBiases(original, layer: statistics.layer))
+      biases: try MLPBiases(original, layer: statistics.layer, expert: block.isMixture ? expert : nil),
+      activation: block.activation)
     func role(_ kind: TensorKind) -> Role { block.role(kind, layer: statistics.layer, expert: expert) }
     let gate = try original[role(gating)]!.floats()
     let up = try original[role(lifting)]!.floats()

@@ -130,7 +130,10 @@ public struct ChannelScales: Sendable {
         let isFree = [lifting, lowering].allSatisfy { kind in
           plan.assignments[block.role(kind, layer: layer, expert: expert)]?.quantizer != nil
         }
-        guard isFree, model.blueprint.layers[layer].bias(of: lifting) == nil else {
+        let description = model.blueprint.layers[layer]
+        guard isFree, description.absorber(of: description.feedForwardInner)?.kind == lifting,
+          description.bias(of: lifting) == nil
+        else {
           unrescued.append(block.role(lowering, layer: layer, expert: expert))
           continue
         }
@@ -191,14 +194,14 @@ public struct ChannelScales: Sendable {
         return plan.assignments[role]?.quantizer == nil
       }
       /// The norm that takes the scales of a tap's channels; nil where none does so exactly.
-      func norm(_ tap: Tap, _ norm: Norm) -> Tensor? {
-        guard case .norm(let kind) = tap.source, !norm.addsOne, isKept(kind, as: [.bf16, .f32, .f16]) else {
-          return nil
-        }
+      func norm(_ tap: Tap, _ norm: Norm, _ residual: Residual) -> Tensor? {
+        guard case .norm(let kind) = tap.source, !norm.addsOne, residual.normScale == nil,
+          isKept(kind, as: [.bf16, .f32, .f16]), tap.readers.allSatisfy({ isKept($0, as: [.f32]) })
+        else { return nil }
         return model[kind, layer: layer]
       }
       let (input, outputTap) = (description.mixerInput, description.mixerOutput)
-      if isFree(input.linears), let norm = norm(input, description.mixerNorm) {
+      if isFree(input.linears), let norm = norm(input, description.mixerNorm, description.mixerResidual) {
         let tensors = input.linears.map { model[$0, layer: layer]! }
         let h = diagonal(statistics.floats(.init(input)))
         var w = [Double](repeating: 0, count: input.columns)
@@ -224,13 +227,14 @@ public struct ChannelScales: Sendable {
         $0 * count / min(count, ChannelScales.sampledExperts)
       }
       let (outer, innerTap) = (description.feedForwardInput, description.feedForwardInner)
-      if (0..<count).allSatisfy({ isFree(outer.linears, expert: $0) }),
-        let norm = norm(outer, description.feedForwardNorm),
-        outer.readers.allSatisfy({ isKept($0, as: [.f32]) })
+      let own = block.projections.inputs
+      let beside = outer.linears.filter { !own.contains($0) }
+      if isFree(beside), (0..<count).allSatisfy({ isFree(own, expert: $0) }),
+        let norm = norm(outer, description.feedForwardNorm, description.feedForwardResidual)
       {
-        let tensors = sample.flatMap { expert in
-          outer.linears.map { model[block.role($0, layer: layer, expert: expert)]! }
-        }
+        let tensors =
+          sample.flatMap { expert in own.map { model[block.role($0, layer: layer, expert: expert)]! } }
+          + beside.map { model[$0, layer: layer]! }
         let h = diagonal(statistics.floats(.expertInput))
         let (s, choice) = try choose(
           h, statistics.floats(.columnSquares).map { Double($0) }, tensors, plan, "experts")

@@ -18,6 +18,7 @@ package struct ExpertInputs {
   private let meanWeight: Float
   private let pseudoTokens: Int
   private let biases: MLPBiases
+  private let activation: GatedActivation
 
   private static let chunk = 1024
   /// Tokens that an expert's output error is measured on, at most.
@@ -25,9 +26,10 @@ package struct ExpertInputs {
 
   package init(
     _ statistics: LayerStatistics, expert: Int, hidden: Int, divisors: [Float],
-    biases: MLPBiases = MLPBiases()
+    biases: MLPBiases = MLPBiases(), activation: GatedActivation = .silu
   ) {
     self.biases = biases
+    self.activation = activation
     self.statistics = statistics
     self.hidden = hidden
     self.divisors = divisors
@@ -115,7 +117,7 @@ package struct ExpertInputs {
     }
   }
 
-  /// silu(gate x) ∘ up x: (tokens, width)
+  /// act(gate x) ∘ up x: (tokens, width)
   private func inner(_ x: [Float], tokens: Int, gate: [Float], up: [Float], width: Int) -> [Float] {
     var gateActivations = [Float](repeating: 0, count: tokens * width)
     var upActivations = gateActivations
@@ -125,7 +127,7 @@ package struct ExpertInputs {
     matmul(x.span, up.span, tokens: tokens, inputs: hidden, outputs: width, into: &upSpan)
     addBias(biases.gate, to: &gatedSpan)
     addBias(biases.up, to: &upSpan)
-    siluMultiply(&gatedSpan, up: upSpan.span)
+    activation.apply(&gatedSpan, up: upSpan.span)
     return gateActivations
   }
 
