@@ -57,6 +57,8 @@ FOREIGN = [
 # One of each family whose rows every encoding fits.
 ONE_EACH = ["llama-plain", "mistral-window", "qwen2-tied", "qwen3-tied", "mixtral-plain", "qwen3_moe-norm",
             "minimax_m2-plain"]
+# Families that engines' containers have a place for.
+FAMILIES = {case.split("-")[0] for case in ONE_EACH}
 # A second one of each for other tools: biases, windows, odd rows.
 FOREIGN_CASES = [*ONE_EACH, "llama-bias", "mistral-full", "qwen2-window", "qwen3-mixed-yarn", "mixtral-window",
                  "qwen3_moe-fp8", "minimax_m2-bf16"]

@@ -66,7 +66,7 @@ def main():
     a = p.parse_args()
     begin = time.monotonic()
     all_cases = sorted(name for name in os.listdir(family_cells.FIXTURES) if os.path.exists(
-        os.path.join(family_cells.FIXTURES, name, "golden.safetensors")))
+        os.path.join(family_cells.FIXTURES, name, "golden.safetensors")) and name.split("-")[0] in about.FAMILIES)
     own = [(column, case) for case in (about.ONE_EACH if a.short else all_cases) for column in about.OWN]
     foreign = [(column, case) for case in about.FOREIGN_CASES for column in about.FOREIGN]
     if a.short:
