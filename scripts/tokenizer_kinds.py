@@ -73,6 +73,21 @@ def sequence(*parts):
     return normalizers.Sequence(list(parts))
 
 
+def cased(end, slash, narrowed=""):
+    """Words that end where lower case turns to upper, then numbers, signs and spaces."""
+    upper, lower = (r"[\p{%s}\p{%s}\p{Lm}\p{Lo}\p{M}%s]" % (*cases, narrowed) for cases in (("Lu", "Lt"), ("Ll", "Lm")))
+    lower = lower.replace(r"\p{Lm}\p{Lm}", r"\p{Lm}")
+    sign = r"[^\r\n\p{L}\p{N}]?"
+    return (f"{sign}{upper}*{lower}+{end}|{sign}{upper}+{lower}*{end}"
+            + r"|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n" + slash + r"]*|\s*[\r\n]+|\s+(?!\S)|\s+")
+
+
+DEEPSEEK = [
+    r"\p{N}{1,3}", "[一-龥\u3040-ゟ゠-ヿ]+",
+    r"""[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*"""
+    r"|\s*[\r\n]+|\s+(?!\S)|\s+"]
+
+
 def kinds(corpus):
     n, p, d = normalizers, pre_tokenizers, decoders
     llama = d.Sequence([d.Replace("▁", " "), d.ByteFallback(), d.Fuse(), d.Strip(" ", 1, 0)])
@@ -107,6 +122,18 @@ def kinds(corpus):
         "whitespace-split": characters(None, p.Sequence([p.WhitespaceSplit(), p.CharDelimiterSplit("-")]), d.Fuse()),
         "nothing": characters(None, None, d.Sequence([d.Strip("<", 1, 0), d.Replace(Regex("[0-9]+"), "#"), d.Fuse()])),
     }
+    # Added behind the others, so that texts drawn for those stay.
+    contraction = "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+    for name, pattern, normalizer, more in [
+        ("gpt-oss", cased(contraction + "?", "/"), None, {}),
+        ("kimi", r"[\p{Han}]+|" + cased(contraction + "?", "", r"&&[^\p{Han}]"), None, {}),
+        ("glm", contraction + r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+", None,
+         {"ignore_merges": True}),
+        ("qwen35", contraction + r"|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+         n.NFC(), {}),
+    ]:
+        made[name] = of(normalizer, byte_level(p.Split(Regex(pattern), "isolated"), regex=False), **more)
+    made["deepseek-v3"] = of(None, byte_level(*(p.Split(Regex(pattern), "isolated") for pattern in DEEPSEEK), regex=False))
     for name in ("qwen", "llama2", "nfd"):
         made[name].add_tokens([AddedToken("<left>", lstrip=True, normalized=True), AddedToken("<right>", rstrip=True, normalized=False),
                                AddedToken("<x>", normalized=True), AddedToken("Åtok", normalized=True)])
@@ -115,10 +142,10 @@ def kinds(corpus):
 
 
 def write(out, corpus, packed, line, lines, seed):
-    """Writes the tokenizers and kinds.json: texts, and for each tokenizer [text, tokens, what they decode to]."""
+    """Writes the tokenizers and kinds.json: texts, and for each tokenizer [text, tokens, what they decode to].
+
+    A tokenizer that is there stays, since training differs from run to run: remove its file to have another one."""
     out.mkdir(parents=True, exist_ok=True)
-    for old in out.glob("*.json"):
-        old.unlink()
     rng = random.Random(seed)
     every = texts(rng)
     sets, rows = [], 0
@@ -126,7 +153,8 @@ def write(out, corpus, packed, line, lines, seed):
         stored = json.loads(tokenizer.to_str())
         # Tokens of bytes are pieces like others, not looked for in texts.
         stored["added_tokens"] = [token for token in stored["added_tokens"] if token["content"] not in BYTES]
-        (out / f"{name}.json").write_text(json.dumps(stored, ensure_ascii=False, separators=(",", ":")) + "\n")
+        if not (out / f"{name}.json").exists():
+            (out / f"{name}.json").write_text(json.dumps(stored, ensure_ascii=False, separators=(",", ":")) + "\n")
         tokenizer = Tokenizer.from_file(str(out / f"{name}.json"))
         cases = []
         for index in sorted(set(range(len(TEXTS))) | set(rng.sample(range(len(every)), 45))):

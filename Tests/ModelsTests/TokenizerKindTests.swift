@@ -9,6 +9,7 @@ import Testing
     "qwen", "nfd", "nfkc", "nfkd", "llama2", "gemma", "mistral", "metaspace", "metaspace-never",
     "metaspace-first",
     "falcon", "punctuation", "after", "whitespace", "whitespace-split", "nothing",
+    "gpt-oss", "kimi", "glm", "qwen35", "deepseek-v3",
   ]
 
   private func tokenizer(_ name: String) throws -> Tokenizer {
