@@ -14,4 +14,20 @@ public struct AddedToken: Hashable, Sendable {
   public let isNormalized: Bool
   /// Whether it is for control (begin of text, end of turn) and may be left out in decoding.
   public let isSpecial: Bool
+
+  package init(
+    id: Int, content: String, isSingleWord: Bool = false, stripsLeft: Bool = false, stripsRight: Bool = false,
+    isNormalized: Bool = false, isSpecial: Bool
+  ) {
+    self.id = id
+    self.content = content
+    self.isSingleWord = isSingleWord
+    self.stripsLeft = stripsLeft
+    self.stripsRight = stripsRight
+    self.isNormalized = isNormalized
+    self.isSpecial = isSpecial
+  }
+
+  /// A special token that is found as it stands.
+  init(special content: String, _ id: Int) { self.init(id: id, content: content, isSpecial: true) }
 }

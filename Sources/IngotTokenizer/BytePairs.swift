@@ -23,22 +23,49 @@ struct BytePairs: Sendable {
     var fused: Bool
   }
 
+  /// Two neighbours and what they become.
+  struct Pair {
+    var left: Int32
+    var right: Int32
+    /// Lower goes first.
+    var rank: UInt32
+    var result: Int32
+  }
+
   private let symbols: Symbols
   /// With none, what has no token is dropped.
   let unknown: Unknown?
-  /// left << 32 | right → rank.
-  private let ranks: [UInt64: UInt32]
-  /// The token that the merge of each rank makes.
+  /// left << 32 | right → rank << 32 | result.
+  private let pairs: [UInt64: UInt64]
+  /// The token that the merge of each rank makes; empty where several pairs have one rank.
   private let results: [Int32]
+  /// Tokens that are cut again where they are left over.
+  private let unused: Set<Int32>
 
   init(_ symbols: Symbols, unknown: Unknown?, merges: [Tokenizer.Merge]) {
     self.symbols = symbols
     self.unknown = unknown
-    var ranks = [UInt64: UInt32](minimumCapacity: merges.count)
+    var pairs = [UInt64: UInt64](minimumCapacity: merges.count)
     // Of a pair that is listed twice the later rank counts.
-    for (rank, merge) in merges.enumerated() { ranks[Self.key(merge.left, merge.right)] = UInt32(rank) }
-    self.ranks = ranks
+    for (rank, merge) in merges.enumerated() {
+      pairs[Self.key(merge.left, merge.right)] = Self.key(Int32(truncatingIfNeeded: rank), merge.result)
+    }
+    self.pairs = pairs
     results = merges.map(\.result)
+    unused = []
+  }
+
+  /// Pairs of which several may have one rank: of those the leftmost goes first.
+  init(_ list: [Pair], symbols: Symbols = .bytes([]), unused: Set<Int32> = []) {
+    self.symbols = symbols
+    unknown = nil
+    var pairs = [UInt64: UInt64](minimumCapacity: list.count)
+    for pair in list {
+      pairs[Self.key(pair.left, pair.right)] = Self.key(Int32(bitPattern: pair.rank), pair.result)
+    }
+    self.pairs = pairs
+    results = []
+    self.unused = unused
   }
 
   private static func key(_ left: Int32, _ right: Int32) -> UInt64 {
@@ -51,6 +78,23 @@ struct BytePairs: Sendable {
     fileprivate var previous: [Int32] = []
     fileprivate var next: [Int32] = []
     fileprivate var queue = MergeQueue()
+    /// What unused tokens were last made of.
+    fileprivate var parts: [Int32: (left: Int32, right: Int32)] = [:]
+  }
+
+  /// `symbols` with neighbours joined, by pairs of lower ranks than `limit`.
+  func merged(_ symbols: [Int32], below limit: UInt32 = .max, with space: inout Workspace) -> [Int32] {
+    space.symbols = symbols
+    if symbols.count > 1 { merge(below: limit, with: &space) }
+    if unused.isEmpty { return space.symbols.filter { $0 >= 0 } }
+    var result: [Int32] = []
+    for symbol in space.symbols where symbol >= 0 {
+      var rest = [symbol]
+      while let next = rest.popLast() {
+        if let (left, right) = space.parts[next] { rest += [right, left] } else { result.append(next) }
+      }
+    }
+    return result
   }
 
   /// The tokens of `word`, added to `result`. Time is in proportion to n log n.
@@ -88,42 +132,54 @@ struct BytePairs: Sendable {
     }
   }
 
-  private func merge(with space: inout Workspace) {
+  private func merge(below limit: UInt32 = .max, with space: inout Workspace) {
     let count = Int32(space.symbols.count)
     space.previous = Array(-1..<count - 1)
     space.next = Array(1...count)
+    space.parts.removeAll(keepingCapacity: true)
     for at in 0..<count - 1 { push(at, at + 1, with: &space) }
     while let (rank, at) = space.queue.pop() {
+      if rank >= limit { return space.queue.removeAll() }
       let left = space.symbols[Int(at)]
       let right = space.next[Int(at)]
       // The entry may be out of date: the pair is gone, or another pair stands there. One that makes the
       // same token counts as the same.
-      guard left >= 0, right < count,
-        let current = ranks[Self.key(left, space.symbols[Int(right)])],
-        results[Int(current)] == results[Int(rank)]
-      else { continue }
-      space.symbols[Int(at)] = results[Int(rank)]
+      guard left >= 0, right < count, let current = pairs[Self.key(left, space.symbols[Int(right)])] else {
+        continue
+      }
+      let result = Int32(truncatingIfNeeded: current)
+      guard UInt32(current >> 32) == rank || (!results.isEmpty && results[Int(rank)] == result) else {
+        continue
+      }
+      space.symbols[Int(at)] = result
       space.symbols[Int(right)] = -1
       let after = space.next[Int(right)]
       space.next[Int(at)] = after
+      let before = space.previous[Int(at)]
+      if before >= 0 { push(before, at, with: &space) }
       if after < count {
         space.previous[Int(after)] = at
         push(at, after, with: &space)
       }
-      let before = space.previous[Int(at)]
-      if before >= 0 { push(before, at, with: &space) }
     }
   }
 
   private func push(_ left: Int32, _ right: Int32, with space: inout Workspace) {
-    guard let rank = ranks[Self.key(space.symbols[Int(left)], space.symbols[Int(right)])] else { return }
-    space.queue.push(rank: rank, at: left)
+    let (first, second) = (space.symbols[Int(left)], space.symbols[Int(right)])
+    guard let pair = pairs[Self.key(first, second)] else { return }
+    if !unused.isEmpty {
+      let result = Int32(truncatingIfNeeded: pair)
+      if unused.contains(result) { space.parts[result] = (first, second) }
+    }
+    space.queue.push(rank: UInt32(pair >> 32), at: left)
   }
 }
 
 /// Pairs waiting to be merged, lowest rank first, then leftmost: a binary heap.
 private struct MergeQueue {
   private var heap: [UInt64] = []
+
+  mutating func removeAll() { heap.removeAll(keepingCapacity: true) }
 
   mutating func push(rank: UInt32, at position: Int32) {
     heap.append(UInt64(rank) << 32 | UInt64(UInt32(bitPattern: position)))

@@ -49,6 +49,7 @@ public struct Tokenizer: Sendable {
   let preTokenizer: PreTokenizer
   let decoder: Decoder
   let bytePairs: BytePairs
+  let sentencePieces: SentencePieceEncoder?
   /// Added tokens that are found in the text as it is, and those found after normalization.
   let plainFinder: AddedTokenFinder
   let normalizedFinder: AddedTokenFinder
@@ -71,7 +72,61 @@ public struct Tokenizer: Sendable {
   ///   - config: the contents of tokenizer_config.json, if there is one.
   /// - Throws: `FormatError` naming `path`, the place in the JSON, what was expected and what was found.
   public init(json: [UInt8], path: String, config: [UInt8]?) throws(FormatError) {
-    let file = try TokenizerFile(json: json, path: path)
+    self.init(try TokenizerFile(json: json, path: path), try TokenizerSettings(config, besides: path))
+  }
+
+  /// Reads a SentencePiece model: tokenizer.model.
+  /// - Parameters:
+  ///   - sentencePieces: the file's contents.
+  ///   - path: its path, for errors.
+  ///   - config: the contents of tokenizer_config.json, if there is one. Its `added_tokens_decoder` adds tokens, its
+  ///     `legacy` says whether a space goes before each stretch of text between special tokens (transformers' default)
+  ///     or only before the first.
+  /// - Throws: `FormatError` for what is no such model, or one of words or characters.
+  public init(sentencePieces: [UInt8], path: String, config: [UInt8]?) throws(FormatError) {
+    let settings = try TokenizerSettings(config, besides: path)
+    let model = try SentencePieceModel(sentencePieces, path: path)
+    self.init(try TokenizerFile(model, path: path, settings), settings)
+  }
+
+  /// Reads the ranks of tiktoken: tiktoken.model, a line for each token of its bytes in base64 and its number.
+  ///
+  /// The file says nothing of how a text is cut into words: it is Kimi's pattern, under whose name such files are published.
+  /// - Parameters:
+  ///   - ranks: the file's contents.
+  ///   - path: its path, for errors.
+  ///   - config: the contents of tokenizer_config.json, if there is one. Its `added_tokens_decoder` names special tokens;
+  ///     of the 256 numbers behind the ranks, the others are `<|reserved_token_N|>`.
+  /// - Throws: `FormatError` for lines that are no such thing, and for a `tokenizer_class` that cuts texts otherwise.
+  public init(tiktoken ranks: [UInt8], path: String, config: [UInt8]?) throws(FormatError) {
+    let settings = try TokenizerSettings(config, besides: path)
+    self.init(try TokenizerFile(ranks: ranks, path: path, settings), settings)
+  }
+
+  /// Files of which one makes a tokenizer; the first that is there counts.
+  public static let files = ["tokenizer.json", "tokenizer.model", "tiktoken.model"]
+
+  /// The tokenizer of a folder: tokenizer.json, or else SentencePiece's tokenizer.model or tiktoken.model.
+  ///
+  /// - Parameters:
+  ///   - folder: where the files are, for errors.
+  ///   - contents: a file's bytes by name; nil if there is none.
+  /// - Throws: `FormatError` if neither is there, and for what is not supported.
+  public init(folder: String, contents: (String) -> [UInt8]?) throws(FormatError) {
+    let config = contents("tokenizer_config.json")
+    if let json = contents("tokenizer.json") {
+      try self.init(json: json, path: "\(folder) (tokenizer.json)", config: config)
+    } else if let pieces = contents("tokenizer.model") {
+      try self.init(sentencePieces: pieces, path: "\(folder) (tokenizer.model)", config: config)
+    } else if let ranks = contents("tiktoken.model") {
+      try self.init(tiktoken: ranks, path: "\(folder) (tiktoken.model)", config: config)
+    } else {
+      throw FormatError(
+        path: folder, expected: "tokenizer.json, tokenizer.model or tiktoken.model", found: "none")
+    }
+  }
+
+  private init(_ file: TokenizerFile, _ settings: TokenizerSettings) {
     tokens = file.tokens
     merges = file.merges
     addedTokens = file.addedTokens
@@ -82,6 +137,7 @@ public struct Tokenizer: Sendable {
     preTokenizer = file.preTokenizer
     decoder = file.decoder
     bytePairs = file.bytePairs
+    sentencePieces = file.sentencePieces
     plainFinder = AddedTokenFinder(file.addedTokens.filter { !$0.isNormalized })
     normalizedFinder = AddedTokenFinder(file.addedTokens.filter(\.isNormalized), file.normalizer)
     specialIDs = Set(file.addedTokens.lazy.filter(\.isSpecial).map(\.id))
@@ -92,7 +148,6 @@ public struct Tokenizer: Sendable {
     }
     normalizedContents = contents
     wholeWords = file.wholeWords
-    let settings = try TokenizerSettings(config, besides: path)
     addBeginTokenFlag = settings.addsBeginToken
     beginToken = settings.beginToken.flatMap(file.id)
     endToken = settings.endToken.flatMap(file.id)
@@ -104,7 +159,7 @@ public struct Tokenizer: Sendable {
   /// Whether both give the same tokens for every text: files may say the same in other words.
   public func isEquivalent(to other: Tokenizer) -> Bool {
     tokens == other.tokens && merges == other.merges && normalizer.json == other.normalizer.json
-      && cut == other.cut
+      && cut == other.cut && sentencePieces == other.sentencePieces
       && addedTokens == other.addedTokens && ignoresMerges == other.ignoresMerges && prefix == other.prefix
       && suffix == other.suffix
   }
@@ -153,6 +208,9 @@ public struct Tokenizer: Sendable {
     _ workspace: inout BytePairs.Workspace,
     into result: inout [Int32]
   ) {
+    if let sentencePieces {
+      return sentencePieces.encode(Array(text), begins: begins, with: &workspace, into: &result)
+    }
     let words = preTokenizer.words(of: Array(text), begins: begins)
     for range in words.ranges {
       let word = words.text[range]

@@ -5,23 +5,25 @@ struct TokenizerFile {
   /// Numbers from here on are refused, whatever the model: tables go by number.
   static let mostTokens = 1 << 22
   /// And from here on those that leave more than every second number unused, for the same reason.
-  private static let freeNumbers = 1 << 16
+  static let freeNumbers = 1 << 16
 
-  private(set) var tokens: [String?] = []
-  private(set) var merges: [Tokenizer.Merge] = []
-  private(set) var addedTokens: [AddedToken] = []
-  private(set) var ignoresMerges = false
+  var tokens: [String?] = []
+  var merges: [Tokenizer.Merge] = []
+  var addedTokens: [AddedToken] = []
+  var ignoresMerges = false
   private(set) var normalizer: Normalizer
   private(set) var preTokenizer: PreTokenizer
   private(set) var decoder: Decoder
-  private(set) var prefix: [Int] = []
-  private(set) var suffix: [Int] = []
-  private(set) var bytePairs = BytePairs(.bytes([]), unknown: nil, merges: [])
+  var prefix: [Int] = []
+  var suffix: [Int] = []
+  var bytePairs = BytePairs(.bytes([]), unknown: nil, merges: [])
   /// For `ignoresMerges`: the token of each byte string; empty otherwise.
-  private(set) var wholeWords: [ArraySlice<UInt8>: Int32] = [:]
+  var wholeWords: [ArraySlice<UInt8>: Int32] = [:]
+  /// Takes the place of normalizer, pre-tokenizer and merges where the file is SentencePiece's.
+  var sentencePieces: SentencePieceEncoder?
 
   /// By UTF-8, since equality of `String` is canonical equivalence and vocabularies go by bytes.
-  private var ids: [[UInt8]: Int32] = [:]
+  var ids: [[UInt8]: Int32] = [:]
 
   func id(of piece: String) -> Int? { ids[Array(piece.utf8)].map(Int.init) }
 
@@ -63,6 +65,14 @@ struct TokenizerFile {
     for id in prefix + suffix where !tokens.indices.contains(id) || tokens[id] == nil {
       throw template.error("ids of tokens", "\(id)")
     }
+  }
+
+  /// A file of another form, of which nothing is known yet but how texts are cut and put together.
+  init(path: String, preTokenizer cut: JSON, decoder: JSON) throws(FormatError) {
+    func place(_ name: String, _ json: JSON) -> JSONPlace { JSONPlace(path: path, name: name, json: json) }
+    normalizer = try Normalizer(place("normalizer", .null))
+    preTokenizer = try PreTokenizer(place("pre_tokenizer", cut))
+    self.decoder = try Decoder(place("decoder", decoder))
   }
 
   // MARK: Model
@@ -140,7 +150,7 @@ struct TokenizerFile {
     return .characters(characters, fallback: fallback)
   }
 
-  private mutating func set(
+  mutating func set(
     _ piece: String, _ id: Int, _ place: String, _ path: String
   ) throws(FormatError) {
     if id >= tokens.count { tokens += [String?](repeating: nil, count: id + 1 - tokens.count) }
@@ -155,7 +165,7 @@ struct TokenizerFile {
   }
 
   /// Every piece in the byte alphabet, by the bytes it stands for.
-  private func byteWords() -> [ArraySlice<UInt8>: Int32] {
+  func byteWords() -> [ArraySlice<UInt8>: Int32] {
     var words: [ArraySlice<UInt8>: Int32] = [:]
     for (id, piece) in tokens.enumerated() {
       guard let piece, piece.unicodeScalars.allSatisfy({ ByteAlphabet.byte(of: $0) != nil }) else { continue }
