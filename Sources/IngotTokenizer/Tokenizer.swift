@@ -35,7 +35,7 @@ public struct Tokenizer: Sendable {
   public var addsBeginToken: Bool { beginToken.map(prefix.contains) ?? false }
   /// `add_bos_token` of tokenizer_config.json, for exporters; `encode` goes by the post-processor alone.
   public let addBeginTokenFlag: Bool?
-  /// `bos_token` and `eos_token` of tokenizer_config.json, if they are tokens.
+  /// `bos_token` and `eos_token` of tokenizer_config.json, if they are tokens, or those of tokenizer.model.
   public let beginToken: Int?
   public let endToken: Int?
 
@@ -91,12 +91,13 @@ public struct Tokenizer: Sendable {
 
   /// Reads the ranks of tiktoken: tiktoken.model, a line for each token of its bytes in base64 and its number.
   ///
-  /// The file says nothing of how a text is cut into words: it is Kimi's pattern, under whose name such files are published.
+  /// The file says nothing of how a text is cut into words: it is Kimi's pattern, whose models are published with such
+  /// files.
   /// - Parameters:
   ///   - ranks: the file's contents.
   ///   - path: its path, for errors.
-  ///   - config: the contents of tokenizer_config.json, if there is one. Its `added_tokens_decoder` names special tokens;
-  ///     of the 256 numbers behind the ranks, the others are `<|reserved_token_N|>`.
+  ///   - config: the contents of tokenizer_config.json, if there is one. Its `added_tokens_decoder` names special
+  ///     tokens; of the 256 numbers behind the ranks, the others are `<|reserved_token_N|>`.
   /// - Throws: `FormatError` for lines that are no such thing, and for a `tokenizer_class` that cuts texts otherwise.
   public init(tiktoken ranks: [UInt8], path: String, config: [UInt8]?) throws(FormatError) {
     let settings = try TokenizerSettings(config, besides: path)
@@ -149,8 +150,8 @@ public struct Tokenizer: Sendable {
     normalizedContents = contents
     wholeWords = file.wholeWords
     addBeginTokenFlag = settings.addsBeginToken
-    beginToken = settings.beginToken.flatMap(file.id)
-    endToken = settings.endToken.flatMap(file.id)
+    beginToken = settings.beginToken.flatMap(file.id) ?? file.beginToken
+    endToken = settings.endToken.flatMap(file.id) ?? file.endToken
   }
 
   /// The piece of a token: its string in the vocabulary, or an added token's content.

@@ -16,6 +16,9 @@ struct TokenizerFile {
   private(set) var decoder: Decoder
   var prefix: [Int] = []
   var suffix: [Int] = []
+  /// Begin and end tokens that the file itself names.
+  var beginToken: Int?
+  var endToken: Int?
   var bytePairs = BytePairs(.bytes([]), unknown: nil, merges: [])
   /// For `ignoresMerges`: the token of each byte string; empty otherwise.
   var wholeWords: [ArraySlice<UInt8>: Int32] = [:]

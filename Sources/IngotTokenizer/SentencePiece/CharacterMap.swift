@@ -2,9 +2,9 @@ import IngotSystem
 
 /// SentencePiece's compiled normalization rules: a trie of what is replaced, and the replacements.
 ///
-/// Four bytes of the trie's size, the trie as a double array of 32-bit units, then texts that end in a zero byte. A unit
-/// has its label in bits 0 to 7, whether a value follows in bit 8, and the offset of its children in bits 10 and up,
-/// times 256 where bit 9 is set; a value has bit 31 set and is where the replacement begins.
+/// Four bytes of the trie's size, the trie as a double array of 32-bit units, then texts that end in a zero byte. A
+/// unit has its label in bits 0 to 7, whether a value follows in bit 8, and the offset of its children in bits 10 and
+/// up, times 256 where bit 9 is set; a value has bit 31 set and is where the replacement begins.
 struct CharacterMap: Sendable {
   private var units: [UInt32] = []
   private var texts: [UInt8] = []

@@ -1,5 +1,5 @@
-/// Pairs of pieces for byte-pair encoding by pieces alone: any two that make a third may be joined, in the order of what
-/// they make.
+/// Pairs of pieces for byte-pair encoding by pieces alone: any two that make a third may be joined, in the order of
+/// what they make.
 ///
 /// SentencePiece and tiktoken join so; a list of merges holds for each piece the pairs it was trained with.
 enum PieceMerges {

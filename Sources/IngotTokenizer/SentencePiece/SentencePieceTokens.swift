@@ -26,9 +26,11 @@ extension TokenizerFile {
     for token in try settings.addedTokens() { added[token.id] = token }
     try take(added: added.values.sorted { $0.id < $1.id }, path)
     let isBytePairs = model.algorithm == .bytePairs
-    let begin = settings.beginToken.map { id(of: $0) } ?? known(model.begin)
+    beginToken = known(model.begin)
+    endToken = known(model.end)
+    let begin = settings.beginToken.flatMap { id(of: $0) } ?? beginToken
     if try settings.flag("add_bos_token") ?? isBytePairs, let begin { prefix = [begin] }
-    let end = settings.endToken.map { id(of: $0) } ?? known(model.end)
+    let end = settings.endToken.flatMap { id(of: $0) } ?? endToken
     if try settings.flag("add_eos_token") ?? !isBytePairs, let end { suffix = [end] }
   }
 
