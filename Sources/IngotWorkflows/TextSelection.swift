@@ -67,16 +67,6 @@ public struct TextSelection: Sendable {
 }
 
 extension Tokenizer {
-  /// The tokenizer among a model's side files.
-  public init(of model: Model) throws(FormatError) {
-    guard let file = model.sideFile("tokenizer.json") else {
-      throw FormatError(path: model.path, expected: "tokenizer.json", found: "none")
-    }
-    try self.init(
-      json: file.bytes.array, path: "\(model.path) (tokenizer.json)",
-      config: model.sideFile("tokenizer_config.json")?.bytes.array)
-  }
-
   /// Tokens of a text file, or of a beginning of it that has at least `needed`.
   func encode(_ bytes: Bytes, path: String, atLeast needed: Int) throws(FormatError) -> [Int] {
     // A beginning cut in the middle of a word ends in other tokens than the text has there: some are to spare.

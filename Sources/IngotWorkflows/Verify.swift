@@ -60,10 +60,11 @@ extension VerifyRequest {
       throw RequestError(.card, "\(printable(self.candidate)) is no folder with a README.md")
     }
     let tokenizer = try Tokenizer(of: original)
-    if let mine = candidate.sideFile("tokenizer.json"), let other = original.sideFile("tokenizer.json"),
-      mine.bytes.array != other.bytes.array, try !Tokenizer(of: candidate).isEquivalent(to: tokenizer)
+    if let name = Tokenizer.files.first(where: { candidate.sideFile($0) != nil }),
+      let other = original.sideFile(name), candidate.sideFile(name)?.bytes.array != other.bytes.array,
+      try !Tokenizer(of: candidate).isEquivalent(to: tokenizer)
     {
-      control.warning("the candidate's tokenizer.json is another one; the original's is used for both")
+      control.warning("the candidate's \(name) is another one; the original's is used for both")
     }
     let planned = try plan.map { path throws(FormatError) in try PlanOutcome.read(path, for: original) }
     let contexts = try texts.contexts(tokenizer)

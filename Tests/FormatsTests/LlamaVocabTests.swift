@@ -12,7 +12,7 @@
   @Suite struct LlamaVocabTests {
     static let folder = ProcessInfo.processInfo.environment["INGOT_LLAMA_VOCABS"]
 
-    /// Files with texts beside them, of tokenizers that are byte-level BPE with a known cut.
+    /// Files with texts beside them, of tokenizers that are BPE with a known cut or SentencePiece's.
     static let paths: [String] = {
       guard let folder else { return [] }
       let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []

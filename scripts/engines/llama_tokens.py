@@ -6,7 +6,7 @@ One vocabulary is copied under the name of every cut into words that has no voca
 
 Each text three times: special tokens as text; special tokens parsed; parsed, and with begin and end tokens as the file
 asks.
-Files that llama.cpp does not read as byte-level BPE are passed over.
+Files that llama.cpp reads neither as BPE nor as SentencePiece's are passed over.
 """
 import json
 import pathlib
@@ -18,7 +18,7 @@ import llama_cpp
 
 # Cuts into words that no file of llama.cpp's has.
 OTHERS = """minimax-m2 gpt-4o tekken glm4 chatglm-bpe dbrx deepseek-v3 kimi-k2 seed-coder exaone-moe minicpm5 bailingmoe
-olmo phi-2 smollm""".split()
+olmo phi-2 smollm granite-embed-multi-97m youtu spark2_5 laguna ufakzeka chameleon poro-chat viking""".split()
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 
 
@@ -59,7 +59,8 @@ def main() -> None:
             print(f"{path.name}: not read by llama.cpp", file=sys.stderr)
             continue
         vocab = llama_cpp.llama_model_get_vocab(model)
-        if llama_cpp.llama_vocab_type(vocab) == llama_cpp.LLAMA_VOCAB_TYPE_BPE:
+        known = (llama_cpp.LLAMA_VOCAB_TYPE_BPE, llama_cpp.LLAMA_VOCAB_TYPE_SPM, llama_cpp.LLAMA_VOCAB_TYPE_UGM)
+        if llama_cpp.llama_vocab_type(vocab) in known:
             rows = [
                 {
                     "text": text,

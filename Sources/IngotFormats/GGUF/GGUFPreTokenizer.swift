@@ -19,6 +19,8 @@ package struct GGUFPreTokenizer: Sendable {
     case digits
     /// GPT-2's expression, as ByteLevel applies it.
     case gpt2
+    /// Before spaces; they have become U+2581 before, so that it cuts nowhere. Words are characters.
+    case spaces
   }
 
   /// Values of `tokenizer.ggml.pre` that mean this; the first is written.
@@ -58,12 +60,21 @@ package struct GGUFPreTokenizer: Sendable {
       case .split(let pattern): pattern
       case .digits: #"\p{N}"#
       case .gpt2: Tokenizer.gpt2Pattern
+      case .spaces: " "
       }
     }
   }
 
+  /// Whether words are characters, with U+2581 for spaces, rather than bytes.
+  var isSpaced: Bool { steps == [.spaces] }
+
   /// What stands under `pre_tokenizer` in a tokenizer.json.
   package var json: JSON {
+    if isSpaced {
+      return [
+        "type": "Split", "pattern": ["String": " "], "behavior": "MergedWithPrevious", "invert": false,
+      ]
+    }
     let endsInGPT2 = steps.last == .gpt2
     let byteLevel: JSON = [
       "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": .bool(endsInGPT2),
@@ -72,17 +83,38 @@ package struct GGUFPreTokenizer: Sendable {
     return parts.isEmpty ? byteLevel : ["type": "Sequence", "pretokenizers": .array(parts + [byteLevel])]
   }
 
+  /// What stands under `normalizer` in a tokenizer.json.
+  var normalizer: JSON {
+    isSpaced ? ["type": "Replace", "pattern": ["String": " "], "content": "\u{2581}"] : .null
+  }
+
+  /// What stands under `decoder` in a tokenizer.json.
+  var decoder: JSON {
+    if !isSpaced {
+      return ["type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true]
+    }
+    let space: JSON = ["type": "Replace", "pattern": ["String": "\u{2581}"], "content": " "]
+    return ["type": "Sequence", "decoders": [space, ["type": "ByteFallback"], ["type": "Fuse"]]]
+  }
+
   private static func part(_ step: Step) -> JSON {
     switch step {
     case .split(let pattern):
       ["type": "Split", "pattern": ["Regex": .string(pattern)], "behavior": "Isolated", "invert": false]
     case .digits: ["type": "Digits", "individual_digits": true]
     case .gpt2: part(.split(Tokenizer.gpt2Pattern))
+    case .spaces: part(.split(" "))
     }
   }
 
   /// The one of a name; nil for a name that is not known.
-  static func named(_ name: String) -> GGUFPreTokenizer? { all.first { $0.names.contains(name) } }
+  static func named(_ name: String) -> GGUFPreTokenizer? {
+    if GGUFTokenizer.spacedCuts.contains(name) { return .spaced }
+    return all.first { $0.names.contains(name) }
+  }
+
+  /// That of Gemma 4, which is not of bytes.
+  static let spaced = GGUFPreTokenizer(["gemma4"], [.spaces])
 
   /// Texts with every kind of word that the cuts tell apart.
   package static let sample = GGUFTokenizer.sample

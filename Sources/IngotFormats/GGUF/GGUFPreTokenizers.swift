@@ -30,6 +30,9 @@ extension GGUFPreTokenizer {
       ##"[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*"##
         + #"|\s*[\r\n]+|\s+(?!\S)|\s+"#),
   ]
+  /// Runs of what is neither a space nor one of some signs.
+  private static let bloom = Step.split(#" ?[^(\s|[.,!?…。，、।۔،])]+"#)
+
   /// CJK as the first two DeepSeek tokenizers have it, and the line ends before everything else.
   private static let newline = Step.split("[\r\n]")
   private static let cjk = Step.split("[一-龥\u{800}-一가-\u{D7FF}]+")
@@ -121,6 +124,31 @@ extension GGUFPreTokenizer {
             + #"| ?[^\s\p{L}\p{N}]+[\r\n/]?|\s*[\r\n]"# + spaces)
       ]),
     .init(["minicpm5"], [.split(#"\p{N}{1,3}"#), .split(words(#"\p{N}+"#))], ignoresMerges: true),
+    .init(["granite-embed-multi-97m"], [.split(gpt4o)], ignoresMerges: true),
+    .init(
+      ["youtu"],
+      [
+        .split("[가-힣ㄱ-ㆎ]+|[！…“”‘’—：；，、-〿︰-﹏]+|[ㄅ-ㄯ]+|[一-龥\u{3040}-ゟ゠-ヿ]+"),
+        .split(casedWords(#"\p{N}"#, end: contractions + "?")),
+      ], ignoresMerges: true),
+    .init(
+      ["spark2_5"],
+      deepseek3.dropLast() + [
+        .split(
+          ##"[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+"##
+            + #"|[\r\n]|\s+(?!\S)|\s+"#), .digits,
+      ]),
+    .init(["laguna"], [.split(#"[^\n]+|[\n]+"#), .split(words(#"\p{N}"#))]),
+    .init(
+      ["ufakzeka"], [.split(#"[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}|"# + signs + lines + spaces)]),
+    .init(
+      ["chameleon"],
+      [
+        .split("<sentinel:[0-9]+>"), .split("(IMGIMG)((A|B|C|D|E|F|G|H|I){1,4})Z"),
+        .split(#"([\t\n]|    |  )"#), .digits, .split(#"[\p{P}!-/:-@\[-`{-~]"#), .gpt2,
+      ], addsBegin: true),
+    .init(["poro-chat", "bloom", "gpt3-finnish"], [bloom]),
+    .init(["viking"], [bloom, .digits]),
     .init(["falcon"], [.split(#"[\p{P}\$\+<=>\^~\|`]+"#), .gpt2, .split("[0-9][0-9][0-9]")]),
     .init(
       ["default"],

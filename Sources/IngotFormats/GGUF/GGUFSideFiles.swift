@@ -10,7 +10,8 @@ enum GGUFSideFiles {
   static let largest = 1 << 20
   /// What other keys say, and what a reader makes of them.
   private static let described: Set<String> = [
-    "config.json", "tokenizer.json", "chat_template.jinja", "generation_config.json", "vocab.json",
+    "config.json", "tokenizer.json", "tokenizer.model", "tiktoken.model", "chat_template.jinja",
+    "generation_config.json", "vocab.json",
     "merges.txt", "model.safetensors.index.json",
   ]
 

@@ -14,11 +14,13 @@ struct GGUFTokenizerKeys {
   /// - Throws: FormatError for a tokenizer that no key can describe: it would cut texts otherwise in llama.cpp.
   func add(to metadata: inout GGUFMetadata) throws(FormatError) {
     let config = try object("tokenizer_config.json")
-    if let file = model.sideFile("tokenizer.json") {
-      let tokenizer = try Tokenizer(
-        json: file.bytes.array, path: path("tokenizer.json"),
-        config: model.sideFile("tokenizer_config.json")?.bytes.array)
-      try add(tokenizer, config, to: &metadata)
+    if Tokenizer.files.contains(where: { model.sideFile($0) != nil }) {
+      let tokenizer = try Tokenizer(of: model)
+      if tokenizer.isByteLevel {
+        try add(tokenizer, config, to: &metadata)
+      } else {
+        try GGUFPieceKeys(model: model, tokenizer: tokenizer, config: config).add(to: &metadata)
+      }
     } else {
       metadata[GGUFTokenizer.modelKey] = .string(GGUFTokenizer.none)
     }
@@ -55,11 +57,6 @@ struct GGUFTokenizerKeys {
     func wrong(_ expected: String, _ found: String) -> FormatError {
       FormatError(path: path("tokenizer.json"), expected: expected, found: found)
     }
-    guard tokenizer.isByteLevel else {
-      throw wrong(
-        "a byte-level tokenizer (ByteLevel in pre_tokenizer)",
-        "one of characters; GGUF has scores of SentencePiece for those, which tokenizer.json does not hold")
-    }
     guard tokenizer.keepsComposedText else {
       throw wrong("a normalizer of NFC or none, as llama.cpp has none", "another")
     }
@@ -92,15 +89,7 @@ struct GGUFTokenizerKeys {
     metadata[GGUFTokenizer.typesKey] = .int32s(kinds.map(\.rawValue))
     metadata[GGUFTokenizer.mergesKey] = .strings(
       tokenizer.merges.map { "\(tokens[Int($0.left)]) \(tokens[Int($0.right)])" })
-    for (name, key) in GGUFTokenizer.named {
-      guard let text = config?[name].flatMap({ $0.string ?? $0["content"]?.string }) else { continue }
-      guard let id = tokenizer.tokens.firstIndex(of: text) else {
-        throw FormatError(
-          path: path("tokenizer_config.json"), expected: "\(name): a token of tokenizer.json",
-          found: "'\(printable(text, limit: 40))'")
-      }
-      metadata[key] = .uint32(UInt32(id))
-    }
+    try GGUFTokenizer.addNamed(tokenizer, config, path("tokenizer_config.json"), to: &metadata)
     metadata[GGUFTokenizer.addBeginKey] = .bool(
       tokenizer.addBeginTokenFlag ?? tokenizer.addsBeginToken)
     if !tokenizer.suffix.isEmpty { metadata[GGUFTokenizer.addEndKey] = .bool(true) }

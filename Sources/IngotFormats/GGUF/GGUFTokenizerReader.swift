@@ -6,8 +6,9 @@ import IngotTokenizer
 /// Tokenizer files out of a GGUF file's keys: tokenizer.json, tokenizer_config.json, chat_template.jinja and
 /// generation_config.json.
 ///
-/// tokenizer.json is written for byte-level BPE with a cut into words that `GGUFPreTokenizer` knows; otherwise it
-/// is left out, because the expression that cuts is in no key.
+/// tokenizer.json is written for BPE: of bytes with a cut into words that `GGUFPreTokenizer` knows, or of characters
+/// with U+2581 for spaces. With another cut it is left out, because the expression that cuts is in no key. SentencePiece's
+/// models become tokenizer.model (GGUFSentencePieces.swift).
 struct GGUFTokenizerReader {
   private let metadata: GGUFMetadata
 
@@ -32,17 +33,28 @@ struct GGUFTokenizerReader {
     guard let model = metadata[GGUFTokenizer.modelKey], model.string != GGUFTokenizer.none else {
       return files
     }
+    if let pieces = try GGUFSentencePieces(metadata) {
+      files.append(SideFile(name: "tokenizer.model", bytes: Bytes(try pieces.model().encoded())))
+      add("tokenizer_config.json", try tokenizerConfig(pieces.tokens, pieces.config()).text(indented: true))
+      return files
+    }
     guard let preTokenizer else { return files }
     let tokens = try metadata.strings(GGUFTokenizer.tokensKey)
     add("tokenizer.json", try tokenizer(tokens, preTokenizer))
-    add("tokenizer_config.json", try tokenizerConfig(tokens).text(indented: true))
+    let config: JSONObject = [
+      "tokenizer_class": "PreTrainedTokenizerFast", "add_prefix_space": false,
+      "clean_up_tokenization_spaces": false,
+    ]
+    add("tokenizer_config.json", try tokenizerConfig(tokens, config).text(indented: true))
     return files
   }
 
-  /// The cut into words of a byte-level BPE tokenizer; nil for another kind of tokenizer and for unknown names.
+  /// The cut into words of a BPE tokenizer; nil for another kind of tokenizer and for unknown names.
   /// Without a name it is llama.cpp's `default`.
   private var preTokenizer: GGUFPreTokenizer? {
-    guard metadata[GGUFTokenizer.modelKey]?.string == GGUFTokenizer.byteLevel else { return nil }
+    let model = metadata[GGUFTokenizer.modelKey]?.string
+    if model == GGUFTokenizer.spacedPairs { return .spaced }
+    guard model == GGUFTokenizer.byteLevel else { return nil }
     guard let name = metadata[GGUFTokenizer.preKey] else { return .named("default") }
     return name.string.flatMap(GGUFPreTokenizer.named)
   }
@@ -54,11 +66,8 @@ struct GGUFTokenizerReader {
     return tokens.indices.contains(id) ? (id, tokens[id]) : nil
   }
 
-  private func tokenizerConfig(_ tokens: [String]) throws(FormatError) -> JSON {
-    var config: JSONObject = [
-      "tokenizer_class": "PreTrainedTokenizerFast", "add_prefix_space": false,
-      "clean_up_tokenization_spaces": false,
-    ]
+  private func tokenizerConfig(_ tokens: [String], _ others: JSONObject) throws(FormatError) -> JSON {
+    var config = others
     for (name, key) in GGUFTokenizer.named {
       if let token = try token(key, tokens) { config[name] = .string(token.text) }
     }
@@ -96,14 +105,13 @@ struct GGUFTokenizerReader {
       vocabulary += addedPieces
     }
     let merges = try metadata.strings(GGUFTokenizer.mergesKey).map { JSON.string($0).text() }
-    let decoder: JSON = [
-      "type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true,
-    ]
+    var unknown = JSON.null
+    if cut.isSpaced, let token = try token(GGUFTokenizer.unknownKey, tokens) { unknown = .string(token.text) }
     return """
       {"version":"1.0","truncation":null,"padding":null,"added_tokens":\(JSON.array(added).text()),\
-      "normalizer":null,"pre_tokenizer":\(cut.json.text()),"post_processor":\(try postProcessor(tokens, cut).text()),\
-      "decoder":\(decoder.text()),"model":{"type":"BPE","dropout":null,"unk_token":null,\
-      "continuing_subword_prefix":null,"end_of_word_suffix":null,"fuse_unk":false,"byte_fallback":false,\
+      "normalizer":\(cut.normalizer.text()),"pre_tokenizer":\(cut.json.text()),"post_processor":\(try postProcessor(tokens, cut).text()),\
+      "decoder":\(cut.decoder.text()),"model":{"type":"BPE","dropout":null,"unk_token":\(unknown.text()),\
+      "continuing_subword_prefix":null,"end_of_word_suffix":null,"fuse_unk":\(cut.isSpaced),"byte_fallback":\(cut.isSpaced),\
       "ignore_merges":\(cut.ignoresMerges),"vocab":{\(vocabulary.joined(separator: ","))},\
       "merges":[\(merges.joined(separator: ","))]}}
       """
@@ -144,13 +152,11 @@ struct GGUFTokenizerReader {
 extension Tokenizer {
   /// The tokenizer that the keys of a GGUF file describe, whatever its model's family.
   ///
-  /// - Returns: nil if it is not byte-level BPE, or has a cut into words that is not known.
+  /// - Returns: nil if it is neither BPE nor SentencePiece's, or has a cut into words that is not known.
   /// - Throws: `FormatError` for a file that is not GGUF, and for keys that do not fit together.
   package init?(gguf path: String) throws(FormatError) {
     let files = try GGUFTokenizerReader(try GGUFHeader(path: path).metadata).sideFiles()
-    guard let file = files.first(where: { $0.name == "tokenizer.json" }) else { return nil }
-    let config = files.first { $0.name == "tokenizer_config.json" }
-    try self.init(
-      json: file.bytes.array, path: "\(path) (tokenizer.json)", config: config?.bytes.array)
+    guard files.contains(where: { Tokenizer.files.contains($0.name) }) else { return nil }
+    try self.init(folder: path) { name in files.first { $0.name == name }?.bytes.array }
   }
 }

@@ -57,6 +57,12 @@ enum GGUFValue: Sendable {
     return .packed(.int32, Bytes(writer.bytes))
   }
 
+  static func floats(_ values: [Float]) -> GGUFValue {
+    var writer = ByteWriter()
+    for value in values { writer.put(value.bitPattern) }
+    return .packed(.float32, Bytes(writer.bytes))
+  }
+
   /// An integer of any width, when it fits.
   var integer: Int? {
     switch self {
@@ -84,6 +90,15 @@ enum GGUFValue: Sendable {
   var bool: Bool? { if case .bool(let value) = self { value } else { nil } }
   var string: String? { if case .string(let value) = self { value } else { nil } }
   var strings: [String]? { if case .strings(let values) = self { values } else { nil } }
+
+  /// An array of floats of 32 bits, or of integers.
+  var numbers: [Float]? {
+    guard case .packed(.float32, let bytes) = self else { return integers?.map { Float($0) } }
+    let span = bytes.span
+    return stride(from: 0, to: bytes.count, by: 4).map {
+      Float(bitPattern: span.littleEndian(UInt32.self, at: $0))
+    }
+  }
 
   /// An array of integers of any width.
   var integers: [Int]? {
