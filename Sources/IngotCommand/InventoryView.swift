@@ -36,7 +36,9 @@ struct InventoryView {
         + "\(grouped(inventory.values)) values, \(grouped(inventory.bytes)) bytes in \(inventory.files.count) files"
     )
     for (key, value) in inventory.metadata.prefix(listing ? 0 : 200) { lines.append("  \(key) = \(value)") }
-    if listing {
+    if inventory.entries.isEmpty {
+      lines.append("no tensors: metadata alone, such as a vocabulary")
+    } else if listing {
       var table = Table(["tensor", "type", "shape", "bytes", "offset"], left: [0, 1, 2])
       var path = ""
       for entry in inventory.entries {

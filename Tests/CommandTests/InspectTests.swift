@@ -83,4 +83,23 @@ import Testing
       "--claim", "context=192k", "--claim", "positions=rope", "--claim", "slidingWindow=none")
     #expect(held.status == 0, "\(held.output)")
   }
+
+  /// A file with keys and no tensors, as vocabularies are published.
+  @Test func aVocabularyAlone() throws {
+    let folder = try Folder.temporary()
+    defer { Folder.remove(folder) }
+    func little<T: FixedWidthInteger>(_ value: T) -> [UInt8] {
+      (0..<T.bitWidth / 8).map { UInt8(truncatingIfNeeded: value >> (8 * $0)) }
+    }
+    func text(_ text: String) -> [UInt8] { little(UInt64(text.utf8.count)) + Array(text.utf8) }
+    var file = Array("GGUF".utf8) + little(UInt32(3)) + little(UInt64(0)) + little(UInt64(2))
+    file += text("general.architecture") + little(UInt32(8)) + text("llama")
+    file += text("tokenizer.ggml.model") + little(UInt32(8)) + text("llama")
+    try Data(file).write(to: URL(filePath: folder + "/vocab.gguf"))
+    let outcome = try Command.run("inspect", folder + "/vocab.gguf")
+    #expect(outcome.status == 0, "\(outcome.error)")
+    #expect(
+      outcome.output.contains("gguf: 0 tensors") && outcome.output.contains("no tensors: metadata alone"))
+    #expect(outcome.output.contains("tokenizer.ggml.model = the string \"llama\""))
+  }
 }
