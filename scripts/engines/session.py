@@ -1,5 +1,6 @@
 """Running ingot and the engines' runners for the table, and judging what they give."""
 
+import copy
 import json
 import os
 import shutil
@@ -36,6 +37,13 @@ class Session:
         os.makedirs(self.work, exist_ok=True)
         self.ids = self.contexts(a.model, a.texts, a.context)
         self.ids_file = self.write("ids.json", self.ids.tolist())
+
+    def apart(self, name):
+        """The same with a folder of its own, for rows that are made beside others."""
+        other = copy.copy(self)
+        other.work = self.path(name)
+        os.makedirs(other.work, exist_ok=True)
+        return other
 
     def path(self, name):
         return os.path.join(self.work, name)

@@ -16,6 +16,7 @@ import re
 import shutil
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
@@ -27,23 +28,35 @@ from session import HERE, Failure, Session, remove
 TEXTS = os.path.join(HERE, "..", "..", "Tests", "Fixtures")
 
 
-def say(text):
-    """A line of the report."""
-    print(text, flush=True)
-    Table.printed.append(text)
+class Report:
+    """Lines of the report, and the rows that failed: of one part of it, or of all."""
+
+    def __init__(self):
+        self.lines, self.failed = [], []
+
+    def say(self, text):
+        self.lines.append(text)
+
+    def take(self, part):
+        """Appends a part, and prints it."""
+        for line in part.lines:
+            print(line, flush=True)
+        self.lines += part.lines
+        self.failed += part.failed
 
 
 class Table:
-    """Rows printed as Markdown, all columns as wide as their heads say or wider."""
-    printed = []
+    """Rows as Markdown, all columns as wide as their heads say or wider."""
 
-    def __init__(self, *columns):
-        self.widths = [width for _, width in columns]
-        self.row(*[name for name, _ in columns])
-        say("|" + "|".join("-" * (w + 2) for w in self.widths) + "|")
+    def __init__(self, report, *columns):
+        self.report, self.columns = report, columns
+
+    def heads(self):
+        self.row(*[name for name, _ in self.columns])
+        self.report.say("|" + "|".join("-" * (w + 2) for _, w in self.columns) + "|")
 
     def row(self, *cells):
-        say("| " + " | ".join(str(c).ljust(w) for c, w in zip(cells, self.widths)) + " |")
+        self.report.say("| " + " | ".join(str(c).ljust(w) for c, (_, w) in zip(cells, self.columns)) + " |")
 
 
 def grouped(rows, key):
@@ -84,43 +97,47 @@ def plan(session, row):
                                        "tensors": tensors})
 
 
-def ours(session, rows):
-    """The table of our artifacts; returns what failed."""
-    failed = []
-    say(f"\nArtifacts that ingot makes of {os.path.basename(session.a.model)}: "
-          f"{session.ids.shape[0]} contexts of {session.ids.shape[1]} tokens\n")
-    lines = Table(("container", 18), ("encoding", 12), ("engine", 46), ("computes in", 32), ("loads", 5),
-                  ("KLD", 7), ("same top", 8), ("greedy tokens", 14))
-    for group in grouped(rows, lambda row: row.container):
-        cells = {}
-        made = []
-        for number, row in enumerate(group):
-            try:
-                made.append((row, our_artifact(session, row, number)))
-                session.say(f"made {row.container} {row.encoding}")
-            except Failure as problem:
-                failed.append((row.container, row.encoding, str(problem)))
-                cells[row.encoding, 0] = ["ingot", "", "NO", "", "", str(problem)]
-        for engine in dict.fromkeys(engine for row in group for engine in row.engines):
-            chosen = [(row, artifact) for row, artifact in made if engine in row.engines]
-            for (row, _), verdict in zip(chosen, session.judged(engine, [artifact for _, artifact in chosen])):
-                place = row.encoding, row.engines.index(engine)
-                if isinstance(verdict, Failure):
-                    failed.append((row.container, row.encoding, str(verdict)))
-                    cells[place] = [engine.runner, "", "NO", "", "", str(verdict)]
-                    continue
-                ok, name, precision, figures, _ = verdict
-                if not ok:
-                    failed.append((row.container, row.encoding, f"{name}, {precision}: {', '.join(figures)}"))
-                cells[place] = [name, precision, "yes" if ok else "BAD", *figures]
-        if group[0].container == "gguf":
-            decoded(session, made, cells, failed)
-        for row in group:
-            for (_, place), line in sorted(item for item in cells.items() if item[0][0] == row.encoding):
-                lines.row(row.container, row.encoding, *line)
-        for _, artifact in made:
-            remove(artifact)
-    return failed
+OURS = (("container", 18), ("encoding", 12), ("engine", 46), ("computes in", 32), ("loads", 5), ("KLD", 7),
+        ("same top", 8), ("greedy tokens", 14))
+
+
+def ours_heads(session, report):
+    """The head of the table of our artifacts."""
+    report.say(f"\nArtifacts that ingot makes of {os.path.basename(session.a.model)}: "
+               f"{session.ids.shape[0]} contexts of {session.ids.shape[1]} tokens\n")
+    Table(report, *OURS).heads()
+
+
+def ours(session, report, group):
+    """The rows of one container in the table of our artifacts."""
+    failed, cells, made = report.failed, {}, []
+    lines = Table(report, *OURS)
+    for number, row in enumerate(group):
+        try:
+            made.append((row, our_artifact(session, row, number)))
+            session.say(f"made {row.container} {row.encoding}")
+        except Failure as problem:
+            failed.append((row.container, row.encoding, str(problem)))
+            cells[row.encoding, 0] = ["ingot", "", "NO", "", "", str(problem)]
+    for engine in dict.fromkeys(engine for row in group for engine in row.engines):
+        chosen = [(row, artifact) for row, artifact in made if engine in row.engines]
+        for (row, _), verdict in zip(chosen, session.judged(engine, [artifact for _, artifact in chosen])):
+            place = row.encoding, row.engines.index(engine)
+            if isinstance(verdict, Failure):
+                failed.append((row.container, row.encoding, str(verdict)))
+                cells[place] = [engine.runner, "", "NO", "", "", str(verdict)]
+                continue
+            ok, name, precision, figures, _ = verdict
+            if not ok:
+                failed.append((row.container, row.encoding, f"{name}, {precision}: {', '.join(figures)}"))
+            cells[place] = [name, precision, "yes" if ok else "BAD", *figures]
+    if group[0].container == "gguf":
+        decoded(session, made, cells, failed)
+    for row in group:
+        for (_, place), line in sorted(item for item in cells.items() if item[0][0] == row.encoding):
+            lines.row(row.container, row.encoding, *line)
+    for _, artifact in made:
+        remove(artifact)
 
 
 def decoded(session, made, cells, failed):
@@ -140,59 +157,72 @@ def decoded(session, made, cells, failed):
             cells[row.encoding, 9] = [about["engine"], "decodes only", "yes", "", "", "all bits equal"]
 
 
-def theirs(session, rows):
-    """The table of artifacts that other tools made; returns what failed."""
-    failed = []
-    if not rows:
-        return failed
-    say("\nArtifacts that other tools make of it, read by ingot: KLD and tokens as above; then the mean KLD from\n"
-          "the original by ingot verify, and the same from the engine's logits\n")
-    lines = Table(("container", 18), ("made by", 18), ("encoding", 12), ("run by", 46), ("reads", 5), ("KLD", 7),
-                  ("same top", 8), ("greedy tokens", 14), ("verify", 8), ("engine's", 8))
+THEIRS = (("container", 18), ("made by", 18), ("encoding", 12), ("run by", 46), ("reads", 5), ("KLD", 7),
+          ("same top", 8), ("greedy tokens", 14), ("verify", 8), ("engine's", 8))
+
+
+def theirs_heads(session, report):
+    """The head of the table of artifacts that other tools made."""
+    report.say("\nArtifacts that other tools make of it, read by ingot: KLD and tokens as above; then the mean KLD from\n"
+               "the original by ingot verify, and the same from the engine's logits\n")
+    Table(report, *THEIRS).heads()
+
+
+def theirs(session, report, group):
+    """The rows of one maker in the table of artifacts that other tools made."""
+    lines = Table(report, *THEIRS)
     dense, gguf = session.fresh("bf16"), session.fresh("bf16.gguf")
     for path, form in ((dense, "safetensors"), (gguf, "gguf")):
         session.ingot("convert", session.a.model, "--decode", "bf16", "--format", form, "-o", path)
     text, count = session.a.texts[0]
     original = compare.scored(session.reference(session.a.model, session.ids))[:count]
-    for group in grouped(rows, lambda row: row[1]):
-        container, maker, engine = group[0][0], group[0][1], group[0][3]
-        ending = ".gguf" if container == "gguf" else ""
-        jobs = [{"setting": row[2], "output": session.fresh(f"theirs-{i}{ending}")} for i, row in enumerate(group)]
-        answers = session.batch("foreign.py", jobs, maker, "--dense", dense, "--gguf", gguf)
-        verdicts = session.judged(engine, [job["output"] for job in jobs])
-        for row, job, answer, verdict in zip(group, jobs, answers, verdicts):
-            name = row[:3]
-            try:
-                if "error" in answer:
-                    raise Failure(answer["error"])
-                if isinstance(verdict, Failure):
-                    raise verdict
-                ok, about, _, figures, logits = verdict
-                # The same text by verify, and by the engine's logits against our logits of the original.
-                verified = json.loads(session.ingot(
-                    "verify", job["output"], "--against", session.a.model, "--text", text, "--context",
-                    str(session.a.context), "--chunks", str(count), "--json"))["klDivergence"]["mean"]
-                direct = compare.divergence(original, compare.scored(logits)[:count])["kld"]
-                ok = ok and abs(verified - direct) <= max(1e-6, 0.02 * direct)
-                if not ok:
-                    failed.append((*name, f"{', '.join(figures)}, verify {verified:.6g}, engine's {direct:.6g}"))
-                lines.row(*name, about, "yes" if ok else "BAD", *figures, f"{verified:.5f}", f"{direct:.5f}")
-            except Failure as problem:
-                failed.append((*name, str(problem)))
-                lines.row(*name, "", "NO", "", "", str(problem), "", "")
-            remove(job["output"])
-    return failed
+    container, maker, engine = group[0][0], group[0][1], group[0][3]
+    ending = ".gguf" if container == "gguf" else ""
+    jobs = [{"setting": row[2], "output": session.fresh(f"theirs-{i}{ending}")} for i, row in enumerate(group)]
+    answers = session.batch("foreign.py", jobs, maker, "--dense", dense, "--gguf", gguf)
+    verdicts = session.judged(engine, [job["output"] for job in jobs])
+    for row, job, answer, verdict in zip(group, jobs, answers, verdicts):
+        name = row[:3]
+        try:
+            if "error" in answer:
+                raise Failure(answer["error"])
+            if isinstance(verdict, Failure):
+                raise verdict
+            ok, about, _, figures, logits = verdict
+            # The same text by verify, and by the engine's logits against our logits of the original.
+            verified = json.loads(session.ingot(
+                "verify", job["output"], "--against", session.a.model, "--text", text, "--context",
+                str(session.a.context), "--chunks", str(count), "--json"))["klDivergence"]["mean"]
+            direct = compare.divergence(original, compare.scored(logits)[:count])["kld"]
+            ok = ok and abs(verified - direct) <= max(1e-6, 0.02 * direct)
+            if not ok:
+                report.failed.append((*name, f"{', '.join(figures)}, verify {verified:.6g}, engine's {direct:.6g}"))
+            lines.row(*name, about, "yes" if ok else "BAD", *figures, f"{verified:.5f}", f"{direct:.5f}")
+        except Failure as problem:
+            report.failed.append((*name, str(problem)))
+            lines.row(*name, "", "NO", "", "", str(problem), "", "")
+        remove(job["output"])
 
 
-def perplexities(session):
-    """Our Q4_K_M against llama.cpp's own, by llama.cpp's logits; returns what failed."""
-    failed = []
+def same_bytes(session, report):
+    """The table of tensors that other tools' quantizers make alike."""
+    report.say("\nTensors that are the same bytes as another tool's, made of the same BF16 weights\n")
+    lines = Table(report, ("model", 8), ("container", 9), ("encoding", 13), ("other tool", 14), ("same bytes", 10),
+                  ("not compared", 30))
+    lines.heads()
+    exact.exact(session, [session.a.model] + ([session.a.mini] if session.a.mini else []), lines, report.failed)
+
+
+def perplexities(session, report):
+    """Our Q4_K_M against llama.cpp's own, by llama.cpp's logits."""
+    failed, say = report.failed, report.say
     say("\nQ4_K_M by ingot and by llama-quantize without importance, logits by llama.cpp as users run it\n")
     models = [(session.a.model, [(text, 24) for text, _ in session.a.texts])] + ([(session.a.mini, mini_texts(session.a))] if session.a.mini else [])
     run = table.LLAMA[1]
     for model, texts in models:
-        lines = Table(("model", 10), ("text", 22), ("tokens", 10), ("BF16 PPL", 12), ("by", 10), ("PPL", 12),
+        lines = Table(report, ("model", 10), ("text", 22), ("tokens", 10), ("BF16 PPL", 12), ("by", 10), ("PPL", 12),
                       ("KLD to BF16", 12))
+        lines.heads()
         base, own, other = (session.fresh(f"{n}.gguf") for n in ("base", "own", "other"))
         try:
             session.ingot("convert", model, "--decode", "bf16", "--format", "gguf", "-o", base)
@@ -224,7 +254,6 @@ def perplexities(session):
         except Failure as problem:
             failed.append((os.path.basename(model), "q4_k_m", str(problem)))
             lines.row(os.path.basename(model), str(problem), "", "", "", "", "")
-    return failed
 
 
 def mini_texts(a):
@@ -255,30 +284,45 @@ def main():
         return [row for row in rows
                 if not a.only or any(fnmatch.fnmatch(" ".join(name(row)), pattern) for pattern in a.only)]
 
-    failed = []
+    # What writes each part of the report, and its arguments.
+    parts = []
     if "ours" not in a.skip_tables:
-        failed += ours(session, wanted(table.ROWS, lambda row: (row.container, row.encoding)))
-    if "theirs" not in a.skip_tables:
-        failed += theirs(session, wanted(table.FOREIGN, lambda row: (row[0], row[2])))
+        parts.append((ours_heads,))
+        parts += [(ours, group) for group in grouped(
+            wanted(table.ROWS, lambda row: (row.container, row.encoding)), lambda row: row.container)]
+    if "theirs" not in a.skip_tables and (chosen := wanted(table.FOREIGN, lambda row: (row[0], row[2]))):
+        parts.append((theirs_heads,))
+        parts += [(theirs, group) for group in grouped(chosen, lambda row: row[1])]
     if "exact" not in a.skip_tables:
-        say("\nTensors that are the same bytes as another tool's, made of the same BF16 weights\n")
-        lines = Table(("model", 8), ("container", 9), ("encoding", 13), ("other tool", 14), ("same bytes", 10),
-                      ("not compared", 30))
-        exact.exact(session, [a.model] + ([a.mini] if a.mini else []), lines, failed)
+        parts.append((same_bytes,))
     if "perplexity" not in a.skip_tables:
-        failed += perplexities(session)
-    say(f"\n{platform.system()} {platform.machine()}, Python {platform.python_version()}, "
-          f"{time.monotonic() - session.begin:.0f} s")
-    for row in failed:
+        parts.append((perplexities,))
+
+    def make(number):
+        part = Report()
+        write, *arguments = parts[number]
+        write(session.apart(f"part-{number}"), part, *arguments)
+        return part
+
+    whole = Report()
+    # Engines run mostly on one core: two of them at a time.
+    with ThreadPoolExecutor(2) as pool:
+        for part in pool.map(make, range(len(parts))):
+            whole.take(part)
+    end = Report()
+    end.say(f"\n{platform.system()} {platform.machine()}, Python {platform.python_version()}, "
+            f"{time.monotonic() - session.begin:.0f} s")
+    whole.take(end)
+    for row in whole.failed:
         print(f"FAILED {' '.join(row[:-1])}: {row[-1]}")
     if not a.work:
         shutil.rmtree(session.work)
-    if a.readme and not failed:
-        record(os.path.join(HERE, "..", "..", "README.md"))
-    return 1 if failed else 0
+    if a.readme and not whole.failed:
+        record(os.path.join(HERE, "..", "..", "README.md"), whole.lines)
+    return 1 if whole.failed else 0
 
 
-def record(path):
+def record(path, printed):
     """Puts what was printed between the marks of README.md."""
     with open(path) as f:
         text = f.read()
@@ -287,7 +331,7 @@ def record(path):
     after = rest[rest.index(end):]
     # Without the padding that lines columns up in a terminal.
     lines = [re.sub("-{3,}", "---", " ".join(line.split())) if line.startswith("|") else line
-             for line in Table.printed]
+             for line in printed]
     with open(path, "w") as f:
         f.write(before + begin + "\n".join(lines).strip("\n") + "\n" + after)
 
