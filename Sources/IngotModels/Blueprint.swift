@@ -144,6 +144,20 @@ extension Blueprint {
     return spec.experts == nil ? spec : nil
   }
 
+  /// The norm that a tensor is the weight of; nil for another tensor.
+  public func norm(of role: Role) -> Norm? {
+    if role.kind == .finalNorm { return finalNorm }
+    guard let index = role.layer, layers.indices.contains(index) else { return nil }
+    let layer = layers[index]
+    switch role.kind {
+    case .attentionNorm: return layer.mixerNorm
+    case .feedForwardNorm: return layer.feedForwardNorm
+    case .attentionOutputNorm: return layer.mixerResidual.outputNorm
+    case .feedForwardOutputNorm: return layer.feedForwardResidual.outputNorm
+    default: return (layer.mixer as? GroupedQueryAttention)?.norm(of: role.kind)
+    }
+  }
+
   /// Whether a tensor is the weight of a linear layer or of the embedding, whose encoding may be chosen.
   public func isLinear(_ role: Role) -> Bool {
     guard let layer = role.layer else { return TensorKind.ends.contains(role.kind) }

@@ -22,6 +22,7 @@ def config_of(s: Shape, scalar: int, **more: Any) -> Config:
 
 def gemma2(sizes: Sizes) -> list[Case]:
     s = even_hidden(sizes.of("gemma2", hidden=60, head_dim=20, width=100, layers=3, tokens=40))
+    even = even_hidden(sizes.of("gemma2-even", hidden=96, head_dim=16, width=64, layers=3, tokens=40))
     return [Case("gemma2-capped", "gemma2", s,
                  config_of(s, 30, attn_logit_softcapping=5.0, final_logit_softcapping=3.0), draws=DRAWS,
                  dtype="bfloat16", read_by=AUTO,
@@ -29,14 +30,20 @@ def gemma2(sizes: Sizes) -> list[Case]:
                                extra={"cache_implementation": "hybrid", "hidden_act": "gelu_pytorch_tanh"}),
                  differs=({"attn_logit_softcapping": None}, {"final_logit_softcapping": None},
                           {"sliding_window": s.window + 1}, {"query_pre_attn_scalar": s.head_dim},
-                          {"layer_types": ["full_attention"] * s.layers}))]
+                          {"layer_types": ["full_attention"] * s.layers})),
+            # Scores by the size of a head, as all but the largest release have it and llama.cpp computes it; blocks of 32.
+            Case("gemma2-even", "gemma2", even,
+                 config_of(even, even.head_dim, attn_logit_softcapping=5.0, final_logit_softcapping=3.0), draws=DRAWS,
+                 dtype="bfloat16", read_by=AUTO, legacy=Legacy(omit=("layer_types", "use_bidirectional_attention")),
+                 differs=({"attn_logit_softcapping": None}, {"sliding_window": even.window + 1}))]
 
 
 def gemma3(sizes: Sizes) -> list[Case]:
     plain = even_hidden(sizes.of("gemma3", hidden=48, head_dim=20, width=76, layers=3, tokens=40))
     scaled = even_hidden(sizes.of("gemma3-nested", hidden=54, head_dim=16, width=76, layers=3, vocabulary=263))
+    even = even_hidden(sizes.of("gemma3-even", hidden=96, head_dim=16, width=64, layers=3, vocabulary=263, tokens=40))
 
-    def case(name: str, s: Shape, pattern: int, whole: Config, **more: Any) -> Case:
+    def case(name: str, s: Shape, pattern: int, whole: Config, scalar: int = 30, **more: Any) -> Case:
         kinds = ["sliding_attention" if (i + 1) % pattern else "full_attention" for i in range(s.layers)]
         legacy = Legacy(omit=("layer_types", "use_bidirectional_attention", "_sliding_window_pattern"),
                         extra={"cache_implementation": "hybrid", "sliding_window_pattern": pattern},
@@ -47,9 +54,9 @@ def gemma3(sizes: Sizes) -> list[Case]:
                                         "full_attention": other["rope_parameters"]}}
 
         local = rope(10000.0)
-        return Case(name, "gemma3_text", s, config_of(s, 30, layer_types=kinds) | ropes(local, whole), draws=DRAWS,
+        return Case(name, "gemma3_text", s, config_of(s, scalar, layer_types=kinds) | ropes(local, whole), draws=DRAWS,
                     legacy=legacy, differs=(
-                        ropes(local, local), ropes(whole, whole), {"query_pre_attn_scalar": s.head_dim},
+                        ropes(local, local), ropes(whole, whole), {"query_pre_attn_scalar": s.head_dim + 4},
                         {"sliding_window": s.window + 1},
                         {"layer_types": ["sliding_attention"] * s.layers}), **more)
 
@@ -58,6 +65,9 @@ def gemma3(sizes: Sizes) -> list[Case]:
         # As the sizes that see are released: the language model is a part, with rope scaling in its full layers.
         case("gemma3-nested", scaled, 2, rope(1000000.0, "linear", factor=8.0), dtype="bfloat16",
              wrap=nested, layout="gemma3", extra=vision, read_by="Gemma3ForConditionalGeneration"),
+        # Scores by the size of a head, as all but the largest release have it and llama.cpp computes it; blocks of 32.
+        case("gemma3-even", even, 2, rope(1000000.0, "linear", factor=8.0), even.head_dim, dtype="bfloat16",
+             read_by=AUTO),
     ]
 
 

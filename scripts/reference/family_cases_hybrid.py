@@ -23,14 +23,14 @@ def quartered(sizes: Sizes, name: str, **base: int) -> Shape:
     return replace(sizes.of(name, **base), head_dim=sizes.pick(f"{name}.head_dim", base["head_dim"], 16, 32))
 
 
-def linear_config(sizes: Sizes, name: str, s: Shape, ratio: int, interval: int) -> Config:
-    """Full attention in every `interval`-th layer; `ratio` value heads for each key head."""
+def linear_config(sizes: Sizes, name: str, s: Shape, ratio: int, interval: int, dims: int = 0) -> Config:
+    """Full attention in every `interval`-th layer; `ratio` value heads for each key head; `dims` dimensions of each, if any."""
     keys = sizes.pick(f"{name}.keys", 2, 3)
     config = common(s, **rope(1000000.0, **QUARTER)) | {
         "layer_types": ["linear_attention" if (i + 1) % interval else "full_attention" for i in range(s.layers)],
         "linear_num_key_heads": keys, "linear_num_value_heads": ratio * keys, "linear_conv_kernel_dim": 4,
-        "linear_key_head_dim": sizes.pick(f"{name}.key_dim", 12, 20, 16),
-        "linear_value_head_dim": sizes.pick(f"{name}.value_dim", 20, 16, 12),
+        "linear_key_head_dim": dims or sizes.pick(f"{name}.key_dim", 12, 20, 16),
+        "linear_value_head_dim": dims or sizes.pick(f"{name}.value_dim", 20, 16, 12),
     }
     return config
 
@@ -57,9 +57,13 @@ def qwen3_next(sizes: Sizes) -> list[Case]:
     # Longer than the 64 tokens that the reference takes at once.
     long = quartered(sizes, "qwen3_next-long", hidden=60, head_dim=32, width=84, layers=3, experts=5, top_k=3,
                      expert_width=28, vocabulary=263, contexts=1, tokens=70)
+    # As all releases and llama.cpp have it: keys as wide as values. Rows of whole blocks of 32.
+    even = quartered(sizes, "qwen3_next-even", hidden=96, head_dim=32, width=64, layers=3, experts=4, top_k=2,
+                     expert_width=32)
 
-    def case(name: str, s: Shape, ratio: int, interval: int, values: Config, **more: Any) -> Case:
-        config = linear_config(sizes, name, s, ratio, interval) | with_experts(s, 36) | values
+    def case(name: str, s: Shape, ratio: int, interval: int, values: Config, dims: int = 0, shared: int = 36,
+             **more: Any) -> Case:
+        config = linear_config(sizes, name, s, ratio, interval, dims) | with_experts(s, shared) | values
         legacy = Legacy(omit=("layer_types", "output_router_logits"), extra={"full_attention_interval": interval})
         return Case(name, "qwen3_next", s, config, rotary=s.head_dim // 4, draws=DRAWS, read_by=AUTO, legacy=legacy,
                     rounding=ROUNDING,
@@ -70,6 +74,7 @@ def qwen3_next(sizes: Sizes) -> list[Case]:
     return [
         case("qwen3_next-norm", plain, 2, 2, {"norm_topk_prob": True}, dtype="bfloat16", extra=mtp),
         case("qwen3_next-long", long, 3, 3, {"norm_topk_prob": False, "mlp_only_layers": [1]}, dtype="bfloat16"),
+        case("qwen3_next-even", even, 2, 2, {"norm_topk_prob": True}, dims=32, shared=64, dtype="bfloat16"),
     ]
 
 
@@ -110,9 +115,13 @@ def qwen3_5(sizes: Sizes) -> list[Case]:
     dense = quartered(sizes, "qwen3_5", hidden=60, head_dim=24, width=76, layers=3)
     moe = quartered(sizes, "qwen3_5_moe", hidden=52, head_dim=24, layers=3, experts=6, top_k=2, expert_width=20,
                     vocabulary=263)
+    # As all releases and llama.cpp have it: keys as wide as values. Rows of whole blocks of 32.
+    even = quartered(sizes, "qwen3_5-even", hidden=96, head_dim=32, width=64, layers=3)
+    even_moe = quartered(sizes, "qwen3_5_moe-even", hidden=96, head_dim=32, layers=3, experts=4, top_k=2,
+                         expert_width=32, vocabulary=263)
 
-    def case(name: str, kind: str, s: Shape, ratio: int, values: Config, **more: Any) -> Case:
-        config = linear_config(sizes, name, s, ratio, 2) | values
+    def case(name: str, kind: str, s: Shape, ratio: int, values: Config, dims: int = 0, **more: Any) -> Case:
+        config = linear_config(sizes, name, s, ratio, 2, dims) | values
         legacy = Legacy(omit=("layer_types",), respell_rope=as_released, extra={
             "attn_output_gate": True, "full_attention_interval": 2, "mamba_ssm_dtype": "float32",
             "mtp_num_hidden_layers": 1, "mtp_use_dedicated_embeddings": False})
@@ -126,6 +135,9 @@ def qwen3_5(sizes: Sizes) -> list[Case]:
     return [
         case("qwen3_5-dense", "qwen3_5", dense, 3, {"tie_word_embeddings": True}, needs=NEEDS),
         case("qwen3_5_moe-fused", "qwen3_5_moe", moe, 2, with_experts(moe, 36),
+             needs=(*NEEDS, "shared_expert_gate")),
+        case("qwen3_5-even", "qwen3_5", even, 3, {"tie_word_embeddings": True}, dims=32, needs=NEEDS),
+        case("qwen3_5_moe-even", "qwen3_5_moe", even_moe, 2, with_experts(even_moe, 64), dims=32,
              needs=(*NEEDS, "shared_expert_gate")),
     ]
 

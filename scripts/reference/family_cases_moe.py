@@ -73,6 +73,8 @@ def qwen2_moe(sizes: Sizes) -> list[Case]:
     plain = square(sizes.of("qwen2_moe", hidden=60, width=84, experts=6, top_k=3, expert_width=20))
     mixed = square(sizes.of("qwen2_moe-mixed", hidden=72, width=100, layers=3, experts=5, top_k=2, expert_width=28,
                             vocabulary=263))
+    # Rows of whole blocks of 32.
+    even = square(sizes.of("qwen2_moe-even", hidden=96, width=64, experts=4, top_k=2, expert_width=32))
 
     def case(name: str, s: Shape, shared: int, norm: bool, values: Config, **more: Any) -> Case:
         config = squared(s, 1000000.0) | {
@@ -86,19 +88,23 @@ def qwen2_moe(sizes: Sizes) -> list[Case]:
         case("qwen2_moe-raw", plain, sizes.pick("qwen2_moe.shared", 44, 36, 60), False, {}),
         case("qwen2_moe-norm", mixed, sizes.pick("qwen2_moe-mixed.shared", 52, 40, 28), True,
              {"mlp_only_layers": [1]}, dtype="bfloat16"),
+        case("qwen2_moe-even", even, 64, False, {}, dtype="bfloat16"),
     ]
 
 
 def olmoe(sizes: Sizes) -> list[Case]:
     raw = square(sizes.of("olmoe", hidden=54, kv_heads=6, width=28, experts=7, top_k=3))
     norm = square(sizes.of("olmoe-norm", hidden=84, width=36, experts=5, top_k=2, vocabulary=263, tokens=40))
+    # Rows of whole blocks of 32.
+    even = square(sizes.of("olmoe-even", hidden=96, kv_heads=6, width=32, experts=4, top_k=2))
 
     def case(name: str, s: Shape, divides: bool, **more: Any) -> Case:
         config = squared(s, 10000.0, rms_norm_eps=1e-5, pad_token_id=1) | {
             "num_experts": s.experts, "num_experts_per_tok": s.top_k, "norm_topk_prob": divides}
         return Case(name, "olmoe", s, config, read_by=AUTO, differs=({"norm_topk_prob": not divides},), **more)
 
-    return [case("olmoe-raw", raw, False), case("olmoe-norm", norm, True, dtype="bfloat16")]
+    return [case("olmoe-raw", raw, False), case("olmoe-norm", norm, True, dtype="bfloat16"),
+            case("olmoe-even", even, False, dtype="bfloat16")]
 
 
 def phimoe(sizes: Sizes) -> list[Case]:
@@ -129,6 +135,8 @@ def phimoe(sizes: Sizes) -> list[Case]:
 def granitemoe(sizes: Sizes) -> list[Case]:
     tied = square(sizes.of("granitemoe", hidden=60, width=28, experts=6, top_k=3))
     plain = square(sizes.of("granitemoe-untied", hidden=72, width=20, experts=5, top_k=2, vocabulary=263))
+    # Rows of whole blocks of 32.
+    even = square(sizes.of("granitemoe-even", hidden=96, width=32, experts=4, top_k=2, vocabulary=263))
 
     def case(name: str, s: Shape, multipliers: Config, **more: Any) -> Case:
         config = squared(s, 10000.0, num_local_experts=s.experts, num_experts_per_tok=s.top_k) | multipliers
@@ -142,6 +150,9 @@ def granitemoe(sizes: Sizes) -> list[Case]:
         case("granitemoe-untied", plain, {
             "embedding_multiplier": 2.0, "residual_multiplier": 0.7, "attention_multiplier": 0.35,
             "logits_scaling": 0.5}, dtype="bfloat16"),
+        case("granitemoe-even", even, {
+            "embedding_multiplier": 3.0, "residual_multiplier": 0.6, "attention_multiplier": 0.3,
+            "logits_scaling": 2.0, "tie_word_embeddings": True}, dtype="bfloat16"),
     ]
 
 

@@ -9,7 +9,9 @@ extension Model {
   func adaptedToGGUF() throws(FormatError) -> Model {
     let graph = try GGUFFamily.of(family, path: path)
     let model = try mapTensors { tensor throws(FormatError) in
-      var stored = blueprint.isLinear(tensor.role) ? tensor.repackedAsGGML() ?? tensor : tensor.widened()
+      var stored =
+        blueprint.isLinear(tensor.role)
+        ? tensor.repackedAsGGML() ?? tensor : graph.storedNorm(tensor.widened(), blueprint)
       if let (heads, _, rotated) = graph.permutation(of: tensor.role, blueprint) {
         stored = try stored.permutingHeads(to: .interleaved, heads: heads, rotated: rotated)
       }

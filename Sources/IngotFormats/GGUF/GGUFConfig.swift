@@ -34,9 +34,10 @@ struct GGUFConfig {
     let dense = blueprint.layers.first { !$0.feedForward.isMixture }?.feedForward.intermediateSize
     let experts = blueprint.experts
     set("block_count", blueprint.layerCount)
-    // llama.cpp's graphs of these families see everything before a token. Within the smallest window that is the same, so no longer
-    // context is announced.
-    let window = blueprint.layers.compactMap(\.mixer.window).min()
+    // Most of llama.cpp's graphs see everything before a token. Within the smallest window that is the same, so no longer context is
+    // announced there.
+    let windows = GGUFWindows(family.graph)
+    let window = windows == nil ? blueprint.layers.compactMap(\.mixer.window).min() : nil
     set("context_length", min(blueprint.contextLength, window ?? blueprint.contextLength))
     if let window, window < blueprint.contextLength {
       metadata[contextKey] = .uint32(UInt32(blueprint.contextLength))
@@ -50,13 +51,14 @@ struct GGUFConfig {
     set("attention.key_length", attention.headDim)
     set("attention.value_length", attention.headDim)
     metadata["\(family.name).attention.layer_norm_rms_epsilon"] = .float32(blueprint.finalNorm.epsilon)
-    if let window = blueprint.slidingWindow {
+    try GGUFFactors(graph: family.graph).add(model, to: &metadata)
+    if windows == nil, let window = blueprint.slidingWindow {
       set("attention.sliding_window", min(window, Int(UInt32.max)))
       // Which layers have it: llama.cpp has no key for that here, and no window in some of its graphs.
       metadata[layerTypesKey] = .strings(
         blueprint.layers.map { $0.mixer.window == nil ? "full_attention" : "sliding_attention" })
     }
-    if let rotary = attention.rotary {
+    if let rotary = try windows?.add(model, to: &metadata) ?? attention.rotary {
       metadata["\(family.name).rope.freq_base"] = .float32(Float(rotary.theta))
       set("rope.dimension_count", rotary.dims)
       addScaling(rotary.scaling, family, to: &metadata)
@@ -80,7 +82,18 @@ struct GGUFConfig {
       FormatError(
         path: model.path, expected: "\(expected), as llama.cpp's \(family.name) computes it", found: found)
     }
+    guard family.graph.tiesHead || !blueprint.isHeadTied else {
+      throw wrong("a head of its own", "the embedding (tie_word_embeddings)")
+    }
     for layer in blueprint.layers.indices {
+      if let attention = blueprint.layers[layer].mixer as? GroupedQueryAttention, family.graph.heads != .any {
+        guard attention.queryWidth == blueprint.hiddenSize else {
+          throw wrong("heads of \(blueprint.hiddenSize) values together", "\(attention.queryWidth)")
+        }
+        guard family.graph.heads == .filling || attention.keyValueHeads == attention.heads else {
+          throw wrong("\(attention.heads) heads of keys", "\(attention.keyValueHeads)")
+        }
+      }
       let block = blueprint.layers[layer].feedForward
       guard block.isMixture == family.graph.hasExperts else {
         throw wrong(
@@ -189,7 +202,10 @@ struct GGUFConfig {
     ]
     for (name, value) in spelling.constants { rest[name] = value }
     rest["tie_word_embeddings"] = .bool(facts.isHeadTied)
-    if facts.hasAttentionBias { rest["attention_bias"] = true }
+    let inputBias = spelling.inputBias
+    if facts.hasAttentionBias || inputBias != Family.ConfigSpelling().inputBias {
+      rest[inputBias] = .bool(facts.hasAttentionBias)
+    }
     if facts.hasMLPBias { rest["mlp_bias"] = true }
     if family.graph.hasExperts {
       rest[spelling.expertCount] = JSON(try positive("expert_count"))
@@ -203,8 +219,13 @@ struct GGUFConfig {
     } else if rotated != headDim {
       rest["partial_rotary_factor"] = JSON(Double(rotated) / Double(headDim))
     }
+    let factors = try GGUFFactors(graph: family.graph).config(
+      metadata, layers: layers, hidden: hidden, heads: heads, headDim: headDim)
+    for (name, value) in factors { rest[name] = value }
     let window = try metadata.integer(key("attention.sliding_window"), 0...1 << 40, or: 0)
-    if window > 0 {
+    if let windows = GGUFWindows(family.graph) {
+      for (name, value) in try windows.config(metadata, layers: layers) { rest[name] = value }
+    } else if window > 0 {
       rest["sliding_window"] = JSON(window)
       rest["use_sliding_window"] = true
       if let types = metadata[GGUFConfig.layerTypesKey]?.strings {

@@ -71,7 +71,9 @@ struct GGUFFamily: Sendable {
     self.family = family
     self.graph = graph
     var kinds: [String: (kind: TensorKind, isStack: Bool)] = [:]
-    for (kind, name) in GGUFFamily.names { kinds[graph.names[kind] ?? name] = (kind, false) }
+    for (kind, name) in GGUFFamily.names.merging(graph.names, uniquingKeysWith: { $1 }) {
+      kinds[name] = (kind, false)
+    }
     for (kind, name) in GGUFFamily.stacks { kinds[name] = (kind, true) }
     self.kinds = kinds
   }
@@ -115,6 +117,20 @@ struct GGUFFamily: Sendable {
     guard let template else { return nil }
     guard let layer = role.layer else { return template }
     return template.split(separator: "#", maxSplits: 1).map(String.init).joined(separator: "\(layer)")
+  }
+
+  /// A tensor's extents in a file: those of 1 are left out of what is no matrix of a linear layer, such as a convolution.
+  func storedShape(_ tensor: Tensor, _ blueprint: Blueprint) -> [Int] {
+    guard !blueprint.isLinear(tensor.role), tensor.shape.count > 1 else { return tensor.shape }
+    let shape = tensor.shape.filter { $0 != 1 }
+    return shape.isEmpty ? [1] : shape
+  }
+
+  /// A tensor's extents in a model, for those in a file: with extents of 1 as the blueprint has them.
+  func ownShape(_ shape: [Int], _ role: Role, _ blueprint: Blueprint) -> [Int] {
+    guard let spec = blueprint.spec(of: role), spec.shape.filter({ $0 != 1 }) == shape.filter({ $0 != 1 })
+    else { return shape }
+    return spec.shape
   }
 
   /// The role of a tensor, without an expert, and whether it is of all experts of a layer; nil for a name that llama.cpp's

@@ -105,8 +105,8 @@ struct GGUFReader {
         throw wrong("layers below \(blueprint.layerCount)", "layer \(layer)")
       }
       guard isStack else {
-        tensors.append(
-          try inOwnOrder(tensor(role, info.shape, encoding, header, info.range), blueprint))
+        let shape = family.ownShape(info.shape, role, blueprint)
+        tensors.append(try inOwnForm(tensor(role, shape, encoding, header, info.range), blueprint))
         continue
       }
       let one = Role(role.kind, layer: role.layer, expert: 0)
@@ -128,9 +128,11 @@ struct GGUFReader {
     return tensors
   }
 
-  /// Query and key with their rows in the family's order.
-  private func inOwnOrder(_ tensor: Tensor, _ blueprint: Blueprint) throws(FormatError) -> Tensor {
-    guard let (heads, _, rotated) = family.permutation(of: tensor.role, blueprint) else { return tensor }
+  /// Query and key with their rows in the family's order, norms as its checkpoints have them.
+  private func inOwnForm(_ tensor: Tensor, _ blueprint: Blueprint) throws(FormatError) -> Tensor {
+    guard let (heads, _, rotated) = family.permutation(of: tensor.role, blueprint) else {
+      return family.ownNorm(tensor, blueprint)
+    }
     return try tensor.permutingHeads(to: .halves, heads: heads, rotated: rotated)
   }
 
@@ -165,7 +167,7 @@ struct GGUFReader {
         let role = Role(kind, layer: layer, expert: spec.experts == nil ? nil : expert)
         let piece = try whole.selectingRows(
           row..<row + spec.shape[0], name: family.family.name(of: role), role: role)
-        pieces.append(try inOwnOrder(piece, blueprint))
+        pieces.append(try inOwnForm(piece, blueprint))
         row += spec.shape[0]
       }
     }

@@ -63,6 +63,8 @@ enum GGUFValue: Sendable {
     return .packed(.float32, Bytes(writer.bytes))
   }
 
+  static func bools(_ values: [Bool]) -> GGUFValue { .packed(.bool, Bytes(values.map { $0 ? 1 : 0 })) }
+
   /// An integer of any width, when it fits.
   var integer: Int? {
     switch self {
@@ -100,7 +102,7 @@ enum GGUFValue: Sendable {
     }
   }
 
-  /// An array of integers of any width.
+  /// An array of integers of any width; booleans are 0 and 1.
   var integers: [Int]? {
     guard case .packed(let kind, let bytes) = self, let size = kind.size else { return nil }
     let span = bytes.span
@@ -109,7 +111,7 @@ enum GGUFValue: Sendable {
     for offset in stride(from: 0, to: bytes.count, by: size) {
       let value: Int?
       switch kind {
-      case .uint8: value = Int(span.littleEndian(UInt8.self, at: offset))
+      case .uint8, .bool: value = Int(span.littleEndian(UInt8.self, at: offset))
       case .int8: value = Int(span.littleEndian(Int8.self, at: offset))
       case .uint16: value = Int(span.littleEndian(UInt16.self, at: offset))
       case .int16: value = Int(span.littleEndian(Int16.self, at: offset))

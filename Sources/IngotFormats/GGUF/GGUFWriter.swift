@@ -104,8 +104,8 @@ struct GGUFWriter {
         let stacked = tensor.role.expert != nil
         stored.append(
           .init(
-            name: name, shape: (stacked ? [1] : []) + tensor.shape, type: type, role: tensor.role,
-            tensors: [index], slice: tensor.bytes))
+            name: name, shape: (stacked ? [1] : []) + family.storedShape(tensor, model.blueprint), type: type,
+            role: tensor.role, tensors: [index], slice: tensor.bytes))
       }
     }
     for index in stored.indices {

@@ -106,6 +106,11 @@ public struct GroupedQueryAttention: Mixer, Hashable {
     return tensors
   }
 
+  /// The norm of queries or keys that a kind is the weight of; nil for another kind.
+  public func norm(of kind: TensorKind) -> Norm? {
+    queryKeyNorm != .none && (kind == .queryNorm || kind == .keyNorm) ? norm : nil
+  }
+
   /// Name of the tap of the output projection's input.
   public static let outputTap = "attention.output"
 

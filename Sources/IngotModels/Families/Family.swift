@@ -110,18 +110,22 @@ public struct Family: Sendable {
     public var constants: JSONObject = [:]
     /// Keys of lists that have one value for each layer.
     public var layerConstants: JSONObject = [:]
+    /// Key for whether queries, keys and values have biases.
+    public var inputBias = "attention_bias"
 
     public init() {}
 
     public init(
       expertCount: String = "num_experts", expertWidth: String = "moe_intermediate_size",
-      rotatedDims: String? = nil, constants: JSONObject = [:], layerConstants: JSONObject = [:]
+      rotatedDims: String? = nil, constants: JSONObject = [:], layerConstants: JSONObject = [:],
+      inputBias: String = "attention_bias"
     ) {
       self.expertCount = expertCount
       self.expertWidth = expertWidth
       self.rotatedDims = rotatedDims
       self.constants = constants
       self.layerConstants = layerConstants
+      self.inputBias = inputBias
     }
   }
 
@@ -144,13 +148,19 @@ public struct Family: Sendable {
     public var tiesHead: Bool
     /// Biases that the graph adds.
     public var biases: Set<TensorKind>
+    public var factors: Factors
+    public var softcaps: Softcaps
+    /// Windows that some layers have; nil for a graph whose layers all see everything before a token.
+    public var windows: Windows?
+    public var heads: Heads
 
     public var hasExperts: Bool { routing != nil }
 
     public init(
       _ architecture: String, pairing: RotaryEmbedding.Pairing = .half, names: [TensorKind: String] = [:],
       routing: Mixture.Routing? = nil, namesRouting: Bool = false, hasWindow: Bool = false,
-      tiesHead: Bool = true, biases: Set<TensorKind> = []
+      tiesHead: Bool = true, biases: Set<TensorKind> = [], factors: Factors = .usual,
+      softcaps: Softcaps = Softcaps(), windows: Windows? = nil, heads: Heads = .any
     ) {
       self.architecture = architecture
       self.pairing = pairing
@@ -160,6 +170,10 @@ public struct Family: Sendable {
       self.hasWindow = hasWindow
       self.tiesHead = tiesHead
       self.biases = biases
+      self.factors = factors
+      self.softcaps = softcaps
+      self.windows = windows
+      self.heads = heads
     }
   }
 

@@ -16,6 +16,14 @@ extension TensorNames {
   ])
 }
 
+extension Family.LlamaCppGraph {
+  /// Names of the norms behind blocks.
+  fileprivate static let gemmaNames: [TensorKind: String] = [
+    .attentionOutputNorm: "blk.#.post_attention_norm.weight",
+    .feedForwardOutputNorm: "blk.#.post_ffw_norm.weight",
+  ]
+}
+
 extension Family {
   /// Gemma 2: norms of (1 + w) before and behind each block, soft caps, a window on every second layer.
   ///
@@ -25,7 +33,11 @@ extension Family {
     modelTypes: ["gemma2"],
     classNames: ["Gemma2ForCausalLM"],
     names: .gemma,
-    config: ConfigSpelling(constants: ["hidden_activation": "gelu_pytorch_tanh"])
+    config: ConfigSpelling(constants: ["hidden_activation": "gelu_pytorch_tanh"]),
+    llamaCpp: LlamaCppGraph(
+      "gemma2", names: LlamaCppGraph.gemmaNames, factors: .gemma(broadLayers: 46),
+      softcaps: .init(scores: .always(50), logits: .always(30)),
+      windows: .init(period: 2, usual: 4096))
   ) { config throws(FormatError) in
     let common = try DecoderConfig(
       config,
@@ -53,7 +65,10 @@ extension Family {
     modelTypes: ["gemma3_text", "gemma3"],
     classNames: ["Gemma3ForCausalLM"],
     names: .gemma,
-    config: ConfigSpelling(constants: ["hidden_activation": "gelu_pytorch_tanh"])
+    config: ConfigSpelling(constants: ["hidden_activation": "gelu_pytorch_tanh"]),
+    llamaCpp: LlamaCppGraph(
+      "gemma3", names: LlamaCppGraph.gemmaNames, factors: .gemma(broadLayers: 62),
+      softcaps: .init(logits: .optional), windows: .init(period: 6, hasOwnRotation: true))
   ) { config throws(FormatError) in
     let common = try DecoderConfig(
       config,

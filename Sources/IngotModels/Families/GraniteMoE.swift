@@ -14,6 +14,9 @@ extension Family {
     ]),
     config: ConfigSpelling(
       expertCount: "num_local_experts", expertWidth: "intermediate_size", constants: ["hidden_act": "silu"]),
+    llamaCpp: LlamaCppGraph(
+      "granitemoe", pairing: .interleaved, routing: .init(scoring: .softmax, normalizesWeights: true),
+      factors: .keys),
     fusedNames: [
       "mlp.input_linear.weight": FusedName([.gate, .up], isStack: true, isTransposed: false),
       "mlp.output_linear.weight": FusedName([.down], isStack: true, isTransposed: false),

@@ -20,7 +20,10 @@ extension Family {
     modelTypes: ["qwen2_moe"],
     classNames: ["Qwen2MoeForCausalLM"],
     names: TensorNames.llama.adding(TensorNames.expertsOfMLP).adding(TensorNames.gatedSharedExpert),
-    config: ConfigSpelling(constants: ["hidden_act": "silu"])
+    config: ConfigSpelling(
+      constants: [
+        "hidden_act": "silu", "norm_topk_prob": false, "decoder_sparse_step": 1, "mlp_only_layers": [],
+      ], inputBias: "qkv_bias")
   ) { config throws(FormatError) in
     let common = try DecoderConfig(config, .init(keyValueHeads: 16, context: 32_768))
     let rotary = try config.rotary(headDim: common.headDim, theta: 10_000)
