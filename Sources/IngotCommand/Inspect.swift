@@ -137,18 +137,21 @@ struct Inspect: ParsableCommand {
     if let dropped = summary.dropped {
       table.add(["", "\(dropped.count) of the original's \(dropped.experts) left out of each layer"])
     }
-    if let attention = blueprint.attention {
-      table.add([
-        "attention",
-        "\(summary.attentionKind), \(attention.heads) heads on \(attention.keyValueHeads) key-value heads of \(attention.headDim)",
-      ])
+    let attention = blueprint.headed
+    table.add([
+      "attention",
+      summary.attentionKind
+        + (attention.map { ", \($0.heads) heads on \($0.keyValueHeads) key-value heads of \($0.headDim)" }
+          ?? ""),
+    ])
+    if let attention {
       let norms: [GroupedQueryAttention.QueryKeyNorm: String] = [
         .none: "none", .perLayer: "per_layer, over all heads of a layer together",
         .perHead: "per_head, each head alone",
       ]
       table.add(["QK norm", norms[attention.queryKeyNorm]!])
       table.add(["sliding window", blueprint.slidingWindow.map { "\($0)" } ?? "none"])
-      if let rotary = attention.rotary {
+      if let rotary = attention.rotation {
         table.add([
           "RoPE",
           "theta \(grouped(Int(exactly: rotary.theta.rounded()) ?? .max)), \(rotary.dims) of \(attention.headDim) dims"

@@ -192,6 +192,11 @@ extension Blueprint {
     layers.lazy.compactMap { $0.mixer as? GroupedQueryAttention }.first
   }
 
+  /// The first layer with heads, by which tables say how the model attends; nil where no layer has any.
+  public var headed: (any HeadedAttention)? {
+    layers.lazy.compactMap { $0.mixer as? any HeadedAttention }.first
+  }
+
   /// Values that one token adds to the cache, of all layers.
   public var cachedValuesPerToken: Int { layers.reduce(0) { $0 + $1.mixer.cachedValuesPerToken } }
 

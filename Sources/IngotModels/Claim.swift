@@ -38,16 +38,36 @@ public struct Claim: Hashable, Sendable {
   /// Holds the claim against a model.
   public func verdict(_ summary: ModelSummary) -> Verdict {
     let blueprint = summary.blueprint
-    let attention = blueprint.attention
+    let attention = blueprint.headed
     func number(_ actual: Int, _ source: String) -> Verdict {
       Verdict(claim: self, holds: Claim.agrees(value, actual), actual: grouped(actual), source: source)
     }
     func word(_ accepted: [String], _ actual: String, _ source: String) -> Verdict {
       Verdict(claim: self, holds: accepted.contains(value.lowercased()), actual: actual, source: source)
     }
+    // Sheets count in different ways; the one that bears the claim out is named, else the first.
+    func anyNumber(_ ways: [(actual: Int, source: String)]) -> Verdict {
+      let way = ways.first { Claim.agrees(value, $0.actual) } ?? ways[0]
+      return number(way.actual, way.source)
+    }
+    guard blueprint.isKnown || name == "total" || name == "license" else {
+      return Verdict(
+        claim: self, holds: false, actual: "not known",
+        source: "config.json has a model_type of no known family")
+    }
     switch name {
-    case "total": return number(summary.total, "shapes of all tensors")
-    case "active": return number(summary.active, "shapes, num_experts_per_tok; without embedding and head")
+    case "total":
+      return anyNumber([
+        (summary.total, "shapes of all tensors"),
+        (summary.total - summary.predictionParameters, "shapes, without multi-token prediction"),
+      ])
+    case "active":
+      let shapes = "shapes, num_experts_per_tok"
+      return anyNumber([
+        (summary.active, "\(shapes); without embedding and head"),
+        (summary.activeWithHead, "\(shapes); with the head"),
+        (summary.activeWithEmbedding, "\(shapes); with embedding and head"),
+      ])
     case "layers": return number(blueprint.layerCount, "num_hidden_layers")
     case "hidden": return number(blueprint.hiddenSize, "hidden_size")
     case "experts": return number(blueprint.experts.count, "number of experts in config.json")
@@ -59,7 +79,7 @@ public struct Claim: Hashable, Sendable {
     case "context": return number(blueprint.contextLength, "max_position_embeddings")
     case "vocabulary": return number(blueprint.vocabulary, "vocab_size")
     case "ropeTheta":
-      return number((attention?.rotary?.theta.rounded()).flatMap { Int(exactly: $0) } ?? 0, "rope_theta")
+      return number((attention?.rotation?.theta.rounded()).flatMap { Int(exactly: $0) } ?? 0, "rope_theta")
     case "slidingWindow":
       guard let window = blueprint.slidingWindow else {
         return word(["none", "null", "no", "false"], "none", "sliding_window, attn_type_list")
@@ -72,7 +92,9 @@ public struct Claim: Hashable, Sendable {
         ? ["none", "no", "false"] : [kind.rawValue, kind.rawValue.replacing("_", with: "-"), "yes", "true"]
       return word(accepted, kind.rawValue, "use_qk_norm, qk_norm_type")
     case "positions":
-      guard let attention, let rotary = attention.rotary else { return word(["none"], "none", "config.json") }
+      guard let attention, let rotary = attention.rotation else {
+        return word(["none"], "none", "config.json")
+      }
       let part = "\(rotary.dims) of \(attention.headDim) dims"
       return word(
         ["rotary", "rope", "partial rotary", "partial rope"], "rotary, \(part)", "rotary_dim, rope_theta")

@@ -56,9 +56,19 @@ public struct ModelSummary: Sendable {
     license = ModelSummary.license(model)
   }
 
+  /// Values of multi-token prediction and of what else is no part of the text model, such as vision.
+  public var predictionParameters: Int { parameters(of: [.auxiliary]) }
+
+  /// Active values with the matrix that the logits come from: the embedding's where it is tied.
+  public var activeWithHead: Int { active + parameters(of: blueprint.isHeadTied ? [.embedding] : [.head]) }
+
+  private func parameters(of kinds: Set<TensorKind>) -> Int {
+    byRole.reduce(0) { $0 + (kinds.contains($1.kind) ? $1.parameters : 0) }
+  }
+
   /// Values with embedding and head that one token touches.
   public var activeWithEmbedding: Int {
-    active + byRole.filter { TensorKind.ends.contains($0.kind) }.reduce(0) { $0 + $1.parameters }
+    active + parameters(of: TensorKind.ends)
   }
 
   /// The licence by the model card's front matter; else the name of a licence file.
@@ -99,7 +109,7 @@ public struct ModelSummary: Sendable {
     for role in byRole { roles[role.kind.rawValue] = JSON(role.parameters) }
     var encodings: JSONObject = [:]
     for (encoding, bytes) in bytesByEncoding { encodings["\(encoding)"] = JSON(bytes) }
-    let attention = blueprint.attention
+    let attention = blueprint.headed
     let experts = blueprint.experts
     return [
       "family": .string(family), "layers": JSON(blueprint.layerCount),
@@ -112,7 +122,7 @@ public struct ModelSummary: Sendable {
       ],
       "slidingWindow": blueprint.slidingWindow.map { JSON($0) } ?? .null,
       "qkNorm": (attention?.queryKeyNorm.rawValue).map { .string($0) } ?? .null,
-      "rope": attention?.rotary.map { ["theta": JSON($0.theta), "dims": JSON($0.dims)] } ?? .null,
+      "rope": attention?.rotation.map { ["theta": JSON($0.theta), "dims": JSON($0.dims)] } ?? .null,
       "tiedHead": .bool(blueprint.isHeadTied), "mixtureLayers": JSON(blueprint.mixtures.count),
       "intermediateSize": JSON(
         blueprint.layers.first { !$0.feedForward.isMixture }?.feedForward.intermediateSize ?? 0),

@@ -102,7 +102,7 @@ public struct Demand: Sendable {
 
   /// Each tensor is cut over the GPUs, experts whole when their width cannot be cut at groups.
   private func parallel(_ engine: Engine, _ count: Int, _ bytes: Int, _ machine: Machine) -> Fit {
-    let (heads, keyHeads) = (blueprint.attention?.heads ?? 1, blueprint.attention?.keyValueHeads ?? 1)
+    let (heads, keyHeads) = (blueprint.headed?.heads ?? 1, blueprint.headed?.keyValueHeads ?? 1)
     var notes = count == 1 ? [] : ["tensor parallel over \(count)"]
     if count > 1, let group = weights.expertGroup,
       blueprint.experts.intermediateSize % count != 0

@@ -33,6 +33,40 @@ import Testing
     #expect(!verdict.source.isEmpty && !verdict.actual.isEmpty)
   }
 
+  /// m2-nano: embedding and head have 524,288 values each.
+  @Test(arguments: [
+    ("2240032", "without embedding and head"), ("2764320", "with the head"),
+    ("3288608", "with embedding and head"),
+  ])
+  func activeIsCountedAsSheetsDo(_ value: String, _ way: String) throws {
+    let summary = ModelSummary(try Model.read(Self.nano))
+    let verdict = Claim(name: "active", value: value).verdict(summary)
+    #expect(verdict.holds && verdict.source.hasSuffix(way), "\(verdict)")
+  }
+
+  /// Latent attention has heads too; multi-token prediction may be left out of a total.
+  @Test func modelsWithLatentAttention() throws {
+    let folder = URL(fileURLWithPath: Self.nano).deletingLastPathComponent().appending(
+      path: "families/deepseek_v3-mtp")
+    let summary = ModelSummary(try Model.read(folder.path))
+    #expect(summary.predictionParameters > 0)
+    for total in [summary.total, summary.total - summary.predictionParameters] {
+      #expect(Claim(name: "total", value: "\(total)").verdict(summary).holds)
+    }
+    let heads = try #require(summary.blueprint.headed)
+    #expect(heads.heads > 0 && Claim(name: "heads", value: "\(heads.heads)").verdict(summary).holds)
+    #expect(!Claim(name: "heads", value: "0").verdict(summary).holds)
+  }
+
+  @Test func namesThatAreKeptWhateverTheirCase() {
+    for name in ["model.embed_tokens.weight", "backbone.A_log", "x.Norm.weight", "vision_tower.a.weight"] {
+      #expect(Family.isKept(name), "\(name)")
+    }
+    for name in ["model.layers.0.mlp.down_proj.weight", "layers.1.attn.wq.weight", ""] {
+      #expect(!Family.isKept(name), "\(name)")
+    }
+  }
+
   @Test(arguments: ["total", "=", "total=", "weight=3", ""])
   func noClaims(_ text: String) { #expect(Claim(text) == nil) }
 

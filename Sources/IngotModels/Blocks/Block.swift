@@ -82,6 +82,19 @@ public protocol Mixer: Block {
   var summary: String { get }
 }
 
+/// A mixer with heads whose queries are held against keys of all tokens before: what tables say of attention.
+public protocol HeadedAttention: Mixer {
+  /// Query heads.
+  var heads: Int { get }
+  /// Heads of keys and values.
+  var keyValueHeads: Int { get }
+  /// Values of a query or key head.
+  var headDim: Int { get }
+  /// How positions turn queries and keys; nil for not at all.
+  var rotation: RotaryEmbedding? { get }
+  var queryKeyNorm: GroupedQueryAttention.QueryKeyNorm { get }
+}
+
 /// A block that treats each token alone: gated MLPs side by side, of which a token sees some. A dense layer has one.
 public protocol FeedForward: Block {
   /// Gated MLPs: experts, or 1 for a dense layer.

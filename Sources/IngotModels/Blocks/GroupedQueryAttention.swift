@@ -17,7 +17,7 @@ extension TensorKind {
 
 /// Softmax attention whose query heads share key-value heads: queries, keys and values by linear layers, optional norms
 /// of queries and keys, rotation, causal softmax of q·k·scale, output projection.
-public struct GroupedQueryAttention: Mixer, Hashable {
+public struct GroupedQueryAttention: HeadedAttention, Hashable {
   /// Width of the residual stream.
   public var hiddenSize: Int
   public var heads: Int
@@ -135,6 +135,8 @@ public struct GroupedQueryAttention: Mixer, Hashable {
   public var cachedValuesPerToken: Int { 2 * keyWidth + (indexer?.dim ?? 0) }
 
   public var activationsPerToken: Int { queryRows + queryWidth + 2 * keyWidth }
+
+  public var rotation: RotaryEmbedding? { rotary }
 
   public var summary: String {
     let grouped = heads == keyValueHeads ? "multi-head" : "grouped-query"

@@ -15,7 +15,7 @@ extension TensorKind {
 /// Multi-head latent attention (DeepSeek-V2, arXiv:2405.04434): keys and values of all heads come from one normalized latent of
 /// each token, beside a rotated key that all heads share; queries may come from a latent as well. Only latent and rotated key
 /// are cached.
-public struct LatentAttention: Mixer, Hashable {
+public struct LatentAttention: HeadedAttention, Hashable {
   /// Width of the residual stream.
   public var hiddenSize: Int
   public var heads: Int
@@ -125,6 +125,11 @@ public struct LatentAttention: Mixer, Hashable {
   public var activationsPerToken: Int {
     heads * (2 * headDim + 2 * valueDim + plainDim) + 2 * (keyValueRank + rotatedDim) + 2 * (queryRank ?? 0)
   }
+
+  /// Every head has keys and values of its own, made of the shared latent.
+  public var keyValueHeads: Int { heads }
+  public var rotation: RotaryEmbedding? { rotary }
+  public var queryKeyNorm: GroupedQueryAttention.QueryKeyNorm { .none }
 
   public var summary: String {
     "\(indexer.map { "sparse (\($0.kept) tokens)" } ?? "full causal"), multi-head latent"

@@ -42,20 +42,24 @@ extension Family {
   ]
 
   static func isGenericLinear(_ tensor: Tensor) -> Bool {
-    guard tensor.shape.count == 2, tensor.count >= leastGenericValues,
-      case .dense(let type) = tensor.encoding,
-      type.isDecodable
-    else {
-      guard tensor.shape.count == 2, tensor.count >= leastGenericValues else { return false }
-      if case .dense = tensor.encoding { return false }
-      return !isKept(tensor.name)
-    }
+    guard tensor.shape.count == 2, tensor.count >= leastGenericValues else { return false }
+    if case .dense(let type) = tensor.encoding, !type.isDecodable { return false }
     return !isKept(tensor.name)
   }
 
-  private static func isKept(_ name: String) -> Bool {
-    let lowered = name.lowercased()
-    return keptNames.contains { lowered.contains($0) }
+  /// Pieces of `keptNames` by their first byte: a checkpoint has up to 200,000 names, and every recipe asks for each.
+  private static let keptByFirstByte: [[[UInt8]]] = {
+    var pieces = [[[UInt8]]](repeating: [], count: 256)
+    for piece in keptNames.map({ Array($0.utf8) }) { pieces[Int(piece[0])].append(piece) }
+    return pieces
+  }()
+
+  /// Whether a name has one of the pieces, in upper or lower case.
+  package static func isKept(_ name: String) -> Bool {
+    let bytes = name.utf8.map { (0x41...0x5A).contains($0) ? $0 | 0x20 : $0 }
+    return bytes.indices.contains { start in
+      keptByFirstByte[Int(bytes[start])].contains { bytes[start...].starts(with: $0) }
+    }
   }
 }
 
