@@ -2,7 +2,7 @@
 
 import struct
 
-from ingot_bad_cases import align, u16, u32, u64
+from ingot_bad_cases import align, extents, u16, u32, u64
 
 
 def bad_blocks(bad):
@@ -41,30 +41,31 @@ def bad_blocks(bad):
     for title, record, field, content in (
             ("codes of F8_E5M2", mxfp4, 1, b"\5"), ("codes of F6_E2M3", mxfp4, 1, b"\7"), ("codes of type 20", mxfp4, 1, b"\x14"),
             ("scales of F8_E5M2", mxfp4, 2, b"\5"), ("scales of F32", mxfp4, 2, b"\1"), ("bits", mxfp4, 3, b"\4"),
-            ("powers of two with a global scale", mxfp4, 4, b"\1"), ("global 2", nvfp4, 4, b"\2"),
+            ("powers of two with a global scale", mxfp4, 4, b"\1"), ("powers of two with a factor", mxfp4, 4, b"\2"),
+            ("global 3", nvfp4, 4, b"\3"),
             ("global 255", nvfp4, 4, b"\xff"), ("Reserved byte 5", nvfp4, 5, b"\1"), ("group 0", mxfp4, 8, u32(0)),
             ("group 8", nvfp4, 8, u32(8)), ("group 64", mxfp4, 8, u32(64)), ("group 2^32 - 16", mxfp4, 8, u32(2**32 - 16)),
             ("rows a block", mxfp4, 12, u32(1)), ("columns a block", nvfp4, 16, u32(16)), ("Reserved byte 31", nvfp4, 31, b"\1")):
         encoding(f"micro-scaled: {title}", record, field, content)
 
     # Columns that no whole number of blocks holds; the first two would fit by their bytes.
-    tensor("two rows of blocks as one and a half a row", "ggml.Q4_0", 32, u64(4) + u64(48), "shape")
-    tensor("columns of Q4_K blocks less one", "ggml.Q4_K", 40, u64(511), "shape", byte=32)
-    tensor("columns a multiple of 32, not of 256", "ggml.Q6_K", 32, u64(16) + u64(64), "shape")
-    tensor("GGML blocks without extents", "ggml.vector", 24, u32(0) + u32(0) + u64(0), "shape", byte=32)
+    tensor("two rows of blocks as one and a half a row", "ggml.Q4_0", 32, u32(4) + u32(48), "shape")
+    tensor("columns of Q4_K blocks less one", "ggml.Q4_K", 36, u32(511), "shape", byte=32)
+    tensor("columns a multiple of 32, not of 256", "ggml.Q6_K", 32, u32(16) + u32(64), "shape")
+    tensor("GGML blocks without extents", "ggml.vector", 24, extents(), "shape", byte=32)
     tensor("Q8_0's rows as MXFP4", "ggml.Q8_0", 10, u16(records.index(bytes([3, 39]).ljust(32, b"\0"))), "bytes", byte=72)
     tensor("odd columns as Q8_0", "micro.F4.32.F8_E8M0", 10, u16(records.index(q8_0.ljust(32, b"\0"))), "shape", byte=32)
-    tensor("a block more", "ggml.edges.Q5_K", 40, u64(512), "bytes", byte=72)
-    tensor("a row of blocks more", "ggml.stack", 32, u64(3), "bytes", byte=72)
-    tensor("2^60 rows of Q6_K", "ggml.Q6_K", 32, u64(2**60) + u64(512), "shape")
-    tensor("2^55 rows of one block, whose weights are 2^63", "ggml.Q6_K", 32, u64(2**55) + u64(256), "shape")
-    tensor("2^54 rows of one block", "ggml.Q6_K", 32, u64(2**54) + u64(256), f"{210 * 2**54} bytes", byte=72)
+    tensor("a block more", "ggml.edges.Q5_K", 36, u32(512), "bytes", byte=72)
+    tensor("a row of blocks more", "ggml.stack", 32, u32(3), "bytes", byte=72)
+    tensor("2^60 rows of Q6_K", "ggml.Q6_K", 24, extents(2**30, 2**30, 512), "shape", byte=32)
+    tensor("2^55 rows of one block, whose weights are 2^63", "ggml.Q6_K", 24, extents(2**31, 2**24, 256), "shape", byte=32)
+    tensor("2^54 rows of one block", "ggml.Q6_K", 24, extents(2**27, 2**27, 256), f"{210 * 2**54} bytes", byte=72)
     tensor("blocks with a second checksum", "ggml.IQ4_XS", 88, u64(1), "checksums past the last plane", byte=96)
     tensor("powers of two with a third checksum", "micro.F4.32.F8_E8M0", 96, u64(1), "checksums past the last plane")
     length = struct.unpack_from("<Q", data, artifact.tensor_at["micro.global.one"] + 72)[0]
     tensor("a global scale of 3 bytes", "micro.global.one", 72, u64(length - 1), f"{length} bytes", f"{length - 1}")
-    tensor("columns that take one scale more", "micro.F4.16.F8_E4M3.global", 40, u64(49), "bytes", byte=72)
-    tensor("codes and scales that fit, their sum does not: micro-scaled", "micro.F4.16.F8_E8M0", 32, u64(2**62) + u64(2), "shape")
+    tensor("columns that take one scale more", "micro.F4.16.F8_E4M3.global", 36, u32(49), "bytes", byte=72)
+    tensor("codes and scales that fit, their sum does not: micro-scaled", "micro.F4.16.F8_E8M0", 24, extents(2**31, 2**31, 2), "shape", byte=32)
 
     size = {tensor.name: len(tensor.planes[0]) for tensor in artifact.tensors}
     payload("the first byte of a block", "ggml.Q4_K", 0, 0)

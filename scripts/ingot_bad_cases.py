@@ -79,5 +79,10 @@ def u64(value):
     return struct.pack("<Q", value)
 
 
+def extents(*shape):
+    """Bytes 24 to 63 of a tensor's record: how many extents, Reserved, extents."""
+    return struct.pack("<10I", len(shape), 0, *shape, *[0] * (8 - len(shape)))
+
+
 def align(value):
     return -(-value // 64) * 64

@@ -3,7 +3,7 @@
 import struct
 
 from ingot_bad_block_vectors import bad_blocks
-from ingot_bad_cases import Bad, align, i32, u16, u32, u64
+from ingot_bad_cases import Bad, align, extents, i32, u16, u32, u64
 from xxh3 import xxh3
 
 
@@ -185,17 +185,18 @@ def bad_tensors(bad):
     case("expert -2", 16, i32(-2), "expert", "-2", byte=12)
     case("part 2 of one file", 20, u32(1), "parts")
     case("part 2^32 - 1 of one file", 20, u32(2**32 - 1), "parts")
-    case("5 extents", 24, u32(5), "at most 4 extents")
-    case("2^32 - 1 extents", 24, u32(2**32 - 1), "at most 4 extents")
+    case("9 extents", 24, u32(9), "at most 8 extents")
+    case("2^32 - 1 extents", 24, u32(2**32 - 1), "at most 8 extents")
     case("Reserved", 28, u32(1), "reserved")
-    case("extents 2^60 and 2^60", 32, u64(2**60) * 2, "shape")
-    case("extents 2^32 and 2^31", 32, u64(2**32) + u64(2**31), "shape")
-    case("extent 2^63", 32, u64(2**63), "2^63")
-    bad.add("tensor: extents 0 and 2^62", [name], [(at + 32, u64(0) + u64(2**62))], "d")
-    case("third extent of two", 48, u64(1), "zero for extents past the last")
-    case("one row more", 32, u64(17), "bytes", byte=72)
-    case("one column more", 40, u64(17), "bytes", byte=72)
-    case("one extent", 24, u32(1), "zero for extents past the last", byte=40)
+    case("extents 2^32 - 1, twice", 32, u32(2**32 - 1) * 2, "shape")
+    case("extents 2^31, 2^31 and 2", 24, extents(2**31, 2**31, 2), "shape", byte=32)
+    case("extents 2^32 - 1, eight times", 24, extents(*[2**32 - 1] * 8), "shape", byte=32)
+    bad.add("tensor: extents 0 and 2^32 - 1", [name], [(at + 32, u32(0) + u32(2**32 - 1))], "d")
+    case("third extent of two", 40, u32(1), "zero for extents past the last")
+    case("eighth extent of two", 60, u32(1), "zero for extents past the last")
+    case("one row more", 32, u32(17), "bytes", byte=72)
+    case("one column more", 36, u32(17), "bytes", byte=72)
+    case("one extent", 24, u32(1), "zero for extents past the last", byte=36)
     start = artifact.place[QUERY][1]
     for title, place in (("not at a multiple of 64", start + 32), ("past the end", align(size)), ("at 2^62", 2**62),
                          ("last byte past the end", align(size - length)), ("2^63 - 64, so that its end overflows", 2**63 - 64)):
@@ -215,10 +216,10 @@ def bad_tensors(bad):
     # Each plane fits 63 bits, their sum does not.
     key = "model.layers.0.self_attn.k_proj.weight"
     key_at = artifact.tensor_at[key]
-    for title, shape in (("rows", u64(2**60) + u64(1)), ("rows and a little", u64(1_024_819_115_206_086_200) + u64(1))):
+    for title, shape in (("rows", (2**30, 2**30, 1)), ("rows and a little", (4_027_518_961, 254_454_200, 1))):
         bad.add(f"tensor: planes that fit, their sum does not: {title}", [key, f"byte {key_at + 32}", "shape"],
-                [(key_at + 32, shape)], "d")
-    case("codes and scales that fit, their sum does not", 32, u64(6 * 10**18) + u64(1), "shape")
+                [(key_at + 24, extents(*shape))], "d")
+    case("codes and scales that fit, their sum does not", 24, extents(2 * 10**9, 3 * 10**9, 1), "shape", byte=32)
     # The same bits, another type: a block of 1 × 1 takes a scale for every code.
     other = artifact.tensor_at["model.layers.0.self_attn.v_proj.weight"]
     encoding = struct.unpack_from("<H", data, other + 10)[0]

@@ -177,8 +177,8 @@ def e2m1(code):
     return -magnitude if code & 8 else magnitude
 
 
-def micro_scaled(name, shape, code, group, scale, divisor=None, scales=None, **place):
-    """`divisor`: the global scale; `scales`: their bytes, else drawn."""
+def micro_scaled(name, shape, code, group, scale, divisor=None, scales=None, factor=None, **place):
+    """`divisor`, `factor`: the global scale; `scales`: their bytes, else drawn."""
     rows, columns = matrix(shape)
     groups = -(-columns // group)
     source = Source(name)
@@ -193,20 +193,21 @@ def micro_scaled(name, shape, code, group, scale, divisor=None, scales=None, **p
         drawn = source.integers(rows * groups, 254)
         scales = bytes(finite[index] for index in drawn) if scale == "F8_E4M3" else bytes(112 + index % 20 for index in drawn)
     planes = [packed, scales]
-    if divisor is not None:
-        divisor = np.float32(divisor)
-        planes.append(divisor.astype("<f4").tobytes() if rows and groups else b"")
+    use = 1 if divisor is not None else 2 if factor is not None else 0
+    number = np.float32((1, divisor, factor)[use])
+    if use:
+        planes.append(number.astype("<f4").tobytes() if rows and groups else b"")
     values = np.zeros((rows, columns), np.float32)
     with np.errstate(all="ignore"):
         for row in range(rows):
             for column in range(columns):
                 byte = scales[row * groups + column // group]
                 s = np.float32(2.0 ** (byte - 127) if scale == "F8_E8M0" else float8(scale, byte))
-                s = s if divisor is None else s / divisor
+                s = (s, s / number, s * number)[use]
                 u = codes[row][column]
                 values[row, column] = np.float32(e2m1(u) if code == "F4" else float8(code, u)) * s
-    record = struct.pack("<5B3xI", 4, TYPES[code], TYPES[scale], 0, divisor is not None, group)
-    name_ = f"{code} g{group} {scale}{' global' if divisor is not None else ''}"
+    record = struct.pack("<5B3xI", 4, TYPES[code], TYPES[scale], 0, use, group)
+    name_ = f"{code} g{group} {scale}{('', ' global', ' factor')[use]}"
     return Tensor(name, "unknown", shape, record, planes, values, encoding=name_, **place)
 
 

@@ -35,6 +35,8 @@ public enum Quantizer: String, CaseIterable, Sendable {
     switch encoding {
     case .affine(let scheme) where scheme.offset == .bias: [.search, .roundToNearest, .matchMLX]
     case .microScaled(let scheme) where !scheme.hasGlobal: [.search, .roundToNearest, .matchMLX]
+    // Read from files of ModelOpt; nothing here writes it anew.
+    case .microScaled(let scheme) where scheme.global == .factor: []
     case .affine, .microScaled: [.search, .roundToNearest]
     case .ggml(let type): Quantizer.filling(type)
     case .dense(.f32), .dense(.f16), .dense(.bf16): [.cast]

@@ -63,6 +63,35 @@ import Testing
     }
   }
 
+  /// A kernel of patches has 5 extents; what a record has no room for is refused before anything is written.
+  @Test(arguments: [
+    ([2, 3, 1, 2, 2], true), ([1, 2, 1, 2, 1, 2, 1, 3], true), ([1, 1, 1, 1, 1, 1, 1, 1, 2], false),
+  ])
+  func manyExtents(_ shape: [Int], _ fits: Bool) async throws {
+    let scratch = try Scratch()
+    let source = try Model.read(Self.folder)
+    let values = Bytes(Array((0..<UInt8(4 * shape.reduce(1, *)))))
+    let patches = Tensor(
+      name: "patch_embed.proj.weight", role: Role(.unknown, name: "patch_embed.proj.weight"), shape: shape,
+      encoding: .dense(.f32), path: source.path, planes: [values])
+    let model = try Model(
+      family: source.family, blueprint: source.blueprint, tensors: source.tensors + [patches],
+      sideFiles: source.sideFiles, path: source.path, format: source.format, weightFiles: source.weightFiles)
+    let path = scratch("out.ingot")
+    guard fits else {
+      let error = await #expect(throws: FormatError.self) {
+        _ = try await model.write(path, as: .ingot, .with())
+      }
+      #expect(error?.tensor == "patch_embed.proj.weight" && error?.expected.contains("8 extents") == true)
+      #expect(!FileManager.default.fileExists(atPath: path))
+      return
+    }
+    _ = try await model.write(path, as: .ingot, .with())
+    let again = try #require(try Model.read(path).tensors.first { $0.name == patches.name })
+    #expect(again.shape == shape)
+    #expect(try again.planes().map(\.array) == [values.array])
+  }
+
   /// The same values after every container that takes names as they are.
   @Test(arguments: ["ingot", "compressed-tensors", "safetensors"])
   func writtenAndReadAgain(_ format: String) async throws {

@@ -112,7 +112,7 @@ import Testing
       #expect(record("expert") == tensor.role.expert ?? -1)
       #expect(record("index of the file part") == 0 && record("Reserved") == 0)
       #expect(record("extents, at most") == tensor.shape.count)
-      for axis in 0..<4 {
+      for axis in 0..<IngotLayout.rankLimit {
         #expect(record("extents, slowest", axis) == (axis < tensor.shape.count ? tensor.shape[axis] : 0))
       }
       let start = record("where it starts")
@@ -190,7 +190,7 @@ import Testing
       record[0...4] = [2, 0, number(scheme.scale), UInt8(scheme.bits), offset]
       record[8] = UInt8(scheme.group ?? 0)
     case .microScaled(let scheme):
-      record[0...4] = [4, number(scheme.code), number(scheme.scale), 0, scheme.hasGlobal ? 1 : 0]
+      record[0...4] = [4, number(scheme.code), number(scheme.scale), 0, scheme.global.rawValue]
       record[8] = UInt8(scheme.group)
     }
     return record

@@ -74,9 +74,11 @@ import Testing
     for type in GGMLType.allCases { #expect(encodings.contains(.ggml(type)), "\(type)") }
     for code in [DType.f4, .f8e4m3] {
       for group in [16, 32] {
-        for (scale, hasGlobal) in [(DType.f8e8m0, false), (.f8e4m3, false), (.f8e4m3, true)] {
+        for (scale, global) in [
+          (DType.f8e8m0, MicroScaled.Global.none), (.f8e4m3, .none), (.f8e4m3, .divisor), (.f8e4m3, .factor),
+        ] {
           let scheme = try #require(
-            MicroScaled(code: code, group: group, scale: scale, hasGlobal: hasGlobal))
+            MicroScaled(code: code, group: group, scale: scale, global: global))
           #expect(encodings.contains(.microScaled(scheme)), "\(scheme)")
         }
       }

@@ -28,9 +28,9 @@ import Testing
     for code in [DType.f4, .f8e4m3] {
       for scale in [DType.f8e8m0, .f8e4m3] {
         for group in [16, 32] {
-          for hasGlobal in [false, true] where !hasGlobal || scale == .f8e4m3 {
+          for global in MicroScaled.Global.allCases where global == .none || scale == .f8e4m3 {
             all.append(
-              .microScaled(MicroScaled(code: code, group: group, scale: scale, hasGlobal: hasGlobal)!))
+              .microScaled(MicroScaled(code: code, group: group, scale: scale, global: global)!))
           }
         }
       }
@@ -205,7 +205,9 @@ import Testing
     // Divided by 3: 0x40400000.
     #expect(
       try decode(.nvfp4Global, scales, [0, 0, 0x40, 0x40]) == (0..<34).map { code($0) * (scale($0) / 3) })
-    #expect(MicroScaled(code: .f4, group: 32, scale: .f8e8m0, hasGlobal: true) == nil)
+    #expect(
+      try decode(.nvfp4Factor, scales, [0, 0, 0x40, 0x40]) == (0..<34).map { code($0) * (scale($0) * 3) })
+    #expect(MicroScaled(code: .f4, group: 32, scale: .f8e8m0, global: .divisor) == nil)
     #expect(MicroScaled(code: .f8e5m2, group: 32, scale: .f8e8m0) == nil)
     #expect(MicroScaled(code: .f4, group: 64, scale: .f8e8m0) == nil)
     let names = ["mx-fp4", "mx-fp8", "nv-fp4", "nv-fp4 global", "mx-fp4 g16", "nv-fp8 g32 global"]

@@ -121,11 +121,11 @@ class Encoding:
             self.name = self.layout.name
             used = bytes([3, first])
         elif kind == 4:
-            self.type, self.scale, self.divided = TYPES[first], TYPES[second], offset == 1
+            self.type, self.scale, self.whole = TYPES[first], TYPES[second], offset
             assert self.type in ("F4", "F8_E4M3") and self.scale in ("F8_E8M0", "F8_E4M3") and group in (16, 32)
-            assert offset <= 1 and not (self.divided and self.scale == "F8_E8M0")
+            assert offset <= 2 and not (self.whole and self.scale == "F8_E8M0")
             used = struct.pack("<5B3xI", 4, first, second, 0, offset, group)
-            self.name = f"{self.type} g{group} {self.scale}{' global' if self.divided else ''}"
+            self.name = f"{self.type} g{group} {self.scale}{('', ' global', ' factor')[offset]}"
         else:
             self.scale, self.offset = TYPES[second], ("sym", "zero", "bias")[offset]
             assert self.scale in SCALES and self.bits in (2, 3, 4, 5, 6, 8)
@@ -149,7 +149,7 @@ class Encoding:
         groups = -(-columns // (self.group or max(columns, 1)))
         if self.kind == "micro-scaled":
             planes = [(-(-columns * BITS[self.type] // 8), rows), (groups, rows)]
-            return planes + ([(4 * min(groups, 1), min(rows, 1))] if self.divided else [])
+            return planes + ([(4 * min(groups, 1), min(rows, 1))] if self.whole else [])
         codes, scales = (-(-columns * self.bits // 8), rows), (groups * BITS[self.scale] // 8, rows)
         return [codes, scales] + {
             "sym": [], "zero": [(-(-groups * self.bits // 8), rows)], "bias": [scales]}[self.offset]
@@ -220,18 +220,18 @@ class Artifact:
             self.require(holds, at + field, expected, found, name)
 
         (kind, encoding, layer, expert, part, rank, reserved, *rest) = struct.unpack_from(
-            "<2H2i3I4Q2Q3Q", self.directory, at + 8)
-        shape, (start, length), sums = rest[:4], rest[4:6], rest[6:]
+            "<2H2i3I8I2Q3Q", self.directory, at + 8)
+        shape, (start, length), sums = rest[:8], rest[8:10], rest[10:]
         check(kind < len(self.kinds), 8, f"one of {len(self.kinds)} kinds", kind)
         check(encoding < len(self.encodings), 10, f"one of {len(self.encodings)} encodings", encoding)
         check(layer >= -1 and expert >= -1, 12, "a layer and an expert from -1 on", f"{layer} and {expert}")
         check(part < len(self.parts), 20, f"one of {len(self.parts)} parts", part)
-        check(rank <= 4, 24, "at most 4 extents", rank)
+        check(rank <= 8, 24, "at most 8 extents", rank)
         check(reserved == 0, 28, "zero in the reserved bytes", reserved)
-        for field, size in enumerate(rest[:6]):
-            check(size < 1 << 63, 32 + 8 * field, "a size below 2^63", size)
-        for axis in range(4):
-            check(axis < rank or shape[axis] == 0, 32 + 8 * axis, "zero for extents past the last", shape[axis])
+        for field, size in enumerate((start, length)):
+            check(size < 1 << 63, 64 + 8 * field, "a size below 2^63", size)
+        for axis in range(8):
+            check(axis < rank or shape[axis] == 0, 32 + 4 * axis, "zero for extents past the last", shape[axis])
         scheme, shape, size = self.encodings[encoding], tuple(shape[:rank]), self.parts[part].size
         rows, columns = int(np.prod(shape[:-1], dtype=object)), shape[-1] if rank else 1
         try:
@@ -308,8 +308,9 @@ class Artifact:
             values = floats(scheme.type, planes[0]) * spread(scales, scheme.block[1], columns)
         elif scheme.kind == "micro-scaled":
             scales = POWERS[planes[1]] if scheme.scale == "F8_E8M0" else floats(scheme.scale, planes[1])
-            if scheme.divided and scales.size:
-                scales = scales / planes[2].copy().view("<f4")
+            if scheme.whole and scales.size:
+                number = planes[2].copy().view("<f4")
+                scales = scales / number if scheme.whole == 1 else scales * number
             codes = floats("F8_E4M3", planes[0]) if scheme.type == "F8_E4M3" else E2M1[unpack(planes[0], 4, columns)]
             values = codes * spread(scales, scheme.group, columns)
         else:

@@ -43,7 +43,7 @@ struct IngotDirectory {
       records.put(UInt32(tensor.shape.count))
       records.put(UInt32(0))
       for index in 0..<IngotLayout.rankLimit {
-        records.put(UInt64(index < tensor.shape.count ? tensor.shape[index] : 0))
+        records.put(UInt32(index < tensor.shape.count ? tensor.shape[index] : 0))
       }
       records.put(UInt64(tensor.offset))
       records.put(UInt64(tensor.length))
@@ -102,7 +102,7 @@ struct IngotDirectory {
       out.put(UInt32(scheme.group ?? 0))
     case .microScaled(let scheme):
       out.put([4, IngotLayout.number(of: scheme.code), IngotLayout.number(of: scheme.scale), 0])
-      out.put(UInt8(scheme.hasGlobal ? 1 : 0))
+      out.put(scheme.global.rawValue)
       out.pad(to: 8)
       out.put(UInt32(scheme.group))
     case .columnPacked(let scheme):
@@ -134,8 +134,10 @@ struct IngotDirectory {
       )
       .map { .affine($0) }
     case 4:
-      guard let code = type(record[1]), let scale = type(record[2]), record[4] <= 1 else { return nil }
-      encoding = MicroScaled(code: code, group: word(8), scale: scale, hasGlobal: record[4] == 1)
+      guard let code = type(record[1]), let scale = type(record[2]),
+        let global = MicroScaled.Global(rawValue: record[4])
+      else { return nil }
+      encoding = MicroScaled(code: code, group: word(8), scale: scale, global: global)
         .map { .microScaled($0) }
     case 3: encoding = GGMLType(rawValue: record[1]).map { .ggml($0) }
     default: return nil

@@ -168,11 +168,11 @@ extension IngotDirectory {
       }
       var shape: [Int] = []
       for index in 0..<IngotLayout.rankLimit {
-        let extent = try size(name)
+        let extent = Int(read(UInt32.self))
         if index < rank {
           shape.append(extent)
         } else if extent != 0 {
-          throw wrong(name, "zero for extents past the last", "\(extent)", back: 8)
+          throw wrong(name, "zero for extents past the last", "\(extent)", back: 4)
         }
       }
       let offset = try size(name)

@@ -17,7 +17,8 @@ package enum IngotLayout {
   package static let kindSize = 64
   package static let tensorSize = 104
   package static let fileSize = 48
-  package static let rankLimit = 4
+  /// Most extents of a tensor.
+  package static let rankLimit = 8
   package static let planeLimit = 3
   /// Largest directory, in bytes.
   package static let directoryLimit = 1 << 30

@@ -62,10 +62,12 @@ struct IngotWriter {
         offset: 0,
         length: IngotLayout.planeOffsets(planes).length, checksums: planes.map { _ in 0 })
     }
-    for tensor in tensors where tensor.shape.count > IngotLayout.rankLimit {
-      throw FormatError(
-        path: path, tensor: tensor.name, expected: "at most \(IngotLayout.rankLimit) extents",
-        found: "\(tensor.shape)")
+    for tensor in model.tensors {
+      guard tensor.shape.count <= IngotLayout.rankLimit, tensor.shape.allSatisfy({ $0 <= UInt32.max }) else {
+        throw tensor.error(
+          "at most \(IngotLayout.rankLimit) extents below 2^32, which is what .ingot has room for",
+          found: "shape \(tensor.shape)")
+      }
     }
     for tensor in tensors where !TensorKind.isValid(tensor.role.kind.rawValue) {
       throw FormatError(

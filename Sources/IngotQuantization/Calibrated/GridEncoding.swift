@@ -7,7 +7,7 @@ extension Encoding {
   var hasCodeGrid: Bool {
     switch self {
     case .affine(let scheme): scheme.bits < 8
-    case .microScaled(let scheme): scheme.code == .f4
+    case .microScaled(let scheme): scheme.code == .f4 && scheme.global != .factor
     case .ggml(let type): type != .q80
     case .dense, .blockScaled, .columnPacked: false
     }
