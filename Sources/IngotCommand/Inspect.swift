@@ -168,6 +168,7 @@ struct Inspect: ParsableCommand {
       "\(blueprint.predictionLayers) modules announced, \(summary.predictionTensors) tensors in the files",
     ])
     table.add(["license", summary.license ?? "not stated in the files"])
+    if let remark = model.remark { table.add(["note", remark]) }
     table.add([
       "parameters",
       "\(grouped(summary.total)) in all, \(grouped(summary.active)) active a token (\(fixed(100 * Double(summary.active) / Double(summary.total), 2)) %)",

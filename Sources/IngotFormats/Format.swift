@@ -17,6 +17,8 @@ public struct Format: Sendable {
   /// The model with encodings and roles as the format stores them, where that changes no number (a BF16 norm as F32, codes
   /// repacked). What cannot be adapted stays and is refused.
   let adapt: @Sendable (Model) throws(FormatError) -> Model
+  /// Whether it has a place for numbers that engines quantize activations with, in what this model becomes.
+  var keepsActivationScales: @Sendable (Model) -> Bool = { _ in false }
   /// Why the format cannot hold an encoding; nil when it can.
   public let refusal: @Sendable (Encoding) -> String?
   /// Bytes that `write` would take, to the byte, without reading a weight.
@@ -46,6 +48,16 @@ public struct Format: Sendable {
   /// A name for a model in this format, in examples: `model.gguf`, `model-mlx`.
   public func suggestedName(_ stem: String, folder: String? = nil) -> String {
     traits.suffix.map { stem + $0 } ?? "\(stem)-\(folder ?? name)"
+  }
+
+  /// What a writer of this format leaves out of a model, in words; nil for nothing.
+  public func leftOut(of model: Model) -> String? {
+    let scales = model.activationScales
+    guard !scales.isEmpty, !keepsActivationScales(model) else { return nil }
+    let names = Set(scales.map { $0.name.split(separator: ".").last.map(String.init) ?? $0.name }).sorted()
+    return
+      "left out: \(grouped(scales.count)) numbers that engines quantize activations and the key-value cache with "
+      + "(\(names.map { printable($0) }.joined(separator: ", "))), for which \(name) has no place here; no weight depends on them"
   }
 
   /// The format of what stands at `path`.
@@ -108,8 +120,9 @@ extension Model {
 
   /// The model as the format stores it; refuses an encoding that the format has no place for.
   private func adapted(to format: Format, _ path: String) throws(FormatError) -> Model {
+    let kept = format.keepsActivationScales(self) ? self : try withoutActivationScales()
     // Codes packed across rows are the same numbers with rows apart, which more formats hold.
-    let rowPacked = try mapTensors { tensor in
+    let rowPacked = try kept.mapTensors { tensor in
       format.refusal(tensor.encoding) == nil ? tensor : tensor.rowPacked ?? tensor
     }
     let model = try format.adapt(rowPacked)

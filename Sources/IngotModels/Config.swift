@@ -35,7 +35,7 @@ public struct Config: Sendable {
   }
 
   /// The same with other values of some keys; null takes one away.
-  func replacing(_ values: JSONObject) -> Config {
+  public func replacing(_ values: JSONObject) -> Config {
     var object = object
     for (key, value) in values { object[key] = value }
     return Config(path: path, object: object)

@@ -138,7 +138,8 @@ extension Model {
     }
     var tensors: [Tensor] = []
     tensors.reserveCapacity(self.tensors.count)
-    for tensor in self.tensors {
+    // Numbers for activations are those of the original's experts.
+    for tensor in self.tensors where tensor.role.kind != .activationScale {
       // Its experts and its router would be at odds with config.json.
       guard tensor.role.kind != .auxiliary, !tensor.role.isOutsideBlocks || tensor.role.expert == nil else {
         throw tensor.error(

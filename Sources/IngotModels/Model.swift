@@ -17,6 +17,8 @@ public struct Model: Sendable {
   public var format: String
   /// Paths of the files that hold its weights.
   public var weightFiles: [String]
+  /// What its reader has to tell a user who goes on with it; nil for nothing.
+  public var remark: String?
   /// Where an artifact came from; nil for an original checkpoint.
   public var provenance: JSON?
 

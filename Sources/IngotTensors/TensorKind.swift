@@ -18,6 +18,8 @@ public struct TensorKind: RawRepresentable, Hashable, Sendable {
 
   /// A tensor of the family that the forward pass does not use (multi-token prediction).
   public static let auxiliary = TensorKind(rawValue: "auxiliary")
+  /// A number that engines quantize activations or the key-value cache with; no weight depends on it.
+  public static let activationScale = TensorKind(rawValue: "activation_scale")
   /// A tensor that no block of the family has, kept because the user asked for it, or of a family without blocks.
   public static let unknown = TensorKind(rawValue: "unknown")
 }

@@ -57,6 +57,8 @@ extension ConvertRequest {
     var options = writing.controlled(by: control)
     options.identity["allow-nonfinite"] = .bool(allowsNonfinite)
     if let decoded { options.provenance["decoded"] = .string(decoded.rawValue.lowercased()) }
+    if let remark = source.remark { control.warning(remark) }
+    if let line = format.leftOut(of: result) { control.warning(line) }
     options.progress = control.counter(total: result.bytes)
     let start = ContinuousClock.now
     let written = try await result.write(output, as: format, options)

@@ -70,6 +70,7 @@ extension QuantizeRequest {
     let source = try Model.read(model, reading)
     let chosen = try choice.chosen(for: source)
     let format = try Format.chosen(format, forOutput: output, suggested: chosen.format)
+    if let remark = source.remark { control.warning(remark) }
     let isCalibrated = importance.map { CalibrationFile.recognizes($0) } ?? false
     try requireCalibration(isCalibrated)
     let contexts =
@@ -122,6 +123,7 @@ extension QuantizeRequest {
       refits = refitsBias ? run.refits : nil
     }
     options.provenance["recipe"] = chosen.provenance
+    if let line = format.leftOut(of: quantized) { control.warning(line) }
     options.progress = control.counter(total: quantized.bytes)
     let start = ContinuousClock.now
     let written: Written

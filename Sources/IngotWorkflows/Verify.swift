@@ -56,6 +56,7 @@ extension VerifyRequest {
   ) async throws -> VerifyResult {
     let original = try Model.read(original, reading)
     let candidate = try Model.read(candidate, reading)
+    for remark in Set([original, candidate].compactMap(\.remark)) { control.warning(remark) }
     if writesCard, Folder.kind(self.candidate + "/README.md") != .file {
       throw RequestError(.card, "\(printable(self.candidate)) is no folder with a README.md")
     }

@@ -24,7 +24,9 @@ struct CompressedTensorsReader {
 
   func read(keepUnknown: Bool) throws(FormatError) -> Model {
     let beside = ["scale", "shape", "zero_point", "global_scale", "g_idx"].map { "weight_\($0)" }
-    let modules = PackedModules(files: files, main: "weight_packed", beside: Set(beside))
+    let scaled = ScaledWeights(files: files, blocks: schemes.compactMap(CompressedTensorsReader.block))
+    let modules = PackedModules(
+      files: files, main: "weight_packed", beside: Set(beside), scaled: scaled)
     return try modules.model(Format.compressedTensors.name, keepUnknown: keepUnknown) {
       module throws(FormatError) in
       switch module.main.dtype {
@@ -34,6 +36,18 @@ struct CompressedTensorsReader {
         throw module.error("weight_packed", "I32 or U8 codes", found: module.main.dtype.rawValue)
       }
     }
+  }
+
+  /// The blocks of a scheme: two extents, or text such as `128x128`.
+  private static func block(_ weights: JSON) -> ScaledWeights.Block? {
+    let structure = weights["block_structure"] ?? .null
+    let extents =
+      structure.array?.map { $0.int }
+      ?? structure.string?.split(separator: "x").map { Int($0) }
+    guard let extents, extents.count == 2, let rows = extents[0], let columns = extents[1],
+      (1...1 << 20).contains(rows), (1...1 << 20).contains(columns)
+    else { return nil }
+    return .init(rows: rows, columns: columns)
   }
 
   private func affine(_ module: PackedModules.Module) throws(FormatError) -> Tensor {
@@ -95,7 +109,8 @@ struct CompressedTensorsReader {
       throw module.error("weight_packed", "U8 of two extents", found: "shape \(main.shape)")
     }
     let shape = [main.shape[0], 2 * main.shape[1]]
-    let global = module["weight_global_scale"] != nil
+    // Scales of F8_E4M3 are NVFP4's, and need a global one.
+    let global = module["weight_global_scale"] != nil || module["weight_scale"]?.dtype == .f8e4m3
     let scheme = global ? MicroScaled.nvfp4Global : .mxfp4
     guard shape[1] % scheme.group == 0 else {
       throw module.error("weight_packed", "groups of \(scheme.group) columns", found: "\(shape[1]) columns")
@@ -129,8 +144,10 @@ struct CompressedTensorsReader {
         ? Int(stored.bytes.span.littleEndian(Int64.self, at: 8 * index))
         : Int(stored.bytes.span.littleEndian(Int32.self, at: 4 * index))
     }
-    guard extents.allSatisfy({ (0...1 << 24).contains($0) }) else {
-      throw module.error("weight_shape", "extents from 0 to \(1 << 24)", found: "\(extents)")
+    guard extents.allSatisfy({ (1...1 << 24).contains($0) }) else {
+      throw module.error(
+        "weight_shape", "rows and columns from 1 to \(1 << 24) of the codes \(module.main.shape)",
+        found: "\(extents)")
     }
     return extents
   }

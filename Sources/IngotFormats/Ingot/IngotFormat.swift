@@ -21,6 +21,7 @@ extension Format {
       try IngotFile(path).model(path: path, keepUnknown: options.keepUnknown)
     },
     adapt: { model throws(FormatError) in model },
+    keepsActivationScales: { _ in true },
     refusal: { encoding in
       guard case .columnPacked = encoding else { return nil }
       return

@@ -10,6 +10,8 @@ struct PackedModules {
   let main: String
   /// The parts that may stand beside it.
   let beside: Set<String>
+  /// Reads modules whose codes stand under the weight's own name; nil where there are none.
+  var scaled: ScaledWeights?
 
   /// A quantized module.
   struct Module {
@@ -51,14 +53,21 @@ struct PackedModules {
       let dot = name.lastIndex(of: ".") ?? name.startIndex
       let (module, part) = (String(name[..<dot]), String(name[dot...].dropFirst()))
       if beside.contains(part) {
-        guard files.stored["\(module).\(main)"] != nil else {
+        guard
+          files.stored["\(module).\(main)"] != nil || scaled != nil && files.stored["\(module).weight"] != nil
+        else {
           throw files.error(name, "a tensor '\(module).\(main)' beside it", found: "none of this name")
         }
         continue
       }
+      if Family.isActivationScale(name) {
+        tensors.append(try files.dense(name, stored, Role(.activationScale, name: name)))
+        continue
+      }
+      if try scaled?.owner(name) != nil { continue }
       let logical = part == main ? module + ".weight" : name
       if part != main, family.role(of: logical, blueprint) == nil,
-        let pieces = try family.logical(try files.dense(name, stored, Role(.unknown, name: name)), blueprint)
+        let pieces = try family.logical(try plain(name, stored, Role(.unknown, name: name)), blueprint)
       {
         tensors += pieces
         continue
@@ -75,17 +84,28 @@ struct PackedModules {
         tensors.append(try tensor(Module(name: module, role: role, main: stored, files: files)))
         continue
       }
-      let fp8 = stored.dtype == .f8e4m3 || stored.dtype == .f8e5m2
-      guard stored.dtype.isDecodable && !fp8 || role.kind == .unknown || role.kind == .auxiliary else {
+      let tensor = try plain(name, stored, role)
+      let isBareFP8 = tensor.encoding == .dense(.f8e4m3) || tensor.encoding == .dense(.f8e5m2)
+      guard tensor.encoding.isDecodable && !isBareFP8 || role.isOutsideBlocks else {
         throw files.error(
           name, "F32, F16 or BF16 values beside \(format) modules", found: stored.dtype.rawValue)
       }
-      tensors.append(try files.dense(name, stored, role))
+      tensors.append(tensor)
     }
-    return try Model(
+    var model = try Model(
       family: family, blueprint: blueprint, tensors: tensors,
       sideFiles: try files.sideFiles(),
       path: files.location.folder, format: format, weightFiles: files.paths)
+    model.remark = QuantizationConfig.remark(files.config, hasScales: !model.activationScales.isEmpty)
+    return model
+  }
+
+  /// A tensor under a weight's own name: codes with scales beside them, or values.
+  private func plain(_ name: String, _ stored: SafeTensorsFiles.Stored, _ role: Role) throws(FormatError)
+    -> Tensor
+  {
+    if let tensor = try scaled?.tensor(name, stored, role) { return tensor }
+    return try files.dense(name, stored, role)
   }
 }
 
@@ -100,9 +120,11 @@ extension CheckpointLocation {
       case .nothing: (try? CheckpointLocation(path))?.folder
       case .other: nil
       }
-    guard let file = folder.map({ $0 + "/config.json" }), Folder.kind(file) == .file,
-      let bytes = try? Bytes.mapping(file), let config = try? Config(bytes.array, path: file)
+    guard let folder, Folder.kind(folder + "/config.json") == .file,
+      let bytes = try? Bytes.mapping(folder + "/config.json"),
+      let own = try? Config(bytes.array, path: folder + "/config.json")
     else { return nil }
+    let config = (try? QuantizationConfig.completed(own, folder: folder)) ?? own
     let quantization = config["quantization_config"]
     let method = quantization?["quant_method"]?.string
     guard method == "auto-round", let packing = quantization?["packing_format"]?.string else { return method }

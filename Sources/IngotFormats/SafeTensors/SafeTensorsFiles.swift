@@ -30,7 +30,8 @@ struct SafeTensorsFiles {
   init(_ path: String) throws(FormatError) {
     location = try CheckpointLocation(path)
     let configPath = try location.file("config.json")
-    config = try Config(try Bytes.mapping(configPath).array, path: configPath)
+    config = try QuantizationConfig.completed(
+      try Config(try Bytes.mapping(configPath).array, path: configPath), folder: location.folder)
     (stored, paths) = try SafeTensorsFiles.entries(location)
   }
 

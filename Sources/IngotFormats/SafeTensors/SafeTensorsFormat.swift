@@ -12,7 +12,11 @@ extension Format {
     read: { path, options throws(FormatError) in
       try SafeTensorsReader(path, keepUnknown: options.keepUnknown).read()
     },
-    adapt: { model throws(FormatError) in try model.requireEngineNames("safetensors") },
+    adapt: { model throws(FormatError) in
+      try model.requireEngineNames("safetensors").requireDescribedBlocks()
+    },
+    // Beside FP8 that stays as it is described.
+    keepsActivationScales: \.hasFP8,
     refusal: { encoding in
       switch encoding {
       case .dense, .blockScaled: nil
@@ -29,6 +33,29 @@ extension Format {
 }
 
 extension Model {
+  /// Whether a tensor is FP8 with scales.
+  fileprivate var hasFP8: Bool {
+    tensors.contains { if case .blockScaled = $0.encoding { true } else { false } }
+  }
+
+  /// Refuses FP8 in other blocks than config.json names: engines would take its scales for others.
+  fileprivate func requireDescribedBlocks() throws(FormatError) -> Model {
+    guard hasFP8 else { return self }
+    let config = try sideFile("config.json").map { file throws(FormatError) in
+      try Config(file.bytes.array, path: "\(path) (config.json)")
+    }
+    let size = config?["quantization_config"]?["weight_block_size"]?.array?.map { $0.int }
+    for tensor in tensors {
+      guard case .blockScaled(let scheme) = tensor.encoding, size != [scheme.blockRows, scheme.blockColumns]
+      else { continue }
+      throw FormatError(
+        path: path, tensor: tensor.name,
+        expected: "FP8 in the blocks that config.json's weight_block_size names",
+        found: "\(tensor.encoding)", remedy: .decode)
+    }
+    return self
+  }
+
   /// Each plane as a tensor of its own: values or codes under the tensor's name, block scales beside it.
   fileprivate func safeTensors(_ path: String, _ options: WriteOptions) throws(FormatError)
     -> SafeTensorsOutput
@@ -42,9 +69,8 @@ extension Model {
       }
     }
     // FP8 with block scales keeps the config that describes it, byte for byte.
-    let scaled = tensors.contains { if case .blockScaled = $0.encoding { true } else { false } }
     return SafeTensorsOutput(
       model: self, path: path, options: options, items: items,
-      sideFiles: scaled ? sideFiles : try sideFiles { _ in })
+      sideFiles: hasFP8 ? sideFiles : try sideFiles { _ in })
   }
 }

@@ -189,6 +189,7 @@ extension Model {
     for key in ["quantization_config", "quantization", "compression_config"] { config[key] = nil }
     body(&config)
     files[index].bytes = Bytes(Array(JSON.object(config).text(indented: true).utf8))
-    return files
+    // They describe the source's codes.
+    return files.filter { !QuantizationConfig.files.contains($0.name) }
   }
 }

@@ -2,7 +2,7 @@ import IngotModels
 import IngotSystem
 import IngotTensors
 
-/// Reads a checkpoint as it is published: dense tensors, and FP8 with block scales.
+/// Reads a checkpoint as it is published: dense tensors, and codes with scales beside them.
 struct SafeTensorsReader {
   let files: SafeTensorsFiles
   let keepUnknown: Bool
@@ -18,9 +18,11 @@ struct SafeTensorsReader {
     let tensors = try Pairing(files).tensors { tensor throws(FormatError) in
       try family.logical(tensor, blueprint) ?? (keepUnknown || family.isGeneric ? [tensor] : nil)
     }
-    return try Model(
+    var model = try Model(
       family: family, blueprint: blueprint, tensors: tensors,
       sideFiles: try files.sideFiles(),
       path: files.location.folder, format: Format.safeTensors.name, weightFiles: files.paths)
+    model.remark = QuantizationConfig.remark(files.config, hasScales: !model.activationScales.isEmpty)
+    return model
   }
 }

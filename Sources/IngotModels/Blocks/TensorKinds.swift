@@ -24,12 +24,12 @@ extension TensorKind {
     .deltaDecay, .deltaTimeBias, .deltaNorm, .deltaOutput, .lightningQKV, .lightningGate, .lightningNorm,
     .lightningOutput, .indexerQuery, .indexerKey, .indexerQueryNorm, .indexerKeyNorm, .indexerKeyNormBias,
     .indexerWeights, .sharedGate, .sharedUp, .sharedDown, .sharedRouter, .routerLogitBias, .auxiliary,
-    .unknown,
+    .unknown, .activationScale,
   ]
 
   /// Whether a block of this build can have it. Files may hold other kinds, written by a build that knows more.
   public var hasBlock: Bool {
-    TensorKind.known.contains(self) && self != .auxiliary && self != .unknown
+    TensorKind.known.contains(self) && ![.auxiliary, .unknown, .activationScale].contains(self)
   }
 
   /// Groups that recipes name.

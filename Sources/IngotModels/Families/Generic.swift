@@ -83,7 +83,7 @@ extension Model {
     }
     // Kept for the user, or for multi-token prediction, the pass can do without it; what a block should compute with, it cannot.
     let missing = tensors.first {
-      $0.role.isOutsideBlocks && $0.role.kind != .auxiliary && $0.role.kind != .unknown
+      $0.role.isOutsideBlocks && ![.auxiliary, .unknown, .activationScale].contains($0.role.kind)
     }
     if let missing {
       throw missing.error(

@@ -56,38 +56,3 @@ public struct BlockScaled: Hashable, Sendable, CustomStringConvertible {
     return "\(types) \(blockRows)x\(blockColumns)" + (scale == .f32 ? "" : " \(scale.rawValue.lowercased())")
   }
 }
-
-extension Tensor {
-  /// An FP8 tensor whose scales are stored as powers of two, E8M0: F32 scales are made as rows are asked for.
-  ///
-  /// - Parameters:
-  ///   - scheme: with F32 scales.
-  ///   - powers: (blocks of rows, blocks of columns), 2^(byte − 127), 255 being NaN.
-  public init(
-    name: String, role: Role, shape: [Int], _ scheme: BlockScaled, path: String, offset: UInt64, codes: Bytes,
-    powers: Bytes
-  ) {
-    let layout = Encoding.blockScaled(scheme).planes(shape)!
-    self.init(
-      name: name, role: role, shape: shape, encoding: .blockScaled(scheme), path: path, offset: offset,
-      rowStep: nil,
-      sources: { rows in
-        let scales = layout[1].range(rows: rows)
-        return [codes[layout[0].range(rows: rows)], powers[scales.lowerBound / 4..<scales.upperBound / 4]]
-      },
-      make: { _, sources in
-        let plane = sources[1]
-        let span = plane.span
-        var values: [Float] = []
-        values.reserveCapacity(span.byteCount)
-        for index in 0..<span.byteCount {
-          let byte = span.littleEndian(UInt8.self, at: index)
-          // 2^−127 is below the normal numbers.
-          values.append(
-            byte == 255
-              ? .nan : byte == 0 ? Float(bitPattern: 1 << 22) : Float(bitPattern: UInt32(byte) << 23))
-        }
-        return [sources[0], Bytes(count: 4 * values.count) { encode(.f32, values.span, into: &$0) }]
-      })
-  }
-}
