@@ -8,6 +8,20 @@ struct CompressedTensorsReader {
   private let files: SafeTensorsFiles
   /// `weights` of every group of the config.
   private let schemes: [JSON]
+  private let shapes = Shapes()
+
+  /// Reads what is a few bytes for each of very many modules with a call each: pages of a mapping would stay in memory.
+  private final class Shapes {
+    private var file: File?
+
+    func bytes(_ stored: SafeTensorsFiles.Stored) throws(FormatError) -> Bytes {
+      if file?.path != stored.path {
+        file = try File(reading: stored.path)
+        file?.expectPieces()
+      }
+      return try file!.read(stored.bytes.count, at: Int(stored.offset))
+    }
+  }
 
   init(_ path: String) throws(FormatError) {
     files = try SafeTensorsFiles(path)
@@ -139,10 +153,11 @@ struct CompressedTensorsReader {
   private func shape(_ module: PackedModules.Module) throws(FormatError) -> [Int] {
     let stored = try module.part("weight_shape", [.i64, .i32], [2])
     let width = stored.dtype.bits / 8
+    let bytes = try shapes.bytes(stored)
     let extents = (0..<2).map { index in
       width == 8
-        ? Int(stored.bytes.span.littleEndian(Int64.self, at: 8 * index))
-        : Int(stored.bytes.span.littleEndian(Int32.self, at: 4 * index))
+        ? Int(bytes.span.littleEndian(Int64.self, at: 8 * index))
+        : Int(bytes.span.littleEndian(Int32.self, at: 4 * index))
     }
     guard extents.allSatisfy({ (1...1 << 24).contains($0) }) else {
       throw module.error(

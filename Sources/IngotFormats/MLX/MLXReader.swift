@@ -23,14 +23,15 @@ struct MLXReader {
 
   /// Whether config.json at `path` speaks of MLX's quantization, or tensors are stacked as MLX does it.
   static func recognizes(_ path: String) -> Bool {
-    // Every other way to quantize is described by its method; a config is read sooner than an index of 200,000 names.
-    guard CheckpointLocation.quantizationMethod(path) == nil,
-      Folder.kind(path) == .folder || path.hasSuffix(".safetensors") || Folder.kind(path) == .nothing,
-      let location = try? CheckpointLocation(path), let configPath = try? location.file("config.json"),
-      let bytes = try? Bytes.mapping(configPath), let config = try? Config(bytes.array, path: configPath)
+    guard Folder.kind(path) == .folder || path.hasSuffix(".safetensors") || Folder.kind(path) == .nothing,
+      let configPath = CheckpointLocation.configPath(path), let bytes = try? Bytes.mapping(configPath),
+      let config = try? Config(bytes.array, path: configPath)
     else { return false }
     if let quantization = config["quantization"] { return quantization["quant_method"] == nil }
-    guard config["quantization_config"] == nil else { return false }
+    // Every other way to quantize is described there.
+    guard config["quantization_config"] == nil, let location = try? CheckpointLocation(path) else {
+      return false
+    }
     if let index = location.index { return index.keys.contains { $0.contains(".switch_mlp.") } }
     return location.shards.contains { shard in
       let header = try? location.file(shard)

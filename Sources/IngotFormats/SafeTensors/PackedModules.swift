@@ -110,9 +110,8 @@ struct PackedModules {
 }
 
 extension CheckpointLocation {
-  /// `quant_method` in the config of the checkpoint that `path` means; nil when there is none or no such checkpoint.
-  /// AutoRound's own is named by the layout that it packs into: `gptq` or `awq`.
-  static func quantizationMethod(_ path: String) -> String? {
+  /// config.json of the checkpoint that `path` means, found without reading an index; nil when there is none.
+  static func configPath(_ path: String) -> String? {
     let folder: String? =
       switch Folder.kind(path) {
       case .folder: path
@@ -120,11 +119,17 @@ extension CheckpointLocation {
       case .nothing: (try? CheckpointLocation(path))?.folder
       case .other: nil
       }
-    guard let folder, Folder.kind(folder + "/config.json") == .file,
-      let bytes = try? Bytes.mapping(folder + "/config.json"),
-      let own = try? Config(bytes.array, path: folder + "/config.json")
+    guard let file = folder.map({ $0 + "/config.json" }), Folder.kind(file) == .file else { return nil }
+    return file
+  }
+
+  /// `quant_method` in the config of the checkpoint that `path` means; nil when there is none or no such checkpoint.
+  /// AutoRound's own is named by the layout that it packs into: `gptq` or `awq`.
+  static func quantizationMethod(_ path: String) -> String? {
+    guard let file = configPath(path), let bytes = try? Bytes.mapping(file),
+      let own = try? Config(bytes.array, path: file)
     else { return nil }
-    let config = (try? QuantizationConfig.completed(own, folder: folder)) ?? own
+    let config = (try? QuantizationConfig.completed(own, folder: Folder.parent(of: file))) ?? own
     let quantization = config["quantization_config"]
     let method = quantization?["quant_method"]?.string
     guard method == "auto-round", let packing = quantization?["packing_format"]?.string else { return method }
