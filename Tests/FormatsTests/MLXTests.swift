@@ -118,6 +118,38 @@ import Testing
     #expect(again[.up, layer: 1, expert: 7]?.encoding == .microScaled(.mxfp4))
   }
 
+  /// `mlx_lm.convert` without -q leaves the source's quantization_config beside decoded weights.
+  @Test func unquantizedFolderWithTheSourcesConfig() async throws {
+    let scratch = try Scratch()
+    let model = try Model.read(nano).decoded(to: .bf16)
+    _ = try await model.write(scratch("out"), as: .mlx, .with())
+    var config = try JSON.parse(try content(scratch("out/config.json")), path: "config.json").object!
+    config["quantization_config"] = ["quant_method": "fp8", "weight_block_size": [128, 128]]
+    try scratch.write("out/config.json", Array(JSON.object(config).text().utf8))
+    let again = try Model.read(scratch("out"))
+    #expect(again.format == "mlx")
+    for role in [Role(.head), Role(.down, layer: 3, expert: 5)] {
+      #expect(try again[role]!.floats() == model[role]!.floats(), "\(role)")
+    }
+  }
+
+  /// `mlx_lm.convert --quant-predicate mixed_3_6` writes null for what is MLX's default.
+  @Test(arguments: [
+    #"{"group_size": null, "bits": 4, "mode": "affine"}"#, #"{"bits": 4}"#, #"{"group_size": 64}"#,
+  ])
+  func moduleOfUsualGroup(_ entry: String) async throws {
+    let scratch = try Scratch()
+    let model = try Self.model("int4 g64 bias bf16")
+    _ = try await model.write(scratch("out"), as: .mlx, .with())
+    var config = try JSON.parse(try content(scratch("out/config.json")), path: "config.json").object!
+    var quantization = try #require(config["quantization"]?.object)
+    quantization["lm_head"] = try JSON.parse(Array(entry.utf8), path: "entry")
+    for key in ["quantization", "quantization_config"] { config[key] = .object(quantization) }
+    try scratch.write("out/config.json", Array(JSON.object(config).text().utf8))
+    let again = try Model.read(scratch("out"))
+    #expect(try again[Role(.head)]!.floats() == model[Role(.head)]!.floats())
+  }
+
   /// mlx-lm looks for rotation at the top of config.json only.
   @Test func nestedRotationIsStatedAtTheTop() async throws {
     let scratch = try Scratch()

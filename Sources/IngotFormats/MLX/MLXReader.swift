@@ -28,17 +28,35 @@ struct MLXReader {
       let config = try? Config(bytes.array, path: configPath)
     else { return false }
     if let quantization = config["quantization"] { return quantization["quant_method"] == nil }
-    // Every other way to quantize is described there.
-    guard config["quantization_config"] == nil, let location = try? CheckpointLocation(path) else {
-      return false
+    // Stacked by MLX; its converter leaves the source's quantization_config where it decodes what that describes.
+    let isOthers = config["quantization_config"] != nil
+    // An index may have 200,000 names: searched as bytes before it is read.
+    guard !isOthers || mayBeStacked(Folder.parent(of: configPath)), let location = try? CheckpointLocation(path)
+    else { return false }
+    func isStacked(_ names: some Collection<String>) -> Bool {
+      names.contains { $0.contains(".switch_mlp.") }
+        && !(isOthers && names.contains { name in MLXReader.othersSuffixes.contains { name.hasSuffix($0) } })
     }
-    if let index = location.index { return index.keys.contains { $0.contains(".switch_mlp.") } }
-    return location.shards.contains { shard in
-      let header = try? location.file(shard)
-      let entries = header.flatMap { try? SafeTensorsHeader(path: $0).entries } ?? []
-      return entries.contains { $0.name.contains(".switch_mlp.") }
+    if let index = location.index { return isStacked(index.keys) }
+    return isStacked(
+      location.shards.flatMap { shard in
+        let header = try? location.file(shard)
+        return (header.flatMap { try? SafeTensorsHeader(path: $0).entries } ?? []).map(\.name)
+      })
+  }
+
+  /// Whether a folder has no index, or one in which a stack of MLX's is named.
+  private static func mayBeStacked(_ folder: String) -> Bool {
+    guard let bytes = try? Bytes.mapping(folder + "/" + CheckpointLocation.indexName) else { return true }
+    let (text, word) = (bytes.span, Array(".switch_mlp.".utf8))
+    guard text.byteCount >= word.count else { return false }
+    return (0...text.byteCount - word.count).contains { start in
+      word.indices.allSatisfy { text.littleEndian(UInt8.self, at: start + $0) == word[$0] }
     }
   }
+
+  /// What other ways to quantize have beside or in place of a weight.
+  private static let othersSuffixes = ["_scale_inv", ".weight_packed", ".weight_scale", ".qweight"]
 
   func read() throws(FormatError) -> Model {
     var tensors: [Tensor] = []

@@ -5,6 +5,16 @@ import IngotTensors
 struct MLXScheme: Hashable, CustomStringConvertible {
   enum Mode: String, CaseIterable {
     case affine, mxfp4, mxfp8, nvfp4
+
+    /// Bits and group where none are given.
+    var usual: (bits: Int, group: Int) {
+      switch self {
+      case .affine: (4, 64)
+      case .mxfp4: (4, 32)
+      case .mxfp8: (8, 32)
+      case .nvfp4: (4, 16)
+      }
+    }
   }
 
   static let groups = [32, 64, 128]

@@ -18,7 +18,10 @@ struct MLXSchemes {
   init(_ config: Config) throws(FormatError) {
     self.config = config
     let first = config["quantization"]
-    let second = config["quantization_config"]
+    // Converted without quantizing, the source's own description stays: of codes that are decoded.
+    let second = config["quantization_config"].flatMap {
+      $0["quant_method"] == nil || first != nil ? $0 : nil
+    }
     if let first, let second, first != second {
       throw config.error(
         "quantization_config", "the same as 'quantization'", found: "\(second.kind) that differs")
@@ -41,7 +44,7 @@ struct MLXSchemes {
         modules[path] = usual
       } else {
         modules[path] = try MLXSchemes.scheme(
-          entry, "quantization of '\(printable(path, limit: 100))'", config)
+          entry, "quantization of '\(printable(path, limit: 100))'", config, isModule: true)
       }
     }
     self.usual = usual
@@ -59,7 +62,9 @@ struct MLXSchemes {
     return entry
   }
 
-  private static func scheme(_ value: JSON, _ key: String, _ config: Config) throws(FormatError) -> MLXScheme
+  /// - Parameter isModule: what one module says may leave out, or give as null, what MLX has for its mode.
+  private static func scheme(_ value: JSON, _ key: String, _ config: Config, isModule: Bool = false)
+    throws(FormatError) -> MLXScheme
   {
     guard value.object != nil else {
       throw config.error(key, "an object with group_size and bits", found: value.kind)
@@ -72,7 +77,11 @@ struct MLXSchemes {
       let known = MLXScheme.Mode.allCases.map(\.rawValue).joined(separator: ", ")
       throw config.error("\(key), mode", "one of \(known)", found: name.kind)
     }
-    guard let bits = value["bits"]?.int, let group = value["group_size"]?.int,
+    func number(_ key: String, _ usual: Int) -> Int? {
+      guard let stated = value[key], !stated.isNull else { return isModule ? usual : nil }
+      return stated.int
+    }
+    guard let bits = number("bits", mode.usual.bits), let group = number("group_size", mode.usual.group),
       let scheme = MLXScheme(mode: mode, bits: bits, group: group)
     else {
       let found = ["bits", "group_size"].map {
