@@ -247,8 +247,9 @@ static void check_small(size_t count) {
       snprintf(what, sizeof what, "pack %u of %zu", bits, count);
       compare(what, isa, 0, 0, 0);
     }
-    const int types[] = {2, 3, 6, 7, 8, 39, 10, 11, 12, 13, 14, 20, 23};
-    for (int t = 0; t < 13; t++) {
+    const int types[] = {2,  3,  6,  7,  8,  39, 10, 11, 12, 13, 14, 20, 23,
+                         16, 17, 18, 19, 21, 22, 29, 34, 35, 40, 41, 42};
+    for (int t = 0; t < 25; t++) {
       size_t weights, bytes;
       ingot_ggml_shape(types[t], &weights, &bytes);
       size_t blocks = count / weights;

@@ -6,6 +6,7 @@ import struct
 import numpy as np
 
 import ingot_block_vectors as blocks
+import ingot_point_vectors as points
 
 TYPES = {
     "F64": 0, "F32": 1, "F16": 2, "BF16": 3, "F8_E4M3": 4, "F8_E5M2": 5, "F8_E8M0": 6, "F6_E2M3": 7, "F6_E3M2": 8,
@@ -213,10 +214,12 @@ def micro_scaled(name, shape, code, group, scale, divisor=None, scales=None, fac
 
 def ggml(name, shape, kind, made=None, **place):
     """`made`: (bytes, values) of each block, else drawn."""
-    count = int(np.prod(shape, dtype=object)) // blocks.TYPES[kind][1]
+    maker = blocks if kind in blocks.TYPES else points
+    number, weights, *_ = maker.TYPES[kind]
+    count = int(np.prod(shape, dtype=object)) // weights
     if made is None:
         source = Source(name)
-        made = [blocks.drawn(kind, source.integers) for _ in range(count)]
+        made = [maker.drawn(kind, source.integers) for _ in range(count)]
     assert len(made) == count
-    return Tensor(name, "unknown", shape, bytes([3, blocks.TYPES[kind][0]]), [b"".join(data for data, _ in made)],
+    return Tensor(name, "unknown", shape, bytes([3, number]), [b"".join(data for data, _ in made)],
                   [value for _, values in made for value in values], encoding=kind, **place)

@@ -1,9 +1,11 @@
 // GGML blocks to F32.
 #include "ggml.h"
+#include "ggml_lattice.h"
 
 #pragma STDC FP_CONTRACT OFF
 
 bool ingot_ggml_shape(int type, size_t *weights, size_t *bytes) {
+  if (lattice_shape(type, weights, bytes)) return true;
   switch (type) {
     case INGOT_Q4_0: case INGOT_Q4_1: case INGOT_Q5_0: case INGOT_Q5_1: case INGOT_Q8_0: case INGOT_Q2_K:
     case INGOT_Q3_K: case INGOT_Q4_K: case INGOT_Q5_K: case INGOT_Q6_K: case INGOT_IQ4_NL: case INGOT_IQ4_XS:
@@ -16,6 +18,7 @@ bool ingot_ggml_shape(int type, size_t *weights, size_t *bytes) {
 }
 
 void ingot_decode_ggml_scalar(ingot_ggml type, const uint8_t *bytes, float *out, size_t blocks) {
+  if (lattice_is((int)type)) return lattice_decode((int)type, bytes, out, blocks);
   ggml_shape shape = ggml_shape_of(type);
   for (size_t i = 0; i < blocks; i++) {
     ggml_block block;

@@ -189,7 +189,7 @@ struct Inspect: ParsableCommand {
     print(roles.text)
     print(
       "\nstored as  "
-        + summary.bytesByType.map { "\($0.type.rawValue) \(grouped($0.bytes))" }.joined(separator: ", "))
+        + summary.bytesByName.map { "\($0.name) \(grouped($0.bytes))" }.joined(separator: ", "))
   }
 
   private func show(_ verdicts: [Claim.Verdict]) {

@@ -16,6 +16,8 @@ public struct ModelSummary: Sendable {
   public var byRole: [(kind: TensorKind, parameters: Int, bytes: Int, tensors: Int)]
   /// Bytes by type of stored value.
   public var bytesByType: [(type: DType, bytes: Int)]
+  /// Bytes by what the files call it: a type of stored value, or a block type of GGML.
+  public var bytesByName: [(name: String, bytes: Int)]
   /// Bytes by encoding.
   public var bytesByEncoding: [(encoding: Encoding, bytes: Int)]
   public var bytes: Int
@@ -30,12 +32,18 @@ public struct ModelSummary: Sendable {
     var roles: [TensorKind: (Int, Int, Int)] = [:]
     var types: [DType: Int] = [:]
     var encodings: [Encoding: Int] = [:]
+    var names: [String: Int] = [:]
     var unused = 0
     for tensor in model.tensors {
       if tensor.role.isOutsideBlocks || TensorKind.ends.contains(tensor.role.kind) { unused += tensor.count }
       let old = roles[tensor.role.kind] ?? (0, 0, 0)
       roles[tensor.role.kind] = (old.0 + tensor.count, old.1 + tensor.bytes, old.2 + 1)
-      for plane in tensor.encoding.planes(tensor.shape)! { types[plane.dtype, default: 0] += plane.bytes }
+      for plane in tensor.encoding.planes(tensor.shape)! {
+        types[plane.dtype, default: 0] += plane.bytes
+        var name = plane.dtype.rawValue
+        if case .ggml(let type) = tensor.encoding { name = type.description.uppercased() }
+        names[name, default: 0] += plane.bytes
+      }
       encodings[tensor.encoding, default: 0] += tensor.bytes
     }
     let others = Set(roles.keys).subtracting(TensorKind.known).sorted { $0.rawValue < $1.rawValue }
@@ -43,6 +51,9 @@ public struct ModelSummary: Sendable {
       roles[kind].map { (kind: kind, parameters: $0.0, bytes: $0.1, tensors: $0.2) }
     }
     bytesByType = types.map { (type: $0.key, bytes: $0.value) }.sorted { $0.bytes > $1.bytes }
+    bytesByName = names.map { (name: $0.key, bytes: $0.value) }.sorted {
+      ($1.bytes, $0.name) < ($0.bytes, $1.name)
+    }
     bytesByEncoding = encodings.map { (encoding: $0.key, bytes: $0.value) }.sorted { $0.bytes > $1.bytes }
     bytes = model.bytes
     total = model.parameters

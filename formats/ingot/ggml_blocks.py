@@ -2,6 +2,8 @@
 
 import numpy as np
 
+import ggml_points
+
 CURVE = np.array([-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113], np.int8)
 TWICE_E2M1 = np.array([0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12], np.int8)
 
@@ -39,8 +41,11 @@ def decode(layout, plane):
     """Values of a plane of blocks, (rows, bytes a row), in F32: (rows, columns)."""
     plane = np.ascontiguousarray(plane)
     rows, columns = len(plane), plane.shape[1] // layout.bytes * layout.weights
-    count, parts = rows * columns // layout.weights, layout.weights // layout.part
+    count = rows * columns // layout.weights
     blocks = plane.reshape(count, layout.bytes)
+    if isinstance(layout, ggml_points.Layout):
+        return ggml_points.decode(layout, blocks).reshape(rows, columns)
+    parts = layout.weights // layout.part
     field = {name: np.ascontiguousarray(blocks[:, start:end]) for name, (start, end) in layout.fields.items()}
     if "exponent" in field:
         d = np.ldexp(np.float32(1), field["exponent"].astype(np.int32) - 128)

@@ -7,7 +7,7 @@
     reader.py FILE --dump FOLDER         side files, and every tensor as .npy
 
 Any part of an artifact in parts stands for the whole. Every checksum of what is read is held against the
-bytes. Needs numpy and the two files beside it, xxh3.py and ggml_blocks.py, but for one thing: side files may
+bytes. Needs numpy and the files beside it (xxh3.py, ggml_blocks.py, ggml_points.py), but for one thing: side files may
 be stored as zstd frames, and to get at their content (--dump) this takes Python 3.14, the package `zstandard`
 or the command `zstd`. The provenance is stored plain.
 """
@@ -23,6 +23,7 @@ import sys
 import numpy as np
 
 import ggml_blocks
+import ggml_points
 from xxh3 import xxh3
 
 
@@ -117,7 +118,7 @@ class Encoding:
             used = struct.pack("<3B9x2I", 1, first, second, rows, columns)
             self.name = f"{self.type} {rows}x{columns} {self.scale}"
         elif kind == 3:
-            self.layout = ggml_blocks.LAYOUTS[first]
+            self.layout = ggml_blocks.LAYOUTS.get(first) or ggml_points.LAYOUTS[first]
             self.name = self.layout.name
             used = bytes([3, first])
         elif kind == 4:

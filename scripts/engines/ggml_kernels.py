@@ -98,6 +98,15 @@ class Theirs:
         self.chunk = library.ggml_quantize_chunk
         self.chunk.restype = ctypes.c_size_t
         self.chunk.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, *[ctypes.c_int64] * 3, ctypes.c_void_p]
+        self.library = library
+
+    def decode(self, kind, blocks, count):
+        """Values of blocks of any type, by the reference decoder."""
+        decoder = getattr(self.library, f"dequantize_row_{kind}")
+        decoder.restype, decoder.argtypes = None, [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64]
+        values, blocks = np.zeros(count, np.float32), np.ascontiguousarray(blocks)
+        decoder(address(blocks), address(values), count)
+        return values
 
     def quantize(self, kind, weights, importance=None):
         weights, importance = as_f32(weights), as_f32(importance)

@@ -111,7 +111,7 @@ typedef struct {
 void ingot_quantize_micro(ingot_isa isa, const ingot_micro_job *job);
 // ---- GGML block types --------------------------------------------------------------------------------
 
-/// Numbers as GGUF files have them.
+/// Numbers as GGUF files have them. Types that are read only have numbers beside these, see ggml_lattice.h.
 typedef enum {
   INGOT_Q4_0 = 2,
   INGOT_Q4_1 = 3,

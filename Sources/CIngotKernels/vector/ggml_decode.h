@@ -4,6 +4,7 @@
 #define INGOT_VECTOR_GGML_DECODE_H
 
 #include "../ggml.h"
+#include "../ggml_lattice.h"
 #include "lanes.h"
 
 /// Entries of a table of 16 bytes.
@@ -36,6 +37,7 @@ INGOT_INLINE void decode_ggml_blocks(ingot_ggml type, const uint8_t *bytes, floa
 }
 
 void BODY(ingot_decode_ggml)(ingot_ggml type, const uint8_t *bytes, float *out, size_t blocks) {
+  if (lattice_is((int)type)) return lattice_decode((int)type, bytes, out, blocks);
 #define DECODE(constant) decode_ggml_blocks(constant, bytes, out, blocks)
   GGML_CASES(type, DECODE)
 #undef DECODE

@@ -102,6 +102,12 @@ struct GGUFHeader: Sendable {
       infos.append(info)
     }
     let dataStart = align(cursor.position, to: alignment)
+    let starts = infos.map(\.range.lowerBound).sorted()
+    for index in infos.indices where infos[index].type.bytes == 0 {
+      let start = infos[index].range.lowerBound
+      let next = starts.first { $0 > start } ?? max(cursor.bytes.count - dataStart, start)
+      infos[index].range = start..<next
+    }
     for index in infos.indices {
       // Offsets count from where the data begins, which is known only now.
       let range = infos[index].range
@@ -144,9 +150,8 @@ struct GGUFHeader: Sendable {
       shape.insert(Int(extent), at: 0)
     }
     let number = try cursor.integer(UInt32.self, "the tensor's type")
-    guard let type = GGUFType.numbered(number) else {
-      throw wrong("a tensor type of ggml", "number \(number)")
-    }
+    // Others are for readers to refuse: what is in a file can be listed whatever its types.
+    let type = GGUFType.numbered(number) ?? .unknown(number)
     guard let columns = shape.last, columns % type.values == 0 else {
       throw wrong("rows of a multiple of \(type.values) values for \(type.name)", "\(shape.last ?? 0)")
     }

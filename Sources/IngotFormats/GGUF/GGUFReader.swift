@@ -74,7 +74,25 @@ struct GGUFReader {
     return embedding.info.shape[0]
   }
 
+  /// Refuses types without values that can be had, all of them at once.
+  private func requireKnownTypes() throws(FormatError) {
+    var sums: [String: (tensors: Int, bytes: Int)] = [:]
+    var first: (part: Int, info: GGUFHeader.Info)?
+    for (part, info) in files.tensors where info.type.encoding == nil {
+      first = first ?? (part, info)
+      let sum = sums[info.type.name] ?? (0, 0)
+      sums[info.type.name] = (sum.tensors + 1, sum.bytes + info.range.count)
+    }
+    guard let first else { return }
+    throw FormatError(
+      path: files.parts[first.part].path, tensor: first.info.name, offset: first.info.infoOffset,
+      expected: "tensors of types that can be read",
+      found: sums.sorted { $0.key < $1.key }
+        .map { "\($0.key) (\($0.value.tensors) tensors, \($0.value.bytes) bytes)" }.joined(separator: ", "))
+  }
+
   private func tensors(_ blueprint: Blueprint) throws(FormatError) -> [Tensor] {
+    try requireKnownTypes()
     var tensors: [Tensor] = []
     for (part, info) in files.tensors where info.name != GGUFFamily.frequencyFactors {
       let header = files.parts[part]

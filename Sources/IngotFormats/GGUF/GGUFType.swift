@@ -32,7 +32,11 @@ struct GGUFType: Sendable, Equatable {
     .init(26, "I32", 1, 4), .init(27, "I64", 1, 8), .init(28, "F64", 1, 8), .init(29, "IQ1_M", 256, 56),
     .init(30, "BF16", 1, 2), .init(34, "TQ1_0", 256, 54), .init(35, "TQ2_0", 256, 66),
     .init(39, "MXFP4", 32, 17), .init(40, "NVFP4", 64, 36), .init(41, "Q1_0", 128, 18),
+    .init(42, "Q2_0", 64, 18),
   ]
+
+  /// A type that nobody here knows: how many bytes its values take is told by the tensor that follows.
+  static func unknown(_ number: UInt32) -> GGUFType { .init(number, "type \(number)", 1, 0) }
 
   private static let byNumber = Dictionary(uniqueKeysWithValues: all.map { ($0.number, $0) })
   private static let byName = Dictionary(uniqueKeysWithValues: all.map { ($0.name, $0) })

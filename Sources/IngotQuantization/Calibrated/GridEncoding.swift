@@ -8,7 +8,7 @@ extension Encoding {
     switch self {
     case .affine(let scheme): scheme.bits < 8
     case .microScaled(let scheme): scheme.code == .f4 && scheme.global != .factor
-    case .ggml(let type): type != .q80
+    case .ggml(let type): type != .q80 && type.isWritable
     case .dense, .blockScaled, .columnPacked: false
     }
   }

@@ -5,7 +5,8 @@ import IngotSystem
 ///
 /// A row is a run of blocks of `blockWeights` weights, each with its own scale; the types whose names end in K, and
 /// IQ4_XS, cut a block of 256 into sub-blocks with small integer multiples of that scale. IQ4 and MXFP4 codes stand
-/// for the values of a table.
+/// for the values of a table. Codes of IQ1, IQ2 and IQ3 number points of a lattice, of eight or four weights each; these,
+/// and a few more, are read and carried, not made.
 ///
 /// One plane: `blocks` (rows, columns / blockWeights), `blockBytes` each.
 public enum GGMLType: UInt8, CaseIterable, Hashable, Sendable, CustomStringConvertible {
@@ -19,9 +20,29 @@ public enum GGMLType: UInt8, CaseIterable, Hashable, Sendable, CustomStringConve
   case q4K = 12
   case q5K = 13
   case q6K = 14
+  case iq2XXS = 16
+  case iq2XS = 17
+  case iq3XXS = 18
+  case iq1S = 19
   case iq4NL = 20
+  case iq3S = 21
+  case iq2S = 22
   case iq4XS = 23
+  case iq1M = 29
+  case tq10 = 34
+  case tq20 = 35
   case mxfp4 = 39
+  case nvfp4 = 40
+  case q10 = 41
+  case q20 = 42
+
+  /// Whether blocks can be made of weights, and not only read.
+  public var isWritable: Bool {
+    switch self {
+    case .q40, .q41, .q50, .q51, .q80, .q2K, .q3K, .q4K, .q5K, .q6K, .iq4NL, .iq4XS, .mxfp4: true
+    case .iq2XXS, .iq2XS, .iq3XXS, .iq1S, .iq3S, .iq2S, .iq1M, .tq10, .tq20, .nvfp4, .q10, .q20: false
+    }
+  }
 
   /// Weights of a block; columns must be a multiple of this.
   public var blockWeights: Int { block.weights }
@@ -47,6 +68,18 @@ public enum GGMLType: UInt8, CaseIterable, Hashable, Sendable, CustomStringConve
     case .iq4NL: "iq4_nl"
     case .iq4XS: "iq4_xs"
     case .mxfp4: "mxfp4"
+    case .iq2XXS: "iq2_xxs"
+    case .iq2XS: "iq2_xs"
+    case .iq3XXS: "iq3_xxs"
+    case .iq1S: "iq1_s"
+    case .iq3S: "iq3_s"
+    case .iq2S: "iq2_s"
+    case .iq1M: "iq1_m"
+    case .tq10: "tq1_0"
+    case .tq20: "tq2_0"
+    case .nvfp4: "nvfp4"
+    case .q10: "q1_0"
+    case .q20: "q2_0"
     }
   }
 
