@@ -69,10 +69,18 @@ public struct Tokenizer: Sendable {
   /// - Parameters:
   ///   - json: the contents of tokenizer.json.
   ///   - path: its path, for errors.
-  ///   - config: the contents of tokenizer_config.json, if there is one.
+  ///   - config: the contents of tokenizer_config.json, if there is one. Tokens of its `added_tokens_decoder` that
+  ///     tokenizer.json lacks are added, as transformers does.
+  ///   - others: contents of special_tokens_map.json and added_tokens.json, which count where the config lists no added
+  ///     tokens; nil for none.
   /// - Throws: `FormatError` naming `path`, the place in the JSON, what was expected and what was found.
-  public init(json: [UInt8], path: String, config: [UInt8]?) throws(FormatError) {
-    self.init(try TokenizerFile(json: json, path: path), try TokenizerSettings(config, besides: path))
+  public init(
+    json: [UInt8], path: String, config: [UInt8]?, others: (String) -> [UInt8]? = { _ in nil }
+  ) throws(FormatError) {
+    let settings = try TokenizerSettings(config, besides: path, others: others)
+    var file = try TokenizerFile(json: json, path: path)
+    try file.add(settings.tokensBeside())
+    self.init(file, settings)
   }
 
   /// Reads a SentencePiece model: tokenizer.model.
@@ -106,6 +114,11 @@ public struct Tokenizer: Sendable {
 
   /// Files of which one makes a tokenizer; the first that is there counts.
   public static let files = ["tokenizer.json", "tokenizer.model", "tiktoken.model"]
+  /// Files of other tokenizers, or parts of one: not enough to make a tokenizer.
+  public static let parts = [
+    "vocab.json", "merges.txt", "vocab.txt", "spiece.model", "sentencepiece.bpe.model", "tekken.json",
+    "added_tokens.json",
+  ]
 
   /// The tokenizer of a folder: tokenizer.json, or else SentencePiece's tokenizer.model or tiktoken.model.
   ///
@@ -116,14 +129,21 @@ public struct Tokenizer: Sendable {
   public init(folder: String, contents: (String) -> [UInt8]?) throws(FormatError) {
     let config = contents("tokenizer_config.json")
     if let json = contents("tokenizer.json") {
-      try self.init(json: json, path: "\(folder) (tokenizer.json)", config: config)
+      try self.init(json: json, path: "\(folder) (tokenizer.json)", config: config, others: contents)
     } else if let pieces = contents("tokenizer.model") {
       try self.init(sentencePieces: pieces, path: "\(folder) (tokenizer.model)", config: config)
     } else if let ranks = contents("tiktoken.model") {
       try self.init(tiktoken: ranks, path: "\(folder) (tiktoken.model)", config: config)
     } else {
+      // vocab.json and merges.txt do not say how a text is cut into words, or which tokens are special.
+      let parts = Self.parts.filter { contents($0) != nil }
       throw FormatError(
-        path: folder, expected: "tokenizer.json, tokenizer.model or tiktoken.model", found: "none")
+        path: folder,
+        expected: "tokenizer.json, tokenizer.model or tiktoken.model"
+          + (parts.isEmpty
+            ? "" : " (transformers' AutoTokenizer reads the files and saves it: save_pretrained)"),
+        found: parts.isEmpty
+          ? "none" : parts.joined(separator: ", ") + ", which do not say how texts are cut into words")
     }
   }
 

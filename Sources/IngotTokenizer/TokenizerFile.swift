@@ -52,12 +52,7 @@ struct TokenizerFile {
     func part(_ key: String) -> JSONPlace { JSONPlace(path: path, name: key, json: parts[key] ?? .null) }
     let version = part("version")
     if !version.json.isNull, try version.string() != "1.0" { throw version.error("\"1.0\"") }
-    if let truncation = parts["truncation"], !truncation.isNull {
-      throw part("truncation").error("null (cutting texts off is not supported)")
-    }
-    if let padding = parts["padding"], !padding.isNull {
-      throw part("padding").error("null (padding is not supported)")
-    }
+    // `truncation` and `padding` are left over from training: transformers sets both anew for each call.
     normalizer = try Normalizer(part("normalizer"))
     preTokenizer = try PreTokenizer(part("pre_tokenizer"))
     decoder = try Decoder(part("decoder"))
@@ -188,6 +183,34 @@ struct TokenizerFile {
   }
 
   // MARK: Added tokens
+
+  /// Adds tokens that stand in files beside tokenizer.json, as transformers does: those that it lacks.
+  /// - Throws: FormatError where a number is another one than the one that they would get.
+  mutating func add(_ tokens: [(token: AddedToken, path: String)]) throws(FormatError) {
+    var known = Set(addedTokens.map { Array($0.content.utf8) })
+    for (token, path) in tokens {
+      let bytes = Array(token.content.utf8)
+      let place = "token '\(printable(token.content, limit: 60))'"
+      if let id = ids[bytes] {
+        guard Int(id) == token.id else {
+          throw FormatError(
+            path: path, expected: "\(place) with the number \(id) that it has in tokenizer.json",
+            found: "\(token.id)")
+        }
+        if known.insert(bytes).inserted { addedTokens.append(token) }
+        continue
+      }
+      guard token.id == ids.count else {
+        throw FormatError(
+          path: path,
+          expected: "\(place), which tokenizer.json lacks, with its next free number \(ids.count)",
+          found: "\(token.id)")
+      }
+      known.insert(bytes)
+      try set(token.content, token.id, place, path)
+      addedTokens.append(token)
+    }
+  }
 
   /// Hugging Face's implementation numbers added tokens itself: that of the same piece in the vocabulary,
   /// otherwise on from the vocabulary's count. A file that says otherwise would be read in two ways.

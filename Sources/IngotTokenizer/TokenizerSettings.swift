@@ -1,27 +1,80 @@
 import IngotSystem
 
-/// What of tokenizer_config.json concerns text and tokens.
+/// What of tokenizer_config.json concerns text and tokens, and of the files that earlier versions of transformers wrote beside
+/// it: special_tokens_map.json and added_tokens.json, which count where tokenizer_config.json lists no added tokens.
 struct TokenizerSettings {
   private(set) var addsBeginToken: Bool?
   private(set) var beginToken: String?
   private(set) var endToken: String?
   /// The file, if there is one.
   private var top: JSONPlace?
+  /// special_tokens_map.json and added_tokens.json, where they count.
+  private var map: JSONPlace?
+  private var added: JSONPlace?
 
-  /// - Parameter tokenizer: the path of tokenizer.json, beside which the file lies.
-  init(_ bytes: [UInt8]?, besides tokenizer: String) throws(FormatError) {
-    guard let bytes else { return }
-    let folder = tokenizer.utf8.lastIndex(of: 0x2F).map { String(tokenizer[...$0]) } ?? ""
-    let path = folder + "tokenizer_config.json"
-    let top = JSONPlace(path: path, name: "", json: try JSON.parse(bytes, path: path))
-    guard top.json.object != nil else {
-      throw FormatError(path: path, expected: "an object", found: top.json.kind)
+  /// - Parameters:
+  ///   - bytes: tokenizer_config.json.
+  ///   - tokenizer: the path of tokenizer.json, beside which the file lies.
+  ///   - others: files beside it by name.
+  init(_ bytes: [UInt8]?, besides tokenizer: String, others: (String) -> [UInt8]? = { _ in nil })
+    throws(FormatError)
+  {
+    // FOLDER/tokenizer.json, or MODEL (tokenizer.json).
+    let (mark, end): (UInt8, String) = tokenizer.hasSuffix(")") ? (0x28, ")") : (0x2F, "")
+    let folder = tokenizer.utf8.lastIndex(of: mark).map { String(tokenizer[...$0]) } ?? ""
+    func object(_ name: String, _ bytes: [UInt8]?) throws(FormatError) -> JSONPlace? {
+      guard let bytes else { return nil }
+      let path = folder + name + end
+      let place = JSONPlace(path: path, name: "", json: try JSON.parse(bytes, path: path))
+      guard place.json.object != nil else {
+        throw FormatError(path: path, expected: "an object", found: place.json.kind)
+      }
+      return place
     }
-    let flag = top["add_bos_token"]
-    addsBeginToken = flag.json.isNull ? nil : try flag.bool()
-    self.top = top
-    beginToken = try Self.content(top["bos_token"])
-    endToken = try Self.content(top["eos_token"])
+    top = try object("tokenizer_config.json", bytes)
+    if let top {
+      let flag = top["add_bos_token"]
+      addsBeginToken = flag.json.isNull ? nil : try flag.bool()
+    }
+    if top?["added_tokens_decoder"].json.isNull ?? true {
+      map = try object("special_tokens_map.json", others("special_tokens_map.json"))
+      added = try object("added_tokens.json", others("added_tokens.json"))
+    }
+    beginToken = try named("bos_token")
+    endToken = try named("eos_token")
+  }
+
+  /// The text of a token that has a part of its own, such as `eos_token`; nil for none.
+  func named(_ name: String) throws(FormatError) -> String? {
+    for place in [map?[name], top?[name]] {
+      if let place, let text = try Self.content(place) { return text }
+    }
+    return nil
+  }
+
+  /// Tokens that these files add to tokenizer.json, in the order of their numbers, each with the file that has it.
+  func tokensBeside() throws(FormatError) -> [(token: AddedToken, path: String)] {
+    if let top, !top["added_tokens_decoder"].json.isNull {
+      return try addedTokens(asStated: true).map { ($0, top.path) }
+    }
+    guard let added, let members = added.json.object else { return [] }
+    let special = Set(
+      (map?.json.object?.map(\.value) ?? []).flatMap { $0.array ?? [$0] }
+        .compactMap { $0.string ?? $0["content"]?.string })
+    var tokens: [(token: AddedToken, path: String)] = []
+    for (content, _) in members {
+      guard !content.isEmpty, content.utf8.count <= AddedTokenFinder.longest else {
+        throw added[content].error("1 to \(AddedTokenFinder.longest) bytes", "\(content.utf8.count)")
+      }
+      let isSpecial = special.contains(content)
+      tokens.append(
+        (
+          token: AddedToken(
+            id: try added[content].integer(below: TokenizerFile.mostTokens), content: content,
+            isNormalized: !isSpecial, isSpecial: isSpecial), path: added.path
+        ))
+    }
+    return tokens.sorted { $0.token.id < $1.token.id }
   }
 
   /// What transformers calls the tokenizer.
@@ -35,7 +88,8 @@ struct TokenizerSettings {
 
   /// `added_tokens_decoder`, by number. Its tokens are found in texts as they are: that a text is normalized before is
   /// tokenizer.json's.
-  func addedTokens() throws(FormatError) -> [AddedToken] {
+  /// - Parameter asStated: go by `normalized` of each.
+  func addedTokens(asStated: Bool = false) throws(FormatError) -> [AddedToken] {
     guard let place = top?["added_tokens_decoder"], !place.json.isNull else { return [] }
     guard let object = place.json.object else { throw place.error("an object") }
     var tokens: [AddedToken] = []
@@ -49,12 +103,14 @@ struct TokenizerSettings {
       guard !content.isEmpty, content.utf8.count <= AddedTokenFinder.longest else {
         throw entry["content"].error("1 to \(AddedTokenFinder.longest) bytes", "\(content.utf8.count)")
       }
+      let isSpecial = try entry["special"].bool(default: false)
       tokens.append(
         AddedToken(
           id: id, content: content, isSingleWord: try entry["single_word"].bool(default: false),
           stripsLeft: try entry["lstrip"].bool(default: false),
-          stripsRight: try entry["rstrip"].bool(default: false), isNormalized: false,
-          isSpecial: try entry["special"].bool(default: false)))
+          stripsRight: try entry["rstrip"].bool(default: false),
+          isNormalized: asStated ? try entry["normalized"].bool(default: !isSpecial) : false,
+          isSpecial: isSpecial))
     }
     return tokens.sorted { $0.id < $1.id }
   }

@@ -74,7 +74,7 @@ import Testing
   @Test func refusesWhatIsNotATokenizer() {
     let bad: [[UInt8]] = [
       [], Array("[]".utf8), Array("{}".utf8), Array("{\"model\":{}}".utf8), Array("{\"model\":3}".utf8),
-      file(["model": ""]), file(["version": "\"2.0\""]), file(["truncation": "{}"]), file(["padding": "{}"]),
+      file(["model": ""]), file(["version": "\"2.0\""]),
       file(["normalizer": #"{"type":"NFX"}"#]), file(["normalizer": "3"]), file(["decoder": "3"]),
       file(["decoder": "{}"]), file(["pre_tokenizer": "{}"]),
       file(["pre_tokenizer": #"{"type":"UnicodeScripts"}"#]),

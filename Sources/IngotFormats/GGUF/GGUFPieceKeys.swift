@@ -64,14 +64,9 @@ struct GGUFPieceKeys {
     metadata[GGUFTokenizer.tokensKey] = .strings(tokens)
     metadata[GGUFTokenizer.scoresKey] = .floats(scores)
     metadata[GGUFTokenizer.typesKey] = .int32s(kinds.map { Int32($0.rawValue) })
-    try GGUFTokenizer.addNamed(
-      tokenizer, config, "\(model.path) (tokenizer_config.json)", to: &metadata)
     // tokenizer.model has numbers for these itself.
     let own = [pieces.begin, pieces.end, pieces.unknown, pieces.padding]
-    for (token, id) in zip(GGUFTokenizer.named, own) where metadata[token.key] == nil && id >= 0 && id < size
-    {
-      metadata[token.key] = .uint32(UInt32(id))
-    }
+    try GGUFNamedTokens(model, tokenizer, config, own: own).add(to: &metadata)
     metadata[GGUFTokenizer.addBeginKey] = .bool(tokenizer.addBeginTokenFlag ?? !tokenizer.prefix.isEmpty)
     if !tokenizer.suffix.isEmpty || config?["add_eos_token"]?.bool != nil {
       metadata[GGUFTokenizer.addEndKey] = .bool(!tokenizer.suffix.isEmpty)

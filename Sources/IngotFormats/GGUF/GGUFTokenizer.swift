@@ -66,17 +66,6 @@ enum GGUFTokenizer {
     (config: "min_p", key: "general.sampling.min_p"), (config: "top_k", key: "general.sampling.top_k"),
   ]
 
-  /// Adds the numbers of the tokens that tokenizer_config.json names.
-  static func addNamed(
-    _ tokenizer: Tokenizer, _ config: JSONObject?, _ path: String, to metadata: inout GGUFMetadata
-  ) throws(FormatError) {
-    for (name, key) in named {
-      guard let text = config?[name].flatMap({ $0.string ?? $0["content"]?.string }) else { continue }
-      guard let id = tokenizer.tokens.firstIndex(of: text) else {
-        throw FormatError(
-          path: path, expected: "\(name): a token of the tokenizer", found: "'\(printable(text, limit: 40))'")
-      }
-      metadata[key] = .uint32(UInt32(id))
-    }
-  }
+  /// Further tokens that end an answer, beside the end token: llama.cpp stops at each.
+  static let otherEnds = ["tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"]
 }

@@ -21,10 +21,13 @@ struct GGUFTokenizerKeys {
       } else {
         try GGUFPieceKeys(model: model, tokenizer: tokenizer, config: config).add(to: &metadata)
       }
+    } else if Tokenizer.parts.contains(where: { model.sideFile($0) != nil }) {
+      // Says what is missing: without its tokens an engine could not load the file.
+      _ = try Tokenizer(of: model)
     } else {
       metadata[GGUFTokenizer.modelKey] = .string(GGUFTokenizer.none)
     }
-    if let template = try template(config) { metadata[GGUFTokenizer.templateKey] = .string(template) }
+    try GGUFChatTemplates(model).add(to: &metadata)
   }
 
   /// Adds sampling advice of generation_config.json.
@@ -89,7 +92,7 @@ struct GGUFTokenizerKeys {
     metadata[GGUFTokenizer.typesKey] = .int32s(kinds.map(\.rawValue))
     metadata[GGUFTokenizer.mergesKey] = .strings(
       tokenizer.merges.map { "\(tokens[Int($0.left)]) \(tokens[Int($0.right)])" })
-    try GGUFTokenizer.addNamed(tokenizer, config, path("tokenizer_config.json"), to: &metadata)
+    try GGUFNamedTokens(model, tokenizer, config).add(to: &metadata)
     metadata[GGUFTokenizer.addBeginKey] = .bool(
       tokenizer.addBeginTokenFlag ?? tokenizer.addsBeginToken)
     if !tokenizer.suffix.isEmpty { metadata[GGUFTokenizer.addEndKey] = .bool(true) }
@@ -121,14 +124,5 @@ struct GGUFTokenizerKeys {
       expected: "a cut into words that llama.cpp knows by name "
         + "(\(GGUFPreTokenizer.all.map { $0.names[0] }.joined(separator: ", ")))",
       found: "another one: \(tokenizer.patterns)")
-  }
-
-  /// chat_template.jinja; else the one template of tokenizer_config.json.
-  private func template(_ config: JSONObject?) throws(FormatError) -> String? {
-    guard let file = model.sideFile("chat_template.jinja") else { return config?["chat_template"]?.string }
-    guard let text = String(validating: file.bytes.array, as: UTF8.self) else {
-      throw FormatError(path: path("chat_template.jinja"), expected: "UTF-8", found: "other bytes")
-    }
-    return text
   }
 }

@@ -19,7 +19,8 @@ struct GGUFTokenizerReader {
     func add(_ name: String, _ text: String) {
       files.append(SideFile(name: name, bytes: Bytes(Array(text.utf8))))
     }
-    if let template = metadata[GGUFTokenizer.templateKey]?.string { add("chat_template.jinja", template) }
+    let templates = GGUFChatTemplates.read(metadata)
+    if templates.array == nil, let template = templates.string { add("chat_template.jinja", template) }
     var advice: JSONObject = [:]
     for (name, key) in GGUFTokenizer.sampling {
       if let value = metadata[key] {
@@ -28,6 +29,10 @@ struct GGUFTokenizerReader {
     }
     for name in ["bos_token_id", "eos_token_id"] {
       if let id = metadata["tokenizer.ggml.\(name)"]?.integer { advice[name] = JSON(id) }
+    }
+    let others = GGUFTokenizer.otherEnds.compactMap { metadata[$0]?.integer }
+    if let end = advice["eos_token_id"], !others.isEmpty {
+      advice["eos_token_id"] = .array([end] + others.map { JSON($0) })
     }
     if advice.count > 0 { add("generation_config.json", JSON.object(advice).text(indented: true)) }
     guard let model = metadata[GGUFTokenizer.modelKey], model.string != GGUFTokenizer.none else {
@@ -68,6 +73,8 @@ struct GGUFTokenizerReader {
 
   private func tokenizerConfig(_ tokens: [String], _ others: JSONObject) throws(FormatError) -> JSON {
     var config = others
+    let templates = GGUFChatTemplates.read(metadata)
+    if templates.array != nil { config["chat_template"] = templates }
     for (name, key) in GGUFTokenizer.named {
       if let token = try token(key, tokens) { config[name] = .string(token.text) }
     }
