@@ -27,6 +27,20 @@ int ingot_reserve(int descriptor, long long size) {
 #endif
 }
 
+int ingot_hole(int descriptor, long long from, long long *start, long long *end) {
+  off_t hole = lseek(descriptor, from, SEEK_HOLE);
+  if (hole < 0) return errno;
+  off_t size = lseek(descriptor, 0, SEEK_END);
+  if (size < 0) return errno;
+  // The end of a file counts as a hole of no length.
+  if (hole >= size) return ENXIO;
+  off_t data = lseek(descriptor, hole, SEEK_DATA);
+  if (data < 0 && errno != ENXIO) return errno;
+  *start = hole;
+  *end = data < 0 ? size : data;
+  return 0;
+}
+
 int ingot_rename_to_new(const char *source, const char *target) {
 #ifdef __APPLE__
   return renamex_np(source, target, RENAME_EXCL) == 0 ? 0 : errno;

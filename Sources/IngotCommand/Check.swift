@@ -8,7 +8,8 @@ struct Check: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Check a model's files for corruption, byte by byte.",
     discussion: """
-      In every format: the structure, and that all values are finite. In .ingot also the checksums of \
+      In every format: the structure, and that all values are finite. In checkpoints and GGUF, runs of \
+      zeros that a broken download leaves (a tensor that is all zero is a warning). In .ingot also the checksums of \
       header, directory, every plane of every tensor and side files, and that padding is zero.
       Exit code 1 when something is wrong.
       """)
@@ -24,6 +25,7 @@ struct Check: AsyncParsableCommand {
       "check", total: Folder.kind(model) == .file ? (try? File(reading: model).size()) ?? 0 : 0)
     let report = await Format.check(model, workers: work.workers) { progress.add($0) }
     progress.finish()
+    for warning in report.warnings { Terminal.error("warning: \(warning)") }
     if json.json {
       let result: JSON = [
         "ok": .bool(report.problems.isEmpty), "tensors": JSON(report.tensors), "bytes": JSON(report.bytes),
@@ -33,7 +35,7 @@ struct Check: AsyncParsableCommand {
               "path": .string($0.path), "tensor": JSON($0.tensor),
               "offset": $0.offset.map { JSON(Int(clamping: $0)) } ?? .null, "what": .string($0.what),
             ]
-          }),
+          }), "warnings": .array(report.warnings.map { .string($0) }),
       ]
       print(result.text(indented: true))
     } else if report.problems.isEmpty {

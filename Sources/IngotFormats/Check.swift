@@ -24,11 +24,13 @@ public struct CheckReport: Sendable {
   /// Bytes that were read and held against something.
   public var bytes = 0
   public var problems: [Problem] = []
+  /// What may be meant, and may be not: tensors that are all zero.
+  public var warnings: [String] = []
 }
 
 extension Format {
   /// Checks everything that can be checked of what stands at `path`: structure, checksums where the format has them,
-  /// finite values. A fault that hides the rest (a broken header) is the only problem then.
+  /// finite values, zeros where a download broke off. A fault that hides the rest (a broken header) is the only problem then.
   public static func check(_ path: String, workers: Int, progress: (@Sendable (Int) -> Void)? = nil) async
     -> CheckReport
   {
@@ -167,7 +169,11 @@ extension Format {
       let fault = valueFault(tensor, progress)
       return (tensor.bytes, fault.map { [$0] } ?? [])
     }
-    return CheckReport(tensors: model.tensors.count, bytes: checked.bytes, problems: checked.problems)
+    let zeros = await ZeroRuns.find(in: model.weightFiles, exhaustive: true, workers: workers)
+    return CheckReport(
+      tensors: model.tensors.count, bytes: checked.bytes,
+      problems: zeros.filter(\.isFault).map { .init($0.error) } + checked.problems,
+      warnings: zeros.filter { !$0.isFault }.map(\.warning))
   }
 }
 
@@ -188,14 +194,4 @@ private func valueFault(_ tensor: Tensor, _ progress: (@Sendable (Int) -> Void)?
     }
   }
   return nil
-}
-
-extension Bytes {
-  /// Index of the first byte that is not zero.
-  fileprivate var firstNonZero: Int? {
-    let span = span
-    var at = 0
-    while at + 8 <= count, span.littleEndian(UInt64.self, at: at) == 0 { at += 8 }
-    return (at..<count).first { span.littleEndian(UInt8.self, at: $0) != 0 }
-  }
 }

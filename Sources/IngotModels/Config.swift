@@ -26,13 +26,34 @@ public struct Config: Sendable {
 
   /// The config of the text model: where one stands under `text_config`, as checkpoints with a vision model have it, that one,
   /// with what only the whole says.
-  public var text: Config {
+  /// - Throws: FormatError for a number of the text model that both give differently.
+  public func text() throws(FormatError) -> Config {
     guard let inner = object["text_config"]?.object else { return self }
     var merged = inner
-    for (key, value) in object where merged[key] == nil && key != "text_config" { merged[key] = value }
+    for (key, value) in object where key != "text_config" {
+      guard let other = inner[key], !other.isNull else {
+        merged[key] = value
+        continue
+      }
+      if Config.textKeys.contains(key), !value.isNull, !value.isEqual(to: other) {
+        throw error(
+          key, "the same at top level and in text_config",
+          found: "\(printable(value.text(), limit: 80)) and \(printable(other.text(), limit: 80))")
+      }
+    }
     merged["model_type"] = object["model_type"]
     return Config(path: path, object: merged)
   }
+
+  /// What a text model's forward pass goes by: at top level these mean the same as in text_config.
+  private static let textKeys: Set<String> = [
+    "hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "head_dim",
+    "vocab_size",
+    "intermediate_size", "moe_intermediate_size", "num_experts", "num_local_experts", "num_experts_per_tok",
+    "rms_norm_eps", "rope_theta", "rope_scaling", "rope_parameters", "partial_rotary_factor",
+    "sliding_window",
+    "layer_types", "hidden_act", "scoring_func", "norm_topk_prob", "routed_scaling_factor",
+  ]
 
   /// The same with other values of some keys; null takes one away.
   public func replacing(_ values: JSONObject) -> Config {

@@ -54,6 +54,7 @@ extension CalibrateRequest {
   public func run(_ control: RunControl = RunControl()) async throws -> CalibrateResult {
     let start = ContinuousClock.now
     let source = try Model.read(model, reading)
+    try await source.requireWholeFiles(control)
     try source.requireForwardPass()
     let form: ImportanceFile.Form? =
       output.hasSuffix(".gguf") ? .gguf : output.hasSuffix(".dat") ? .legacy : nil

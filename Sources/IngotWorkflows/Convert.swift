@@ -49,6 +49,7 @@ extension ConvertRequest {
   public func run(_ control: RunControl = RunControl()) async throws -> ConvertResult {
     let format = try Format.chosen(format, forOutput: output)
     let source = try Model.read(model, reading)
+    try await source.requireWholeFiles(control)
     var allowed = QuantizationOptions()
     allowed.allowNonfinite = allowsNonfinite
     let result =

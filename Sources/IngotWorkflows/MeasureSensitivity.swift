@@ -85,6 +85,7 @@ extension SensitivityRequest {
   public func run(_ control: RunControl = RunControl()) async throws -> SensitivityResult {
     let start = ContinuousClock.now
     let (source, choice) = try source()
+    try await source.requireWholeFiles(control)
     let (contexts, others) = try texts.contextsApart(try Tokenizer(of: source))
     // A run that ended between naming the file and forgetting how it came to it goes on.
     if !SensitivityJournal.exists(beside: output) { try WholeFile.check(output, force: force) }

@@ -68,6 +68,7 @@ extension QuantizeRequest {
   /// - Throws: FormatError for what is wrong with files, RequestError for a request that contradicts itself.
   public func run(_ control: RunControl = RunControl()) async throws -> QuantizeResult {
     let source = try Model.read(model, reading)
+    try await source.requireWholeFiles(control)
     let chosen = try choice.chosen(for: source)
     let format = try Format.chosen(format, forOutput: output, suggested: chosen.format)
     if let remark = source.remark { control.warning(remark) }

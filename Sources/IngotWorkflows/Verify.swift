@@ -57,6 +57,7 @@ extension VerifyRequest {
     let original = try Model.read(original, reading)
     let candidate = try Model.read(candidate, reading)
     for remark in Set([original, candidate].compactMap(\.remark)) { control.warning(remark) }
+    for model in [original, candidate] { try await model.requireWholeFiles(control) }
     if writesCard, Folder.kind(self.candidate + "/README.md") != .file {
       throw RequestError(.card, "\(printable(self.candidate)) is no folder with a README.md")
     }

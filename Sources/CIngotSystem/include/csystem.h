@@ -18,4 +18,8 @@ int ingot_boot_name(char *name, unsigned long size);
 /// not known.
 unsigned long long ingot_process_start(int process);
 
+/// Sets `start` and `end` to the first stretch of a file at or behind `from` that takes no room on the disk and reads as
+/// zeros. ENXIO when there is none, EINVAL where the file system does not tell.
+int ingot_hole(int descriptor, long long from, long long *start, long long *end);
+
 #endif

@@ -114,8 +114,15 @@ struct ColumnPackedReader {
       }
     }
     let groups = scales.shape[0]
-    // Groups of columns are data: they are looked at when the tensor is asked for.
+    // Groups of columns and zero points are data: they are looked at when the tensor is asked for.
     let loader: Tensor.Load = { [planes] _ throws(FormatError) in
+      if scheme.offset == .symmetric,
+        let zero = scheme.zeroPointBesidesMiddle(planes[1], rows: rows, groups: groups)
+      {
+        throw module.error(
+          "qzeros", "zero points \(scheme.middle) everywhere, since quantization_config has sym: true",
+          found: "\(zero), by the layout of checkpoint_format")
+      }
       if let order = planes.count > 3 ? planes[3] : nil {
         for column in 0..<columns {
           let index = order.span.littleEndian(Int32.self, at: 4 * column)

@@ -96,8 +96,11 @@ enum GPTQConfig {
     }
     // `dynamic` gives modules schemes of their own: their shapes say which.
     let dynamic = !(quantization["dynamic"]?.isNull ?? true)
+    let isSymmetric = quantization["sym"] == true
     return ColumnPackedReader(
-      files: files, layout: layout, offset: quantization["sym"] == true ? .symmetric : .zeroPoint,
+      files: files,
+      layout: try GPTQZeroPoints(files, bits: dynamic ? nil : bits, layout).layout(isSymmetric: isSymmetric),
+      offset: isSymmetric ? .symmetric : .zeroPoint,
       activationOrder: quantization["desc_act"] == true, bits: dynamic ? nil : bits,
       group: dynamic ? nil : group)
   }

@@ -32,6 +32,7 @@ struct SafeTensorsFiles {
     let configPath = try location.file("config.json")
     config = try QuantizationConfig.completed(
       try Config(try Bytes.mapping(configPath).array, path: configPath), folder: location.folder)
+    try AnnouncedTransforms.refuse(in: config)
     (stored, paths) = try SafeTensorsFiles.entries(location)
   }
 

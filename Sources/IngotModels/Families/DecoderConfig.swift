@@ -202,6 +202,7 @@ extension Config {
     if let parameters, parameters.object == nil {
       throw error("rope_parameters", "an object", found: parameters.kind)
     }
+    try requireOneScaling()
     let theta = try agreed("rope_theta", parameters) ?? fallback
     guard let theta else { throw error("rope_theta", "a positive number", found: "no such key") }
     guard theta > 0, theta.isFinite else { throw error("rope_theta", "a positive number", found: "\(theta)") }
@@ -265,6 +266,23 @@ extension Config {
         key, "the same at top level and in rope_parameters", found: "\(top.text()) and \(inner.text())")
     }
     return (top ?? inner)?.double
+  }
+
+  /// `rope_scaling` and the kind of rotation in `rope_parameters` are two spellings of one thing.
+  private func requireOneScaling() throws(FormatError) {
+    guard let old = self["rope_scaling"]?.object, let new = self["rope_parameters"]?.object else { return }
+    func kind(_ object: JSONObject) -> JSON? {
+      [object["rope_type"], object["type"]].lazy.compactMap { $0 }.first { !$0.isNull }
+    }
+    var pairs = [("rope_type", kind(old), kind(new))]
+    for (key, value) in old where !["rope_type", "type"].contains(key) {
+      pairs.append((key, value, new[key]))
+    }
+    for case (let key, let first?, let second?) in pairs {
+      guard !first.isNull, !second.isNull, !first.isEqual(to: second) else { continue }
+      throw error(
+        key, "the same in rope_scaling and in rope_parameters", found: "\(first.text()) and \(second.text())")
+    }
   }
 
   private func scaling(_ value: JSON?, _ name: String) throws(FormatError) -> RotaryEmbedding.Scaling {

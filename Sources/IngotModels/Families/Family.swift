@@ -95,7 +95,7 @@ public struct Family: Sendable {
     self.hasEngineNames = hasEngineNames
     self.auxiliary = auxiliary
     self.accepts = accepts
-    self.blueprint = { config throws(FormatError) in try blueprint(config.text) }
+    self.blueprint = { config throws(FormatError) in try blueprint(config.text()) }
   }
 
   /// How config.json of the family spells what others spell otherwise.

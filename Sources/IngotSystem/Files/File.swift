@@ -224,6 +224,19 @@ public final class File: Sendable {
     #endif
   }
 
+  /// Stretches of a range that take no room on the disk and read as zeros; none where the file system does not tell.
+  /// Positioned reads and writes go on as before.
+  public func holes(in range: Range<Int>) -> [Range<Int>] {
+    var holes: [Range<Int>] = []
+    var from = Int64(range.lowerBound)
+    var (start, end): (Int64, Int64) = (0, 0)
+    while from < range.upperBound, unsafe ingot_hole(descriptor, from, &start, &end) == 0, end > from {
+      holes.append(range.clamped(to: Int(start)..<Int(end)))
+      from = end
+    }
+    return holes
+  }
+
   /// Gives back what was reserved behind the first `size` bytes. For files that nobody has mapped yet.
   public func truncate(to size: Int) throws(FormatError) {
     guard ftruncate(descriptor, off_t(size)) == 0 else {

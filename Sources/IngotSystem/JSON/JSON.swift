@@ -19,6 +19,18 @@ public enum JSON: Hashable, Sendable {
   /// Member `key` of an object; nil for other values and for keys that are not there.
   public subscript(key: String) -> JSON? { object?[key] }
 
+  /// Whether both mean the same: numbers by their values, objects whatever the order of their keys.
+  public func isEqual(to other: JSON) -> Bool {
+    switch (self, other) {
+    case (.number(let value), .number(let second)): value.text == second.text || value.double == second.double
+    case (.array(let list), .array(let second)):
+      list.count == second.count && zip(list, second).allSatisfy { $0.isEqual(to: $1) }
+    case (.object(let object), .object(let second)):
+      object.count == second.count && object.allSatisfy { second[$0.key]?.isEqual(to: $0.value) ?? false }
+    default: self == other
+    }
+  }
+
   /// What kind of value this is, for error messages: `a string`, `the number 3`…
   public var kind: String {
     switch self {

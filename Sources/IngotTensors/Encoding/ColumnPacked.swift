@@ -130,6 +130,14 @@ public struct ColumnPacked: Hashable, Sendable, CustomStringConvertible {
     return acrossRows(plane, lines: groups, rows: rows).map { Float($0) + added }
   }
 
+  /// The zero point of symmetric codes.
+  public var middle: Int { 1 << (bits - 1) }
+
+  /// A zero point that is not the middle; nil when all are.
+  public func zeroPointBesidesMiddle(_ plane: Bytes, rows: Int, groups: Int) -> Int? {
+    zeros(plane, rows: rows, groups: groups).first { $0 != Float(middle) }.map { Int($0) }
+  }
+
   /// Lines of words along the rows, one byte a code: (lines, rows).
   func acrossRows(_ plane: Bytes, lines: Int, rows: Int) -> [UInt8] {
     var codes = [UInt8](repeating: 0, count: lines * rows)

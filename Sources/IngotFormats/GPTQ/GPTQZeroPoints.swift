@@ -1,0 +1,49 @@
+import IngotModels
+import IngotSystem
+import IngotTensors
+
+/// What the stored zero points of a GPTQ checkpoint say about its layout.
+///
+/// The first layout stores zero points less 1, the second as they are. Some tools write one and name the other, which
+/// moves every weight by a step. In a symmetric checkpoint all zero points are the middle of the codes, so the stored
+/// ones tell.
+struct GPTQZeroPoints {
+  private let files: SafeTensorsFiles
+  private let labelled: ColumnPacked.Layout
+  /// The first stored zero point of each module.
+  private var stored: Set<Int> = []
+  private var middle = 0
+
+  /// - Parameters:
+  ///   - bits: width of the codes; nil where it differs by module: then nothing is looked at.
+  ///   - layout: what the config says.
+  init(_ files: SafeTensorsFiles, bits: Int?, _ layout: ColumnPacked.Layout) {
+    self.files = files
+    labelled = layout
+    guard let bits else { return }
+    middle = 1 << (bits - 1)
+    for (name, tensor) in files.stored where name.hasSuffix(".qzeros") && tensor.bytes.count >= 4 {
+      stored.insert(Int(tensor.bytes[0]) & (1 << bits - 1))
+    }
+  }
+
+  /// The layout to read by: the config's, or the other one where a symmetric checkpoint's zero points are of that.
+  /// - Throws: FormatError naming both keys of the config where they contradict the zero points.
+  func layout(isSymmetric: Bool) throws(FormatError) -> ColumnPacked.Layout {
+    let (own, other) = labelled == .gptq ? (middle - 1, middle) : (middle, middle - 1)
+    if stored.isEmpty || stored == [own] { return labelled }
+    if isSymmetric {
+      if stored == [other] { return labelled == .gptq ? .gptqV2 : .gptq }
+      throw files.config.error(
+        "quantization_config", "\(own) as every stored zero point, by sym: true and checkpoint_format",
+        found: "others, such as \(stored.filter { $0 != own }.min()!)")
+    }
+    if stored == [other] {
+      throw files.config.error(
+        "quantization_config",
+        "sym: true, or another checkpoint_format: \(other) is every module's stored zero point, which is the middle of the "
+          + "codes by the other format only", found: "sym: false")
+    }
+    return labelled
+  }
+}
