@@ -31,7 +31,8 @@ struct MLXReader {
     // Stacked by MLX; its converter leaves the source's quantization_config where it decodes what that describes.
     let isOthers = config["quantization_config"] != nil
     // An index may have 200,000 names: searched as bytes before it is read.
-    guard !isOthers || mayBeStacked(Folder.parent(of: configPath)), let location = try? CheckpointLocation(path)
+    guard !isOthers || mayBeStacked(Folder.parent(of: configPath)),
+      let location = try? CheckpointLocation(path)
     else { return false }
     func isStacked(_ names: some Collection<String>) -> Bool {
       names.contains { $0.contains(".switch_mlp.") }
