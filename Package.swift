@@ -27,9 +27,9 @@ let package = Package(
     .library(
       name: "Ingot",
       targets: [
-        "Ingot", "IngotKernels", "IngotSystem", "IngotTensors", "IngotTokenizer", "IngotModels",
-        "IngotFormats",
-        "IngotQuantization", "IngotInference", "IngotPlanning", "IngotReports", "IngotWorkflows",
+        "Ingot", "IngotKernels", "IngotSystem", "IngotTensors", "IngotTokenizer", "IngotTemplates",
+        "IngotModels", "IngotFormats", "IngotQuantization", "IngotInference", "IngotPlanning",
+        "IngotReports", "IngotWorkflows",
       ]),
   ],
   dependencies: [
@@ -57,6 +57,7 @@ let package = Package(
     .target(name: "IngotSystem", dependencies: ["IngotKernels", "CIngotSystem"], swiftSettings: strict),
     .target(name: "IngotTensors", dependencies: ["IngotKernels", "IngotSystem"], swiftSettings: strict),
     .target(name: "IngotTokenizer", dependencies: ["IngotSystem"], swiftSettings: strict),
+    .target(name: "IngotTemplates", dependencies: ["IngotSystem"], swiftSettings: strict),
     .target(name: "IngotModels", dependencies: ["IngotTensors"], swiftSettings: strict),
     .target(
       name: "IngotFormats", dependencies: ["IngotModels", "IngotTokenizer", "CZstd"], swiftSettings: strict),
@@ -74,14 +75,15 @@ let package = Package(
       name: "IngotWorkflows",
       dependencies: [
         "IngotFormats", "IngotQuantization", "IngotInference", "IngotPlanning", "IngotReports",
-        "IngotTokenizer",
+        "IngotTokenizer", "IngotTemplates",
       ],
       swiftSettings: strict),
     .target(
       name: "Ingot",
       dependencies: [
-        "IngotKernels", "IngotSystem", "IngotTensors", "IngotTokenizer", "IngotModels", "IngotFormats",
-        "IngotQuantization", "IngotInference", "IngotPlanning", "IngotReports", "IngotWorkflows",
+        "IngotKernels", "IngotSystem", "IngotTensors", "IngotTokenizer", "IngotTemplates", "IngotModels",
+        "IngotFormats", "IngotQuantization", "IngotInference", "IngotPlanning", "IngotReports",
+        "IngotWorkflows",
       ],
       swiftSettings: strict),
     .executableTarget(
@@ -93,8 +95,12 @@ let package = Package(
       dependencies: ["CIngotKernels", .target(name: "COpenBLAS", condition: .when(platforms: others))],
       cSettings: [.treatAllWarnings(as: .error)],
       linkerSettings: [.linkedLibrary("m", .when(platforms: others))]),
+    .executableTarget(
+      name: "render-templates", dependencies: ["IngotSystem", "IngotTemplates"], swiftSettings: strict),
     .testTarget(name: "KernelsTests", dependencies: ["IngotKernels"], swiftSettings: strict),
     .testTarget(name: "TensorsTests", dependencies: ["IngotTensors"], swiftSettings: strict),
+    .testTarget(
+      name: "TemplatesTests", dependencies: ["IngotSystem", "IngotTemplates"], swiftSettings: strict),
     .testTarget(
       name: "ModelsTests", dependencies: ["IngotModels", "IngotTokenizer", "IngotFormats"],
       swiftSettings: strict),

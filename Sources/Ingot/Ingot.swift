@@ -7,6 +7,7 @@
 @_exported import IngotQuantization
 @_exported import IngotReports
 @_exported import IngotSystem
+@_exported import IngotTemplates
 @_exported import IngotTensors
 @_exported import IngotTokenizer
 @_exported import IngotWorkflows

@@ -12,7 +12,7 @@ struct Calibrate: AsyncParsableCommand {
       Runs the reference forward pass over the texts, one layer at a time, and saves the statistics \
       that quantizers need: 'ingot quantize --importance FILE' uses them. A text is a .txt file, or a \
       .jsonl file with one object per line: {"text": ...} or {"messages": [...], "tools": [...]} as \
-      chat APIs take them, rendered as conversations in MiniMax-M2's format.
+      chat APIs take them, rendered by the model's own chat template. A .json file is a list of such objects.
       An output that ends in .gguf or .dat is a llama.cpp importance matrix, in the new or old format.
       An interrupted run resumes after the last completed layer when the same command is run again.
       Never calibrate on the text you measure with.

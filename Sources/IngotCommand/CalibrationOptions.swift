@@ -31,6 +31,8 @@ struct SequentialOptions: ParsableArguments {
       valueName: "text"))
   var sequential: [String] = []
 
+  @OptionGroup var template: ChatTemplateOption
+
   @Flag(
     name: .long,
     help: ArgumentHelp(

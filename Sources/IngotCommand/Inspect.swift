@@ -4,12 +4,14 @@ import IngotModels
 import IngotReports
 import IngotSystem
 import IngotTensors
+import IngotWorkflows
 import Yams
 
 struct Inspect: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Show what is in a checkpoint or artifact, and check claims about it.",
-    usage: "ingot inspect <model> [--claim <name=value> ...] [--tensors] [--json] [options]",
+    usage:
+      "ingot inspect <model> [--claim <name=value> ...] [--tensors | --render <file>] [--json] [options]",
     discussion: """
       Reads headers and config only. Claims: \(Claim.names.joined(separator: ", ")).
       Numbers may be rounded as authors do (230B, 9.8e9, 192k). Exit code 2 when a claim does not hold.
@@ -27,6 +29,13 @@ struct Inspect: ParsableCommand {
   @Flag(name: .long, help: "List every stored tensor.")
   var tensors = false
 
+  @Option(
+    name: .long,
+    help: ArgumentHelp(
+      "Show the conversations of this .json or .jsonl file as the model reads them.", valueName: "file"))
+  var render: String?
+
+  @OptionGroup var template: ChatTemplateOption
   @OptionGroup var reading: ReadingOptions
   @OptionGroup var json: JSONOption
 
@@ -40,6 +49,12 @@ struct Inspect: ParsableCommand {
   func run() throws {
     if tensors {
       try InventoryView(try Inventory(self.model), json: json.json).show(listing: true)
+      return
+    }
+    if let render {
+      try show(
+        RenderedConversation.all(
+          in: render, for: Model.read(self.model, reading.options), template: template.chatTemplate))
       return
     }
     let model: Model
@@ -66,6 +81,20 @@ struct Inspect: ParsableCommand {
       if !verdicts.isEmpty { show(verdicts) }
     }
     if verdicts.contains(where: { !$0.holds }) { throw ExitCode(2) }
+  }
+
+  private func show(_ conversations: [RenderedConversation]) {
+    if json.json {
+      print(JSON.object(["conversations": .array(conversations.map(\.json))]).text(indented: true))
+      return
+    }
+    for conversation in conversations {
+      print(conversation.place + (conversation.tokens.map { ", \(grouped($0.count)) tokens" } ?? "") + ":")
+      // Texts come from files: what drives a terminal is written as \u{…}, but for newlines.
+      for line in conversation.text.split(separator: "\n", omittingEmptySubsequences: false) {
+        print(printable(String(line), limit: .max))
+      }
+    }
   }
 
   /// What can be said of files that are no model of a known kind.

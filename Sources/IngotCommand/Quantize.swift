@@ -44,6 +44,7 @@ struct Quantize: AsyncParsableCommand {
     request.importance = importance
     request.techniques = techniques.techniques
     request.sequentialTexts = sequential.sequential
+    request.chatTemplate = sequential.template.chatTemplate
     request.refitsBias = sequential.refitBias
     request.allowsNonfinite = allowNonfinite
     request.reading = reading.options

@@ -64,6 +64,7 @@ extension FormatError {
       case .allowNonfinite: "use --allow-nonfinite to replace such values by 0"
       case .decode: "convert with --decode bf16 to write rounded values"
       case .quantize: "'ingot recipes' lists recipes for each format"
+      case .giveTemplate: "use --chat-template FILE to give one"
       case .calibrate: "'ingot calibrate' collects them, --importance FILE uses them"
       }
     return description + (hint.map { " (\($0))" } ?? "")

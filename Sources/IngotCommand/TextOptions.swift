@@ -5,8 +5,9 @@ import IngotWorkflows
 struct TextOptions: ParsableArguments {
   @Option(
     name: .long, parsing: .upToNextOption,
-    help: ArgumentHelp("Texts in UTF-8, or .jsonl with one text or conversation per line.", valueName: "file")
-  )
+    help: ArgumentHelp(
+      "Texts in UTF-8, .jsonl with one text or conversation per line, or .json with a list of conversations.",
+      valueName: "file"))
   var text: [String]
 
   @Option(name: .long, help: ArgumentHelp("Tokens per context.", valueName: "n"))
@@ -15,10 +16,25 @@ struct TextOptions: ParsableArguments {
   @Option(name: .long, help: ArgumentHelp("Maximum contexts per text.", valueName: "n"))
   var chunks: Int?
 
+  @OptionGroup var template: ChatTemplateOption
+
   func validate() throws {
     guard context >= 4, context <= 1 << 20 else { throw ValidationError("--context must be 4 to 1048576.") }
     guard chunks.map({ $0 >= 1 }) ?? true else { throw ValidationError("--chunks must be at least 1.") }
   }
 
-  var selection: TextSelection { TextSelection(text, context: context, chunks: chunks) }
+  var selection: TextSelection {
+    var selection = TextSelection(text, context: context, chunks: chunks)
+    selection.chatTemplate = template.chatTemplate
+    return selection
+  }
+}
+
+/// What conversations are rendered by.
+struct ChatTemplateOption: ParsableArguments {
+  @Option(
+    name: .long,
+    help: ArgumentHelp(
+      "Render conversations by this file instead of the model's template.", valueName: "jinja"))
+  var chatTemplate: String?
 }

@@ -37,6 +37,8 @@ public struct FormatError: Error, Hashable, Sendable, CustomStringConvertible {
     case quantize
     /// Collect calibration statistics first.
     case calibrate
+    /// Give the chat template that the model lacks.
+    case giveTemplate
   }
 
   public enum Cause: Hashable, Sendable {

@@ -80,14 +80,14 @@ struct CalibrationRun {
   /// many, … until the router sends every expert the tokens it is to have, or the texts end.
   private mutating func drawnContexts() async throws(FormatError) -> [Context] {
     guard let wanted = options.coverage, var chunks = texts.chunks else {
-      return try texts.contexts(tokenizer)
+      return try texts.contexts(tokenizer, of: model)
     }
     let blueprint = model.blueprint
     var counts = [[Int]](
       repeating: [Int](repeating: 0, count: blueprint.experts.count), count: blueprint.layerCount)
     var seen = texts.paths.map { _ in 0 }
     while true {
-      let all = try texts.contexts(tokenizer, chunks: chunks)
+      let all = try texts.contexts(tokenizer, of: model, chunks: chunks)
       let fresh = zip(all, seen).flatMap { $0.dropFirst($1) }
       if !fresh.isEmpty {
         try await survey(fresh, chunks, &counts)
@@ -148,7 +148,7 @@ struct CalibrationRun {
         "name": .string(Folder.name(of: path)), "sha256": .string(sha256(try Bytes.mapping(path))),
       ])
     }
-    return [
+    var identity: JSONObject = [
       "made by": .string(Tool.name),
       "model": ["files": .array(files), "other files": .object(sides)],
       "texts": .array(sources), "context": JSON(texts.context),
@@ -157,5 +157,9 @@ struct CalibrationRun {
       // Sums of matrix products depend on it.
       "BLAS": .string(blasName()),
     ]
+    if let template = texts.chatTemplate {
+      identity["chat template"] = .string(sha256(try Bytes.mapping(template)))
+    }
+    return identity
   }
 }

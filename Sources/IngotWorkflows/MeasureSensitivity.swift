@@ -75,7 +75,7 @@ extension SensitivityRequest {
       let tokens = texts.paths.count * chunks * texts.context
       return (tokens, 2 * tokens)
     }
-    let (tensors, mixedPlans) = try texts.contextsApart(try Tokenizer(of: model))
+    let (tensors, mixedPlans) = try texts.contextsApart(try Tokenizer(of: model), of: model)
     func tokens(_ contexts: [Context]) -> Int { contexts.reduce(0) { $0 + $1.tokens.count } }
     return (tokens(tensors), tokens(mixedPlans))
   }
@@ -86,7 +86,7 @@ extension SensitivityRequest {
     let start = ContinuousClock.now
     let (source, choice) = try source()
     try await source.requireWholeFiles(control)
-    let (contexts, others) = try texts.contextsApart(try Tokenizer(of: source))
+    let (contexts, others) = try texts.contextsApart(try Tokenizer(of: source), of: source)
     // A run that ended between naming the file and forgetting how it came to it goes on.
     if !SensitivityJournal.exists(beside: output) { try WholeFile.check(output, force: force) }
     var run = try await SensitivityRun(

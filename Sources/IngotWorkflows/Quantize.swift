@@ -24,6 +24,8 @@ public struct QuantizeRequest: Sendable {
   public var techniques = CalibrationTechniques()
   /// Texts that layers are calibrated on anew, each on what the quantized layers before it make of them.
   public var sequentialTexts: [String] = []
+  /// A file that conversations among them are rendered by instead of the model's chat template.
+  public var chatTemplate: String?
   /// Refit the router bias; applied only where it restores more of the original routing on held-out contexts.
   public var refitsBias = false
   /// Replace NaN and infinities of the source by 0 instead of throwing at the first.
@@ -74,8 +76,9 @@ extension QuantizeRequest {
     if let remark = source.remark { control.warning(remark) }
     let isCalibrated = importance.map { CalibrationFile.recognizes($0) } ?? false
     try requireCalibration(isCalibrated)
-    let contexts =
-      sequentialTexts.isEmpty ? [] : try TextSelection(sequentialTexts).contexts(Tokenizer(of: source))
+    var texts = TextSelection(sequentialTexts)
+    texts.chatTemplate = chatTemplate
+    let contexts = sequentialTexts.isEmpty ? [] : try texts.contexts(Tokenizer(of: source), of: source)
     let replaced = Replacements()
     var quantization = QuantizationOptions()
     quantization.allowNonfinite = allowsNonfinite
@@ -162,6 +165,7 @@ extension QuantizeRequest {
       options.identity["sequential"] = .array(
         try sequentialTexts.map { path throws(FormatError) in try fileIdentity(path) })
       options.identity["refit-bias"] = .bool(refitsBias)
+      if let chatTemplate { options.identity["chat-template"] = try fileIdentity(chatTemplate) }
     }
     return options
   }

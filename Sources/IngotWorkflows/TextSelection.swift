@@ -7,12 +7,14 @@ import IngotTokenizer
 
 /// Texts, and how they are cut into contexts.
 public struct TextSelection: Sendable {
-  /// Files in UTF-8; `.jsonl` has an object per line with `text` or `messages`.
+  /// Files in UTF-8; `.jsonl` has an object per line with `text` or `messages`, `.json` a list of them.
   public var paths: [String]
   /// Tokens in each context.
   public var context: Int
   /// Maximum contexts per text; nil for all.
   public var chunks: Int?
+  /// A file that conversations are rendered by instead of the model's chat template.
+  public var chatTemplate: String?
 
   public init(_ paths: [String], context: Int = 512, chunks: Int? = nil) {
     self.paths = paths
@@ -24,20 +26,26 @@ public struct TextSelection: Sendable {
 
   /// Contexts of all texts, one after the other.
   ///
-  /// - Throws: FormatError for a text that is not UTF-8 or shorter than one context.
-  public func contexts(_ tokenizer: Tokenizer) throws(FormatError) -> [Context] {
-    try contexts(tokenizer, chunks: chunks).flatMap { $0 }
+  /// - Parameters:
+  ///   - tokenizer: makes the tokens.
+  ///   - model: whose chat template renders conversations.
+  /// - Throws: FormatError for a text that is not UTF-8 or shorter than one context, and for conversations that the template
+  ///   refuses.
+  public func contexts(_ tokenizer: Tokenizer, of model: Model) throws(FormatError) -> [Context] {
+    try contexts(tokenizer, of: model, chunks: chunks).flatMap { $0 }
   }
 
   /// The first contexts of each text, at most `chunks` of each; those of fewer chunks begin those of more.
-  func contexts(_ tokenizer: Tokenizer, chunks: Int?) throws(FormatError) -> [[Context]] {
+  func contexts(_ tokenizer: Tokenizer, of model: Model, chunks: Int?) throws(FormatError) -> [[Context]] {
     var all: [[Context]] = []
     for path in paths {
       let bytes = try Bytes.mapping(path)
-      let content = path.hasSuffix(".jsonl") ? try ChatLines.text(of: bytes, path: path) : bytes
       let wanted = chunks.map { $0.multipliedReportingOverflow(by: context) }
       let needed = wanted.map { $0.overflow ? Int.max : $0.partialValue } ?? Int.max
-      let ids = try tokenizer.encode(content, path: path, atLeast: needed)
+      let ids =
+        ConversationFile.isNamed(path)
+        ? try encode(bytes, path: path, tokenizer, of: model, atLeast: needed)
+        : try tokenizer.encode(bytes, path: path, atLeast: needed)
       let cut = Context.cut(ids, length: context, text: Folder.name(of: path))
       guard !cut.isEmpty else {
         throw FormatError(
@@ -51,11 +59,11 @@ public struct TextSelection: Sendable {
   /// Contexts to choose by and others to judge the choice by: of each text the first `chunks`, and of those that follow the last
   /// ones, twice as many at most. Without `chunks`, or where no context follows, the last quarter of those that there are; a
   /// text of one context is for both.
-  package func contextsApart(_ tokenizer: Tokenizer) throws(FormatError)
+  package func contextsApart(_ tokenizer: Tokenizer, of model: Model) throws(FormatError)
     -> (choosing: [Context], judging: [Context])
   {
     var (choosing, judging): ([Context], [Context]) = ([], [])
-    for all in try contexts(tokenizer, chunks: nil) {
+    for all in try contexts(tokenizer, of: model, chunks: nil) {
       var first = min(chunks ?? all.count, all.count)
       if first == all.count { first = max(all.count - max(all.count / 4, 1), min(all.count, 1)) }
       choosing += all.prefix(first)
@@ -63,6 +71,34 @@ public struct TextSelection: Sendable {
       judging += others.isEmpty ? all[...] : others.suffix(2 * (chunks ?? all.count))
     }
     return (choosing, judging)
+  }
+
+  /// Tokens of a file of JSON, or of a beginning of it that has at least `needed`.
+  ///
+  /// Texts that follow each other are one text, each with a newline behind it. A conversation is rendered by the model's chat
+  /// template, which writes the begin token where it wants one, so the tokenizer adds none.
+  private func encode(
+    _ bytes: Bytes, path: String, _ tokenizer: Tokenizer, of model: Model, atLeast needed: Int
+  ) throws(FormatError) -> [Int] {
+    var renderer = try ConversationRenderer(model, tokenizer, template: chatTemplate)
+    var ids: [Int] = []
+    var text = ""
+    func endText() throws(FormatError) {
+      if text.isEmpty { return }
+      ids += try tokenizer.encode(Bytes(Array(text.utf8)), path: path, atLeast: max(needed - ids.count, 0))
+      text = ""
+    }
+    try ConversationFile.read(bytes, path: path) { entry throws(FormatError) in
+      switch entry {
+      case .text(let line): text += line + "\n"
+      case .conversation(let conversation):
+        try endText()
+        ids += tokenizer.encode(try renderer.text(of: conversation), addingSpecialTokens: false)
+      }
+      return ids.count < needed
+    }
+    try endText()
+    return ids
   }
 }
 

@@ -69,7 +69,7 @@ extension VerifyRequest {
       control.warning("the candidate's \(name) is another one; the original's is used for both")
     }
     let planned = try plan.map { path throws(FormatError) in try PlanOutcome.read(path, for: original) }
-    let contexts = try texts.contexts(tokenizer)
+    let contexts = try texts.contexts(tokenizer, of: original)
     var options = VerificationOptions()
     options.workers = control.workers
     options.progress = { control.progress($0.bytes, $0.totalBytes) }
@@ -105,7 +105,7 @@ extension VerifyRequest {
     ]
     let arguments = JSON.array(
       [candidate, self.original, "\(texts.context)", "\(texts.chunks ?? 0)"].map { .string($0) }
-        + texts.paths.map { .string($0) })
+        + (texts.paths + [texts.chatTemplate].compactMap(\.self)).map { .string($0) })
     let name = hexDigits(XXH3.hash(Bytes(Array(arguments.text().utf8)).span)).suffix(8)
     let base = Folder.resolved(candidate) ?? candidate
     var store = PassStore(

@@ -143,12 +143,33 @@ import Testing
       "calibrate", Command.nano, "--text", path, "-o", folder + "/x.calib", "--context", "32", "--json")
     #expect(outcome.status == 0, "\(outcome.error)")
     #expect(try outcome.json()["contexts"]?.int ?? 0 >= 2)
+    // A list in one file is the same conversations, so the statistics are the same.
+    let list = folder + "/chats.json"
+    try Data("[\(line), \(line)]".utf8).write(to: URL(fileURLWithPath: list))
+    let same = try Command.run(
+      "calibrate", Command.nano, "--text", list, "-o", folder + "/z.calib", "--context", "32", "--json")
+    #expect(same.status == 0, "\(same.error)")
+    #expect(try same.json()["contexts"] == outcome.json()["contexts"])
+    // The template may refuse; what is no conversation is refused before.
+    let strict = folder + "/strict.jinja"
+    try Data(
+      """
+      {%- for m in messages -%}{%- if m.role not in ['user', 'assistant', 'tool'] -%}
+      {{- raise_exception('Unknown role ' ~ m.role) -}}{%- endif -%}{{- m.content -}}{%- endfor -%}
+      """.utf8
+    ).write(to: URL(fileURLWithPath: strict))
     try Data((line + "\n{\"messages\": [{\"role\": \"wizard\"}]}\n").utf8).write(
       to: URL(fileURLWithPath: path))
     let refused = try Command.run(
-      "calibrate", Command.nano, "--text", path, "-o", folder + "/y.calib", "--context", "32")
-    #expect(refused.status == 1 && refused.error.contains("line 2") && refused.error.contains("wizard"))
-    #expect(try Folder.names(folder) == ["chat.jsonl", "x.calib"])
+      "calibrate", Command.nano, "--text", path, "-o", folder + "/y.calib", "--context", "32",
+      "--chat-template",
+      strict)
+    #expect(refused.status == 1, "\(refused.error)")
+    #expect(
+      refused.error.contains("line 2") && refused.error.contains("Unknown role wizard")
+        && refused.error.contains("strict.jinja"), "\(refused.error)")
+    #expect(
+      try Folder.names(folder) == ["chat.jsonl", "chats.json", "strict.jinja", "x.calib", "z.calib"])
   }
 
   /// Multiplies F32 tensors of a checkpoint in place.

@@ -50,12 +50,17 @@ struct CheckpointLocation: Sendable {
 
   /// Path of the file `name` in the folder, after a check that it does not lead outside.
   func file(_ name: String) throws(FormatError) -> String {
+    try CheckpointLocation.file(name, in: folder)
+  }
+
+  /// Path of a file in a folder, or in a folder within that, after a check that it does not lead outside.
+  static func file(_ name: String, in folder: String) throws(FormatError) -> String {
     let path = folder + "/" + name
     guard let real = Folder.resolved(path), let home = Folder.resolved(folder) else {
       throw FormatError(path: path, expected: "a file", found: "nothing there")
     }
     let place = Folder.parent(of: real)
-    if place == home { return path }
+    if place == Folder.parent(of: home + "/" + name) { return path }
     // The Hugging Face cache: snapshots/REVISION/NAME → ../../blobs/HASH.
     let snapshots = Folder.parent(of: home)
     if Folder.name(of: snapshots) == "snapshots", place == Folder.parent(of: snapshots) + "/blobs" {
