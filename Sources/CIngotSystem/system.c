@@ -90,3 +90,9 @@ unsigned long long ingot_process_start(int process) {
   return strtoull(rest + 1, NULL, 10);
 #endif
 }
+
+int ingot_flush_output(void) {
+  errno = 0;
+  if (fflush(stdout) != 0) return errno != 0 ? errno : EIO;
+  return ferror(stdout) ? EIO : 0;
+}

@@ -320,6 +320,42 @@ struct FitTables {
 
   // MARK: The best
 
+  /// A word on machines that are sold with so much memory, when a size was given: the model does not get all of it.
+  private func sameSize(_ machine: Machine) -> String? {
+    guard !machines.contains(where: { $0.name == machine.name }), case .unified(let size, _) = machine.memory
+    else {
+      return nil
+    }
+    let alike = machines.first { other in
+      guard case .unified(let bytes, let share) = other.memory, share < 1 else { return false }
+      // 96 GB as sold are 96 GiB.
+      return abs(Double(bytes) / Double(size) - 1) < 0.08
+    }
+    guard let other = alike, case .unified(let bytes, let share) = other.memory else { return nil }
+    return "\(machine.name) is taken for what the model may have; \(other.title) lets it have "
+      + "\(gigabytes(Int(Double(bytes) * share))) GB: for that machine, --fit \(other.name)"
+  }
+
+  /// How much is missing, and what would help.
+  private func nothingFits(_ least: Choice, _ machine: Machine) -> String {
+    let fit = demand(least).fit(least.engine, machine)
+    let cache = fit?.cache ?? model.blueprint.cacheBytes(context: context, options.cache)
+    var text =
+      "nothing fits into \(machine.name) with \(context) tokens: the smallest recipe, \(least.recipe.name), has "
+      + "\(gigabytes(least.weights.total)) GB of weights and \(gigabytes(cache)) GB of cache"
+    if let fit {
+      text +=
+        "; with \(gigabytes(fit.buffers)) GB of buffers that is \(gigabytes(-fit.left)) GB more than the "
+        + "\(gigabytes(fit.capacity)) GB that the model may take"
+      if fit.left + fit.cache >= 0 {
+        return text + ": --context and --cache make the cache smaller"
+      }
+    }
+    return text
+      + ": measure the model ('ingot sensitivity') and plan for this machine with fewer bits or fewer experts, "
+      + "'ingot plan MODEL --sensitivity FILE --fit \(machine.name) --allow-drop -o plan.json'"
+  }
+
   private func best(on machine: Machine, _ json: Bool, _ page: PageWriter) throws {
     let fitting = choices.compactMap { choice -> (Choice, Fit)? in
       guard let fit = demand(choice).fit(choice.engine, machine), fit.fits else { return nil }
@@ -327,16 +363,11 @@ struct FitTables {
     }.sorted { $0.0.bits > $1.0.bits }
     guard let (choice, fit) = fitting.first else {
       let least = choices.min { $0.weights.total < $1.weights.total }!
-      throw ValidationError(
-        """
-        Nothing fits into \(machine.name) with \(context) tokens: the smallest recipe, \(least.recipe.name), has \
-        \(gigabytes(least.weights.total)) GB of weights and \
-        \(gigabytes(model.blueprint.cacheBytes(context: context, options.cache))) GB of cache. \
-        --context and --cache make the cache smaller.
-        """)
+      throw RequestError(.fit, nothingFits(least, machine))
     }
     let record = record(fitting, machine)
     try page.write { MachinePage(record).html }
+    if let line = sameSize(machine) { Terminal.error("note: \(line)") }
     if json {
       print(record.text(indented: true))
       return

@@ -44,7 +44,8 @@ struct RecipeOption: ParsableArguments {
   @Option(
     name: .long,
     help: ArgumentHelp(
-      "Name of a recipe (see 'ingot recipes') or path of a YAML file (default: int4).", valueName: "recipe"))
+      "Name of a recipe (see 'ingot recipes') or path of a YAML file (default: int4; q4_k_m for an output in "
+        + ".gguf, mlx-4bit for --format mlx).", valueName: "recipe"))
   var recipe: String?
 
   @Option(
@@ -62,8 +63,10 @@ struct RecipeOption: ParsableArguments {
     }
   }
 
-  var choice: PlanChoice {
-    plan.map { .plan($0) } ?? .recipe(recipe ?? "int4", matchingMLX: matchMlx)
+  /// - Parameters: what says the format when no recipe does.
+  func choice(forOutput path: String, format: String?) -> PlanChoice {
+    plan.map { .plan($0) }
+      ?? .recipe(recipe ?? PlanChoice.usualRecipe(forOutput: path, format: format), matchingMLX: matchMlx)
   }
 }
 

@@ -10,7 +10,9 @@ struct PageOption: ParsableArguments {
     help: ArgumentHelp("Also write the report as a self-contained HTML page.", valueName: "file"))
   var html: String?
 
-  func writer(force: Bool) -> PageWriter { PageWriter(path: html, force: force) }
+  func writer(force: Bool, inputs: InputFiles) -> PageWriter {
+    PageWriter(path: html, force: force, inputs: inputs)
+  }
 }
 
 /// Where a page goes; nowhere without a path.
@@ -18,16 +20,18 @@ struct PageWriter {
   let path: String?
   /// Replace what stands there.
   let force: Bool
+  /// What is read, and must not be replaced by it.
+  let inputs: InputFiles
 
   /// Refuses a path that cannot be written, before the work.
   func check() throws(FormatError) {
-    if let path { try WholeFile.check(path, force: force) }
+    if let path { try WholeFile.check(path, force: force, inputs: inputs) }
   }
 
   /// Writes the page that `make` gives, when one was asked for.
   func write(_ make: () throws(FormatError) -> String) throws(FormatError) {
     guard let path else { return }
-    try WholeFile.write(Array(try make().utf8), to: path, force: force)
+    try WholeFile.write(Array(try make().utf8), to: path, force: force, inputs: inputs)
   }
 }
 

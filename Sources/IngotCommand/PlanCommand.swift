@@ -56,7 +56,23 @@ struct PlanCommand: ParsableCommand {
   @OptionGroup var json: JSONOption
   @OptionGroup var page: PageOption
 
-  var writer: PageWriter { page.writer(force: budget.force) }
+  /// What is read, by the paths that were given.
+  private var inputs: InputFiles {
+    var inputs = InputFiles()
+    inputs.add(model: model)
+    inputs.add("the plan", plan)
+    inputs.add("the sensitivity file", budget.sensitivity)
+    inputs.add("the file of machines", fit.machines)
+    inputs.add("the recipe", recipe.flatMap { Folder.kind($0) == .file ? $0 : nil })
+    return inputs
+  }
+
+  var writer: PageWriter { page.writer(force: budget.force, inputs: inputs) }
+
+  /// Writes the plan file.
+  func write(plan text: String, to output: String) throws(FormatError) {
+    try WholeFile.write(Array(text.utf8), to: output, force: budget.force, inputs: inputs)
+  }
 
   func validate() throws {
     guard [recipe, fit.machine, fit.fit, plan].compactMap({ $0 }).count <= 1 else {
@@ -80,6 +96,12 @@ struct PlanCommand: ParsableCommand {
 
   func run() throws {
     try writer.check()
+    if let output = budget.output {
+      try inputs.requireApart(output)
+      if let page = page.html, page == output {
+        throw ValidationError("-o and --html name the same file.")
+      }
+    }
     if let plan {
       try showPlan(plan)
       return
@@ -118,7 +140,7 @@ struct PlanCommand: ParsableCommand {
     }
     let file = making.file(made)
     if let output = budget.output {
-      try WholeFile.write(Array(file.text.utf8), to: output, force: budget.force)
+      try write(plan: file.text, to: output)
     }
     let table = PlanTable(file: file, plan: made.result.plan, model: model, left: made.left)
     try writer.write { () throws(FormatError) in
@@ -134,7 +156,9 @@ struct PlanCommand: ParsableCommand {
     }
     print(([table.text] + notes).joined(separator: "\n"))
     guard let output = budget.output else { return }
-    print("\n  ingot quantize \(self.model) --plan \(output) -o \(making.suggestedOutput)")
+    print(
+      "\n  ingot quantize \(self.model) --plan \(output)\(making.importanceOption) -o \(making.suggestedOutput)"
+    )
   }
 
   /// The tensors of a recipe's plan and the size of its artifact.
@@ -144,7 +168,7 @@ struct PlanCommand: ParsableCommand {
     let quantized = try model.quantized(by: plan)
     var options = layout.options
     options.provenance["recipe"] = recipe.provenance
-    let format = try Format.chosen(format.format, forOutput: "plan.ingot", suggested: recipe.format)
+    let format = try Format.known(format.format ?? recipe.format ?? Format.ingot.name)
     let bytes = try quantized.plannedBytes(as: format, options)
     let rows = plan.rows(model)
     let bits = 8 * Double(quantized.bytes) / Double(quantized.parameters)

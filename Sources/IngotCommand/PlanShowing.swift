@@ -25,7 +25,7 @@ extension PlanCommand {
 
   private func show(_ review: PlanReview) throws {
     if let output = budget.output {
-      try WholeFile.write(Array(review.rewritten.text.utf8), to: output, force: budget.force)
+      try write(plan: review.rewritten.text, to: output)
     }
     let table = PlanTable(file: review.file, plan: review.plan, model: review.model, left: review.left)
     try writer.write {

@@ -39,7 +39,7 @@ struct Quantize: AsyncParsableCommand {
 
   func run() async throws {
     var request = QuantizeRequest(model, to: output.output)
-    request.choice = recipe.choice
+    request.choice = recipe.choice(forOutput: output.output, format: format.format)
     request.format = format.format
     request.importance = importance
     request.techniques = techniques.techniques

@@ -1,4 +1,5 @@
 import ArgumentParser
+import IngotFormats
 import IngotModels
 import IngotQuantization
 import IngotReports
@@ -33,7 +34,7 @@ struct Recipes: ParsableCommand {
     var table = Table(["recipe", "format", "bits/weight", "what it does"], left: [0, 1, 3])
     for recipe in Recipe.builtIn {
       let bits = recipe.bitsPerWeightOfMiniMaxM2().map { fixed($0, 2) } ?? ""
-      table.add([recipe.name, recipe.format ?? "any", bits, recipe.summary])
+      table.add([recipe.name, recipe.format ?? Format.ingot.name, bits, recipe.summary])
     }
     print(table.text(width: 100))
     print("\nbits per weight: of MiniMax-M2; 'ingot plan' says them of a model of yours")

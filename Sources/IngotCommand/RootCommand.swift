@@ -3,6 +3,12 @@ import IngotSystem
 import IngotTensors
 import IngotWorkflows
 
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Darwin)
+  import Darwin
+#endif
+
 /// The command. Exit codes: 0 done, 1 failed, 2 outside tolerance, 64 usage, 75 stopped and resumable.
 @main
 struct RootCommand: AsyncParsableCommand {
@@ -30,6 +36,8 @@ struct RootCommand: AsyncParsableCommand {
     ])
 
   static func main() async {
+    Terminal.prepare()
+    raiseOpenFileLimit()
     do {
       var command = try parseAsRoot()
       if var asynchronous = command as? any AsyncParsableCommand {
@@ -37,15 +45,38 @@ struct RootCommand: AsyncParsableCommand {
       } else {
         try command.run()
       }
+      try Terminal.finish()
     } catch let error as FormatError {
       // Programs that asked for JSON get the error on stdout too, one object as for any result.
       if CommandLine.arguments.contains("--json") { print(error.json.text(indented: true)) }
       if error.cause != .stopped { Terminal.error("error: \(error.text)") }
-      if error.isResumable { Terminal.error("interrupted; run the same command again to resume") }
+      if error.isResumable {
+        Terminal.error(
+          error.limit == nil
+            ? "interrupted; run the same command again to resume"
+            : "interrupted; with the limit raised, the same command resumes")
+      }
       exit(withError: ExitCode(error.isResumable ? 75 : 1))
     } catch let error as RequestError {
-      exit(withError: ValidationError("--\(error.member.rawValue): \(error.message)."))
+      // What the request asks for is understood: the usage would not help.
+      Terminal.error("error: --\(error.member.rawValue): \(error.message)")
+      exit(withError: ExitCode.validationFailure)
     } catch {
+      // Help and versions are results too.
+      if exitCode(for: error).isSuccess {
+        do throws(FormatError) {
+          try Terminal.output(fullMessage(for: error))
+          exit(withError: ExitCode.success)
+        } catch {
+          Terminal.error("error: \(error.text)")
+          exit(withError: ExitCode(1))
+        }
+      }
+      // What was printed before must have arrived whatever the exit code.
+      if error is ExitCode, (try? Terminal.finish()) == nil {
+        Terminal.error("error: standard output cannot be written")
+        exit(withError: ExitCode(1))
+      }
       exit(withError: error)
     }
   }
@@ -67,7 +98,19 @@ extension FormatError {
       case .giveTemplate: "use --chat-template FILE to give one"
       case .calibrate: "'ingot calibrate' collects them, --importance FILE uses them"
       }
-    return description + (hint.map { " (\($0))" } ?? "")
+    return description + ((hint ?? limit).map { " (\($0))" } ?? "")
+  }
+
+  /// What the user can do about a limit of the system that was reached.
+  var limit: String? {
+    guard case .system(let code) = cause else { return nil }
+    return switch code {
+    case EMFILE: "raise the limit of open files: ulimit -n"
+    case ENFILE: "too many files are open on this machine: close other programs"
+    case ENOMEM: "raise the limit of address space (ulimit -v), or use a machine with more memory"
+    case EFBIG: "raise the limit of file sizes (ulimit -f), or use --split-size"
+    default: nil
+    }
   }
 
   /// The error under the names that programs read.

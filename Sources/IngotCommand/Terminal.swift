@@ -12,6 +12,21 @@ import Synchronization
 
 /// Standard error: messages, and progress where a person watches. Standard output where a result must have arrived.
 enum Terminal {
+  /// Standard input, output and error are there from here on: otherwise the next file that is opened would be taken for
+  /// one of them. A closed output becomes one that takes nothing, so that printing fails.
+  ///
+  /// A reader that has gone away (`ingot recipes | head`) ends the command as it does other tools, without a word.
+  static func prepare() {
+    _ = signal(SIGPIPE, SIG_DFL)
+    for descriptor in [Int32(0), 1, 2] where fcntl(descriptor, F_GETFD) == -1 {
+      // The lowest number that is free, which is this one.
+      unsafe _ = open("/dev/null", descriptor == 1 ? O_RDONLY : O_RDWR)
+    }
+  }
+
+  /// - Throws: FormatError when something of what was printed did not reach standard output.
+  static func finish() throws(FormatError) { try flushStandardOutput() }
+
   /// A line that is lost where it cannot be written.
   static func error(_ text: String) { _ = put(text, 2) }
 

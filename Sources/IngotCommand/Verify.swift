@@ -63,12 +63,12 @@ struct Verify: AsyncParsableCommand {
   }
 
   func run() async throws {
-    let page = page.writer(force: force)
-    try page.check()
-    restartWithBetterBLAS()
     var request = VerifyRequest(candidate, against: against, texts: texts.selection)
     request.state = state
     request.plan = plan
+    let page = page.writer(force: force, inputs: request.inputs)
+    try page.check()
+    restartWithBetterBLAS()
     request.worst = worst
     request.tolerances = tolerances.tolerances
     request.reading = reading.options

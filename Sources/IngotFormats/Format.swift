@@ -60,6 +60,14 @@ public struct Format: Sendable {
       + "(\(names.map { printable($0) }.joined(separator: ", "))), for which \(name) has no place here; no weight depends on them"
   }
 
+  /// Whether a file at `path` begins with these bytes, whatever its name.
+  static func begins(_ path: String, _ magic: [UInt8]) -> Bool {
+    guard Folder.kind(path) == .file, let file = try? File(reading: path),
+      let head = try? file.read(magic.count, at: 0)
+    else { return false }
+    return head.array == magic
+  }
+
   /// The format of what stands at `path`.
   public static func of(_ path: String) -> Format { all.first { $0.recognizes(path) } ?? .safeTensors }
 }
@@ -93,6 +101,8 @@ public struct WriteOptions: Sendable {
   public var progress: (@Sendable (Int) -> Void)?
   /// Also record SHA-256 of the source's weight files.
   public var hashSource = true
+  /// Files that the run reads beside the model's: no output may replace them.
+  public var inputs = InputFiles()
   /// What the artifact's provenance says of how it was made, beside the source: recipe, tool version.
   public var provenance: JSONObject = [:]
 
@@ -103,6 +113,19 @@ public struct WriteOptions: Sendable {
 public struct Written: Sendable {
   public var files: [String]
   public var bytes: Int
+}
+
+extension InputFiles {
+  /// The files that a model is read from.
+  public mutating func add(_ model: Model, _ what: String = "the model") {
+    for path in model.weightFiles { add(what, path) }
+    add(what, model.path)
+  }
+
+  /// The model that `path` means, which may be a name in the Hugging Face cache.
+  public mutating func add(model path: String, _ what: String = "the model") {
+    add(what, (Folder.kind(path) == .nothing ? try? HubCache().snapshot(path) : nil) ?? path)
+  }
 }
 
 extension Model {
@@ -116,6 +139,15 @@ extension Model {
   /// Exact size of this model's files in a format, side files included.
   public func plannedBytes(as format: Format, _ options: WriteOptions) throws(FormatError) -> Int {
     try format.measure(try adapted(to: format, path), path, options)
+  }
+
+  /// The first encoding that a format has no place for; nil when it holds all.
+  package func refusedEncoding(of format: Format) -> Encoding? {
+    let rowPacked = try? mapTensors { tensor in
+      format.refusal(tensor.encoding) == nil ? tensor : tensor.rowPacked ?? tensor
+    }
+    guard let rowPacked, let model = try? format.adapt(rowPacked) else { return nil }
+    return model.tensors.first { format.refusal($0.encoding) != nil }?.encoding
   }
 
   /// The model as the format stores it; refuses an encoding that the format has no place for.
@@ -143,6 +175,9 @@ extension Model {
   public func write(_ path: String, as format: Format, _ options: WriteOptions) async throws(FormatError)
     -> Written
   {
+    var options = options
+    options.inputs.add(self)
+    try options.inputs.requireApart(path)
     let model = try adapted(to: format, path)
     let parent = Folder.parent(of: path)
     guard Folder.kind(parent) == .folder else {

@@ -39,6 +39,9 @@ public struct Inventory: Sendable {
   ///
   /// - Throws: FormatError when nothing there can be listed at all.
   public init(_ path: String) throws(FormatError) {
+    let snapshot =
+      Folder.kind(path) == .nothing ? try HubCache().snapshot(path) : try HubCache.snapshot(inFolder: path)
+    let path = snapshot ?? path
     switch Folder.kind(path) {
     case .file:
       format = ""
@@ -61,9 +64,17 @@ public struct Inventory: Sendable {
       }
       compareWithIndex(path)
     case .nothing, .other:
-      throw FormatError(path: path, expected: "a file or a folder", found: "nothing there")
+      throw FormatError.missing(path, expected: "a file or a folder")
     }
     entries.sort { ($0.path, $0.offset, $0.name) < ($1.path, $1.offset, $1.name) }
+  }
+
+  /// Whether a file begins as SafeTensors does: the header's length, then the header, an object.
+  private static func mayBeSafeTensors(_ path: String) -> Bool {
+    guard let file = try? File(reading: path), let head = try? file.read(9, at: 0),
+      let size = try? file.size()
+    else { return false }
+    return head[8] == UInt8(ascii: "{") && head.span.littleEndian(UInt64.self, at: 0) <= UInt64(size - 8)
   }
 
   private static let suffixes = [".safetensors", ".gguf", ".ingot"]
@@ -71,7 +82,7 @@ public struct Inventory: Sendable {
   /// Adds the tensors of one file.
   private mutating func add(file path: String) throws(FormatError) {
     files.append(path)
-    if path.hasSuffix(".safetensors") {
+    if path.hasSuffix(".safetensors") || Inventory.mayBeSafeTensors(path) {
       let header = try SafeTensorsHeader(path: path)
       if format.isEmpty { format = Format.safeTensors.name }
       for entry in header.entries {
@@ -101,10 +112,10 @@ public struct Inventory: Sendable {
       }
       return
     }
-    guard path.hasSuffix(".ingot") else {
+    guard path.hasSuffix(".ingot") || Format.begins(path, IngotLayout.magic) else {
       throw FormatError(
         path: path, expected: "a file of weights: .safetensors, .gguf or .ingot",
-        found: "another kind of file")
+        found: StandIn.description(bytes) ?? "another kind of file")
     }
     let file = try IngotFile(path)
     if format.isEmpty { format = Format.ingot.name }

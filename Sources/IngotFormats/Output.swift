@@ -42,6 +42,7 @@ struct Output: Sendable {
     let unfinished = path + ".partial"
     let finals = isFolder ? [path] : parts.map(\.path)
     let temporaries = isFolder ? [unfinished] : parts.map { $0.path + ".partial" }
+    for path in finals + temporaries + [unfinished + Journal.suffix] { try options.inputs.requireApart(path) }
     let size = parts.reduce(0) { $0 + $1.size }
     for part in parts where !isFolder && Folder.kind(part.path) == .folder {
       throw FormatError(path: part.path, expected: "a new path, or a file to be replaced", found: "a folder")
@@ -81,7 +82,7 @@ struct Output: Sendable {
         try Output.requireRoom(size, path)
         if isFolder { try Folder.create(unfinished) }
         for (path, part) in zip(paths, parts) {
-          let file = try File(creating: path)
+          let file = try File(creating: path, keepsName: true)
           try file.preallocate(part.size)
           files.append(file)
         }
@@ -171,10 +172,17 @@ extension Output {
   static func requireReplaceable(_ path: String) throws(FormatError) {
     guard Folder.kind(path) != .nothing else { return }
     let names = Folder.kind(path) == .folder ? try Folder.names(path) : []
-    guard names.contains("config.json"), names.allSatisfy({ Folder.kind(path + "/" + $0) == .file }) else {
+    // What a checkpoint of its own has no need of would be lost with it.
+    let foreign = names.first { name in
+      Folder.kind(path + "/" + name) != .file
+        || [".gguf", ".ingot", ".calib", ".bin", ".pth"].contains(where: name.hasSuffix)
+    }
+    guard names.contains("config.json"), foreign == nil else {
       throw FormatError(
-        path: path, expected: "a folder with config.json and files only, which may be replaced",
-        found: Folder.kind(path) == .folder ? "another folder" : "a file")
+        path: path,
+        expected: "a folder that is a checkpoint and nothing else, which may be replaced",
+        found: Folder.kind(path) != .folder
+          ? "a file" : foreign.map { "one with '\(printable($0))' in it" } ?? "one without config.json")
     }
   }
 }

@@ -9,7 +9,8 @@ public enum WholeFile {
   /// - Parameter again: whether an earlier run may have got as far as to name the file: the same content there is no error then.
   /// - Throws: FormatError when something else stands at `path` and `force` does not replace it, or writing fails.
   public static func write(
-    _ content: [UInt8], to path: String, force: Bool = false, again: Bool = false
+    _ content: [UInt8], to path: String, force: Bool = false, again: Bool = false,
+    inputs: InputFiles = InputFiles()
   ) throws(FormatError) {
     if again, !force, !Folder.exists(path + ".partial" + Journal.suffix), holds(path, content) {
       // An earlier run came so far, and no further: what says that it is at work goes.
@@ -18,6 +19,7 @@ public enum WholeFile {
     }
     var options = WriteOptions()
     options.force = force
+    options.inputs = inputs
     let output = try Output(
       path, parts: [(path, content.count)],
       identity: ["content": .string(hexDigits(XXH3.hash(Bytes(content).span)))], options)
@@ -39,7 +41,10 @@ public enum WholeFile {
   }
 
   /// Refuses a path that `write` would refuse for whatever content, before the work that leads to it.
-  public static func check(_ path: String, force: Bool) throws(FormatError) {
+  public static func check(_ path: String, force: Bool, inputs: InputFiles = InputFiles())
+    throws(FormatError)
+  {
+    try inputs.requireApart(path)
     switch Folder.kind(path) {
     case .nothing: break
     case .file where force || Folder.exists(path + ".partial" + Journal.suffix): break

@@ -84,6 +84,12 @@ final class StoredPass {
   private func open() throws(FormatError) {
     let path = store.path
     let size = 2 * size
+    let isKnown = Folder.exists(path + Journal.suffix) || (try? File(reading: path).size()) == size
+    guard store.isOptional || isKnown || !Folder.exists(path) else {
+      throw FormatError(
+        path: path, expected: "a new path for the state, or the state of an interrupted run",
+        found: Folder.kind(path) == .folder ? "a folder" : "another file")
+    }
     let journal = try Journal(
       beside: path, identity: identity, discard: store.discard, takeOver: store.takeOver
     ) { _ in (try? File(reading: path).size()) == size }

@@ -53,13 +53,20 @@ extension CalibrateRequest {
   /// - Throws: FormatError for what is wrong with files, a resumable one when the run was stopped.
   public func run(_ control: RunControl = RunControl()) async throws -> CalibrateResult {
     let start = ContinuousClock.now
+    try control.requireBLASMemory(model)
     let source = try Model.read(model, reading)
     try await source.requireWholeFiles(control)
     try source.requireForwardPass()
+    var inputs = InputFiles()
+    inputs.add(source)
+    inputs.add(model: model)
+    for text in texts.paths { inputs.add("a text", text) }
+    try inputs.requireApart(output)
     let form: ImportanceFile.Form? =
       output.hasSuffix(".gguf") ? .gguf : output.hasSuffix(".dat") ? .legacy : nil
     if form != nil { try WholeFile.check(output, force: force) }
     var writing = WriteOptions()
+    writing.inputs = inputs
     (writing.force, writing.takeOver) = (force, takeOver)
     // An importance matrix is made from statistics beside it, of which some fields are enough.
     let writer = try CalibrationFile.Writer(
@@ -75,7 +82,8 @@ extension CalibrateRequest {
       var going = try CalibrationRun(source, texts, writer, options, shouldStop: control.shouldStop)
       try await going.run()
       if let form {
-        try going.importance(source, texts).write(output, for: source, as: form, force: force)
+        try going.importance(source, texts).write(
+          output, for: source, as: form, force: force, inputs: inputs)
         writer.discard()
       } else {
         try writer.commit()

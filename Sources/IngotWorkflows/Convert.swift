@@ -50,12 +50,17 @@ extension ConvertRequest {
     let format = try Format.chosen(format, forOutput: output)
     let source = try Model.read(model, reading)
     try await source.requireWholeFiles(control)
+    var inputs = InputFiles()
+    inputs.add(source)
+    inputs.add(model: model)
+    try inputs.requireApart(output)
     var allowed = QuantizationOptions()
     allowed.allowNonfinite = allowsNonfinite
     let result =
       try decoded.map { try source.decoded(to: $0, allowed) }
       ?? (allowsNonfinite ? source : try source.checkedForFinite())
     var options = writing.controlled(by: control)
+    options.inputs = inputs
     options.identity["allow-nonfinite"] = .bool(allowsNonfinite)
     if let decoded { options.provenance["decoded"] = .string(decoded.rawValue.lowercased()) }
     if let remark = source.remark { control.warning(remark) }

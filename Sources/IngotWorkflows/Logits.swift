@@ -26,12 +26,18 @@ extension LogitsRequest {
   /// - Returns: shape of the logits.
   /// - Throws: FormatError for what is wrong with files.
   public func run(_ control: RunControl = RunControl()) async throws(FormatError) -> [Int] {
+    try control.requireBLASMemory(model)
     let contexts = try Context.reading(tokens)
-    try WholeFile.check(output, force: force)
+    var inputs = InputFiles()
+    inputs.add("the token file", tokens)
+    inputs.add(model: self.model)
+    try WholeFile.check(output, force: force, inputs: inputs)
     let model = try Model.read(model, reading)
+    inputs.add(model)
     let logits = try await logits(of: model, contexts, workers: control.workers)
     let vocabulary = model.blueprint.vocabulary
-    try WholeFile.write(LogitsRequest.content(logits, contexts, vocabulary), to: output, force: force)
+    try WholeFile.write(
+      LogitsRequest.content(logits, contexts, vocabulary), to: output, force: force, inputs: inputs)
     return [contexts.count, contexts[0].tokens.count, vocabulary]
   }
 

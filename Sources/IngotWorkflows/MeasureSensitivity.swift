@@ -84,8 +84,15 @@ extension SensitivityRequest {
   ///   and encodings that are none.
   public func run(_ control: RunControl = RunControl()) async throws -> SensitivityResult {
     let start = ContinuousClock.now
+    try control.requireBLASMemory(model)
     let (source, choice) = try source()
     try await source.requireWholeFiles(control)
+    var inputs = InputFiles()
+    inputs.add(source)
+    inputs.add(model: model)
+    for text in texts.paths { inputs.add("a text", text) }
+    inputs.add("the calibration file", importance)
+    try inputs.requireApart(output)
     let (contexts, others) = try texts.contextsApart(try Tokenizer(of: source), of: source)
     // A run that ended between naming the file and forgetting how it came to it goes on.
     if !SensitivityJournal.exists(beside: output) { try WholeFile.check(output, force: force) }
@@ -97,7 +104,7 @@ extension SensitivityRequest {
     let sensitivity: Sensitivity
     do throws(FormatError) {
       sensitivity = try await run.measure(kept)
-      try WholeFile.write(Array(sensitivity.text.utf8), to: output, force: force, again: true)
+      try WholeFile.write(Array(sensitivity.text.utf8), to: output, force: force, again: true, inputs: inputs)
       kept.end()
     } catch {
       throw kept.left(error)

@@ -146,8 +146,15 @@ package struct PlanMaking {
       member,
       """
       \(asked): nothing fits; the smallest choices take \(grouped(least)) bytes of tensors \
-      (\(fixed(8 * Double(least) / Double(model.parameters), 3)) bits per weight).
+      (\(fixed(8 * Double(least) / Double(model.parameters), 3)) bits per weight)\(smaller).
       """)
+  }
+
+  /// What would make a plan smaller than the smallest choices.
+  private var smaller: String {
+    let drops = variants.allSatisfy { $0.dropped == nil } && sensitivity.drops != nil
+    return (drops ? "; --allow-drop also leaves experts out" : "")
+      + "; encodings of fewer bits can be measured with 'ingot sensitivity --candidates'"
   }
 
   /// - Parameter only: the number of experts left out, by its place; nil for the best.
@@ -161,6 +168,11 @@ package struct PlanMaking {
 
   private func bytes(_ plan: Plan) throws -> Int {
     try PlanBytes(model, format: format.name, options).bytes(plan, importance: sensitivity.importance)
+  }
+
+  /// The statistics that the plan was measured with and its artifact needs, as a part of the command; empty without.
+  package var importanceOption: String {
+    sensitivity.importance?["name"]?.string.map { " --importance \(printable($0))" } ?? ""
   }
 
   /// A name for the artifact, in examples.
@@ -212,8 +224,8 @@ package struct PlanMaking {
       throw RequestError(
         .fit,
         "nothing fits into \(machine.name) with \(context) tokens of context: the smallest choices take "
-          + "\(decimal(leastBytes)) and the cache \(decimal(model.blueprint.cacheBytes(context: context, cache)))."
-      )
+          + "\(decimal(leastBytes)) and the cache \(decimal(model.blueprint.cacheBytes(context: context, cache)))"
+          + "\(smaller).")
     }
     return best
   }

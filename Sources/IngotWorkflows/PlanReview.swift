@@ -56,7 +56,7 @@ package struct PlanReview {
     plan.dropped = dropped
     plan.name =
       "\(Folder.name(of: model.sourceName)), \(recipe.name), \(left.blueprint.experts.count) experts"
-    let name = try Format.chosen(format, forOutput: "plan.ingot", suggested: recipe.format).name
+    let name = try Format.known(format ?? recipe.format ?? Format.ingot.name).name
     var file = PlanFile(plan, format: name, for: left)
     file.model = ModelName(model, name: model.sourceName).json
     file.budget = ["asked": .string("recipe \(recipe.name), \(count) experts left out")]

@@ -69,11 +69,19 @@ public struct QuantizeResult: Sendable {
 extension QuantizeRequest {
   /// - Throws: FormatError for what is wrong with files, RequestError for a request that contradicts itself.
   public func run(_ control: RunControl = RunControl()) async throws -> QuantizeResult {
+    if importance != nil { try control.requireBLASMemory(model) }
     let source = try Model.read(model, reading)
+    if let remark = source.remark { control.warning(remark) }
+    let inputs = inputs(source)
+    try inputs.requireApart(output)
     try await source.requireWholeFiles(control)
     let chosen = try choice.chosen(for: source)
     let format = try Format.chosen(format, forOutput: output, suggested: chosen.format)
-    if let remark = source.remark { control.warning(remark) }
+    if chosen.format != format.name {
+      let made = try source.dropping(chosen.plan.dropped).quantized(by: chosen.plan)
+      try format.requireHolds(made, chosen.kind, chosen.plan)
+    }
+    if let line = chosen.missingImportance(importance) { control.warning(line) }
     let isCalibrated = importance.map { CalibrationFile.recognizes($0) } ?? false
     try requireCalibration(isCalibrated)
     var texts = TextSelection(sequentialTexts)
@@ -88,6 +96,7 @@ extension QuantizeRequest {
         "tensor '\(printable(tensor.name))' (\(tensor.role)): \(count) values not finite, replaced by 0")
     }
     var options = try writeOptions(control)
+    options.inputs = inputs
     var plan = chosen.plan
     let left = try source.dropping(plan.dropped)
     var model = left
@@ -144,6 +153,17 @@ extension QuantizeRequest {
       routerBias: refits, seconds: (ContinuousClock.now - start).seconds)
   }
 
+  /// What is read, beside which the output must be.
+  private func inputs(_ source: Model) -> InputFiles {
+    var inputs = InputFiles()
+    inputs.add(source)
+    inputs.add(model: model)
+    inputs.add("the calibration file", importance)
+    inputs.add(choice.file.what, choice.file.path)
+    for text in sequentialTexts { inputs.add("a text", text) }
+    return inputs
+  }
+
   private func requireCalibration(_ isCalibrated: Bool) throws(RequestError) {
     let needs = "needs a calibration file (.calib) as importance"
     if techniques.rescueOverflow && !isCalibrated { throw RequestError(.rescueOverflow, needs) }
@@ -186,6 +206,18 @@ extension QuantizeRequest {
 
   /// Counts values that were replaced, from any task.
   private final class Replacements: Sendable { let count = Atomic<Int>(0) }
+}
+
+extension PlanChoice.Chosen {
+  /// What to say when a plan is carried out without the statistics that it was measured with: its prediction is of
+  /// codes chosen by them.
+  fileprivate func missingImportance(_ path: String?) -> String? {
+    guard let name = importance?["name"]?.string, path.map(Folder.name) != name else { return nil }
+    let given = path.map { "with \(Folder.name(of: $0))" } ?? "without any"
+    return
+      "the plan was measured with calibration statistics, \(printable(name)), and is carried out \(given): "
+      + "expect a larger KL divergence than predicted (--importance \(printable(name)))"
+  }
 }
 
 extension WriteOptions {

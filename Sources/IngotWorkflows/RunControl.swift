@@ -1,3 +1,4 @@
+import IngotKernels
 import IngotSystem
 import Synchronization
 
@@ -26,6 +27,14 @@ public struct RunControl: Sendable {
 
   public init() {}
 
+  /// Refuses work with matrix products where the system does not let them have their buffers.
+  func requireBLASMemory(_ path: String) throws(FormatError) {
+    guard !hasBLASMemory(concurrent: workers) else { return }
+    throw FormatError(
+      path: path, expected: "\(workers) x 128 MiB of address space for matrix products",
+      found: "less: raise the limit (ulimit -v) or use fewer threads (--threads)")
+  }
+
   /// Counts bytes for `progress`.
   func counter(total: Int) -> @Sendable (Int) -> Void {
     let counter = ByteCounter()
@@ -44,7 +53,7 @@ private final class ByteCounter: Sendable {
 public struct RequestError: Error, Hashable, Sendable, CustomStringConvertible {
   /// The member of the request that is at fault.
   public enum Member: String, Sendable {
-    case format, recipe, bits, size, machine, fit, context, candidates, reference, engine
+    case format, recipe, output, bits, size, machine, fit, context, candidates, reference, engine
     case allowDrop = "allow-drop"
     case rescueOverflow = "rescue-overflow"
     case sequential

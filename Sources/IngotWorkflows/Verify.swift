@@ -48,16 +48,33 @@ public struct VerifyResult: Sendable {
 }
 
 extension VerifyRequest {
+  /// What is read, by the paths that were given.
+  package var inputs: InputFiles {
+    var inputs = InputFiles()
+    inputs.add(model: candidate, "the candidate")
+    inputs.add(model: original, "the original")
+    for text in texts.paths { inputs.add("a text", text) }
+    inputs.add("the plan", plan)
+    return inputs
+  }
+
   /// - Parameter deliver: called with the result before the state of the run is removed, so that a result that cannot be
   ///   delivered costs no second pass.
   /// - Throws: FormatError for what is wrong with files, RequestError for a request that contradicts itself.
   public func run(
     _ control: RunControl = RunControl(), deliver: (VerifyResult) throws(FormatError) -> Void = { _ in }
   ) async throws -> VerifyResult {
+    try control.requireBLASMemory(candidate)
     let original = try Model.read(original, reading)
     let candidate = try Model.read(candidate, reading)
     for remark in Set([original, candidate].compactMap(\.remark)) { control.warning(remark) }
     for model in [original, candidate] { try await model.requireWholeFiles(control) }
+    if let state {
+      var inputs = inputs
+      inputs.add(original, "the original")
+      inputs.add(candidate, "the candidate")
+      try inputs.requireApart(state)
+    }
     if writesCard, Folder.kind(self.candidate + "/README.md") != .file {
       throw RequestError(.card, "\(printable(self.candidate)) is no folder with a README.md")
     }

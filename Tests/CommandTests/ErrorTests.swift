@@ -6,7 +6,7 @@ import Testing
 /// Texts of errors as users meet them.
 @Suite struct ErrorTests {
   @Test func nothingThere() throws {
-    let outcome = try Command.run("inspect", "no/such/model")
+    let outcome = try Command.run("inspect", "no/such/model", environment: ["HF_HUB_CACHE": "/cache"])
     #expect(outcome.status == 1)
     try expectSnapshot(outcome.error, "error-nothing-there")
   }

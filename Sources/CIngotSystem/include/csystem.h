@@ -21,5 +21,8 @@ unsigned long long ingot_process_start(int process);
 /// Sets `start` and `end` to the first stretch of a file at or behind `from` that takes no room on the disk and reads as
 /// zeros. ENXIO when there is none, EINVAL where the file system does not tell.
 int ingot_hole(int descriptor, long long from, long long *start, long long *end);
+/// Whether all that was printed on standard output was taken by the system: errno's code of the last failure, or EIO for
+/// one before.
+int ingot_flush_output(void);
 
 #endif

@@ -15,7 +15,7 @@ extension Format {
           ["q2_k", "q3_k", "iq4_xs", "q4_k", "q5_k", "q6_k", "q8_0"], reference: "q3_k", columns: 256),
         .init(["q4_0", "q4_1", "q5_0", "q5_1", "q8_0"], reference: "q4_0"),
       ], engines: ["llama.cpp"], suffix: ".gguf"),
-    recognizes: { path in path.hasSuffix(".gguf") },
+    recognizes: { path in path.hasSuffix(".gguf") || Format.begins(path, Array("GGUF".utf8)) },
     read: { path, options throws(FormatError) in
       try GGUFReader(path, keepUnknown: options.keepUnknown).read()
     },

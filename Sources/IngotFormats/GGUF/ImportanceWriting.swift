@@ -9,12 +9,13 @@ extension ImportanceFile {
   /// Sums are means times tokens, one token where their number is not known. In the legacy form an expert without
   /// importance stands with ones, as llama.cpp writes it.
   /// - Throws: FormatError when something stands at `path` and `force` does not replace it, or writing fails.
-  public func write(_ path: String, for model: Model, as form: Form = .gguf, force: Bool = false)
-    throws(FormatError)
-  {
+  public func write(
+    _ path: String, for model: Model, as form: Form = .gguf, force: Bool = false,
+    inputs: InputFiles = InputFiles()
+  ) throws(FormatError) {
     let entries = try stackedEntries(model, path)
     let content = form == .gguf ? gguf(entries, path) : legacy(entries)
-    try WholeFile.write(content, to: path, force: force)
+    try WholeFile.write(content, to: path, force: force, inputs: inputs)
   }
 
   /// Entries by GGUF's names, experts stacked, in the order of the names' bytes.

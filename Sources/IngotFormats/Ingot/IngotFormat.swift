@@ -16,7 +16,7 @@ extension Format {
             "int4 g64 zero f16", "int5 g64 zero f16", "int6 g64 zero f16", "int8 g64 zero f16",
           ], reference: "int3 g64 zero f16")
       ], engines: ["ingot"], suffix: ".ingot"),
-    recognizes: { path in path.hasSuffix(".ingot") },
+    recognizes: { path in path.hasSuffix(".ingot") || Format.begins(path, IngotLayout.magic) },
     read: { path, options throws(FormatError) in
       try IngotFile(path).model(path: path, keepUnknown: options.keepUnknown)
     },

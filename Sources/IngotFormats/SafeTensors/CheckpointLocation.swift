@@ -1,12 +1,6 @@
 import IngotSystem
 import IngotTensors
 
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Darwin)
-  import Darwin
-#endif
-
 /// The files of a checkpoint on disk.
 struct CheckpointLocation: Sendable {
   static let indexName = "model.safetensors.index.json"
@@ -17,28 +11,28 @@ struct CheckpointLocation: Sendable {
   /// Tensor name → shard, by the index; nil for a single file.
   let index: [String: String]?
 
-  /// Finds the checkpoint that `path` means: a folder, one `.safetensors` file, or `organization/name` in the
-  /// Hugging Face cache under $HF_HOME.
+  /// Finds the checkpoint that `path` means: a folder, one `.safetensors` file, `organization/name` or
+  /// `organization/name@revision` in the Hugging Face cache, or that model's folder there.
   init(_ path: String) throws(FormatError) {
     switch Folder.kind(path) {
     case .file:
       guard path.hasSuffix(".safetensors") else {
         throw FormatError(
-          path: path, expected: "a folder with SafeTensors, a .safetensors file or an .ingot file",
+          path: path, expected: "a folder with SafeTensors, a .safetensors, .gguf or .ingot file",
           found: path.hasSuffix(".bin") || path.hasSuffix(".pt") || path.hasSuffix(".pth")
-            ? "a pickle file, which could run any code when read" : "a file of another name")
+            ? "a pickle file, which could run any code when read"
+            : StandIn.description(try Bytes.mapping(path)) ?? "a file of another kind")
       }
       folder = Folder.parent(of: path)
       shards = [Folder.name(of: path)]
       index = nil
     case .folder:
-      folder = path
-      (shards, index) = try CheckpointLocation.weights(path)
+      folder = try HubCache.snapshot(inFolder: path) ?? path
+      (shards, index) = try CheckpointLocation.weights(folder)
     case .nothing:
-      guard let snapshot = try CheckpointLocation.cached(path) else {
-        throw FormatError(
-          path: path, expected: "a file, a folder or a model in the Hugging Face cache",
-          found: "nothing there")
+      guard let snapshot = try HubCache().snapshot(path) else {
+        throw FormatError.missing(
+          path, expected: "a file, a folder or a model in the Hugging Face cache (\(HubCache().folder))")
       }
       folder = snapshot
       (shards, index) = try CheckpointLocation.weights(snapshot)
@@ -57,7 +51,7 @@ struct CheckpointLocation: Sendable {
   static func file(_ name: String, in folder: String) throws(FormatError) -> String {
     let path = folder + "/" + name
     guard let real = Folder.resolved(path), let home = Folder.resolved(folder) else {
-      throw FormatError(path: path, expected: "a file", found: "nothing there")
+      throw FormatError.missing(path, expected: "a file")
     }
     let place = Folder.parent(of: real)
     if place == Folder.parent(of: home + "/" + name) { return path }
@@ -80,6 +74,16 @@ struct CheckpointLocation: Sendable {
     let files = names.filter { $0.hasSuffix(".safetensors") }
     if files.contains("model.safetensors") { return (["model.safetensors"], nil) }
     if files.count == 1 { return (files, nil) }
+    if let set = try ShardSet.only(files, in: folder) { return (set, nil) }
+    let parts = names.filter { $0.hasSuffix(".gguf") }
+    if files.isEmpty, let first = parts.first {
+      throw FormatError(
+        path: folder, expected: "a .safetensors file",
+        found: parts.count == 1
+          ? "a GGUF file: give its path, \(folder)/\(first)"
+          : "\(parts.count) GGUF files: give the path of one, or of the first part of a split one, such as "
+            + "\(folder)/\(first)")
+    }
     if files.isEmpty, let pickle = names.first(where: { $0.hasSuffix(".bin") || $0.hasSuffix(".pth") }) {
       throw FormatError(
         path: folder + "/" + pickle, expected: "SafeTensors",
@@ -147,36 +151,5 @@ struct CheckpointLocation: Sendable {
       && name.unicodeScalars.allSatisfy {
         $0.value >= 0x20 && $0 != "/" && $0 != "\\" && $0 != ":" && $0.value != 0x7F
       }
-  }
-
-  /// The snapshot of `organization/name` in the Hugging Face cache; nil when `id` is no such name or is not there.
-  private static func cached(_ id: String) throws(FormatError) -> String? {
-    let parts = id.split(separator: "/", omittingEmptySubsequences: false)
-    guard parts.count == 2, parts.allSatisfy({ !$0.isEmpty && !$0.hasPrefix(".") }) else { return nil }
-    func variable(_ name: String) -> String? {
-      unsafe getenv(name).map { unsafe String(cString: $0) }.flatMap { $0.isEmpty ? nil : $0 }
-    }
-    let hub =
-      variable("HF_HUB_CACHE") ?? (variable("HF_HOME") ?? (variable("HOME") ?? ".") + "/.cache/huggingface")
-      + "/hub"
-    let root = hub + "/models--" + parts.joined(separator: "--")
-    guard Folder.kind(root) == .folder else { return nil }
-    let reference = root + "/refs/main"
-    if Folder.kind(reference) == .file {
-      let text = String(decoding: try Bytes.mapping(reference).array, as: UTF8.self)
-      let revision = text.filter { !$0.isWhitespace }
-      guard revision.allSatisfy({ $0.isHexDigit }), Folder.kind(root + "/snapshots/" + revision) == .folder
-      else {
-        throw FormatError(
-          path: reference, expected: "the name of a folder in snapshots", found: "'\(revision)'")
-      }
-      return root + "/snapshots/" + revision
-    }
-    let snapshots = try Folder.names(root + "/snapshots")
-    guard snapshots.count == 1 else {
-      throw FormatError(
-        path: root, expected: "refs/main or one snapshot", found: "\(snapshots.count) snapshots")
-    }
-    return root + "/snapshots/" + snapshots[0]
   }
 }

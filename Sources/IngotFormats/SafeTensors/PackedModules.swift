@@ -114,7 +114,7 @@ extension CheckpointLocation {
   static func configPath(_ path: String) -> String? {
     let folder: String? =
       switch Folder.kind(path) {
-      case .folder: path
+      case .folder: (try? HubCache.snapshot(inFolder: path)) ?? path
       case .file: path.hasSuffix(".safetensors") ? Folder.parent(of: path) : nil
       case .nothing: (try? CheckpointLocation(path))?.folder
       case .other: nil

@@ -34,6 +34,11 @@ package struct SafeTensorsHeader: Sendable {
     let file = try File(reading: path)
     file.expectPieces()
     let size = try file.size()
+    let head = try file.read(min(size, 2047), at: 0)
+    let start = head.array.dropFirst(8).first
+    if head.count < 9 || start != UInt8(ascii: "{"), let other = StandIn.description(head) {
+      throw FormatError(path: path, expected: "a SafeTensors file", found: other)
+    }
     guard size >= 8 else {
       throw FormatError(
         path: path, offset: 0, expected: "8 bytes of header length", found: "a file of \(size) bytes")

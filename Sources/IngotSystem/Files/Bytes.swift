@@ -82,17 +82,20 @@ public struct Bytes: @unchecked Sendable {
 
   /// Maps the whole file read-only.
   ///
-  /// - Throws: FormatError when the file cannot be opened, is no regular file or cannot be mapped.
+  /// - Throws: FormatError when the file cannot be opened, is no regular file, cannot be mapped, or is a pointer of Git LFS.
   public static func mapping(_ path: String) throws(FormatError) -> Bytes {
     let file = try File(reading: path)
     let size = try file.size()
     guard size > 0 else { return .empty }
-    let address = unsafe mmap(nil, size, PROT_READ, MAP_PRIVATE, file.descriptor, 0)
-    guard let address = unsafe address, unsafe address != MAP_FAILED else {
-      throw FormatError.system(path: path, "a mapping of \(size) bytes")
+    let address = try unsafe file.map(size)
+    let owner = unsafe Storage(pointer: address, file: file) {
+      unsafe _ = munmap(UnsafeMutableRawPointer(mutating: address), size)
     }
-    let owner = unsafe Storage(pointer: address, file: file) { unsafe _ = munmap(address, size) }
-    return Bytes(storage: owner, start: 0, count: size)
+    let bytes = Bytes(storage: owner, start: 0, count: size)
+    if let pointer = StandIn.pointer(bytes) {
+      throw FormatError(path: path, expected: "the file itself", found: pointer)
+    }
+    return bytes
   }
 
   public var span: RawSpan {
@@ -150,7 +153,8 @@ extension Bytes {
   ///
   /// Pages of a mapping come 4 KiB or a little more at a time, which costs several times the processor time.
   public func fetched() throws(FormatError) -> Bytes {
-    guard isFetchable, let file = storage.file else { return self }
+    // A file that was moved or replaced is still whole in its mapping.
+    guard isFetchable, let file = storage.file, file.isReachable else { return self }
     let unit = RecycledMemory.alignment
     let first = start / unit * unit
     let last = (start + count + unit - 1) / unit * unit

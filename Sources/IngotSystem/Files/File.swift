@@ -6,70 +6,67 @@ import CIngotSystem
   import Darwin
 #endif
 
-/// An open file: positioned reads and writes, size, durability. Closed when the last reference goes.
+/// A file: positioned reads and writes, size, durability. Closed when the last reference goes, or earlier while others
+/// are used: it is opened again then.
 public final class File: Sendable {
   public let path: String
-  let descriptor: Int32
-  /// How large pieces are read and written.
-  let direct: DirectAccess
+  private let open: OpenFile
 
-  private init(path: String, descriptor: Int32, writing: Bool = false) {
+  private init(_ path: String, _ flags: Int32, isReopenable: Bool = true, _ expected: String)
+    throws(FormatError)
+  {
     self.path = path
-    self.descriptor = descriptor
-    direct = DirectAccess(path: path, descriptor: descriptor, writing: writing)
-  }
-
-  deinit {
-    direct.end()
-    _ = close(descriptor)
+    open = try OpenFile(path, flags: flags | O_CLOEXEC, isReopenable: isReopenable, expected)
+    guard flags & O_CREAT == 0 else { return }
+    guard try status().st_mode & S_IFMT == S_IFREG else {
+      throw FormatError(path: path, expected: "a regular file", found: "a folder or a device")
+    }
   }
 
   /// Opens a regular file for reading.
   public convenience init(reading path: String) throws(FormatError) {
-    let descriptor = File.open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
-    guard descriptor >= 0 else { throw FormatError.system(path: path, "a file that can be opened") }
-    self.init(path: path, descriptor: descriptor)
-    guard try status().st_mode & S_IFMT == S_IFREG else {
-      throw FormatError(path: path, expected: "a regular file", found: "a folder or a device")
+    // A link that leads nowhere is said to be one.
+    if Folder.linkTarget(path) != nil, Folder.kind(path) == .nothing {
+      throw FormatError.missing(path, expected: "a file that can be opened")
     }
+    try self.init(path, O_RDONLY | O_NONBLOCK, "a file that can be opened")
   }
 
   /// Creates a file for writing; it must not exist.
-  public convenience init(creating path: String) throws(FormatError) {
-    let descriptor = File.open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC)
-    guard descriptor >= 0 else { throw FormatError.system(path: path, "a new file") }
-    self.init(path: path, descriptor: descriptor, writing: true)
+  ///
+  /// - Parameter keepsName: whether it has this name as long as it is used.
+  public convenience init(creating path: String, keepsName: Bool = false) throws(FormatError) {
+    try self.init(path, O_RDWR | O_CREAT | O_EXCL, isReopenable: keepsName, "a new file")
   }
 
   /// Opens a file that an earlier run has begun, for writing.
   public convenience init(continuing path: String) throws(FormatError) {
-    let descriptor = File.open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW)
-    guard descriptor >= 0 else { throw FormatError.system(path: path, "a file that can be written") }
-    self.init(path: path, descriptor: descriptor, writing: true)
-    guard try status().st_mode & S_IFMT == S_IFREG else {
-      throw FormatError(path: path, expected: "a regular file", found: "a folder or a device")
-    }
+    try self.init(path, O_RDWR | O_NOFOLLOW, "a file that can be written")
   }
 
-  /// The system's open, again when a signal interrupted it.
-  private static func open(_ path: String, _ flags: Int32) -> Int32 {
-    while true {
-      #if canImport(Glibc)
-        let descriptor = unsafe Glibc.open(path, flags, 0o644)
-      #else
-        let descriptor = unsafe Darwin.open(path, flags, 0o644)
-      #endif
-      guard descriptor < 0, errno == EINTR else { return descriptor }
+  /// Maps the first `size` bytes read-only.
+  func map(_ size: Int) throws(FormatError) -> UnsafeRawPointer {
+    try unsafe open.use { descriptor throws(FormatError) in
+      let address = unsafe mmap(nil, size, PROT_READ, MAP_PRIVATE, descriptor, 0)
+      guard let address = unsafe address, unsafe address != MAP_FAILED else {
+        throw FormatError.system(path: path, "a mapping of \(size) bytes")
+      }
+      return UnsafeRawPointer(address)
     }
   }
 
   private func status() throws(FormatError) -> stat {
-    var status = stat()
-    guard unsafe fstat(descriptor, &status) == 0 else {
-      throw FormatError.system(path: path, "the file's status")
+    try open.use { descriptor throws(FormatError) in
+      var status = stat()
+      guard unsafe fstat(descriptor, &status) == 0 else {
+        throw FormatError.system(path: path, "the file's status")
+      }
+      return status
     }
-    return status
   }
+
+  /// Whether the file can be read although it may have been closed meanwhile: a mapping of it stays whole if not.
+  var isReachable: Bool { open.isReachable }
 
   public func size() throws(FormatError) -> Int { Int(try status().st_size) }
 
@@ -89,13 +86,15 @@ public final class File: Sendable {
   /// File systems that cannot reserve get a file of that length with holes.
   /// - Throws: FormatError when the disk has not that much room.
   public func preallocate(_ size: Int) throws(FormatError) {
-    let code = ingot_reserve(descriptor, Int64(size))
-    guard code == 0 || code == EOPNOTSUPP || code == EINVAL else {
-      throw FormatError.system(path: path, "room for \(size) bytes", code: code)
-    }
-    if code == 0 && size > 0 { return }
-    guard ftruncate(descriptor, off_t(size)) == 0 else {
-      throw FormatError.system(path: path, "room for \(size) bytes")
+    try open.use { descriptor throws(FormatError) in
+      let code = ingot_reserve(descriptor, Int64(size))
+      guard code == 0 || code == EOPNOTSUPP || code == EINVAL else {
+        throw FormatError.system(path: path, "room for \(size) bytes", code: code)
+      }
+      if code == 0 && size > 0 { return }
+      guard ftruncate(descriptor, off_t(size)) == 0 else {
+        throw FormatError.system(path: path, "room for \(size) bytes")
+      }
     }
   }
 
@@ -104,26 +103,19 @@ public final class File: Sendable {
     let unit = RecycledMemory.alignment
     let first = (offset + unit - 1) / unit * unit - offset
     let last = (offset + bytes.byteCount) / unit * unit - offset
-    guard last - first >= File.directLength, let descriptor = direct.descriptor else {
-      try write(bytes, at: offset, to: self.descriptor)
-      return
-    }
     // Whole units directly, what is left at both ends through the cache, which holds them until their neighbours come.
-    guard try writeDirectly(bytes.extracting(first..<last), at: offset + first, to: descriptor) else {
-      try write(bytes, at: offset, to: self.descriptor)
-      return
-    }
-    try write(bytes.extracting(0..<first), at: offset, to: self.descriptor)
-    try write(bytes.extracting(last..<bytes.byteCount), at: offset + last, to: self.descriptor)
+    guard last - first >= File.directLength,
+      try writeDirectly(bytes.extracting(first..<last), at: offset + first)
+    else { return try writeThroughCache(bytes, at: offset) }
+    try writeThroughCache(bytes.extracting(0..<first), at: offset)
+    try writeThroughCache(bytes.extracting(last..<bytes.byteCount), at: offset + last)
   }
 
   /// From this length on the page cache costs more than it gives.
   private static let directLength = 1 << 16
 
-  /// - Returns: false when the file system does not take direct writes after all.
-  private func writeDirectly(_ bytes: RawSpan, at offset: Int, to descriptor: Int32) throws(FormatError)
-    -> Bool
-  {
+  /// - Returns: false when the file system does not take direct writes.
+  private func writeDirectly(_ bytes: RawSpan, at offset: Int) throws(FormatError) -> Bool {
     let isAligned = unsafe bytes.withUnsafeBytes { bytes in
       Int(bitPattern: bytes.baseAddress) % RecycledMemory.alignment == 0
     }
@@ -137,14 +129,23 @@ public final class File: Sendable {
         let count = part.byteCount
         part = unsafe RawSpan(_unsafeBytes: UnsafeRawBufferPointer(rebasing: memory.block[..<count]))
       }
-      do throws(FormatError) {
-        try write(part, at: offset + start, to: descriptor)
-      } catch {
-        guard direct.isRefusal(errno) else { throw error }
-        return false
+      let isTaken = try open.useDirect { descriptor throws(FormatError) in
+        guard let descriptor, !open.isRefused else { return false }
+        do throws(FormatError) {
+          try write(part, at: offset + start, to: descriptor)
+        } catch {
+          guard case .system(let code) = error.cause, open.isRefusal(code) else { throw error }
+          return false
+        }
+        return true
       }
+      guard isTaken else { return false }
     }
     return true
+  }
+
+  private func writeThroughCache(_ bytes: RawSpan, at offset: Int) throws(FormatError) {
+    try open.use { descriptor throws(FormatError) in try write(bytes, at: offset, to: descriptor) }
   }
 
   private func write(_ bytes: RawSpan, at offset: Int, to descriptor: Int32) throws(FormatError) {
@@ -173,20 +174,33 @@ public final class File: Sendable {
   /// - Throws: FormatError when the file ends before or the read fails.
   public func read(_ count: Int, at offset: Int) throws(FormatError) -> Bytes {
     try Bytes(count: count) { (span: inout MutableRawSpan) throws(FormatError) in
-      _ = try read(into: &span, at: offset, atLeast: count, from: descriptor)
+      try readThroughCache(into: &span, at: offset, atLeast: count)
     }
   }
 
   /// Fills `span` from `offset` on, past the page cache where that works: then offset, memory and length have to
   /// be multiples of `RecycledMemory.alignment`, and the file may end after `needed` bytes.
   func read(into span: inout MutableRawSpan, at offset: Int, atLeast needed: Int) throws(FormatError) {
-    if let descriptor = direct.descriptor,
-      try read(into: &span, at: offset, atLeast: needed, from: descriptor, refusable: true)
-    {
-      return
+    let isRead = try open.useDirect { descriptor throws(FormatError) in
+      guard let descriptor, !open.isRefused else { return false }
+      return try read(into: &span, at: offset, atLeast: needed, from: descriptor, refusable: true)
     }
-    _ = try read(into: &span, at: offset, atLeast: needed, from: descriptor)
-    direct.forget(offset..<offset + needed)
+    if isRead { return }
+    try readThroughCache(into: &span, at: offset, atLeast: needed)
+    #if canImport(Glibc)
+      // Pages that this has left in the cache.
+      try open.use { descriptor throws(FormatError) in
+        _ = posix_fadvise(descriptor, off_t(offset), off_t(needed), POSIX_FADV_DONTNEED)
+      }
+    #endif
+  }
+
+  private func readThroughCache(into span: inout MutableRawSpan, at offset: Int, atLeast needed: Int)
+    throws(FormatError)
+  {
+    try open.use { descriptor throws(FormatError) in
+      _ = try read(into: &span, at: offset, atLeast: needed, from: descriptor)
+    }
   }
 
   /// - Returns: false when the file system does not take direct reads after all.
@@ -206,7 +220,7 @@ public final class File: Sendable {
         throw FormatError(
           path: path, offset: UInt64(offset), expected: "\(needed) bytes",
           found: "the end of the file after \(done)")
-      } else if refusable && direct.isRefusal(errno) {
+      } else if refusable && open.isRefusal(errno) {
         return false
       } else if errno != EINTR {
         throw FormatError.system(path: path, offset: UInt64(offset), "\(needed) bytes to be read")
@@ -217,11 +231,13 @@ public final class File: Sendable {
 
   /// Tells the system that only pieces will be read, so it need not read ahead of them.
   public func expectPieces() {
-    #if canImport(Glibc)
-      _ = posix_fadvise(descriptor, 0, 0, POSIX_FADV_RANDOM)
-    #else
-      _ = fcntl(descriptor, F_RDAHEAD, 0)
-    #endif
+    try? open.use { descriptor throws(FormatError) in
+      #if canImport(Glibc)
+        _ = posix_fadvise(descriptor, 0, 0, POSIX_FADV_RANDOM)
+      #else
+        _ = fcntl(descriptor, F_RDAHEAD, 0)
+      #endif
+    }
   }
 
   /// Stretches of a range that take no room on the disk and read as zeros; none where the file system does not tell.
@@ -239,19 +255,23 @@ public final class File: Sendable {
 
   /// Gives back what was reserved behind the first `size` bytes. For files that nobody has mapped yet.
   public func truncate(to size: Int) throws(FormatError) {
-    guard ftruncate(descriptor, off_t(size)) == 0 else {
-      throw FormatError.system(path: path, "an end at byte \(size)")
+    try open.use { descriptor throws(FormatError) in
+      guard ftruncate(descriptor, off_t(size)) == 0 else {
+        throw FormatError.system(path: path, "an end at byte \(size)")
+      }
     }
   }
 
   /// Waits until what was written is on the disk.
   public func synchronize() throws(FormatError) {
-    #if canImport(Darwin)
-      // fsync on macOS leaves data in the drive's cache.
-      if fcntl(descriptor, F_FULLFSYNC) == 0 { return }
-    #endif
-    while fsync(descriptor) != 0 {
-      guard errno == EINTR else { throw FormatError.system(path: path, "fsync to succeed") }
+    try open.use { descriptor throws(FormatError) in
+      #if canImport(Darwin)
+        // fsync on macOS leaves data in the drive's cache.
+        if fcntl(descriptor, F_FULLFSYNC) == 0 { return }
+      #endif
+      while fsync(descriptor) != 0 {
+        guard errno == EINTR else { throw FormatError.system(path: path, "fsync to succeed") }
+      }
     }
   }
 }

@@ -89,9 +89,18 @@ public enum Folder {
     return unsafe lstat(path, &status) == 0
   }
 
-  /// Removes a file, or a folder with the files in it; no error when nothing stands there.
+  /// Where the symbolic link at `path` leads to, as it says; nil for anything else.
+  public static func linkTarget(_ path: String) -> String? {
+    var target = [CChar](repeating: 0, count: 4096)
+    let length = unsafe readlink(path, &target, target.count - 1)
+    guard length > 0 else { return nil }
+    return String(decoding: target[..<length].map { UInt8(bitPattern: $0) }, as: UTF8.self)
+  }
+
+  /// Removes a file, a symbolic link but not what it leads to, or a folder with the files in it; no error when nothing
+  /// stands there.
   public static func remove(_ path: String) {
-    if kind(path) == .folder, let names = try? names(path) {
+    if linkTarget(path) == nil, kind(path) == .folder, let names = try? names(path) {
       for name in names { remove(path + "/" + name) }
       unsafe _ = rmdir(path)
     } else {
@@ -135,5 +144,26 @@ public enum Folder {
     var path = path[...]
     while path.count > 1 && path.hasSuffix("/") { path = path.dropLast() }
     return String(path)
+  }
+}
+
+/// Hands what was printed to the system.
+///
+/// - Throws: FormatError when some of it did not reach standard output.
+public func flushStandardOutput() throws(FormatError) {
+  let code = ingot_flush_output()
+  guard code == 0 else {
+    throw FormatError.system(path: "standard output", "everything to be written", code: code)
+  }
+}
+
+extension FormatError {
+  /// Nothing stands at `path`, or a symbolic link that leads nowhere.
+  package static func missing(_ path: String, expected: String) -> FormatError {
+    let target = Folder.linkTarget(path)
+    return FormatError(
+      path: path, expected: expected,
+      found: target.map { "a symbolic link to \($0), where nothing is: download or link the file again" }
+        ?? "nothing there")
   }
 }

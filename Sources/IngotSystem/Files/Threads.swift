@@ -55,10 +55,14 @@ public final class Threads: TaskExecutor {
     precondition(count > 0, "work needs a thread")
     self.count = count
     let executor = unsafe asUnownedTaskExecutor()
-    for _ in 0..<count {
-      Threads.start { [queue] in
+    for number in 0..<count {
+      let isStarted = Threads.start { [queue] in
         while let job = queue.take() { unsafe job.runSynchronously(on: executor) }
       }
+      // Where the system allows no more, those that there are do the work.
+      if isStarted { continue }
+      precondition(number > 0, "the system refuses another thread (raise its limit: ulimit -u)")
+      break
     }
   }
 
@@ -82,20 +86,26 @@ public final class Threads: TaskExecutor {
     init(_ run: @escaping @Sendable () -> Void) { self.run = run }
   }
 
-  private static func start(_ run: @escaping @Sendable () -> Void) {
-    let body = unsafe Unmanaged.passRetained(Body(run)).toOpaque()
+  /// - Returns: false when the system refuses another thread.
+  private static func start(_ run: @escaping @Sendable () -> Void) -> Bool {
+    let retained = unsafe Unmanaged.passRetained(Body(run))
+    let body = unsafe retained.toOpaque()
     #if canImport(Darwin)
       var thread: pthread_t?
     #else
       var thread = pthread_t()
     #endif
     let code = unsafe pthread_create(&thread, nil, threadBody, body)
-    precondition(code == 0, "the system refuses another thread")
+    guard code == 0 else {
+      unsafe retained.release()
+      return false
+    }
     #if canImport(Darwin)
       if let thread { unsafe pthread_detach(thread) }
     #else
       pthread_detach(thread)
     #endif
+    return true
   }
 
   #if canImport(Darwin)

@@ -295,6 +295,10 @@ public struct JSONScanner: Sendable {
       } else {
         "byte 0x\(String(bytes[at], radix: 16))"
       }
+    // Not JSON at all: perhaps it can be told what it is.
+    if open.isEmpty, base == 0, let other = StandIn.description(Bytes(Array(bytes.prefix(2048)))) {
+      return FormatError(path: path, expected: "JSON", found: other)
+    }
     return FormatError(path: path, offset: offset, expected: expected, found: found)
   }
 }
