@@ -76,7 +76,7 @@ def minimax_m3(sizes: Sizes) -> list[Case]:
     packed = sizes.of("minimax_m3-mxfp8", hidden=96, head_dim=16, width=32, layers=3, experts=4, top_k=2,
                       vocabulary=263, tokens=40)
     # Blocks of 32 in a row.
-    packed = replace(packed, hidden=packed.hidden // 32 * 32, width=32, head_dim=32 if packed.heads % 2 else 16)
+    packed = replace(packed, hidden=max(64, packed.hidden // 32 * 32), width=32, head_dim=32 if packed.heads % 2 else 16)
 
     def case(name: str, s: Shape, widths: tuple[int, int], values: Config, other: Config, **more: Any) -> Case:
         rotated = s.head_dim // 2
