@@ -176,7 +176,7 @@ struct Inspect: ParsableCommand {
     if let attention {
       let norms: [GroupedQueryAttention.QueryKeyNorm: String] = [
         .none: "none", .perLayer: "per_layer, over all heads of a layer together",
-        .perHead: "per_head, each head alone",
+        .perHead: "per_head, each head alone", .perHeadPlain: "per_head, each head alone, without weights",
       ]
       table.add(["QK norm", norms[attention.queryKeyNorm]!])
       table.add(["sliding window", blueprint.slidingWindow.map { "\($0)" } ?? "none"])
@@ -194,8 +194,11 @@ struct Inspect: ParsableCommand {
     ])
     table.add([
       "MTP",
-      "\(blueprint.predictionLayers) modules announced, \(summary.predictionTensors) tensors in the files",
+      "\(blueprint.predictionLayers) modules announced, \(counted(summary.prediction)) in the files",
     ])
+    if summary.otherModels.tensors > 0 {
+      table.add(["other models", "\(counted(summary.otherModels)) in the files"])
+    }
     table.add(["license", summary.license ?? "not stated in the files"])
     if let remark = model.remark { table.add(["note", remark]) }
     table.add([
@@ -203,6 +206,9 @@ struct Inspect: ParsableCommand {
       "\(grouped(summary.total)) in all, \(grouped(summary.active)) active a token (\(fixed(100 * Double(summary.active) / Double(summary.total), 2)) %)",
     ])
     table.add(["", "\(grouped(summary.activeWithEmbedding)) active with embedding and head"])
+    if summary.prediction.tensors > 0 {
+      table.add(["", "\(grouped(summary.totalWithoutPrediction)) without MTP"])
+    }
     table.add([
       "bytes",
       "\(grouped(summary.bytes)), \(fixed(8 * Double(summary.bytes) / Double(summary.total), 3)) bits per weight",
@@ -219,6 +225,11 @@ struct Inspect: ParsableCommand {
     print(
       "\nstored as  "
         + summary.bytesByName.map { "\($0.name) \(grouped($0.bytes))" }.joined(separator: ", "))
+  }
+
+  private func counted(_ tensors: (tensors: Int, parameters: Int)) -> String {
+    "\(grouped(tensors.tensors)) tensors"
+      + (tensors.tensors == 0 ? "" : " of \(grouped(tensors.parameters)) parameters")
   }
 
   private func show(_ verdicts: [Claim.Verdict]) {

@@ -20,7 +20,8 @@ public struct CalibrationOptions: Sendable {
 public struct PassPoint: Sendable {
   /// The layer that comes next.
   public var layer: Int
-  /// Hidden states of each context after the layers before: contexts × (tokens, hidden).
+  /// What a pass keeps of each context after the layers before: contexts × (tokens, hidden), then what layers carry
+  /// (`passStateCounts`).
   public var states: [[Float]]
 
   public init(layer: Int, states: [[Float]]) {
@@ -93,7 +94,7 @@ private func pass<Finding>(
   run: (inout Lane, _ layer: Int, Workers, _ passed: (Int) -> Void) async throws(FormatError) -> Finding,
   deliver: (Finding, PassPoint) throws(FormatError) -> Bool
 ) async throws(FormatError) -> Bool {
-  var lane = try Lane(model, contexts, states: point?.states)
+  var lane = try Lane(model, contexts, snapshot: point?.states)
   let workers = Workers(options.workers)
   var meter = Meter([model], options.progress)
   let first = point?.layer ?? 0
@@ -101,7 +102,7 @@ private func pass<Finding>(
   for layer in first..<model.blueprint.layerCount {
     let finding = try await run(&lane, layer, workers) { meter.pass($0) }
     meter.endLayer()
-    guard try deliver(finding, PassPoint(layer: layer + 1, states: lane.states)) else { return false }
+    guard try deliver(finding, PassPoint(layer: layer + 1, states: lane.snapshot)) else { return false }
   }
   return true
 }
@@ -142,12 +143,12 @@ extension Lane {
   /// Mean of x xᵀ over what goes into the head, once all layers have been passed: F32 (hidden, hidden).
   func headInput() throws(FormatError) -> Bytes {
     let hidden = blueprint.hiddenSize
-    let norm = try model.normWeights(.finalNorm, blueprint.finalNorm)
+    let norm = try model.norm(.finalNorm, blueprint.finalNorm)
     var sum = [Float](repeating: 0, count: hidden * hidden)
     var span = sum.mutableSpan
     let tokens = contexts.reduce(0) { $0 + $1.tokens.count }
     for state in states {
-      let x = normalizedRows(state, weight: norm, blueprint.finalNorm)
+      let x = norm.rows(state)
       addOuterProducts(
         x.span, tokens: x.count / hidden, columns: hidden, alpha: 1 / Float(max(tokens, 1)), to: &span)
     }

@@ -34,6 +34,7 @@ extension [Context] {
   /// Refuses contexts that a model cannot take.
   func check(for model: Model) throws(FormatError) {
     let blueprint = model.blueprint
+    try checkRotation(model)
     for (index, context) in enumerated() {
       let tokens = context.tokens
       guard !tokens.isEmpty, tokens.count <= blueprint.contextLength else {
@@ -47,6 +48,18 @@ extension [Context] {
           found: "\(tokens[position]) at position \(position) of \(name(index))")
       }
     }
+  }
+
+  /// Refuses contexts for which a rotation is not known.
+  private func checkRotation(_ model: Model) throws(FormatError) {
+    let rotations = model.blueprint.layers.flatMap { ($0.mixer as? any ExecutableMixer)?.rotations ?? [] }
+    guard let longest = rotations.compactMap(\.longestContext).min(),
+      let index = firstIndex(where: { $0.tokens.count > longest })
+    else { return }
+    throw FormatError(
+      path: model.path,
+      expected: "contexts of at most \(longest) tokens, for which its rotation (longrope) is known",
+      found: "\(self[index].tokens.count) tokens in \(name(index))")
   }
 
   /// A context in messages.

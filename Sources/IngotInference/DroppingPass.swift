@@ -73,7 +73,7 @@ extension Lane {
         })
     }
     let chosen = carried.map { counts.firstIndex(of: $0)! + 1 } ?? 0
-    put(try runner.states(adding: sums[chosen]))
+    self = try runner.lane(adding: sums[chosen])
     return DroppedOutputs(
       scores: scores, squares: squares, counts: counts, errors: errors, carried: carried ?? 0)
   }

@@ -21,6 +21,7 @@ struct ExpertProbe: Sendable {
       for row in 0..<count {
         let routedToken = routedTokens[row * routedTokens.count / count]
         copyRow(inputs[routedToken.context], routedToken.token, width: hidden, to: &rows, row)
+        scaleRow(&rows, row, width: hidden, routedToken.inputScale)
       }
       return rows
     }

@@ -67,14 +67,14 @@ extension Lane {
 
   /// States at the positions by the final norm: contexts × (positions, hidden).
   func headInputs(_ positions: [[Int]]) throws(FormatError) -> [[Float]] {
-    let norm = try model.normWeights(.finalNorm, blueprint.finalNorm)
+    let norm = try model.norm(.finalNorm, blueprint.finalNorm)
     let hidden = blueprint.hiddenSize
     var inputs: [[Float]] = []
     for (context, chosen) in positions.enumerated() {
       var rows: [Float] = []
       rows.reserveCapacity(chosen.count * hidden)
       for position in chosen { rows += states[context][position * hidden..<(position + 1) * hidden] }
-      let normalized = normalizedRows(rows, weight: norm, blueprint.finalNorm)
+      let normalized = norm.rows(rows)
       if let index = firstNonFinite(normalized.span) {
         throw FormatError(
           path: model.path, expected: "finite inputs to the head",
@@ -93,6 +93,10 @@ extension Lane {
     let (hidden, count) = (blueprint.hiddenSize, positions.count * rows.count)
     linear(
       inputs, weights, tokens: positions.count, inputs: hidden, outputs: rows.count, into: &buffer)
+    if blueprint.hasHeadBias {
+      let bias = try model.required(.head.bias).floats(rows: 0..<1)
+      for index in 0..<count { buffer[index] += bias[rows.lowerBound + index % rows.count] }
+    }
     if blueprint.logitScale != 1 { for index in 0..<count { buffer[index] *= blueprint.logitScale } }
     if let cap = blueprint.logitSoftcap {
       for index in 0..<count { buffer[index] = cap * Float(tanh(Double(buffer[index] / cap))) }

@@ -37,30 +37,58 @@ struct Lane: Sendable {
   let contexts: [Context]
   /// The hidden state of each context: (tokens, hidden).
   private(set) var states: [[Float]]
+  /// What layers left for later ones, by context.
+  private(set) var carried: [Carried]
+
+  /// All that the lane is between two layers, by context: the hidden state, then what layers carry.
+  var snapshot: [[Float]] {
+    zip(states, zip(carried, contexts)).map { state, rest in
+      state + rest.0.values(blueprint, tokens: rest.1.tokens.count)
+    }
+  }
 
   var model: Model { source.model }
   var blueprint: Blueprint { source.blueprint }
   /// Names rows of the states in messages.
   var site: RowSite { RowSite(model, contexts) }
 
-  /// Looks the tokens up in the embedding, or goes on from states that a lane of the same had after some layer.
+  /// Looks the tokens up in the embedding, or goes on from the snapshot that a lane of the same had after some layer.
   ///
   /// - Throws: what `LaneModel` throws, and FormatError for values that are not finite.
-  init(_ model: Model, _ contexts: [Context], states: [[Float]]? = nil) throws(FormatError) {
+  init(_ model: Model, _ contexts: [Context], snapshot: [[Float]]? = nil) throws(FormatError) {
     let source = try LaneModel(model, contexts)
-    guard let states else {
+    guard let snapshot else {
       let embedded = try embed(
         contexts.map(\.tokens), model.required(.embedding), scale: model.blueprint.embeddingScale)
-      try self.init(source, contexts, states: embedded)
+      try self.init(
+        source, contexts, states: embedded,
+        carried: embedded.map { Carried(embedded: model.blueprint.layerInputWidth == nil ? [] : $0) })
       return
     }
-    try self.init(source, contexts, states: states)
+    try self.init(source, contexts, snapshot: snapshot)
   }
 
-  init(_ source: LaneModel, _ contexts: [Context], states: [[Float]]) throws(FormatError) {
+  init(_ source: LaneModel, _ contexts: [Context], snapshot: [[Float]]) throws(FormatError) {
+    var states: [[Float]] = []
+    var carried: [Carried] = []
+    let counts = passStateCounts(source.model, contexts)
+    for (index, values) in snapshot.enumerated() {
+      precondition(values.count == counts[index], "(tokens, hidden) and what is carried")
+      let tokens = contexts[index].tokens.count
+      let count = tokens * source.blueprint.hiddenSize
+      carried.append(Carried(values[count...], source.blueprint, tokens: tokens))
+      states.append(values.count == count ? values : Array(values[..<count]))
+    }
+    try self.init(source, contexts, states: states, carried: carried)
+  }
+
+  private init(_ source: LaneModel, _ contexts: [Context], states: [[Float]], carried: [Carried])
+    throws(FormatError)
+  {
     self.source = source
     self.contexts = contexts
     self.states = states
+    self.carried = carried
     for (index, state) in states.enumerated() {
       precondition(
         state.count == contexts[index].tokens.count * blueprint.hiddenSize, "(tokens, hidden)")
@@ -74,7 +102,10 @@ struct Lane: Sendable {
     return states
   }
 
-  mutating func put(_ states: [[Float]]) { self.states = states }
+  mutating func put(_ states: [[Float]], _ carried: [Carried]) {
+    self.states = states
+    self.carried = carried
+  }
 
   /// Takes all contexts through one layer.
   ///

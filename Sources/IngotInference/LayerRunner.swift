@@ -43,7 +43,9 @@ struct LayerRunner: Sendable {
       let source = lanes[index].source
       if !sources.contains(where: { $0 === source }) { sources.append(source) }
       places.append(sources.firstIndex { $0 === source }!)
-      for state in lanes[index].takeStates() { passages.append(Passage(state: state)) }
+      for (state, carried) in zip(lanes[index].takeStates(), lanes[index].carried) {
+        passages.append(Passage(state: state, carried: carried))
+      }
     }
     self.lanes = lanes
     self.sources = sources
@@ -172,6 +174,23 @@ struct LayerRunner: Sendable {
     return sums
   }
 
+  /// Lower triangle of Σ x xᵀ over what a tap of the shared MLP shows, by a lane's own weights before that tap; lanes are at the
+  /// feed-forward's input and stay there.
+  func sharedProducts(_ tap: Tap, lane: Int) async throws(FormatError) -> [Float] {
+    let executor = try await executor(lanes[lane].source, lanes[lane].site, decodesOnce: false)
+    let inputs = feedForwardInputs(lane: lane)
+    var sum = [Float](repeating: 0, count: tap.columns * tap.columns)
+    try await workers.inOrder(inputs.count) { context, buffers throws(FormatError) in
+      let rows = try executor.sharedRows(of: tap, inputs[context], &buffers)
+      return Activation(
+        kind: .inner(tap.name), lane: lane, rows: rows, count: rows.count / tap.columns, columns: tap.columns
+      ).outerProducts
+    } deliver: { _, products in
+      IngotInference.add(products, to: &sum)
+    }
+    return sum
+  }
+
   /// Where the router of a lane would send its tokens if it could not choose some experts: by context.
   func routings(lane: Int, without dropped: [Int]) throws(FormatError) -> [Routing] {
     let weights = try LayerWeights(routerOf: lanes[lane].source, layer: layer, lanes[lane].site)
@@ -215,6 +234,7 @@ struct LayerRunner: Sendable {
       let inputs = places.map { passages[$0].rows }
       let routings = places.map { passages[$0].routing! }
       var states = places.map { passages[$0].state }
+      let carried = places.map { passages[$0].carried }
       for place in places { passages[place] = Passage() }
       let executor = try await executor(source, site, decodesOnce: true)
       let addsSums = executor.sumsOutputs || !residual.addsPlainly
@@ -229,11 +249,17 @@ struct LayerRunner: Sendable {
         states = targets[0]
       }
       targets = []
+      if let tail = try LayerTail(source, layer: layer, contexts) {
+        for index in states.indices {
+          tail.apply(to: &states[index], carried[index], contexts[index % contexts.count])
+        }
+      }
       for (context, state) in states.enumerated() {
         try site.check(state.span, context: context, "a finite hidden state after layer \(layer)")
       }
       for (number, lane) in members.enumerated() {
-        lanes[lane].put(Array(states[number * contexts.count..<(number + 1) * contexts.count]))
+        let range = number * contexts.count..<(number + 1) * contexts.count
+        lanes[lane].put(Array(states[range]), Array(carried[range]))
       }
     }
     return probed
@@ -264,14 +290,20 @@ struct LayerRunner: Sendable {
     return targets
   }
 
-  /// The first lane's states with sums added.
-  func states(adding sums: [[Float]]) throws(FormatError) -> [[Float]] {
+  /// The first lane behind the layer, its states with sums added.
+  func lane(adding sums: [[Float]]) throws(FormatError) -> Lane {
+    var lane = lanes[0]
     var states = own(0).map(\.state)
     try add(sums, to: &states, of: lanes[0].source)
-    for (context, state) in states.enumerated() {
-      try lanes[0].site.check(state.span, context: context, "a finite hidden state after layer \(layer)")
+    let carried = own(0).map(\.carried)
+    if let tail = try LayerTail(lane.source, layer: layer, contexts) {
+      for index in states.indices { tail.apply(to: &states[index], carried[index], contexts[index]) }
     }
-    return states
+    for (context, state) in states.enumerated() {
+      try lane.site.check(state.span, context: context, "a finite hidden state after layer \(layer)")
+    }
+    lane.put(states, carried)
+    return lane
   }
 
   private func executor(_ source: LaneModel, _ site: RowSite, decodesOnce: Bool) async throws(FormatError)
@@ -292,11 +324,10 @@ struct LayerRunner: Sendable {
       for index in states.indices { IngotInference.add(sums[index], to: &states[index]) }
       return
     }
-    let weight =
-      try residual.outputNorm.map { norm throws(FormatError) in
-        try source.model.normWeights(.feedForwardOutputNorm, layer: layer, norm)
-      } ?? []
-    for index in states.indices { residual.add(sums[index], weight, to: &states[index]) }
+    let norm = try residual.outputNorm.map { norm throws(FormatError) in
+      try source.model.norm(.feedForwardOutputNorm, layer: layer, norm)
+    }
+    for index in states.indices { residual.add(sums[index], norm, to: &states[index]) }
   }
 
   /// Goes through all batches, each by every executor, and adds outputs to executors × variants × contexts of
@@ -325,6 +356,13 @@ struct LayerRunner: Sendable {
     } deliver: { index, result throws(FormatError) in
       let batch = batches[index]
       take(result.1, batch.expert)
+      if batch.expert == blueprint.layers[layer].feedForward.count && batch.isFirst {
+        for target in targets.indices where isWanted[target] {
+          for context in targets[target].indices {
+            executors[target / variants].endExperts(&targets[target][context])
+          }
+        }
+      }
       // The shared MLP stands behind the experts.
       if batch.expert < blueprint.layers[layer].feedForward.count { probed.append(result.2) }
       for target in targets.indices where isWanted[target] {

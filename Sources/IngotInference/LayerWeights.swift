@@ -9,11 +9,11 @@ struct LayerWeights: Sendable {
   private let source: LaneModel
   private let layer: Int
   private let site: RowSite
-  private let mixerNorm: [Float]
+  private let mixerNorm: DecodedNorm?
   private var mixer: (any MixerExecutor)?
   private var hasOutput = false
-  private var outputNorm: [Float] = []
-  private var feedForwardNorm: [Float] = []
+  private var outputNorm: DecodedNorm?
+  private var feedForwardNorm: DecodedNorm?
   private var router: (any TokenRouter)?
 
   private var description: Blueprint.Layer { source.blueprint.layers[layer] }
@@ -23,7 +23,7 @@ struct LayerWeights: Sendable {
     self.source = source
     self.layer = layer
     self.site = site
-    mixerNorm = try source.model.normWeights(
+    mixerNorm = try source.model.norm(
       .attentionNorm, layer: layer, source.blueprint.layers[layer].mixerNorm)
   }
 
@@ -32,7 +32,7 @@ struct LayerWeights: Sendable {
     self.source = source
     self.layer = layer
     self.site = site
-    mixerNorm = []
+    mixerNorm = nil
     router = try source.blueprint.executableFeedForward(layer: layer, of: source.model).router(
       source.model, layer: layer)
   }
@@ -47,9 +47,9 @@ struct LayerWeights: Sendable {
         model, layer: layer, source.tables, workers, withOutput: withOutput)
       hasOutput = withOutput
       if let norm = description.mixerResidual.outputNorm {
-        outputNorm = try model.normWeights(.attentionOutputNorm, layer: layer, norm)
+        outputNorm = try model.norm(.attentionOutputNorm, layer: layer, norm)
       }
-      feedForwardNorm = try model.normWeights(
+      feedForwardNorm = try model.norm(
         .feedForwardNorm, layer: layer, description.feedForwardNorm)
       router = try source.blueprint.executableFeedForward(layer: layer, of: model).router(model, layer: layer)
     }
@@ -69,10 +69,10 @@ struct LayerWeights: Sendable {
     let tokens = passage.state.count / hidden
     switch place {
     case .mixerInput:
-      passage.rows = normalizedRows(passage.state, weight: mixerNorm, description.mixerNorm)
+      passage.rows = mixerNorm!.rows(passage.state)
       description.mixerResidual.takeNorm(passage.rows, &passage.state)
     case .mixerOutput:
-      mixer!.run(passage.rows, tokens: tokens, &buffers, show: show)
+      mixer!.run(passage.rows, tokens: tokens, &buffers, &passage.carried, show: show)
       passage.rows = Array(buffers.attended.prefix(tokens * mixer!.outputInputs))
     case .feedForwardInput:
       let mixer = mixer!
@@ -91,7 +91,7 @@ struct LayerWeights: Sendable {
       }
       try site.check(
         passage.state.span, context: context, "a finite hidden state after the attention of layer \(layer)")
-      passage.rows = normalizedRows(passage.state, weight: feedForwardNorm, description.feedForwardNorm)
+      passage.rows = feedForwardNorm!.rows(passage.state)
       description.feedForwardResidual.takeNorm(passage.rows, &passage.state)
       try site.check(
         passage.rows.span, context: context, "finite inputs to the experts of layer \(layer)")
@@ -119,6 +119,8 @@ struct Passage: Sendable {
   var rows: [Float] = []
   /// From the feed-forward's input on.
   var routing: Routing?
+  /// What layers before left, and from the mixer's output on what the layer leaves.
+  var carried = Carried()
 }
 
 extension Residual {
@@ -130,17 +132,10 @@ extension Residual {
 
   /// Adds what the block gives to the residual stream: (tokens, hidden).
   ///
-  /// - Parameter weight: of the norm of outputs; empty for none.
-  func add(_ outputs: [Float], _ weight: [Float], to state: inout [Float]) {
-    let rows = outputNorm.map { normalizedRows(outputs, weight: weight, $0) } ?? outputs
+  /// - Parameter norm: the norm of outputs; nil for none.
+  func add(_ outputs: [Float], _ norm: DecodedNorm?, to state: inout [Float]) {
+    let rows = norm?.rows(outputs) ?? outputs
     var all = state.mutableSpan
     addScaled(&all, rows.span, scale)
   }
-}
-
-/// RMSNorm of each row of (tokens, hidden).
-func normalizedRows(_ x: [Float], weight: [Float], _ norm: Norm) -> [Float] {
-  var out = x
-  normalizeRows(&out, tokens: x.count / weight.count, weight: weight, eps: norm.epsilon)
-  return out
 }

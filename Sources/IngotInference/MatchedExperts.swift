@@ -61,6 +61,7 @@ extension Model {
   /// A layer's router with the weights of the norm before it, so that scaled channels make no difference: (experts, hidden).
   private func routerRows(_ layer: Int) throws(FormatError) -> [Float] {
     var rows = try values(.router, layer: layer)
+    if (blueprint.layers[layer].feedForward as? Mixture)?.hasOwnNorms ?? false { return rows }
     let norm = try values(.feedForwardNorm, layer: layer)
     for index in rows.indices { rows[index] *= norm[index % norm.count] }
     return rows

@@ -19,6 +19,9 @@ package struct Routing: Sendable {
   /// (tokens, experts): scores, σ or softmax of the logits, when they are kept.
   package private(set) var gates: [Float] = []
 
+  /// Whether weights multiply what goes into experts, not what comes out.
+  package private(set) var scalesInputs = false
+
   package var tokens: Int { active == 0 ? 0 : experts.count / active }
 
   /// Routes as the mixture says: p is σ or softmax of the logits; the `active` experts with the largest p + bias
@@ -37,7 +40,7 @@ package struct Routing: Sendable {
     var gates = [Float](repeating: 0, count: logits.count)
     switch router.scoring {
     case .sigmoid: for index in gates.indices { gates[index] = Float(1 / (1 + exp(-Double(logits[index])))) }
-    case .softmax:
+    case .softmax, .sparseMixer:
       for first in stride(from: 0, to: logits.count, by: count) {
         var most = -Float.infinity
         for index in first..<first + count { most = max(most, logits[index]) }
@@ -50,6 +53,7 @@ package struct Routing: Sendable {
     }
     self.init(
       gates: gates, router, experts: count, active: active, bias: bias, keepsGates: keepsGates)
+    if router.scoring == .sparseMixer { chooseSparsely(logits, router, experts: count, without: bias) }
   }
 
   /// The same from gates, the scores of the experts: (tokens, experts).
@@ -59,6 +63,7 @@ package struct Routing: Sendable {
   ) {
     precondition((1...count).contains(active) && gates.count % count == 0, "(tokens, experts)")
     self.active = active
+    scalesInputs = router.scalesInputs
     let tokens = gates.count / count
     experts.reserveCapacity(tokens * active)
     weights.reserveCapacity(tokens * active)
@@ -77,6 +82,36 @@ package struct Routing: Sendable {
       }
     }
     if keepsGates { self.gates = gates }
+  }
+
+  /// Chooses two experts as `sparseMixer` has it. Scores of all experts stay the softmax of the logits.
+  ///
+  /// - Parameter bias: −∞ for experts that cannot be chosen.
+  private mutating func chooseSparsely(
+    _ logits: Span<Float>, _ router: Mixture.Routing, experts count: Int, without bias: [Float]?
+  ) {
+    precondition(active == 2, "two experts, one after the other")
+    (experts, weights) = ([], [])
+    for first in stride(from: 0, to: logits.count, by: count) {
+      var left = (0..<count).filter { bias?[$0] != -.infinity }
+      var chosen: [(expert: Int, weight: Float)] = []
+      for _ in 0..<2 {
+        let best = left.max { (logits[first + $0], $1) < (logits[first + $1], $0) }!
+        let most = logits[first + best]
+        var sum = 0.0
+        for expert in left {
+          let logit = logits[first + expert]
+          if (most - logit) / max(abs(logit), most) > 2 * router.jitter { continue }
+          sum += exp(Double(logit) - Double(most))
+        }
+        chosen.append((best, Float(1 / sum) * router.scale))
+        left.removeAll { $0 == best }
+      }
+      for (expert, weight) in chosen.sorted(by: { $0.expert < $1.expert }) {
+        experts.append(Int32(expert))
+        weights.append(weight)
+      }
+    }
   }
 
   /// Lowers the ranks of experts outside the groups that are kept below all others.
@@ -107,6 +142,11 @@ package struct Routing: Sendable {
 }
 
 extension Routing {
+  /// Multiplies weights by a factor for each expert.
+  mutating func scaleWeights(by factors: [Float]) {
+    for index in weights.indices { weights[index] *= factors[Int(experts[index])] }
+  }
+
   /// The same with experts named by other numbers, which rise as theirs do.
   package func numbered(by numbers: [Int]) -> Routing {
     Routing(active: active, experts: experts.map { Int32(numbers[Int($0)]) }, weights: weights)

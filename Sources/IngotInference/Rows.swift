@@ -52,6 +52,12 @@ func copyRow(_ source: [Float], _ from: Int, width: Int, to target: inout [Float
   for column in 0..<width { out[column] = row[column] }
 }
 
+/// Multiplies a row of `width` values.
+func scaleRow(_ rows: inout [Float], _ row: Int, width: Int, _ factor: Float) {
+  if factor == 1 { return }
+  for index in row * width..<(row + 1) * width { rows[index] *= factor }
+}
+
 /// Adds `scale` times row `from` of `source` to row `to` of `target`; both have rows of `width` values.
 func addRow(
   _ source: [Float], _ from: Int, width: Int, to target: inout [Float], _ to: Int, scale: Float

@@ -58,21 +58,21 @@ public struct SensitivityPass: Sendable {
       states.map { Array($0[first * contexts.count..<(first + count) * contexts.count]) }
     }
     let models = 1 + uniform.count
-    original = try Lane(model, contexts, states: some(0, 1))
+    original = try Lane(model, contexts, snapshot: some(0, 1))
     var lanes: [Lane] = []
     for (index, quantized) in uniform.enumerated() {
-      lanes.append(try Lane(quantized, contexts, states: some(1 + index, 1)))
+      lanes.append(try Lane(quantized, contexts, snapshot: some(1 + index, 1)))
     }
     self.uniform = lanes
     if let states {
       precondition(states.count == (models + groups.count) * contexts.count, "copies × contexts")
       perturbedRuns = []
       for index in groups.indices {
-        perturbedRuns.append(try Lane(original.source, contexts, states: some(models + index, 1)!))
+        perturbedRuns.append(try Lane(original.source, contexts, snapshot: some(models + index, 1)!))
       }
     } else {
       let embedded = try Lane(try model.replacing(reference) { $0.kind == .embedding }, contexts)
-      perturbedRuns = [try Lane(original.source, contexts, states: embedded.states)]
+      perturbedRuns = [try Lane(original.source, contexts, snapshot: embedded.snapshot)]
     }
   }
 
@@ -85,11 +85,11 @@ public struct SensitivityPass: Sendable {
   }
 
   /// All states, to go on from: (1 + uniform + groups) × contexts.
-  public var states: [[Float]] { original.states + (uniform + perturbedRuns).flatMap(\.states) }
+  public var states: [[Float]] { original.snapshot + (uniform + perturbedRuns).flatMap(\.snapshot) }
 
   /// Values of each of the states after so many layers.
   public static func counts(_ model: Model, _ contexts: [Context], uniform: Int, layer: Int) -> [Int] {
-    let each = contexts.map { $0.tokens.count * model.blueprint.hiddenSize }
+    let each = passStateCounts(model, contexts)
     return (0..<1 + uniform + groups(model.blueprint, before: layer).count).flatMap { _ in each }
   }
 
@@ -97,11 +97,11 @@ public struct SensitivityPass: Sendable {
   ///
   /// `finish` must follow, with the layer's tensors of the reference and the uniform models at hand.
   public mutating func observe() async throws(FormatError) -> LayerStatistics {
-    begun = original.states
+    begun = original.snapshot
     return try await original.observe(layer: layer, workers)
   }
 
-  /// States of the original before the layer that was observed.
+  /// The original before the layer that was observed.
   private var begun: [[Float]] = []
 
   /// Takes everything else through the layer that was observed, and begins the copies of its groups.
@@ -121,14 +121,14 @@ public struct SensitivityPass: Sendable {
     for kind in description.observedTaps.flatMap(\.linears) {
       let role = Role(kind, layer: layer)
       let perturbed = try original.model.replacing(reference) { $0 == role }
-      var lane = try Lane(perturbed, contexts, states: begun)
+      var lane = try Lane(perturbed, contexts, snapshot: begun)
       try await lane.run(layer: layer, workers)
-      perturbedRuns.append(try Lane(source, contexts, states: lane.states))
+      perturbedRuns.append(try Lane(source, contexts, snapshot: lane.snapshot))
     }
-    let (states, errors) = try await Lane(source, contexts, states: begun).perturbExperts(
+    let (runs, errors) = try await Lane(source, contexts, snapshot: begun).perturbExperts(
       layer: layer, reference, workers)
-    for states in states { perturbedRuns.append(try Lane(source, contexts, states: states)) }
-    var whole = try Lane(source, contexts, states: begun)
+    perturbedRuns += runs
+    var whole = try Lane(source, contexts, snapshot: begun)
     begun = []
     let dropped = try await whole.dropExperts(layer: layer, workers)
     perturbedRuns.append(whole)
@@ -148,7 +148,7 @@ public struct SensitivityPass: Sendable {
     }
     let head = try Lane(
       try original.model.replacing(reference) { $0 == original.model.blueprint.headRole }, contexts,
-      states: original.states)
+      snapshot: original.snapshot)
     let divergence = try await original.divergence(of: head, workers)
     if original.blueprint.isHeadTied, let place = found.firstIndex(where: { $0.group == Role(.embedding) }) {
       // One tensor does both: what it costs as the embedding and as the head.
@@ -182,10 +182,10 @@ extension Model {
 extension Lane {
   /// What the lane's states become after a layer with the experts' gate, up or down projections as `other` has them.
   ///
-  /// - Returns: states of these, kinds × contexts, and by kind and expert Σ g² ‖z − ẑ‖² over the expert's tokens.
+  /// - Returns: a lane of each kind, and by kind and expert Σ g² ‖z − ẑ‖² over the expert's tokens.
   fileprivate func perturbExperts(layer: Int, _ other: Model, _ workers: Workers) async throws(FormatError)
     -> (
-      states: [[[Float]]], errors: [TensorKind: [Double]]
+      runs: [Lane], errors: [TensorKind: [Double]]
     )
   {
     let projections = blueprint.layers[layer].feedForward.projections
@@ -207,9 +207,9 @@ extension Lane {
         errors[kind, default: []].append(reader.errors.isEmpty ? 0 : reader.errors[index])
       }
     }
-    var states: [[[Float]]] = []
-    for sums in sums.dropFirst() { states.append(try runner.states(adding: sums)) }
-    return (states, errors)
+    var runs: [Lane] = []
+    for sums in sums.dropFirst() { runs.append(try runner.lane(adding: sums)) }
+    return (runs, errors)
   }
 }
 

@@ -32,8 +32,9 @@ public struct SequentialPass: Sendable {
 
   /// Takes both through a layer.
   ///
-  /// - Parameter deliver: gets the layer's statistics three times, each time more complete: before query, key and value are
-  ///   asked for, before the attention's output projection is, before the experts are.
+  /// - Parameter deliver: gets the layer's statistics several times, each time more complete: before query, key and value are
+  ///   asked for, before the attention's output projection is, before the experts are, and before the shared MLP's projections are
+  ///   that read neither of these.
   /// - Returns: what came of refitting the router's bias, which this pass goes on with if it wins; nil without one.
   @discardableResult
   public mutating func run(layer: Int, deliver: (LayerStatistics) -> Void) async throws(FormatError)
@@ -70,6 +71,11 @@ public struct SequentialPass: Sendable {
     deliver(statistics)
     let refit = try await observeFeedForward(&runner, &statistics)
     deliver(statistics)
+    for tap in description.observedTaps where statistics.fields[LayerStatistics.Field(tap)] == nil {
+      var sum = try await runner.sharedProducts(tap, lane: 1)
+      statistics.fields[LayerStatistics.Field(tap)] = hessian(&sum, tap)
+      deliver(statistics)
+    }
     try await runner.feed()
     (original, quantized) = (runner.lanes[0], runner.lanes[1])
     return refit

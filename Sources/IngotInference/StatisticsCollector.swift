@@ -68,7 +68,7 @@ struct StatisticsCollector {
       for routedToken in own {
         StatisticsCollector.put(Int32(expert), &forced)
         StatisticsCollector.put(Int32(first[routedToken.context] + routedToken.token), &forced)
-        forcedWeights.append(routedToken.weight)
+        forcedWeights.append(routedToken.gate)
       }
     }
   }
@@ -77,8 +77,8 @@ struct StatisticsCollector {
   mutating func take(_ reader: ExpertReader, of expert: Int) {
     if expert == blueprint.layers[layer].feedForward.count {
       // The shared MLP, whose inputs are those of all experts together.
-      if let tap = blueprint.layers[layer].observedTaps.last, !reader.sharedInner.isEmpty {
-        add(reader.sharedInner, to: &hessians[LayerStatistics.Field(tap)]!)
+      for tap in blueprint.layers[layer].observedTaps {
+        if let products = reader.inner[tap.name] { add(products, to: &hessians[LayerStatistics.Field(tap)]!) }
       }
       return
     }

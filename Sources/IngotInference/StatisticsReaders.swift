@@ -50,8 +50,8 @@ struct ExpertReader: TapReader {
   static var readsWeights: Bool { true }
 
   private let projections: Projections
-  /// Lower triangle of Σ x xᵀ over what goes into the last projection of the shared MLP; empty for an expert.
-  private(set) var sharedInner: [Float] = []
+  /// Lower triangles of Σ x xᵀ over what taps of the shared MLP show, by name; none for an expert.
+  private(set) var inner: [String: [Float]] = [:]
   /// Tokens that it saw.
   private var tokens = 0
   /// Sums of squares over its tokens: (hidden), (intermediate size); empty when it had none.
@@ -82,11 +82,13 @@ struct ExpertReader: TapReader {
       ExpertReader.peak(activation, &innerPeak)
     case .output(projections.lifting): ExpertReader.peak(activation, &innerPeak)
     case .output(projections.lowering): ExpertReader.peak(activation, &outputPeak)
-    case .inner:
-      let products = activation.outerProducts
-      if sharedInner.isEmpty { sharedInner = products } else { add(products, to: &sharedInner) }
+    case .inner(let tap): addInner(activation.outerProducts, tap)
     case .input, .output: break
     }
+  }
+
+  private mutating func addInner(_ products: [Float], _ tap: String) {
+    if inner[tap] == nil { inner[tap] = products } else { IngotInference.add(products, to: &inner[tap]!) }
   }
 
   private static func peak(_ activation: Activation, _ peak: inout Float) {
@@ -111,11 +113,7 @@ struct ExpertReader: TapReader {
       if sums.isEmpty { sums = values } else { for index in values.indices { sums[index] += values[index] } }
     }
     tokens += other.tokens
-    if sharedInner.isEmpty {
-      sharedInner = other.sharedInner
-    } else if !other.sharedInner.isEmpty {
-      IngotInference.add(other.sharedInner, to: &sharedInner)
-    }
+    for (tap, products) in other.inner { addInner(products, tap) }
     add(other.inputSums, to: &inputSums)
     add(other.innerSums, to: &innerSums)
     add(other.columnSquares, to: &columnSquares)

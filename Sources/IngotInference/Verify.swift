@@ -101,15 +101,15 @@ public func verify(
   var layers: [VerificationReport.Layer] = []
   var stored: StoredPass?
   if let store = options.store {
-    var states = [first.states, second.states]
+    var states = [first.snapshot, second.snapshot]
     let pass = try StoredPass(
       store, identity: try comparisonIdentity(candidate, original, contexts), states: &states)
     for (layer, figures) in pass.layers.enumerated() {
       layers.append(try .init(layer: layer, stored: figures, store.path))
     }
     if !layers.isEmpty {
-      first = try Lane(first.source, contexts, states: states[0])
-      second = try Lane(second.source, contexts, states: states[1])
+      first = try Lane(first.source, contexts, snapshot: states[0])
+      second = try Lane(second.source, contexts, snapshot: states[1])
     }
     stored = pass
   }
@@ -160,7 +160,7 @@ private func passLayers(
         routingWeightShift: difference.routingWeightShift / tokens, choices: difference.choices)
     }
     layers.append(.init(layer: layer, hiddenStateError: error, router: router, expertErrors: expertErrors))
-    try stored?.finished(layers[layer].stored, [first.states, second.states])
+    try stored?.finished(layers[layer].stored, [first.snapshot, second.snapshot])
   }
 }
 

@@ -42,6 +42,42 @@ extension Model {
     let values = try values(kind, layer: layer)
     return norm.addsOne ? values.map { 1 + $0 } : values
   }
+
+  /// A norm of the residual stream.
+  func norm(_ kind: TensorKind, layer: Int? = nil, _ norm: Norm) throws(FormatError) -> DecodedNorm {
+    DecodedNorm(
+      norm: norm, weight: try normWeights(kind, layer: layer, norm),
+      bias: norm.isCentered ? try values(kind.bias, layer: layer) : [])
+  }
+}
+
+/// A norm, its tensors decoded.
+struct DecodedNorm: Sendable {
+  let norm: Norm
+  let weight: [Float]
+  /// Empty where it has none.
+  let bias: [Float]
+
+  /// Each row of (tokens, width) by the norm. Mean and variance of a LayerNorm are F64 sums.
+  func rows(_ x: [Float]) -> [Float] {
+    let width = weight.count
+    var out = x
+    guard norm.isCentered else {
+      normalizeRows(&out, tokens: x.count / width, weight: weight, eps: norm.epsilon)
+      return out
+    }
+    for first in stride(from: 0, to: x.count, by: width) {
+      let row = x[first..<first + width]
+      let mean = row.reduce(0.0) { $0 + Double($1) } / Double(width)
+      let variance = row.reduce(0.0) { $0 + (Double($1) - mean) * (Double($1) - mean) } / Double(width)
+      let factor = 1 / (variance + Double(norm.epsilon)).squareRoot()
+      for column in 0..<width {
+        out[first + column] =
+          Float((Double(x[first + column]) - mean) * factor) * weight[column] + bias[column]
+      }
+    }
+    return out
+  }
 }
 
 extension Tensor {

@@ -24,20 +24,20 @@ public struct WholePass: Sendable {
     func some(_ place: Int) -> [[Float]]? {
       states.map { Array($0[place * contexts.count..<(place + 1) * contexts.count]) }
     }
-    original = try Lane(model, contexts, states: some(0))
+    original = try Lane(model, contexts, snapshot: some(0))
     var lanes: [Lane] = []
     for (index, quantized) in models.enumerated() {
-      lanes.append(try Lane(quantized, contexts, states: some(1 + index)))
+      lanes.append(try Lane(quantized, contexts, snapshot: some(1 + index)))
     }
     self.models = lanes
   }
 
   /// All states, to go on from: (1 + models) × contexts.
-  public var states: [[Float]] { original.states + models.flatMap(\.states) }
+  public var states: [[Float]] { original.snapshot + models.flatMap(\.snapshot) }
 
   /// Values of each of the states.
   public static func counts(_ model: Model, _ contexts: [Context], models: Int) -> [Int] {
-    let each = contexts.map { $0.tokens.count * model.blueprint.hiddenSize }
+    let each = passStateCounts(model, contexts)
     return (0...models).flatMap { _ in each }
   }
 

@@ -19,6 +19,14 @@ public struct Blueprint: Sendable {
   public var logitScale: Float
   /// Logits become c·tanh(logits / c).
   public var logitSoftcap: Float?
+  /// Whether logits have a bias.
+  public var hasHeadBias: Bool
+  /// Width of the inputs that each layer has of its own, made of the token and the first state (Gemma 4); nil for none.
+  public var layerInputWidth: Int? {
+    didSet {
+      for index in layers.indices { layers[index].inputWidth = layerInputWidth }
+    }
+  }
   /// Layers of multi-token prediction that the config announces; they may or may not be in the files.
   public var predictionLayers: Int
   /// Whether anything but tensors' names is known of the model; without that nothing else here means anything.
@@ -27,7 +35,7 @@ public struct Blueprint: Sendable {
   public init(
     hiddenSize: Int, vocabulary: Int, contextLength: Int, layers: [Layer], finalNorm: Norm,
     isHeadTied: Bool = false, embeddingScale: Float = 1, logitScale: Float = 1,
-    logitSoftcap: Float? = nil, predictionLayers: Int = 0, isKnown: Bool = true
+    logitSoftcap: Float? = nil, hasHeadBias: Bool = false, predictionLayers: Int = 0, isKnown: Bool = true
   ) {
     self.hiddenSize = hiddenSize
     self.vocabulary = vocabulary
@@ -38,6 +46,7 @@ public struct Blueprint: Sendable {
     self.embeddingScale = embeddingScale
     self.logitScale = logitScale
     self.logitSoftcap = logitSoftcap
+    self.hasHeadBias = hasHeadBias
     self.predictionLayers = predictionLayers
     self.isKnown = isKnown
   }
@@ -54,6 +63,14 @@ public struct Blueprint: Sendable {
     }
     public let feedForwardNorm: Norm
     public let feedForwardResidual: Residual
+    /// Width of an input of its own, which is added behind the feed-forward; nil for none.
+    public fileprivate(set) var inputWidth: Int? {
+      didSet { derive() }
+    }
+    /// Whether the residual stream is multiplied by a stored number behind it (Gemma 4).
+    public var hasScale = false {
+      didSet { derive() }
+    }
     /// Its tensors: norms of the residual stream, then those of the blocks that a layer has once, then those of experts.
     public private(set) var tensors: [TensorSpec] = []
     /// The activations that feed its linear layers.
@@ -75,13 +92,21 @@ public struct Blueprint: Sendable {
     }
 
     private mutating func derive() {
-      var all = [
-        TensorSpec(.attentionNorm, [hiddenSize]), TensorSpec(.feedForwardNorm, [hiddenSize]),
-      ]
+      var all =
+        mixerNorm.tensors(.attentionNorm, hiddenSize)
+        + feedForwardNorm.tensors(.feedForwardNorm, hiddenSize)
       if mixerResidual.outputNorm != nil { all.append(TensorSpec(.attentionOutputNorm, [hiddenSize])) }
       if feedForwardResidual.outputNorm != nil {
         all.append(TensorSpec(.feedForwardOutputNorm, [hiddenSize]))
       }
+      if let inputWidth {
+        all += [
+          TensorSpec(.layerInputGate, [inputWidth, hiddenSize]),
+          TensorSpec(.layerInputProjection, [hiddenSize, inputWidth]),
+          TensorSpec(.layerInputNorm, [hiddenSize]),
+        ]
+      }
+      if hasScale { all.append(TensorSpec(.layerScale, [1])) }
       all += mixer.tensors + feedForward.tensors
       taps = mixer.taps + feedForward.taps
       specs = [:]
@@ -106,10 +131,23 @@ extension Blueprint {
   public func tensors(layer: Int) -> [TensorSpec] { layers[layer].tensors }
 
   /// Tensors of the whole model before the layers, and after them.
-  private var first: [TensorSpec] { [TensorSpec(.embedding, [vocabulary, hiddenSize], isLinear: true)] }
+  private var first: [TensorSpec] {
+    var first = [TensorSpec(.embedding, [vocabulary, hiddenSize], isLinear: true)]
+    if let layerInputWidth {
+      let width = layers.count * layerInputWidth
+      first += [
+        TensorSpec(.layerInputEmbedding, [vocabulary, width]),
+        TensorSpec(.layerInputStateProjection, [width, hiddenSize]),
+        TensorSpec(.layerInputStateNorm, [layerInputWidth]),
+      ]
+    }
+    return first
+  }
   private var last: [TensorSpec] {
-    let norm = TensorSpec(.finalNorm, [hiddenSize])
-    return isHeadTied ? [norm] : [norm, TensorSpec(.head, [vocabulary, hiddenSize], isLinear: true)]
+    var last = finalNorm.tensors(.finalNorm, hiddenSize)
+    if !isHeadTied { last.append(TensorSpec(.head, [vocabulary, hiddenSize], isLinear: true)) }
+    if hasHeadBias { last.append(TensorSpec(.head.bias, [vocabulary])) }
+    return last
   }
 
   /// The tensor whose rows are multiplied into logits.

@@ -21,8 +21,12 @@ public struct ModelSummary: Sendable {
   /// Bytes by encoding.
   public var bytesByEncoding: [(encoding: Encoding, bytes: Int)]
   public var bytes: Int
-  /// Tensors of multi-token prediction that the files hold.
-  public var predictionTensors: Int
+  /// Tensors of multi-token prediction that the files hold, and their values.
+  public var prediction: (tensors: Int, parameters: Int) = (0, 0)
+  /// Tensors of other models beside the text model, such as one that sees, and their values.
+  public var otherModels: (tensors: Int, parameters: Int) = (0, 0)
+  /// Values of all tensors but those of multi-token prediction.
+  public var totalWithoutPrediction: Int { total - prediction.parameters }
   public var license: String?
 
   public init(_ model: Model) {
@@ -35,7 +39,9 @@ public struct ModelSummary: Sendable {
     var names: [String: Int] = [:]
     var unused = 0
     for tensor in model.tensors {
-      if tensor.role.isOutsideBlocks || TensorKind.ends.contains(tensor.role.kind) { unused += tensor.count }
+      if tensor.role.isOutsideBlocks || TensorKind.tables.contains(tensor.role.kind) {
+        unused += tensor.count
+      }
       let old = roles[tensor.role.kind] ?? (0, 0, 0)
       roles[tensor.role.kind] = (old.0 + tensor.count, old.1 + tensor.bytes, old.2 + 1)
       for plane in tensor.encoding.planes(tensor.shape)! {
@@ -57,7 +63,13 @@ public struct ModelSummary: Sendable {
     bytesByEncoding = encodings.map { (encoding: $0.key, bytes: $0.value) }.sorted { $0.bytes > $1.bytes }
     bytes = model.bytes
     total = model.parameters
-    predictionTensors = roles[.auxiliary]?.2 ?? 0
+    for tensor in model.tensors where tensor.role.kind == .auxiliary {
+      if model.family.isPrediction(tensor.name, model.blueprint) {
+        prediction = (prediction.tensors + 1, prediction.parameters + tensor.count)
+      } else {
+        otherModels = (otherModels.tensors + 1, otherModels.parameters + tensor.count)
+      }
+    }
     // Experts that a token does not go to.
     let idle = blueprint.layers.reduce(0) { sum, layer in
       let experts = layer.feedForward.tensors.reduce(0) { $0 + ($1.experts == nil ? 0 : $1.parameters) }
@@ -79,7 +91,7 @@ public struct ModelSummary: Sendable {
 
   /// Values with embedding and head that one token touches.
   public var activeWithEmbedding: Int {
-    active + parameters(of: TensorKind.ends)
+    active + parameters(of: TensorKind.tables)
   }
 
   /// The licence by the model card's front matter; else the name of a licence file.
@@ -143,11 +155,16 @@ public struct ModelSummary: Sendable {
         "dropped": dropped?.json ?? .null,
       ],
       "parameters": [
-        "total": JSON(total), "active": JSON(active), "activeWithEmbedding": JSON(activeWithEmbedding),
+        "total": JSON(total), "totalWithoutPrediction": JSON(totalWithoutPrediction), "active": JSON(active),
+        "activeWithEmbedding": JSON(activeWithEmbedding),
         "byRole": .object(roles),
       ],
       "predictionModules": [
-        "announced": JSON(blueprint.predictionLayers), "tensors": JSON(predictionTensors),
+        "announced": JSON(blueprint.predictionLayers), "tensors": JSON(prediction.tensors),
+        "parameters": JSON(prediction.parameters),
+      ],
+      "otherModels": [
+        "tensors": JSON(otherModels.tensors), "parameters": JSON(otherModels.parameters),
       ],
       "bytes": JSON(bytes), "bytesByDType": .object(types), "bytesByEncoding": .object(encodings),
       "kvCacheBytesPerToken": JSON(blueprint.keyValueCacheBytesPerToken), "license": JSON(license),

@@ -71,9 +71,7 @@ struct CalibrationRun {
   /// Where a pass goes on before a layer: nil before the first.
   private func point(_ layer: Int, _ contexts: [Context]) throws(FormatError) -> PassPoint? {
     guard layer > 0 else { return nil }
-    let hidden = model.blueprint.hiddenSize
-    return PassPoint(
-      layer: layer, states: try writer.states(counts: contexts.map { $0.tokens.count * hidden }))
+    return PassPoint(layer: layer, states: try writer.states(counts: passStateCounts(model, contexts)))
   }
 
   /// The contexts to gather statistics from: the first of each text, as many as `--chunks` says, twice as many, four times as

@@ -18,14 +18,20 @@ import Testing
     "llama-bias", "qwen2-tied", "mixtral-plain", "qwen3_moe-step", "qwen3_moe-raw", "deepseek_v3-plain",
     "deepseek_v2-lite", "glm4_moe-norm", "gpt_oss-plain", "gemma3-text", "gemma2-capped", "qwen3_next-long",
     "qwen3_5_moe-fused", "minimax-text01", "qwen2_moe-norm", "granitemoe-tied", "deepseek_v32-plain",
-    "minimax_m3-plain",
+    "minimax_m3-plain", "glm_moe_dsa-shared", "phimoe-plain", "gemma4-dense", "gemma4-moe", "gemma4-shared",
+    "llama4-scout", "llama4-maverick",
   ]
 
   private func model(_ name: String) throws -> Model { try Model.read("\(FamilyFixtures.folder)/\(name)") }
 
   private func plan(_ model: Model, _ encoding: String = "int3 row sym f32") throws -> Plan {
     try Recipe(
-      yaml: "name: trial\nrules:\n  - {parts: [attention, experts, mlp], encoding: \(encoding)}\n",
+      yaml: """
+        name: trial
+        rules:
+          - parts: [attention, experts, mlp, shared_gate, shared_up, shared_down]
+            encoding: \(encoding)
+        """,
       path: "trial"
     )
     .plan(for: model)
@@ -96,6 +102,31 @@ import Testing
     }
   }
 
+  /// What layers leave for later ones is among what a pass keeps between two layers.
+  @Test(arguments: ["deepseek_v32-plain", "glm_moe_dsa-shared", "gemma4-shared"])
+  func passesGoOnWhereTheyEnded(_ name: String) async throws {
+    let model = try model(name)
+    let contexts = try FamilyFixtures.golden(name).contexts
+    var points: [PassPoint] = []
+    var whole: [LayerStatistics] = []
+    try await calibrate(model, contexts) { statistics, point in
+      points.append(point)
+      whole.append(statistics)
+      return true
+    }
+    let counts = passStateCounts(model, contexts)
+    for point in points.dropLast() {
+      #expect(point.states.map(\.count) == counts)
+      var next = point.layer
+      try await calibrate(model, contexts, from: point) { statistics, _ in
+        #expect(
+          statistics.fields.mapValues(\.array) == whole[next].fields.mapValues(\.array), "layer \(next)")
+        next += 1
+        return true
+      }
+    }
+  }
+
   @Test(arguments: cases) func layersAreCalibratedOneAfterTheOther(_ name: String) async throws {
     let model = try model(name)
     let contexts = try FamilyFixtures.golden(name).contexts
@@ -134,7 +165,7 @@ import Testing
 
   @Test(arguments: [
     "mixtral-plain", "qwen3_moe-step", "qwen3_moe-raw", "deepseek_v3-plain", "gpt_oss-plain",
-    "qwen3_next-long",
+    "qwen3_next-long", "phimoe-plain", "gemma4-moe", "llama4-maverick",
   ])
   func expertsAreLeftOut(_ name: String) async throws {
     let model = try model(name)

@@ -61,7 +61,7 @@ struct GGUFConfig {
     if let rotary = try windows?.add(model, to: &metadata) ?? attention.rotary {
       metadata["\(family.name).rope.freq_base"] = .float32(Float(rotary.theta))
       set("rope.dimension_count", rotary.dims)
-      addScaling(rotary.scaling, family, to: &metadata)
+      try addScaling(rotary.scaling, family, to: &metadata)
     }
     if experts.count > 0 {
       set("expert_count", experts.count)
@@ -119,7 +119,7 @@ struct GGUFConfig {
 
   private static func addScaling(
     _ scaling: RotaryEmbedding.Scaling, _ family: GGUFFamily, to metadata: inout GGUFMetadata
-  ) {
+  ) throws(FormatError) {
     func set(_ name: String, _ value: GGUFValue) { metadata["\(family.name).rope.scaling.\(name)"] = value }
     switch scaling {
     case .none: break
@@ -138,6 +138,10 @@ struct GGUFConfig {
       // llama.cpp multiplies by 0.1 ln(factor) + 1 itself.
       let usual = RotaryEmbedding.magnitude(factor: yarn.factor, scale: 1)
       if yarn.attentionFactor != usual { set("attn_factor", .float32(Float(yarn.attentionFactor / usual))) }
+    case .proportional, .longRoPE:
+      throw FormatError(
+        path: metadata.path, expected: "a rotation that llama.cpp has keys for in this family",
+        found: "another one (rope_parameters)")
     }
   }
 

@@ -16,11 +16,12 @@ package struct AttentionShape: Sendable {
   package var valueDim: Int
   package var scale: Float
   package var window: Int?
+  package var chunk: Int?
   package var softcap: Float?
 
   package init(
     heads: Int, keyValueHeads: Int, headDim: Int, valueDim: Int, scale: Float, window: Int? = nil,
-    softcap: Float? = nil
+    chunk: Int? = nil, softcap: Float? = nil
   ) {
     self.heads = heads
     self.keyValueHeads = keyValueHeads
@@ -28,45 +29,68 @@ package struct AttentionShape: Sendable {
     self.valueDim = valueDim
     self.scale = scale
     self.window = window
+    self.chunk = chunk
     self.softcap = softcap
   }
 
   package init(_ block: GroupedQueryAttention) {
     self.init(
       heads: block.heads, keyValueHeads: block.keyValueHeads, headDim: block.headDim, valueDim: block.headDim,
-      scale: block.scale, window: block.window, softcap: block.softcap)
+      scale: block.scale, window: block.window, chunk: block.chunk, softcap: block.softcap)
+  }
+
+  /// The first key that a query sees.
+  func firstSeen(by query: Int) -> Int {
+    max(window.map { query + 1 - $0 } ?? 0, chunk.map { query / $0 * $0 } ?? 0, 0)
   }
 }
 
 /// The keys that queries of one context see, of those before them.
-package struct KeyChoice: Sendable {
+package struct KeyChoice: Hashable, Sendable {
   /// Heads that choose for as many heads each.
   package let heads: Int
   package let tokens: Int
-  /// (heads, queries, keys)
-  private var isSeen: [Bool]
+  /// (heads, queries, keys), a bit each; the keys of a query begin with a word.
+  private(set) var words: [UInt16]
+
+  /// Words of a query's keys.
+  private static func width(_ tokens: Int) -> Int { (tokens + 15) / 16 }
+
+  /// Words of a choice by one head.
+  static func count(tokens: Int) -> Int { tokens * width(tokens) }
 
   /// Nothing chosen yet.
   package init(heads: Int, tokens: Int) {
     self.heads = heads
     self.tokens = tokens
-    isSeen = [Bool](repeating: false, count: heads * tokens * tokens)
+    words = [UInt16](repeating: 0, count: heads * KeyChoice.count(tokens: tokens))
   }
 
+  /// One head's choice by its words.
+  init(tokens: Int, words: [UInt16]) {
+    precondition(words.count == KeyChoice.count(tokens: tokens), "(queries, words)")
+    (heads, self.tokens, self.words) = (1, tokens, words)
+  }
+
+  private func first(head: Int, query: Int) -> Int { (head * tokens + query) * KeyChoice.width(tokens) }
+
   package mutating func see(_ keys: some Sequence<Int>, head: Int, query: Int) {
-    let first = (head * tokens + query) * tokens
-    for key in keys where key <= query { isSeen[first + key] = true }
+    let first = first(head: head, query: query)
+    for key in keys where key <= query { words[first + key >> 4] |= 1 << UInt16(key & 15) }
   }
 
   /// Lowers scores of keys that are not seen: `scores` are of keys from `key` on.
   func mask(_ scores: inout MutableSpan<Float>, from key: Int, head: Int, of all: Int, query: Int) {
-    let first = (head / (all / heads) * tokens + query) * tokens + key
-    for index in 0..<scores.count where !isSeen[first + index] { scores[index] = -.infinity }
+    let first = first(head: head / (all / heads), query: query)
+    for index in 0..<scores.count
+    where words[first + (key + index) >> 4] & 1 << UInt16((key + index) & 15) == 0 {
+      scores[index] = -.infinity
+    }
   }
 }
 
 /// Causal attention of one context: each token sees itself and the tokens before it, as many as the sliding
-/// window allows. Head h of the queries reads key/value head h / (heads / keyValueHeads).
+/// window or its chunk allows. Head h of the queries reads key/value head h / (heads / keyValueHeads).
 ///
 /// Scores are q·k · scale, capped where the block says so, their softmax in F32 with F64 sums. A head's sink is one more score,
 /// which takes a share and has no value. Queries are taken in blocks, so that the scores held
@@ -102,7 +126,7 @@ package func attend(
   for first in stride(from: 0, to: tokens, by: block) {
     let rows = min(block, tokens - first)
     // Keys that some query of the block sees: those from `start` to before `first + rows`.
-    let start = attention.window.map { max(0, first + 1 - $0) } ?? 0
+    let start = attention.firstSeen(by: first)
     let seen = first + rows - start
     for head in 0..<heads {
       let shared = head / (heads / sharedHeads)
@@ -113,7 +137,7 @@ package func attend(
         c: &scores, ldc: seen)
       for row in 0..<rows {
         let end = first + row + 1 - start
-        let begin = attention.window.map { max(0, end - $0) } ?? 0
+        let begin = attention.firstSeen(by: first + row) - start
         var line = scores._mutatingExtracting(row * seen..<(row + 1) * seen)
         var visible = line._mutatingExtracting(begin..<end)
         if let cap = attention.softcap {

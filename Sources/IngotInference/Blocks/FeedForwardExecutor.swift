@@ -42,6 +42,20 @@ protocol FeedForwardExecutor: Sendable {
     of batch: ExpertBatch, _ inputs: [[Float]], readsWeights: Bool, _ buffers: inout Buffers,
     read: (Activation) -> Void
   ) throws(FormatError) -> [Float]
+  /// What a tap of the shared MLP shows of a context: (tokens, columns). No weights behind the tap are asked for.
+  ///
+  /// - Parameter inputs: of the feed-forward, (tokens, hidden).
+  func sharedRows(of tap: Tap, _ inputs: [Float], _ buffers: inout Buffers) throws(FormatError) -> [Float]
+  /// What the sum of the experts' outputs becomes before the shared MLP's are added: (tokens, hidden).
+  func endExperts(_ sum: inout [Float])
+}
+
+extension FeedForwardExecutor {
+  func sharedRows(of tap: Tap, _ inputs: [Float], _ buffers: inout Buffers) throws(FormatError) -> [Float] {
+    preconditionFailure("there is no shared MLP")
+  }
+
+  func endExperts(_ sum: inout [Float]) {}
 }
 
 /// Rows that go through experts beside the lanes' tokens, and get into no state.

@@ -80,7 +80,7 @@ private struct DeltaExecutor: MixerExecutor {
   }
 
   func run(
-    _ inputs: [Float], tokens: Int, _ buffers: inout Buffers,
+    _ inputs: [Float], tokens: Int, _ buffers: inout Buffers, _ carried: inout Carried,
     show: (_ tap: String, _ rows: [Float], _ columns: Int) -> Void
   ) {
     let (hidden, channels, valueWidth) = (block.hiddenSize, block.channels, block.valueWidth)

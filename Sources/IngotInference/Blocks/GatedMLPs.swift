@@ -9,13 +9,17 @@ struct GatedMLPs: FeedForwardExecutor {
   private let model: Model
   private let layer: Int
   private let site: RowSite
+  private var own: OwnNorms?
 
   init(_ block: any FeedForward, _ model: Model, layer: Int, _ site: RowSite) throws(FormatError) {
     self.block = block
     self.model = model
     self.layer = layer
     self.site = site
+    if let mixture = block as? Mixture { own = try OwnNorms(mixture, model, layer: layer) }
   }
+
+  func endExperts(_ sum: inout [Float]) { own?.endExperts(&sum) }
 
   var sumsOutputs: Bool { true }
 
@@ -86,6 +90,7 @@ struct GatedMLPs: FeedForwardExecutor {
           kind: kind, lane: 0, rows: rows, count: count, columns: columns, routedTokens: routedTokens))
     }
     gather(routedTokens, inputs, hidden, into: &buffers.gathered)
+    if isShared, let own { own.makeSharedInputs(&buffers.gathered, tokens: count) }
     precondition(batch.forced.isEmpty || batch.probe.isEmpty, "one or the other stands aside")
     let probes = batch.probe.count / hidden
     let aside = max(batch.forced.count, probes)
@@ -116,6 +121,7 @@ struct GatedMLPs: FeedForwardExecutor {
     activate(
       &buffers.forced.gateActivations, buffers.forced.upActivations, count: aside * width, activation)
     if isShared {
+      if own != nil { show(.inner(Mixture.sharedInputTap), buffers.gathered, count, hidden, routedTokens) }
       show(.inner(Mixture.sharedInnerTap), buffers.gateActivations, count, width, routedTokens)
     } else {
       show(.input(.feedForwardInput), buffers.gathered, count, hidden, routedTokens)
@@ -144,7 +150,22 @@ struct GatedMLPs: FeedForwardExecutor {
         found: "\(outputs[index]) for token \(routedToken.token) of \(site.name(routedToken.context))")
     }
     show(.output(projections.lowering), outputs, count, hidden, routedTokens)
+    if isShared, let own { return own.sharedOutputs(outputs) }
     return outputs
+  }
+
+  func sharedRows(of tap: Tap, _ inputs: [Float], _ buffers: inout Buffers) throws(FormatError) -> [Float] {
+    let hidden = model.blueprint.hiddenSize
+    let (tokens, width) = (inputs.count / hidden, block.shared!.intermediateSize)
+    var x = inputs
+    if let own { own.makeSharedInputs(&x, tokens: tokens) }
+    if tap.name == Mixture.sharedInputTap { return x }
+    let gate = try model.values(Projections.shared.gating, layer: layer)
+    linear(x, gate, tokens: tokens, inputs: hidden, outputs: width, into: &buffers.gateActivations)
+    let up = try model.values(Projections.shared.lifting, layer: layer)
+    linear(x, up, tokens: tokens, inputs: hidden, outputs: width, into: &buffers.upActivations)
+    activate(&buffers.gateActivations, buffers.upActivations, count: tokens * width, block.activation)
+    return Array(buffers.gateActivations.prefix(tokens * width))
   }
 
   /// What an expert gets for some routed tokens: (routed tokens, hidden).
@@ -154,6 +175,7 @@ struct GatedMLPs: FeedForwardExecutor {
     rows.provide(routedTokens.count * hidden)
     for (index, routedToken) in routedTokens.enumerated() {
       copyRow(inputs[routedToken.context], routedToken.token, width: hidden, to: &rows, index)
+      scaleRow(&rows, index, width: hidden, routedToken.inputScale)
     }
   }
 }

@@ -59,7 +59,7 @@ private struct LatentExecutor: MixerExecutor {
   }
 
   func run(
-    _ inputs: [Float], tokens: Int, _ buffers: inout Buffers,
+    _ inputs: [Float], tokens: Int, _ buffers: inout Buffers, _ carried: inout Carried,
     show: (_ tap: String, _ rows: [Float], _ columns: Int) -> Void
   ) {
     let (hidden, heads) = (block.hiddenSize, block.heads)
@@ -69,7 +69,7 @@ private struct LatentExecutor: MixerExecutor {
       linear(x, weights[kind]!, tokens: tokens, inputs: inputs, outputs: outputs, into: &out)
       return out
     }
-    var choice: KeyChoice?
+    var choice = block.takesChoice ? carried.choice : nil
     if let queryRank = block.queryRank {
       var latent = product(inputs, .queryA, hidden, queryRank)
       addBias(queryBias, to: &latent, tokens: tokens)
@@ -86,6 +86,7 @@ private struct LatentExecutor: MixerExecutor {
     } else {
       buffers.queries = product(inputs, .query, hidden, heads * dim)
     }
+    carried.choice = block.leavesChoice ? choice : nil
     var compressed = product(inputs, .keyValueA, hidden, rank + rotated)
     addBias(keyValueBias, to: &compressed, tokens: tokens)
     // The latent alone, and the key that is rotated and shared by all heads.

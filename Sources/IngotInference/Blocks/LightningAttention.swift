@@ -43,7 +43,7 @@ private struct LightningExecutor: MixerExecutor {
   }
 
   func run(
-    _ inputs: [Float], tokens: Int, _ buffers: inout Buffers,
+    _ inputs: [Float], tokens: Int, _ buffers: inout Buffers, _ carried: inout Carried,
     show: (_ tap: String, _ rows: [Float], _ columns: Int) -> Void
   ) {
     let (hidden, width, dim) = (block.hiddenSize, block.width, block.headDim)

@@ -27,9 +27,10 @@ protocol MixerExecutor: Sendable {
   ///
   /// - Parameters:
   ///   - inputs: normalized states, (tokens, hidden), of one context from its first position on.
+  ///   - carried: what earlier layers left, and what this one leaves.
   ///   - show: is shown what taps within the block have, by name: (tokens, columns).
   func run(
-    _ inputs: [Float], tokens: Int, _ buffers: inout Buffers,
+    _ inputs: [Float], tokens: Int, _ buffers: inout Buffers, _ carried: inout Carried,
     show: (_ tap: String, _ rows: [Float], _ columns: Int) -> Void)
 }
 

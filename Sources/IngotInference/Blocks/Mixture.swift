@@ -25,13 +25,22 @@ private struct MixtureRouter: TokenRouter {
   private var bias: [Float]?
   /// (experts); empty when its logits have no bias.
   private var logitBias: [Float] = []
+  /// (experts): factors on their weights; empty for none.
+  private var expertScales: [Float] = []
   /// (hidden) of the shared MLP's gate; empty where there is none.
   private var sharedWeights: [Float] = []
 
   init(_ mixture: Mixture, _ model: Model, layer: Int) throws(FormatError) {
     self.mixture = mixture
     self.layer = layer
-    weights = try model.values(.router, layer: layer)
+    var weights = try model.values(.router, layer: layer)
+    if let own = try OwnNorms(mixture, model, layer: layer) {
+      for index in weights.indices { weights[index] *= own.router[index % own.router.count] }
+    }
+    self.weights = weights
+    if mixture.routing.hasExpertScales {
+      expertScales = try model.finiteValues(.routerExpertScales, layer: layer, of: "expert")
+    }
     // It is in no value that is looked at later: an expert that NaN or infinity ranks would just be chosen or not.
     if mixture.routing.hasCorrectionBias {
       bias = try model.finiteValues(.routerBias, layer: layer, of: "expert")
@@ -64,6 +73,7 @@ private struct MixtureRouter: TokenRouter {
     var routing = Routing(
       logits: logits.span, mixture.routing, experts: count, active: mixture.perToken, bias: bias,
       keepsGates: keepsGates)
+    if !expertScales.isEmpty { routing.scaleWeights(by: expertScales) }
     try site?.rows.check(
       routing.weights.span, columns: mixture.perToken, context: site!.context,
       "finite weights of the experts in layer \(layer)")

@@ -110,10 +110,13 @@ public protocol FeedForward: Block {
   var activation: GatedActivation { get }
   /// A gated MLP beside the others that every token sees; nil for none.
   var shared: SharedMLP? { get }
+  /// Whether a token's weight for a gated MLP multiplies what goes into it, not what comes out.
+  var scalesInputs: Bool { get }
 }
 
 extension FeedForward {
   public var shared: SharedMLP? { nil }
+  public var scalesInputs: Bool { false }
 }
 
 /// A gated MLP that every token sees beside the experts it is sent to: shared experts, all of them as one.
@@ -168,14 +171,22 @@ public struct Residual: Hashable, Sendable {
   public var addsPlainly: Bool { scale == 1 && outputNorm == nil }
 }
 
-/// RMSNorm: x · rsqrt(mean x² + ε) · w, or · (1 + w).
+/// RMSNorm: x · rsqrt(mean x² + ε) · w, or · (1 + w); or LayerNorm, which takes the mean off x first and adds a bias behind.
 public struct Norm: Hashable, Sendable {
   public var epsilon: Float
   /// Whether the stored weight is the factor less 1 (Gemma, Qwen3-Next).
   public var addsOne: Bool
+  /// Whether it is a LayerNorm, with a bias (Phi-3.5-MoE).
+  public var isCentered: Bool
 
-  public init(epsilon: Float, addsOne: Bool = false) {
+  public init(epsilon: Float, addsOne: Bool = false, isCentered: Bool = false) {
     self.epsilon = epsilon
     self.addsOne = addsOne
+    self.isCentered = isCentered
+  }
+
+  /// The tensors of a norm of the residual stream.
+  func tensors(_ kind: TensorKind, _ hidden: Int) -> [TensorSpec] {
+    [TensorSpec(kind, [hidden])] + (isCentered ? [TensorSpec(kind.bias, [hidden])] : [])
   }
 }

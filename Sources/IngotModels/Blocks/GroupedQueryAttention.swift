@@ -33,6 +33,17 @@ public struct GroupedQueryAttention: HeadedAttention, Hashable {
   public var hasInputBias: Bool
   public var hasOutputBias: Bool
   public var window: Int?
+  /// Positions of a chunk: a token sees those before it in its own chunk alone (Llama 4). Nil for no chunks.
+  public var chunk: Int?
+  /// How queries grow with their position; nil where they do not.
+  public var temperature: Temperature?
+  /// Whether values are divided by the root of their head's mean square (Gemma 4).
+  public var hasValueNorm = false
+  /// Whether values are what the key projection gives, before its norm and rotation; there is no value projection then.
+  public var valueIsKey = false
+  /// The place where layers share keys and values: one leaves its own there, or takes those of an earlier one and has no
+  /// projections for them.
+  public var shared: SharedKeyValues?
   /// Scores become c·tanh(scores / c).
   public var softcap: Float?
   /// Whether each head has a logit that takes part in the softmax and has no value (gpt-oss).
@@ -43,6 +54,29 @@ public struct GroupedQueryAttention: HeadedAttention, Hashable {
   /// Chooses the keys that queries see; nil where all before them are, or those of the window.
   public var indexer: BlockIndexer?
 
+  /// Queries times 1 + scale · ln(1 + ⌊(position + 1) / floor⌋) (Llama 4).
+  public struct Temperature: Hashable, Sendable {
+    public var scale: Double
+    public var floor: Double
+
+    public init(scale: Double, floor: Double) {
+      self.scale = scale
+      self.floor = floor
+    }
+  }
+
+  /// A place for keys and values, as they go into attention.
+  public struct SharedKeyValues: Hashable, Sendable {
+    /// Number of the place.
+    public var place: Int
+    public var takes: Bool
+
+    public init(place: Int, takes: Bool) {
+      self.place = place
+      self.takes = takes
+    }
+  }
+
   /// Normalization of queries and keys before rotation.
   public enum QueryKeyNorm: String, Hashable, Sendable {
     case none
@@ -50,6 +84,14 @@ public struct GroupedQueryAttention: HeadedAttention, Hashable {
     case perLayer = "per_layer"
     /// RMSNorm of each head, with one weight for all heads.
     case perHead = "per_head"
+    /// RMSNorm of each head without a weight.
+    case perHeadPlain = "per_head_unweighted"
+  }
+
+  /// The linear layers that keys and values come from.
+  private var inputs: [TensorKind] {
+    if shared?.takes ?? false { return [] }
+    return valueIsKey ? [.key] : [.key, .value]
   }
 
   public init(
@@ -83,22 +125,19 @@ public struct GroupedQueryAttention: HeadedAttention, Hashable {
   public var name: String { "attention" }
 
   public var tensors: [TensorSpec] {
-    var tensors = [
-      TensorSpec(.query, [queryRows, hiddenSize], isLinear: true),
-      TensorSpec(.key, [keyWidth, hiddenSize], isLinear: true),
-      TensorSpec(.value, [keyWidth, hiddenSize], isLinear: true),
-      TensorSpec(.attentionOutput, [hiddenSize, queryWidth], isLinear: true),
-    ]
+    var tensors = [TensorSpec(.query, [queryRows, hiddenSize], isLinear: true)]
+    tensors += inputs.map { TensorSpec($0, [keyWidth, hiddenSize], isLinear: true) }
+    tensors.append(TensorSpec(.attentionOutput, [hiddenSize, queryWidth], isLinear: true))
+    let hasKeys = !inputs.isEmpty
     switch queryKeyNorm {
-    case .none: break
-    case .perLayer: tensors += [TensorSpec(.queryNorm, [queryWidth]), TensorSpec(.keyNorm, [keyWidth])]
-    case .perHead: tensors += [TensorSpec(.queryNorm, [headDim]), TensorSpec(.keyNorm, [headDim])]
+    case .none, .perHeadPlain: break
+    case .perLayer:
+      tensors += [TensorSpec(.queryNorm, [queryWidth])] + (hasKeys ? [TensorSpec(.keyNorm, [keyWidth])] : [])
+    case .perHead:
+      tensors += [TensorSpec(.queryNorm, [headDim])] + (hasKeys ? [TensorSpec(.keyNorm, [headDim])] : [])
     }
     if hasInputBias {
-      tensors += [
-        TensorSpec(.queryBias, [queryRows]), TensorSpec(.keyBias, [keyWidth]),
-        TensorSpec(.valueBias, [keyWidth]),
-      ]
+      tensors += [TensorSpec(.queryBias, [queryRows])] + inputs.map { TensorSpec($0.bias, [keyWidth]) }
     }
     if hasOutputBias { tensors.append(TensorSpec(.attentionOutputBias, [hiddenSize])) }
     if let indexer { tensors += indexer.tensors(hiddenSize) }
@@ -118,11 +157,12 @@ public struct GroupedQueryAttention: HeadedAttention, Hashable {
     [
       Tap(
         "attention.input", columns: hiddenSize,
-        linears: [.query, .key, .value] + (indexer == nil ? [] : [.indexerQuery, .indexerKey]),
+        linears: [.query] + inputs + (indexer == nil ? [] : [.indexerQuery, .indexerKey]),
         source: .norm(.attentionNorm)),
       Tap(
         GroupedQueryAttention.outputTap, columns: queryWidth, linears: [.attentionOutput],
-        source: .linear(.value, rows: valueRows)),
+        // A norm of values takes no channel's scale; nor do rows that are keys too.
+        source: inputs.contains(.value) && !hasValueNorm ? .linear(.value, rows: valueRows) : .none),
     ]
   }
 
@@ -132,7 +172,9 @@ public struct GroupedQueryAttention: HeadedAttention, Hashable {
     return (0..<queryWidth).map { $0 / headDim / group * headDim + $0 % headDim }
   }
 
-  public var cachedValuesPerToken: Int { 2 * keyWidth + (indexer?.dim ?? 0) }
+  public var cachedValuesPerToken: Int {
+    (shared?.takes ?? false ? 0 : 2 * keyWidth) + (indexer?.dim ?? 0)
+  }
 
   public var activationsPerToken: Int { queryRows + queryWidth + 2 * keyWidth }
 
@@ -142,7 +184,7 @@ public struct GroupedQueryAttention: HeadedAttention, Hashable {
     let grouped = heads == keyValueHeads ? "multi-head" : "grouped-query"
     let reach =
       indexer.map { "sparse (\($0.kept) blocks of \($0.blockSize))" }
-      ?? (window == nil ? "full causal" : "sliding window")
+      ?? (window != nil ? "sliding window" : chunk != nil ? "chunked" : "full causal")
     return "\(reach), \(grouped)"
   }
 }

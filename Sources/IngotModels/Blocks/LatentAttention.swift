@@ -35,6 +35,10 @@ public struct LatentAttention: HeadedAttention, Hashable {
   public var hasBias: Bool
   /// Chooses the keys that queries see; nil where all before them are. It reads the latent of queries.
   public var indexer: TokenIndexer?
+  /// Whether queries see the keys that the last layer before with an indexer chose; it has none then.
+  public var takesChoice = false
+  /// Whether the next layer takes the choice over.
+  public var leavesChoice = false
 
   public init(
     hiddenSize: Int, heads: Int, queryRank: Int?, keyValueRank: Int, plainDim: Int, rotary: RotaryEmbedding,
@@ -132,6 +136,8 @@ public struct LatentAttention: HeadedAttention, Hashable {
   public var queryKeyNorm: GroupedQueryAttention.QueryKeyNorm { .none }
 
   public var summary: String {
-    "\(indexer.map { "sparse (\($0.kept) tokens)" } ?? "full causal"), multi-head latent"
+    let reach =
+      indexer.map { "sparse (\($0.kept) tokens)" } ?? (takesChoice ? "sparse (shared)" : "full causal")
+    return "\(reach), multi-head latent"
   }
 }

@@ -25,7 +25,7 @@ extension Blueprint.Layer {
       tap.linears.removeAll { feedForward.projections.all.contains($0) }
       return tap
     }
-    return mixer.taps + own
+    return mixer.taps + own.filter { !$0.linears.isEmpty }
   }
 
   /// The linear layer whose rows take the scale of a tap's channels, and the row that each channel reads.

@@ -29,6 +29,20 @@ public struct RotaryEmbedding: Hashable, Sendable {
     case llama3(factor: Double, lowFactor: Double, highFactor: Double, originalContext: Int)
     /// YaRN (Peng et al. 2023, arXiv:2309.00071).
     case yarn(YaRN)
+    /// Only so many pairs turn, the first ones (Gemma 4).
+    case proportional(pairs: Int)
+    /// LongRoPE (Ding et al. 2024, arXiv:2402.13753).
+    case longRoPE(LongRoPE)
+  }
+
+  /// Frequencies divided by a factor each. Contexts longer than those of training have other factors, which no reference
+  /// implementation computes alike, so these are for contexts up to that length.
+  public struct LongRoPE: Hashable, Sendable {
+    /// One for each pair.
+    public var factors: [Double]
+    public var originalContext: Int
+    /// Factor on cosines and sines.
+    public var magnitude: Double
   }
 
   public struct YaRN: Hashable, Sendable {
@@ -79,6 +93,9 @@ public struct RotaryEmbedding: Hashable, Sendable {
         let ramp = min(max((Double(index) - low) / (high - low), 0), 1)
         return frequency / yarn.factor * ramp + frequency * (1 - ramp)
       }
+    case .proportional(let pairs):
+      return plain.enumerated().map { $0 < pairs ? $1 : 0 }
+    case .longRoPE(let long): return zip(plain, long.factors).map { $0 / $1 }
     }
   }
 
@@ -89,13 +106,24 @@ public struct RotaryEmbedding: Hashable, Sendable {
     case .linear(let factor): ", linear scaling by \(factor)"
     case .llama3(let factor, _, _, let original): ", llama3 scaling by \(factor) from \(original) tokens"
     case .yarn(let yarn): ", YaRN by \(yarn.factor) from \(yarn.originalContext) tokens"
+    case .proportional(let pairs): ", of which \(2 * pairs) turn"
+    case .longRoPE(let long): ", LongRoPE from \(long.originalContext) tokens"
     }
   }
 
   /// Factor on cosines and sines.
   public var magnitude: Double {
-    if case .yarn(let yarn) = scaling { return yarn.attentionFactor }
-    return 1
+    switch scaling {
+    case .yarn(let yarn): yarn.attentionFactor
+    case .longRoPE(let long): long.magnitude
+    case .none, .linear, .llama3, .proportional: 1
+    }
+  }
+
+  /// The longest context whose rotation is known, in tokens; nil for any.
+  public var longestContext: Int? {
+    if case .longRoPE(let long) = scaling { return long.originalContext }
+    return nil
   }
 }
 

@@ -11,6 +11,17 @@ extension TensorKind {
   public static let attentionOutputNorm = TensorKind(rawValue: "attention_output_norm")
   public static let feedForwardOutputNorm = TensorKind(rawValue: "feed_forward_output_norm")
 
+  /// Of inputs that each layer has of its own: the token's part in one table for all layers, the part of the first state with its
+  /// norm, and in each layer a gate, a projection and a norm.
+  public static let layerInputEmbedding = TensorKind(rawValue: "layer_input_embedding")
+  public static let layerInputStateProjection = TensorKind(rawValue: "layer_input_state_projection")
+  public static let layerInputStateNorm = TensorKind(rawValue: "layer_input_state_norm")
+  public static let layerInputGate = TensorKind(rawValue: "layer_input_gate")
+  public static let layerInputProjection = TensorKind(rawValue: "layer_input_projection")
+  public static let layerInputNorm = TensorKind(rawValue: "layer_input_norm")
+  /// A factor on the residual stream behind a layer.
+  public static let layerScale = TensorKind(rawValue: "layer_scale")
+
   /// The kind of the bias of a linear layer.
   public var bias: TensorKind { TensorKind(rawValue: rawValue + "_bias") }
 
@@ -23,8 +34,11 @@ extension TensorKind {
     .deltaQKV, .deltaGate, .deltaBeta, .deltaAlpha, .deltaQKVGate, .deltaBetaAlpha, .deltaConvolution,
     .deltaDecay, .deltaTimeBias, .deltaNorm, .deltaOutput, .lightningQKV, .lightningGate, .lightningNorm,
     .lightningOutput, .indexerQuery, .indexerKey, .indexerQueryNorm, .indexerKeyNorm, .indexerKeyNormBias,
-    .indexerWeights, .sharedGate, .sharedUp, .sharedDown, .sharedRouter, .routerLogitBias, .auxiliary,
-    .unknown, .activationScale,
+    .indexerWeights, .sharedGate, .sharedUp, .sharedDown, .sharedRouter, .routerLogitBias,
+    .attentionNorm.bias, .feedForwardNorm.bias, .finalNorm.bias, .head.bias, .routerScale,
+    .routerExpertScales, .sharedNorm, .sharedOutputNorm, .expertsOutputNorm, .layerScale,
+    .layerInputEmbedding, .layerInputStateProjection, .layerInputStateNorm, .layerInputGate,
+    .layerInputProjection, .layerInputNorm, .auxiliary, .unknown, .activationScale,
   ]
 
   /// Whether a block of this build can have it. Files may hold other kinds, written by a build that knows more.
@@ -45,18 +59,21 @@ extension TensorKind {
   public static let norms: [TensorKind] = [
     .attentionNorm, .feedForwardNorm, .finalNorm, .queryNorm, .keyNorm, .attentionOutputNorm,
     .feedForwardOutputNorm, .queryANorm, .keyValueANorm, .deltaNorm, .lightningNorm, .indexerQueryNorm,
-    .indexerKeyNorm,
+    .indexerKeyNorm, .sharedNorm, .sharedOutputNorm, .expertsOutputNorm,
+    .layerInputStateNorm, .layerInputNorm,
   ]
 
   /// Kinds of the whole model that may be quantized.
   public static let ends: Set<TensorKind> = [.embedding, .head]
+  /// Kinds of which a token looks up a row, and the head.
+  public static let tables = ends.union([.layerInputEmbedding])
 }
 
 extension TensorKind {
   /// What a tensor belongs to in tables of bytes: `attention`, `router`, `experts: gate`, `norms`.
   public var group: String {
     switch self {
-    case .router, .routerBias, .routerLogitBias, .sharedRouter: "router"
+    case .router, .routerBias, .routerLogitBias, .sharedRouter, .routerScale, .routerExpertScales: "router"
     case .embedding, .head: rawValue
     case _ where TensorKind.mlpLinears.contains(self): "experts: \(rawValue)"
     case _ where TensorKind.sharedLinears.contains(self): "shared experts"

@@ -25,5 +25,9 @@ extension Family {
     .olmoe,
     .qwen2MoE,
     .graniteMoE,
+    .phiMoE,
+    .gemma4,
+    .gemma4MoE,
+    .llama4,
   ]
 }

@@ -31,6 +31,8 @@ struct DecoderConfig {
     var activation: (key: String?, GatedActivation) = ("hidden_act", .silu)
     /// Whether norms' stored weights are the factor less 1.
     var normAddsOne = false
+    /// Whether norms of the residual stream are LayerNorms with biases.
+    var normIsCentered = false
   }
 
   init(_ config: Config, _ defaults: Defaults = Defaults()) throws(FormatError) {
@@ -52,7 +54,7 @@ struct DecoderConfig {
     context = try config.integer("max_position_embeddings", 1...1 << 40, or: defaults.context)
     norm = Norm(
       epsilon: Float(try config.positiveNumber("rms_norm_eps", or: defaults.normEpsilon)),
-      addsOne: defaults.normAddsOne)
+      addsOne: defaults.normAddsOne, isCentered: defaults.normIsCentered)
     isHeadTied = try config.flag("tie_word_embeddings", or: defaults.isHeadTied)
     let (key, activation) = defaults.activation
     self.activation = activation
@@ -206,6 +208,15 @@ extension Config {
     let theta = try agreed("rope_theta", parameters) ?? fallback
     guard let theta else { throw error("rope_theta", "a positive number", found: "no such key") }
     guard theta > 0, theta.isFinite else { throw error("rope_theta", "a positive number", found: "\(theta)") }
+    if let type = parameters?["rope_type"], type == "proportional" {
+      let factor = try agreed("partial_rotary_factor", parameters) ?? 1
+      guard factor > 0, factor <= 1, headDim % 2 == 0 else {
+        throw error(
+          "partial_rotary_factor", "a number above 0 and up to 1, and heads of even size", found: "\(factor)")
+      }
+      return RotaryEmbedding(
+        dims: headDim, theta: theta, scaling: .proportional(pairs: Int(Double(headDim) * factor / 2)))
+    }
     var dims = try dimsKey.flatMap { key throws(FormatError) in
       self[key] == nil ? nil : try positive(key)
     }
@@ -229,7 +240,7 @@ extension Config {
     }
     let isNew = parameters?["rope_type"] != nil || self["rope_scaling"] == nil
     let key = isNew ? "rope_parameters" : "rope_scaling"
-    return RotaryEmbedding(dims: rotated, theta: theta, scaling: try scaling(self[key], key))
+    return RotaryEmbedding(dims: rotated, theta: theta, scaling: try scaling(self[key], key, dims: rotated))
   }
 
   /// What YaRN multiplies scores of latent attention with: the square of its magnitude for `mscale_all_dim`; 1 without.
@@ -285,7 +296,9 @@ extension Config {
     }
   }
 
-  private func scaling(_ value: JSON?, _ name: String) throws(FormatError) -> RotaryEmbedding.Scaling {
+  private func scaling(_ value: JSON?, _ name: String, dims: Int) throws(FormatError)
+    -> RotaryEmbedding.Scaling
+  {
     guard let value, !value.isNull else { return .none }
     guard value.object != nil else { throw error(name, "an object", found: value.kind) }
     func number(_ key: String, or fallback: Double? = nil) throws(FormatError) -> Double {
@@ -310,10 +323,34 @@ extension Config {
         factor: try number("factor"), lowFactor: try number("low_freq_factor"),
         highFactor: try number("high_freq_factor"), originalContext: try original())
     case "yarn": return .yarn(try yarn(value, number, original()))
+    case "longrope": return .longRoPE(try longRoPE(value, name, dims))
     case let type:
       throw error(
-        name, "rope_type \"default\", \"linear\", \"llama3\" or \"yarn\"", found: type.text())
+        name, "rope_type \"default\", \"linear\", \"llama3\", \"yarn\" or \"longrope\"", found: type.text())
     }
+  }
+
+  /// LongRoPE as Phi-3.5-MoE's configs have it: with a factor of their own on cosines and sines.
+  private func longRoPE(_ value: JSON, _ name: String, _ dims: Int) throws(FormatError)
+    -> RotaryEmbedding.LongRoPE
+  {
+    let factors = value["short_factor"]?.array?.compactMap(\.double) ?? []
+    guard factors.count == dims / 2, factors.allSatisfy({ $0.isFinite && $0 > 0 }) else {
+      throw error(
+        "\(name), short_factor", "\(dims / 2) positive numbers, one for each rotated pair",
+        found: value["short_factor"].map { $0.array.map { "\($0.count) entries" } ?? $0.kind }
+          ?? "no such key")
+    }
+    guard let magnitude = value["short_mscale"]?.double, magnitude.isFinite, magnitude > 0 else {
+      throw error(
+        "\(name), short_mscale", "a positive number", found: value["short_mscale"]?.kind ?? "no such key")
+    }
+    let key = "original_max_position_embeddings"
+    let context = try value[key] == nil ? integer(key, 1...1 << 40) : nil
+    guard let original = context ?? value[key]?.int, original > 0 else {
+      throw error("\(name), \(key)", "a positive number", found: value[key]?.kind ?? "no such key")
+    }
+    return .init(factors: factors, originalContext: original, magnitude: magnitude)
   }
 
   private func yarn(

@@ -17,8 +17,8 @@ extension Family {
     try sparse(config, first: 3, indexerPairs: .half)
   }
 
-  /// GLM-5 and 5.1: DeepSeek-V3.2 with another rotation of the indexer. GLM-5.2, some of whose layers take over the keys that a
-  /// layer before them chose, is refused.
+  /// GLM-5, 5.1 and 5.2: DeepSeek-V3.2 with another rotation of the indexer, which only some layers may have: others take over the
+  /// keys that the last one before them chose.
   ///
   /// Source: transformers' `glm_moe_dsa`.
   public static let glmMoEDSA = Family(
@@ -28,24 +28,50 @@ extension Family {
     names: .deepSeek,
     config: ConfigSpelling(expertCount: "n_routed_experts", constants: ["hidden_act": "silu"])
   ) { config throws(FormatError) in
-    if let types = config["indexer_types"] {
-      guard types.array?.allSatisfy({ $0 == "full" }) ?? false else {
-        throw config.error(
-          "indexer_types", "\"full\" in every layer",
-          found: "layers that share another layer's choice of keys")
-      }
-    } else {
-      try config.require("index_topk_freq", [1], missing: true)
-      try config.require("index_topk_pattern", [], missing: true)
-    }
-    return try sparse(
+    try sparse(
       config, first: 3,
-      indexerPairs: try config.flag("indexer_rope_interleave", or: true) ? .interleaved : .half)
+      indexerPairs: try config.flag("indexer_rope_interleave", or: true) ? .interleaved : .half,
+      hasIndexer: try glmIndexers(config))
   }
 
-  private static func sparse(_ config: Config, first: Int, indexerPairs: RotaryEmbedding.Pairing)
-    throws(FormatError) -> Blueprint
-  {
+  /// Which layers have an indexer: by `indexer_types`, by the letters of `index_topk_pattern`, or one in `index_topk_freq`
+  /// from `index_skip_topk_offset` − 1 on.
+  private static func glmIndexers(_ config: Config) throws(FormatError) -> [Bool] {
+    let layers = try config.integer("num_hidden_layers", 1...10_000)
+    let found: [Bool]
+    let key: String
+    if let types = config["indexer_types"] {
+      key = "indexer_types"
+      guard let list = types.array, list.count >= layers,
+        list.allSatisfy({ $0 == "full" || $0 == "shared" })
+      else {
+        throw config.error(key, "\(layers) times \"full\" or \"shared\"", found: types.kind)
+      }
+      found = list.map { $0 == "full" }
+    } else if let pattern = config["index_topk_pattern"] {
+      key = "index_topk_pattern"
+      let letters =
+        pattern.string.map { Array($0) } ?? pattern.array?.map { Character($0.string ?? "?") } ?? []
+      guard letters.count >= layers, letters.allSatisfy({ $0 == "F" || $0 == "S" }) else {
+        throw config.error(key, "\(layers) letters F or S", found: pattern.text())
+      }
+      found = letters.map { $0 == "F" }
+    } else {
+      key = "index_topk_freq"
+      let interval = try config.integer(key, 1...10_000, or: 1)
+      let offset = try config.integer("index_skip_topk_offset", 0...10_000, or: 2)
+      found = (0..<layers).map { max($0 - offset + 1, 0) % interval == 0 }
+    }
+    guard found.first ?? false else {
+      throw config.error(key, "an indexer in the first layer", found: "a layer before it to share keys with")
+    }
+    return Array(found.prefix(layers))
+  }
+
+  private static func sparse(
+    _ config: Config, first: Int, indexerPairs: RotaryEmbedding.Pairing,
+    hasIndexer: [Bool]? = nil
+  ) throws(FormatError) -> Blueprint {
     let common = try DecoderConfig(config, .init(context: 202_752, hasLatents: true))
     try config.require("scoring_func", ["sigmoid"], missing: true)
     try config.require("topk_method", ["noaux_tc"], missing: true)
@@ -65,6 +91,12 @@ extension Family {
     let feedForward = try common.glmFeedForward(first: first, scale: 2.5)
     return try common.blueprint(
       predictionLayers: try config.integer("num_nextn_predict_layers", 0...64, or: 0)
-    ) { [attention] layer in (attention, feedForward(layer)) }
+    ) { [attention] layer in
+      guard let hasIndexer else { return (attention, feedForward(layer)) }
+      var attention = attention
+      if !hasIndexer[layer] { (attention.indexer, attention.takesChoice) = (nil, true) }
+      attention.leavesChoice = layer + 1 < hasIndexer.count && !hasIndexer[layer + 1]
+      return (attention, feedForward(layer))
+    }
   }
 }

@@ -214,6 +214,14 @@ public struct Family: Sendable {
     return blueprint.spec(of: role) == nil ? nil : role
   }
 
+  /// Whether a tensor that the forward pass does not use is of multi-token prediction, not of another model.
+  public func isPrediction(_ tensor: String, _ blueprint: Blueprint) -> Bool {
+    guard let plain = place.plain(tensor) else { return false }
+    if auxiliary.contains(where: { plain.hasPrefix($0) }) { return true }
+    let layer = plain.hasPrefix("model.layers.") ? TensorNames.template(plain).1.first : nil
+    return layer.map { $0 >= blueprint.layerCount } ?? false
+  }
+
   /// transformers 5 calls every mixture `mlp` in memory, and some writers keep that.
   private func otherSpelling(_ template: String) -> String? {
     template.contains(".mlp.") ? template.replacing(".mlp.", with: ".block_sparse_moe.") : nil

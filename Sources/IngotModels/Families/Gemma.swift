@@ -115,7 +115,7 @@ extension DecoderConfig {
 
 extension Config {
   /// A soft cap: null or a missing key that has no default is none.
-  fileprivate func softcap(_ key: String, or fallback: Double? = nil) throws(FormatError) -> Float? {
+  func softcap(_ key: String, or fallback: Double? = nil) throws(FormatError) -> Float? {
     guard let value = object[key] else { return fallback.map { Float($0) } }
     return value.isNull ? nil : Float(try positiveNumber(key))
   }

@@ -132,7 +132,7 @@ struct CalibratedUnits: Sendable {
     let inputs = ExpertInputs(
       statistics, expert: expert, hidden: hidden,
       divisors: divisors(model.blueprint.layers[layer].feedForwardInput, layer: layer), biases: biases,
-      activation: block.activation)
+      activation: block.activation, scalesInputs: block.scalesInputs)
     var planes: WorkUnit.Planes = [:]
     let gate = try values(gating)
     let up = try values(lifting)

@@ -202,7 +202,7 @@ public struct CandidateErrors: Sendable {
     let inputs = ExpertInputs(
       statistics, expert: expert, hidden: hidden, divisors: [],
       biases: try MLPBiases(original, layer: statistics.layer, expert: block.isMixture ? expert : nil),
-      activation: block.activation)
+      activation: block.activation, scalesInputs: block.scalesInputs)
     func role(_ kind: TensorKind) -> Role { block.role(kind, layer: statistics.layer, expert: expert) }
     let gate = try original[role(gating)]!.floats()
     let up = try original[role(lifting)]!.floats()

@@ -196,7 +196,8 @@ public struct ChannelScales: Sendable {
       /// The norm that takes the scales of a tap's channels; nil where none does so exactly.
       func norm(_ tap: Tap, _ norm: Norm, _ residual: Residual) -> Tensor? {
         guard case .norm(let kind) = tap.source, !norm.addsOne, residual.normScale == nil,
-          isKept(kind, as: [.bf16, .f32, .f16]), tap.readers.allSatisfy({ isKept($0, as: [.f32]) })
+          isKept(kind, as: [.bf16, .f32, .f16]), !norm.isCentered || isKept(kind.bias, as: [.f32]),
+          tap.readers.allSatisfy({ isKept($0, as: [.f32]) })
         else { return nil }
         return model[kind, layer: layer]
       }

@@ -19,6 +19,8 @@ package struct ExpertInputs {
   private let pseudoTokens: Int
   private let biases: MLPBiases
   private let activation: GatedActivation
+  /// Whether weights multiply what goes into the expert, so that its outputs count as they are.
+  private let scalesInputs: Bool
 
   private static let chunk = 1024
   /// Tokens that an expert's output error is measured on, at most.
@@ -26,8 +28,10 @@ package struct ExpertInputs {
 
   package init(
     _ statistics: LayerStatistics, expert: Int, hidden: Int, divisors: [Float],
-    biases: MLPBiases = MLPBiases(), activation: GatedActivation = .silu
+    biases: MLPBiases = MLPBiases(), activation: GatedActivation = .silu,
+    scalesInputs: Bool = false
   ) {
+    self.scalesInputs = scalesInputs
     self.biases = biases
     self.activation = activation
     self.statistics = statistics
@@ -117,6 +121,15 @@ package struct ExpertInputs {
     }
   }
 
+  /// act(gate x) ∘ up x, times the tokens' weights: (tokens, width). Where these multiply inputs, of x times them.
+  private func weighed(_ x: [Float], _ weights: [Float], gate: [Float], up: [Float], width: Int) -> [Float] {
+    var x = x
+    if scalesInputs { scaleRows(&x, hidden, weights) }
+    var y = inner(x, tokens: weights.count, gate: gate, up: up, width: width)
+    if !scalesInputs { scaleRows(&y, width, weights) }
+    return y
+  }
+
   /// act(gate x) ∘ up x: (tokens, width)
   private func inner(_ x: [Float], tokens: Int, gate: [Float], up: [Float], width: Int) -> [Float] {
     var gateActivations = [Float](repeating: 0, count: tokens * width)
@@ -150,19 +163,17 @@ package struct ExpertInputs {
       let some = all[first..<min(first + ExpertInputs.chunk, all.count)]
       let x = rows(some.map(\.token))
       let weights = some.map(\.weight)
-      var y = inner(x, tokens: some.count, gate: gate, up: up, width: width)
-      scaleRows(&y, width, weights)
+      let y = weighed(x, weights, gate: gate, up: up, width: width)
       var span = sum.mutableSpan
       addOuterProducts(y.span, tokens: some.count, columns: width, to: &span)
       guard cross != nil else { continue }
       if let residuals {
         var missing = rows(some.map(\.token), of: residuals, [])
-        scaleRows(&missing, hidden, weights)
+        if !scalesInputs { scaleRows(&missing, hidden, weights) }
         ExpertInputs.addProducts(missing, hidden, y, width, to: &wanted!)
       }
-      var difference = inner(
-        trueRows(some.map(\.token)), tokens: some.count, gate: trueGate, up: trueUp, width: width)
-      scaleRows(&difference, width, weights)
+      var difference = weighed(
+        trueRows(some.map(\.token)), weights, gate: trueGate, up: trueUp, width: width)
       for index in difference.indices { difference[index] -= y[index] }
       ExpertInputs.addProducts(difference, width, y, width, to: &cross!)
     }
@@ -183,9 +194,12 @@ package struct ExpertInputs {
       some.append(.init(token: index * statistics.tokens / extra, weight: share * meanWeight.squareRoot()))
     }
     var x = rows(some.map(\.token))
-    var y = inner(x, tokens: some.count, gate: gate, up: up, width: width)
+    var weights = some.map(\.weight)
+    // Inputs are multiplied by what the router gives alone, not by what a token counts.
+    if scalesInputs { for index in count..<some.count { weights[index] = meanWeight.squareRoot() } }
+    var y = weighed(x, weights, gate: gate, up: up, width: width)
+    if scalesInputs { scaleRows(&y, width, some.indices.map { $0 < count ? 1 : share }) }
     scaleRows(&x, hidden, some.map(\.weight))
-    scaleRows(&y, width, some.map(\.weight))
     return (x, y)
   }
 
@@ -197,6 +211,8 @@ package struct ExpertInputs {
     let count = min(routedTokens.count, ExpertInputs.sample)
     let some = (0..<count).map { routedTokens[$0 * routedTokens.count / count] }
     func outputs(_ x: [Float], _ w: [[Float]]) -> [Float] {
+      var x = x
+      if scalesInputs { scaleRows(&x, hidden, some.map(\.weight)) }
       let y = inner(x, tokens: count, gate: w[0], up: w[1], width: width)
       let down = w[2]
       var z = [Float](repeating: 0, count: count * hidden)
@@ -208,7 +224,7 @@ package struct ExpertInputs {
     let own = outputs(rows(some.map(\.token)), quantized)
     var (error, power) = (0.0, 0.0)
     for (row, routedToken) in some.enumerated() {
-      let weight = Double(routedToken.weight) * Double(routedToken.weight)
+      let weight = scalesInputs ? 1 : Double(routedToken.weight) * Double(routedToken.weight)
       for index in row * hidden..<(row + 1) * hidden {
         let difference = Double(z[index]) - Double(own[index])
         error += weight * difference * difference

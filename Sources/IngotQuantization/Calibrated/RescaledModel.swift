@@ -4,8 +4,8 @@ import IngotSystem
 import IngotTensors
 
 extension Model {
-  /// The same function with channels scaled: linear layers become F32, to be quantized; norms and router keep their
-  /// types. Nothing is computed until a tensor's planes are asked for.
+  /// The same function with channels scaled: linear layers become F32, to be quantized; norms, their biases and router keep
+  /// their types. Nothing is computed until a tensor's planes are asked for.
   public func rescaled(by scales: ChannelScales) throws(FormatError) -> Model {
     try mapTensors { tensor in
       guard let layer = tensor.role.layer else { return tensor }
@@ -19,6 +19,9 @@ extension Model {
         if tap.linears.contains(kind) { columns = factors }
         if tap.readers.contains(kind) { (columns, isExact) = (factors, true) }
         if tap.source == .norm(kind) { (columns, isExact) = (factors.map { 1 / $0 }, true) }
+        if case .norm(let norm) = tap.source, norm.bias == kind {
+          (columns, isExact) = (factors.map { 1 / $0 }, true)
+        }
         if let absorber = blueprint.layers[layer].absorber(of: tap), absorber.kind == kind {
           var divisors = [Float](repeating: 1, count: tensor.rows)
           for (column, row) in absorber.rows.enumerated() { divisors[row] = 1 / factors[column] }
