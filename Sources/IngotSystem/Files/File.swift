@@ -243,14 +243,17 @@ public final class File: Sendable {
   /// Stretches of a range that take no room on the disk and read as zeros; none where the file system does not tell.
   /// Positioned reads and writes go on as before.
   public func holes(in range: Range<Int>) -> [Range<Int>] {
-    var holes: [Range<Int>] = []
-    var from = Int64(range.lowerBound)
-    var (start, end): (Int64, Int64) = (0, 0)
-    while from < range.upperBound, unsafe ingot_hole(descriptor, from, &start, &end) == 0, end > from {
-      holes.append(range.clamped(to: Int(start)..<Int(end)))
-      from = end
+    let found = try? open.use { descriptor throws(FormatError) in
+      var holes: [Range<Int>] = []
+      var from = Int64(range.lowerBound)
+      var (start, end): (Int64, Int64) = (0, 0)
+      while from < range.upperBound, unsafe ingot_hole(descriptor, from, &start, &end) == 0, end > from {
+        holes.append(range.clamped(to: Int(start)..<Int(end)))
+        from = end
+      }
+      return holes
     }
-    return holes
+    return found ?? []
   }
 
   /// Gives back what was reserved behind the first `size` bytes. For files that nobody has mapped yet.
