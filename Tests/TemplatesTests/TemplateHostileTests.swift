@@ -25,7 +25,12 @@ import Testing
       }
       outcome.done.signal()
     }
-    thread.stackSize = 512 << 10
+    #if DEBUG
+      // Frames of code that is not optimized are many times as large.
+      thread.stackSize = 64 << 20
+    #else
+      thread.stackSize = 512 << 10
+    #endif
     thread.start()
     outcome.done.wait()
     return outcome.error.withLock { $0 != nil }
