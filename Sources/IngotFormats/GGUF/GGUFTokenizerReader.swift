@@ -19,8 +19,13 @@ struct GGUFTokenizerReader {
     func add(_ name: String, _ text: String) {
       files.append(SideFile(name: name, bytes: Bytes(Array(text.utf8))))
     }
-    let templates = GGUFChatTemplates.read(metadata)
-    if templates.array == nil, let template = templates.string { add("chat_template.jinja", template) }
+    // Named ones are in tokenizer_config.json, unless the source's own is carried and knows none.
+    let carried = metadata[GGUFSideFiles.prefix + "tokenizer_config.json"]?.string
+    let isNamed =
+      GGUFChatTemplates.read(metadata).array != nil && carried?.contains("\"chat_template\"") ?? true
+    if !isNamed, let template = metadata[GGUFTokenizer.templateKey]?.string {
+      add("chat_template.jinja", template)
+    }
     var advice: JSONObject = [:]
     for (name, key) in GGUFTokenizer.sampling {
       if let value = metadata[key] {
