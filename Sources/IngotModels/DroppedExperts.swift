@@ -141,7 +141,7 @@ extension Model {
     // Numbers for activations are those of the original's experts.
     for tensor in self.tensors where tensor.role.kind != .activationScale {
       // Its experts and its router would be at odds with config.json.
-      guard tensor.role.kind != .auxiliary, !tensor.role.isOutsideBlocks || tensor.role.expert == nil else {
+      guard !isPrediction(tensor), !tensor.role.isOutsideBlocks || tensor.role.expert == nil else {
         throw tensor.error(
           "a model without layers of multi-token prediction, which share the number of experts",
           found: "\(tensor.role)")
@@ -165,12 +165,23 @@ extension Model {
       format: format, weightFiles: weightFiles, provenance: provenance)
   }
 
+  private func isPrediction(_ tensor: Tensor) -> Bool {
+    tensor.role.kind == .auxiliary && family.isPrediction(tensor.name, blueprint)
+  }
+
+  /// Whether it has layers of multi-token prediction, which share the number of experts, so that none can be left out.
+  public var hasPrediction: Bool { tensors.contains { isPrediction($0) } }
+
   private func sideFiles(without dropped: DroppedExperts) throws(FormatError) -> [SideFile] {
     var files = sideFiles
     guard let index = files.firstIndex(where: { $0.name == "config.json" }) else { return files }
     var config = try Config(files[index].bytes.array, path: "\(path) (config.json)").object
-    for key in Set([family.config.expertCount, "num_experts", "num_local_experts"]).sorted()
-    where config[key] != nil { config[key] = JSON(dropped.left) }
+    var text = config["text_config"]?.object ?? [:]
+    for key in Set([family.config.expertCount, "num_experts", "num_local_experts"]).sorted() {
+      if config[key] != nil { config[key] = JSON(dropped.left) }
+      if text[key] != nil { text[key] = JSON(dropped.left) }
+    }
+    if config["text_config"]?.object != nil { config["text_config"] = .object(text) }
     // Of the first original, whose numbers a report is about.
     let all = try droppedExperts()?.followed(by: dropped) ?? dropped
     config[DroppedExperts.key] = all.json

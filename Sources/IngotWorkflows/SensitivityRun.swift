@@ -147,7 +147,8 @@ struct SensitivityRun {
     let plans = try mixedPlans.plans(sensitivity)
     var models: [Model] = []
     for plan in plans { models.append(try await mixedPlans.model(plan.result.plan)) }
-    let dropped = sensitivity.drops?.first.flatMap { sensitivity.least($0.measured.count) }
+    let dropped =
+      model.hasPrediction ? nil : sensitivity.drops?.first.flatMap { sensitivity.least($0.measured.count) }
     if let dropped { models.append(try model.dropping(dropped)) }
     let states = try journal.mixedPlanStates(
       counts: WholePass.counts(model, others, models: models.count))
