@@ -19,9 +19,8 @@ struct MLXSchemes {
     self.config = config
     let first = config["quantization"]
     // Converted without quantizing, the source's own description stays: of codes that are decoded.
-    let second = config["quantization_config"].flatMap {
-      $0["quant_method"] == nil || first != nil ? $0 : nil
-    }
+    var second = config["quantization_config"]
+    if first == nil, second?["quant_method"] != nil { second = Optional.none }
     if let first, let second, first != second {
       throw config.error(
         "quantization_config", "the same as 'quantization'", found: "\(second.kind) that differs")
