@@ -113,6 +113,9 @@ public struct WriteOptions: Sendable {
 public struct Written: Sendable {
   public var files: [String]
   public var bytes: Int
+  /// Names of tensors that the forward pass does not use and that the format has no place for: multi-token prediction, other
+  /// models of the checkpoint.
+  public var leftOut: [String] = []
 }
 
 extension InputFiles {
@@ -183,6 +186,9 @@ extension Model {
     guard Folder.kind(parent) == .folder else {
       throw FormatError(path: parent, expected: "a folder to write into", found: "none")
     }
-    return try await format.write(model, path, options)
+    var written = try await format.write(model, path, options)
+    let kept = Set(model.tensors.map(\.role))
+    written.leftOut = tensors.filter { !kept.contains($0.role) }.map(\.name)
+    return written
   }
 }

@@ -230,6 +230,11 @@ extension Blueprint {
     layers.lazy.compactMap { $0.mixer as? GroupedQueryAttention }.first
   }
 
+  /// The first layer's latent attention; nil where attention is of another kind.
+  public var latentAttention: LatentAttention? {
+    layers.lazy.compactMap { $0.mixer as? LatentAttention }.first
+  }
+
   /// The first layer with heads, by which tables say how the model attends; nil where no layer has any.
   public var headed: (any HeadedAttention)? {
     layers.lazy.compactMap { $0.mixer as? any HeadedAttention }.first

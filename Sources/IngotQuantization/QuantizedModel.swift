@@ -50,7 +50,9 @@ extension Model {
           error.remedy = .calibrate
           throw error
         }
-        return tensor.made(by: unit, as: assignment.encoding)
+        var made = tensor.made(by: unit, as: assignment.encoding)
+        made.origin = exact(tensor, options)
+        return made
       }
       let norm = quantizer == .search && options.usesNormGains ? inputNorm(of: tensor.role) : nil
       return quantized(tensor, assignment.encoding, quantizer, norm, options)
@@ -65,7 +67,7 @@ extension Model {
     _ options: QuantizationOptions
   ) -> Tensor {
     let measured = options.importance.columns[source.role]
-    return source.mapped(to: encoding) { rows, planes throws(FormatError) in
+    var quantized = source.mapped(to: encoding) { rows, planes throws(FormatError) in
       let importance = measured == nil ? try norm?.importanceOfGains() : measured
       if let made = quantizer.planes(
         stored: planes, source.encoding, rows: rows.count, columns: source.columns, importance: importance,
@@ -77,6 +79,16 @@ extension Model {
       let values = try source.finiteFloats(rows, planes, options)
       return quantizer.planes(
         values, rows: rows.count, columns: source.columns, importance: importance, encoding: encoding)
+    }
+    quantized.origin = exact(source, options)
+    return quantized
+  }
+
+  /// A tensor's values in F32, all finite or made so as the options say.
+  private func exact(_ source: Tensor, _ options: QuantizationOptions) -> Tensor {
+    source.mapped(to: .dense(.f32)) { rows, planes throws(FormatError) in
+      let values = try source.finiteFloats(rows, planes, options)
+      return [Bytes(count: 4 * values.count) { encode(.f32, values.span, into: &$0) }]
     }
   }
 

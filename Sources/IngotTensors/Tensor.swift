@@ -27,6 +27,15 @@ public struct Tensor: Sendable {
   public let unit: WorkUnit?
   private let sources: Sources
   private let make: Make
+  /// One tensor or none: what it was quantized from.
+  private var origins: [Tensor] = []
+
+  /// The values that this tensor was quantized from, in F32, for a container that stores some of its rows in another orientation
+  /// and quantizes them there; nil for one that was read.
+  public var origin: Tensor? {
+    get { origins.first }
+    set { origins = newValue.map { [$0] } ?? [] }
+  }
 
   /// - Parameter rowStep: the encoding's, or a multiple of it when `load` needs larger steps.
   public init(

@@ -129,10 +129,12 @@ extension Tensor {
   public func made(by unit: WorkUnit, as encoding: Encoding) -> Tensor {
     let role = role
     precondition(unit.roles.contains(role), "\(role) is not of this unit")
-    return Tensor(
+    var tensor = Tensor(
       name: name, role: role, shape: shape, encoding: encoding, path: path, offset: offset,
       rowStep: max(rows, 1), unit: unit, sources: { _ in [] },
       make: { _, _ throws(FormatError) in try unit.take(role) })
+    tensor.origin = origin
+    return tensor
   }
 }
 

@@ -36,11 +36,13 @@ public struct ConvertResult: Sendable {
 
   /// The result under the names that programs read.
   public var json: JSON {
-    [
+    var json: JSONObject = [
       "format": .string(format), "files": .array(written.files.map { .string($0) }),
       "bytes": JSON(written.bytes), "carried": JSON(carried), "rounded": JSON(rounded),
       "seconds": JSON(seconds),
     ]
+    if !written.leftOut.isEmpty { json["leftOut"] = .array(written.leftOut.map { .string($0) }) }
+    return .object(json)
   }
 }
 

@@ -56,13 +56,15 @@ public struct QuantizeResult: Sendable {
 
   /// The result under the names that programs read.
   public var json: JSON {
-    [
+    var json: JSONObject = [
       "recipe": .string(plan), "format": .string(format),
       "files": .array(written.files.map { .string($0) }),
       "bytes": JSON(written.bytes), "sourceBytes": JSON(sourceBytes), "bitsPerWeight": JSON(bitsPerWeight),
       "replacedNonfinite": JSON(replacedNonfinite), "seconds": JSON(seconds),
       "calibration": calibration?.json ?? .null, "routerBias": routerBias?.json ?? .null,
     ]
+    if !written.leftOut.isEmpty { json["leftOut"] = .array(written.leftOut.map { .string($0) }) }
+    return .object(json)
   }
 }
 

@@ -29,6 +29,7 @@ class NoFit(Exception):
 
 
 def config_of(case):
+    """The config of the text model."""
     with open(os.path.join(FIXTURES, case, "config.json")) as f:
         config = json.load(f)
     return config.get("text_config", config)
@@ -38,8 +39,9 @@ def row_lengths(case):
     """Weights in a row of each linear layer."""
     c = config_of(case)
     heads = c["num_attention_heads"]
-    inner = heads * (c.get("head_dim") or c["hidden_size"] // heads)
-    return {c["hidden_size"], inner, c["intermediate_size"], c.get("moe_intermediate_size") or inner}
+    inner = heads * (c.get("v_head_dim") or c.get("head_dim") or c["hidden_size"] // heads)
+    latents = {c.get("q_lora_rank") or inner, c.get("kv_lora_rank") or inner}
+    return {c["hidden_size"], inner, c["intermediate_size"], c.get("moe_intermediate_size") or inner, *latents}
 
 
 def is_mixture(case):

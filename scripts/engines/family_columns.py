@@ -57,10 +57,13 @@ FOREIGN = [
 # One of each family whose rows every encoding fits.
 ONE_EACH = ["llama-plain", "mistral-window", "qwen2-tied", "qwen3-tied", "mixtral-plain", "qwen3_moe-norm",
             "minimax_m2-plain", "gemma2-even", "gemma3-even", "olmoe-even", "granitemoe-even"]
-# Families that engines' containers have a place for.
+# Families that engines' containers have a place for, and those that only llama.cpp's has.
 FAMILIES = {case.split("-")[0] for case in ONE_EACH}
+ONE_EACH_GGUF = ["deepseek_v3-even", "deepseek_v2-even", "kimi_k2-plain", "glm4_moe_lite-even", "glm4_moe-even",
+                 "gpt_oss-even"]
+GGUF_FAMILIES = {case.split("-")[0] for case in ONE_EACH_GGUF} | {"kimi_k25"}
 # Families whose windows llama.cpp has.
-WINDOWED = {"gemma2", "gemma3"}
+WINDOWED = {"gemma2", "gemma3", "gpt_oss"}
 # A second one of each for other tools: biases, windows, odd rows.
 FOREIGN_CASES = [*ONE_EACH, "llama-bias", "mistral-full", "qwen2-window", "qwen3-mixed-yarn", "mixtral-window",
                  "qwen3_moe-fp8", "minimax_m2-bf16"]
@@ -69,6 +72,13 @@ SCORES = ("expected scores times", "llama.cpp divides scores by the root of head
 # What an engine's class of a family does not do: words of the failure, and the reason. The artifact is refused, or is
 # right for other engines only.
 GAPS = {
+    ("gguf", "deepseek_v3-lite"): ("rms_norm_eps", "llama.cpp takes rms_norm_eps for the norms of latents"),
+    ("gguf", "deepseek_v2-groups"): ("topk_method", "llama.cpp has no groups that count by their best expert alone"),
+    ("gguf", "kimi_k2-plain"): ("KLD", "llama.cpp's deepseek2 takes beta_fast 32 whatever the file says"),
+    ("gguf", "kimi_k2-int4"): ("KLD", "llama.cpp's deepseek2 takes beta_fast 32 whatever the file says"),
+    ("gguf", "kimi_k25-int4"): ("KLD", "llama.cpp's deepseek2 takes beta_fast 32 whatever the file says"),
+    ("gguf", "gpt_oss-plain"): ("swiglu_limit", "llama.cpp has gpt-oss's limit of 7 fixed"),
+    ("gguf", "gpt_oss-mxfp4"): ("KLD", "llama.cpp rounds the bounds of YaRN's ramp, gpt-oss does not"),
     ("gguf", "qwen3_moe-raw"): ("norm_topk_prob", "llama.cpp always normalizes the router's weights"),
     ("gguf", "qwen3_moe-step"): ("layer 0 has mlp", "llama.cpp has no dense layers in qwen3moe"),
     ("gguf", "qwen3-mixed-yarn"): ("expected no query_bias", "llama.cpp has no attention biases in qwen3"),

@@ -49,11 +49,19 @@ def printed(title, columns, cells):
                 failed.append(f"{column.name}, {case}: {found}")
         print(f"| {case} | " + " | ".join(row) + " |")
     print()
+    if len(cells) < len(columns) * len({case for _, case in cells}):
+        print("empty: the container has no place for the family")
     if any(isinstance(cell.found, NoFit) for cell in cells.values()):
         print("no fit: rows of the case are not divisible by the encoding's groups")
     for number, reason in enumerate(notes):
         print(f"({number + 1}) {reason}")
     return failed
+
+
+def has_place(column, case):
+    """Whether the column's container has a place for the case's family."""
+    family = case.split("-")[0]
+    return family in about.FAMILIES or column.container == "gguf" and family in about.GGUF_FAMILIES
 
 
 def main():
@@ -66,11 +74,13 @@ def main():
     a = p.parse_args()
     begin = time.monotonic()
     all_cases = sorted(name for name in os.listdir(family_cells.FIXTURES) if os.path.exists(
-        os.path.join(family_cells.FIXTURES, name, "golden.safetensors")) and name.split("-")[0] in about.FAMILIES)
-    own = [(column, case) for case in (about.ONE_EACH if a.short else all_cases) for column in about.OWN]
-    foreign = [(column, case) for case in about.FOREIGN_CASES for column in about.FOREIGN]
+        os.path.join(family_cells.FIXTURES, name, "golden.safetensors")))
+    own = [(column, case) for case in ([*about.ONE_EACH, *about.ONE_EACH_GGUF] if a.short else all_cases)
+           for column in about.OWN if has_place(column, case)]
+    foreign = [(column, case) for case in [*about.FOREIGN_CASES, *about.ONE_EACH_GGUF] for column in about.FOREIGN
+               if has_place(column, case)]
     if a.short:
-        foreign = list(zip(about.FOREIGN, about.ONE_EACH, strict=True))
+        foreign = list(zip(about.FOREIGN, about.ONE_EACH))
     with tempfile.TemporaryDirectory(dir=a.work) as work:
         bench = family_cells.Bench(os.path.abspath(a.ingot), work, a.threads)
         own, foreign = ({(column.name, case): Cell(bench, column, case) for column, case in pairs

@@ -20,7 +20,9 @@ def open_model(path, context, threads):
     return llama_cpp.Llama(
         path, n_ctx=context, n_batch=context, n_ubatch=context, logits_all=True,
         type_k=llama_cpp.GGML_TYPE_F32, type_v=llama_cpp.GGML_TYPE_F32, flash_attn=False,
-        n_threads=threads, n_threads_batch=threads, n_gpu_layers=0, verbose=False)
+        n_threads=threads, n_threads_batch=threads, n_gpu_layers=0, verbose=False,
+        # As the file says: the binding's own defaults would win over it.
+        yarn_ext_factor=-1.0, yarn_attn_factor=-1.0, yarn_beta_fast=-1.0, yarn_beta_slow=-1.0)
 
 
 def quantize(source, target, file_type, threads=2, pure=False):

@@ -31,6 +31,17 @@ def latent(sizes: Sizes, name: str, query: int, key_value: int = 36) -> Latent:
                   pick("nope", 20, 14, 32), pick("rotary", 12, 16, 20), pick("value", 28, 16, 36))
 
 
+# Rows of whole blocks of 32, and what llama.cpp computes: norms of latents by one eps, groups by their two best.
+EVEN = Latent(query=64, key_value=64, nope=32, rotary=16, value=32)
+EVEN_SHAPE: dict[str, int] = {"hidden": 96, "width": 64, "expert_width": 32, "top_k": 2}
+
+
+def even(sizes: Sizes, name: str, groups: int, each: int, **base: int) -> Shape:
+    """A shape of whole blocks of 32, whatever the seed."""
+    shape = grouped(sizes, name, groups, each, **EVEN_SHAPE, **base)
+    return replace(shape, hidden=96, width=64, expert_width=32)
+
+
 def grouped(sizes: Sizes, name: str, groups: int, each: int, **base: int) -> Shape:
     """A shape whose experts are so many groups; heads are not shared in latent attention."""
     heads = sizes.pick(f"{name}.heads", 5, 3, 6)
@@ -71,6 +82,7 @@ def deepseek_v3(sizes: Sizes) -> list[Case]:
     later = grouped(sizes, "deepseek_v3-mtp", 4, 2, hidden=60, width=72, layers=2, expert_width=28, top_k=2,
                     vocabulary=151)
     blocks = grouped(sizes, "deepseek_v3-fp8", 4, 2, hidden=144, width=136, layers=2, expert_width=40, top_k=3)
+    whole = even(sizes, "deepseek_v3-even", 4, 3, layers=2)
     normal, lite = latent(sizes, "deepseek_v3", 44), latent(sizes, "deepseek_v3-lite", 0)
     wide = latent(sizes, "deepseek_v3-fp8", 132, 122)
 
@@ -100,6 +112,9 @@ def deepseek_v3(sizes: Sizes) -> list[Case]:
              extra=next_token_layer("embed_tokens.weight", "shared_head.head.weight"), read_by=AUTO,
              shard_bytes=200_000, legacy=replace(DEEPSEEK, omit=("head_dim", "qk_head_dim")),
              differs=({"rope_interleave": True},)),
+        case("deepseek_v3-even", whole, EVEN,
+             config(whole, EVEN, 4, 2) | yarn(10000.0, mscale=1.0, mscale_all_dim=0.6), **low, read_by=AUTO,
+             differs=({"n_group": 1, "topk_group": 1}, yarn(10000.0, mscale=0.6, mscale_all_dim=0.6))),
         case("deepseek_v3-fp8", blocks, wide, config(blocks, wide, 4, 2) | yarn(10000.0), **low, code="fp8"),
         case("deepseek_v3-e8m0", blocks, wide, config(blocks, wide, 4, 2) | yarn(10000.0), **low, code="fp8-e8m0"),
     ]
@@ -109,6 +124,7 @@ def deepseek_v2(sizes: Sizes) -> list[Case]:
     groups = grouped(sizes, "deepseek_v2", 4, 3, hidden=60, width=76, layers=2, expert_width=24, top_k=4)
     greedy = grouped(sizes, "deepseek_v2-lite", 1, 7, hidden=65, width=84, layers=3, expert_width=20, top_k=3,
                      vocabulary=263, tokens=40)
+    whole = replace(even(sizes, "deepseek_v2-even", 1, 6, layers=2), heads=4, kv_heads=4)
     normal, lite = latent(sizes, "deepseek_v2", 40), latent(sizes, "deepseek_v2-lite", 0)
     legacy = replace(DEEPSEEK, omit=("head_dim", "qk_head_dim", "mlp_bias", "output_router_logits"))
 
@@ -132,6 +148,10 @@ def deepseek_v2(sizes: Sizes) -> list[Case]:
              yarn(10000.0, mscale=0.707, mscale_all_dim=1.0) | {
                  "n_group": 1, "topk_group": 1, "n_shared_experts": 2, "routed_scaling_factor": 1.0},
              dtype="bfloat16", differs=(yarn(10000.0), {"num_experts_per_tok": greedy.top_k - 1})),
+        case("deepseek_v2-even", whole, replace(EVEN, query=0), "greedy",
+             yarn(10000.0, mscale=0.707, mscale_all_dim=0.707) | {
+                 "n_group": 1, "topk_group": 1, "n_shared_experts": 2, "routed_scaling_factor": 1.0},
+             dtype="bfloat16", differs=({"num_experts_per_tok": whole.top_k - 1},)),
     ]
 
 
@@ -185,13 +205,18 @@ def kimi_k25_vision(tensors: Tensors) -> Shapes:
 def glm4_moe_lite(sizes: Sizes) -> list[Case]:
     s = grouped(sizes, "glm4_moe_lite", 1, 6, hidden=60, width=76, layers=3, expert_width=20, top_k=2,
                 vocabulary=193)
-    a = latent(sizes, "glm4_moe_lite", 44)
-    config = common_mla(s, a, 1000000.0, rms_norm_eps=1e-5, n_group=1, topk_group=1, n_shared_experts=1,
-                        norm_topk_prob=True, routed_scaling_factor=1.8, num_nextn_predict_layers=1)
+    whole = even(sizes, "glm4_moe_lite-even", 1, 6, layers=3)
     # 4.7 Flash stores embedding and head again with its last layer.
-    return [Case("glm4_moe_lite-mtp", "glm4_moe_lite", s, config, dtype="bfloat16", keep_float32=BIAS,
-                 rotary=a.rotary, draws=SMALL, needs=(BIAS,), read_by=AUTO,
-                 extra=next_token_layer("embed_tokens.weight", "shared_head.head.weight"),
-                 legacy=Legacy(omit=("qk_head_dim", "rope_interleave", "mlp_layer_types", "output_router_logits"),
-                               extra={"topk_method": "noaux_tc", "partial_rotary_factor": 1.0}),
-                 differs=({"rope_interleave": False}, {"routed_scaling_factor": 1.0}))]
+    last = next_token_layer("embed_tokens.weight", "shared_head.head.weight")
+
+    def case(name: str, s: Shape, a: Latent, layers: int, **more: Any) -> Case:
+        config = common_mla(s, a, 1000000.0, rms_norm_eps=1e-5, n_group=1, topk_group=1, n_shared_experts=1,
+                            norm_topk_prob=True, routed_scaling_factor=1.8, num_nextn_predict_layers=layers)
+        return Case(name, "glm4_moe_lite", s, config, dtype="bfloat16", keep_float32=BIAS,
+                    rotary=a.rotary, draws=SMALL, needs=(BIAS,), read_by=AUTO,
+                    legacy=Legacy(omit=("qk_head_dim", "rope_interleave", "mlp_layer_types", "output_router_logits"),
+                                  extra={"topk_method": "noaux_tc", "partial_rotary_factor": 1.0}),
+                    differs=({"rope_interleave": False}, {"routed_scaling_factor": 1.0}), **more)
+
+    return [case("glm4_moe_lite-mtp", s, latent(sizes, "glm4_moe_lite", 44), 1, extra=last),
+            case("glm4_moe_lite-even", whole, EVEN, 0)]

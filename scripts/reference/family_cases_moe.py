@@ -15,6 +15,10 @@ def glm4_moe(sizes: Sizes) -> list[Case]:
     air = sizes.of("glm4_moe-air", hidden=76, head_dim=28, width=92, experts=5, top_k=3, expert_width=20,
                    vocabulary=263, tokens=40)
 
+    # Rows of whole blocks of 32.
+    even = replace(sizes.of("glm4_moe-even", hidden=96, head_dim=32, width=64, experts=6, top_k=2, expert_width=32),
+                   hidden=96, head_dim=32, width=64, expert_width=32)
+
     def case(name: str, s: Shape, values: Config, **more: Any) -> Case:
         half = {"partial_rotary_factor": 0.5}
         config = common(s, **rope(1000000.0, **half)) | {
@@ -30,6 +34,8 @@ def glm4_moe(sizes: Sizes) -> list[Case]:
              dtype="bfloat16", keep_float32=BIAS, extra=next_token_layer()),
         case("glm4_moe-air", air, {"use_qk_norm": False, "routed_scaling_factor": 1.0}, dtype="bfloat16",
              keep_float32=BIAS, extra=next_token_layer("embed_tokens.weight", "shared_head.head.weight")),
+        case("glm4_moe-even", even, {"use_qk_norm": True, "routed_scaling_factor": 2.5, "n_shared_experts": 2},
+             dtype="bfloat16", keep_float32=BIAS, extra=next_token_layer()),
     ]
 
 
@@ -41,8 +47,13 @@ def gpt_oss(sizes: Sizes) -> list[Case]:
     yarn: Config = {"factor": 32.0, "beta_fast": 32.0, "beta_slow": 1.0, "truncate": False,
                     "original_max_position_embeddings": 512}
 
-    def case(name: str, s: Shape, limit: float, *differs: Config, **more: Any) -> Case:
-        config = common(s, **rope(150000.0, "yarn", **yarn)) | {
+    # Blocks of 32, and what llama.cpp computes: YaRN with rounded bounds, and the releases' limit.
+    even = replace(sizes.of("gpt_oss-even", hidden=96, head_dim=32, width=64, experts=4, top_k=2, tokens=40),
+                   hidden=96, head_dim=32, width=64)
+
+    def case(name: str, s: Shape, limit: float, *differs: Config, truncate: bool = False, **more: Any) -> Case:
+        own = yarn | {"truncate": truncate}
+        config = common(s, **rope(150000.0, "yarn", **own)) | {
             "rms_norm_eps": 1e-5, "num_local_experts": s.experts, "num_experts_per_tok": s.top_k,
             "sliding_window": s.window, "swiglu_limit": limit, "max_position_embeddings": 16384}
         legacy = Legacy(omit=("swiglu_alpha", "output_router_logits"),
@@ -52,13 +63,14 @@ def gpt_oss(sizes: Sizes) -> list[Case]:
                     draws={r"experts\.(gate_up|down)_proj$": "transposed", "sinks$": "unit",
                            r"\.[qk]_proj\.weight": "small"},
                     needs=("sinks$", r"router\.bias$", r"down_proj_bias$", r"o_proj\.bias$"),
-                    differs=(rope(150000.0, "yarn", **yarn | {"truncate": True}), {"sliding_window": s.window + 1},
+                    differs=(rope(150000.0, "yarn", **yarn | {"truncate": not truncate}), {"sliding_window": s.window + 1},
                              {"layer_types": ["full_attention"] * s.layers}, *differs), **more)
 
     return [
         # Most gates are beyond a limit as small as this.
         case("gpt_oss-plain", plain, 0.75, {"swiglu_limit": 7.0}),
         case("gpt_oss-mxfp4", packed, 7.0, code="mxfp4"),
+        case("gpt_oss-even", even, 7.0, truncate=True),
     ]
 
 

@@ -15,17 +15,29 @@ extension Model {
       if let (heads, _, rotated) = graph.permutation(of: tensor.role, blueprint) {
         stored = try stored.permutingHeads(to: .interleaved, heads: heads, rotated: rotated)
       }
+      if let rows = graph.interleavedRows(of: tensor.role, blueprint) {
+        stored = try stored.selectingRows(rows)
+      }
+      stored.origin = tensor.origin
       return stored
     }
-    guard let rotary = blueprint.attention?.rotary, case .llama3 = rotary.scaling else { return model }
+    // What llama.cpp's graph of the text model has no place for is left out, whatever its encoding.
+    var kept = model.tensors.filter { $0.role.kind != .auxiliary }
+    guard let rotary = blueprint.attention?.rotary, case .llama3 = rotary.scaling else {
+      return kept.count == model.tensors.count ? model : try replacingTensors(kept)
+    }
     let factors = GGUFFrequencies.factors(rotary)
     let bytes = Bytes(count: 4 * factors.count) { encode(.f32, factors.span, into: &$0) }
     let tensor = Tensor(
       name: GGUFFamily.frequencyFactors, role: Role(.unknown, name: GGUFFamily.frequencyFactors),
       shape: [factors.count], encoding: .dense(.f32), path: path, planes: [bytes])
-    return try Model(
-      family: family, blueprint: blueprint, tensors: model.tensors + [tensor], sideFiles: sideFiles,
-      path: path,
+    kept.append(tensor)
+    return try replacingTensors(kept)
+  }
+
+  private func replacingTensors(_ tensors: [Tensor]) throws(FormatError) -> Model {
+    try Model(
+      family: family, blueprint: blueprint, tensors: tensors, sideFiles: sideFiles, path: path,
       format: format, weightFiles: weightFiles, provenance: provenance)
   }
 }
@@ -44,12 +56,39 @@ extension Tensor {
 
   /// Codes of an affine encoding in the ggml type that decodes to the same values; nil when there is none.
   fileprivate func repackedAsGGML() -> Tensor? {
+    if encoding == .microScaled(.mxfp4), columns % GGMLType.mxfp4.blockWeights == 0 {
+      return mapped(to: .ggml(.mxfp4)) { [columns] rows, planes in
+        defer { for plane in planes { plane.release() } }
+        return [MicroScaled.mxfp4Blocks(planes, groups: rows.count * columns / 32)]
+      }
+    }
     guard case .affine(let scheme) = encoding, let type = scheme.twin, columns % type.blockWeights == 0 else {
       return nil
     }
     return mapped(to: .ggml(type)) { [columns] rows, planes in
       defer { for plane in planes { plane.release() } }
       return [scheme.blocks(planes, type, rows: rows.count, columns: columns)]
+    }
+  }
+}
+
+extension MicroScaled {
+  /// Planes of MXFP4 as ggml's blocks: the scale's byte, then codes two a byte, j in the low half and j + 16 in the high one.
+  fileprivate static func mxfp4Blocks(_ planes: [Bytes], groups: Int) -> Bytes {
+    let (codes, scales) = (planes[0], planes[1])
+    let size = GGMLType.mxfp4.blockBytes
+    return Bytes(count: groups * size) { output in
+      for group in 0..<groups {
+        let first = 16 * group
+        output.storeBytes(of: scales[group], toByteOffset: group * size, as: UInt8.self)
+        for index in 0..<16 {
+          // Codes j and j + 16 are in bytes j / 2 and j / 2 + 8, the even ones in the low half.
+          let shift = UInt8(4 * (index & 1))
+          let low = codes[first + index / 2] >> shift & 15
+          let high = codes[first + index / 2 + 8] >> shift & 15
+          output.storeBytes(of: low | high << 4, toByteOffset: group * size + 1 + index, as: UInt8.self)
+        }
+      }
     }
   }
 }

@@ -4,18 +4,18 @@ import IngotTensors
 
 /// The keys that describe a model, and the config.json that says the same.
 struct GGUFConfig {
-  private let metadata: GGUFMetadata
-  private let family: GGUFFamily
+  let metadata: GGUFMetadata
+  let family: GGUFFamily
 
   init(_ metadata: GGUFMetadata, _ family: GGUFFamily) {
     self.metadata = metadata
     self.family = family
   }
 
-  private func key(_ name: String) -> String { "\(family.name).\(name)" }
+  func key(_ name: String) -> String { "\(family.name).\(name)" }
 
   /// Numbers of llama.cpp's gating functions.
-  private static let gating: [Mixture.Routing.Scoring: Int] = [.softmax: 1, .sigmoid: 2]
+  static let gating: [Mixture.Routing.Scoring: Int] = [.softmax: 1, .sigmoid: 2]
 
   /// Adds a model's keys.
   ///
@@ -27,7 +27,9 @@ struct GGUFConfig {
         path: model.path, expected: "max_position_embeddings below 2^32", found: "\(blueprint.contextLength)")
     }
     try requireSameGraph(model, family)
-    guard let attention = blueprint.attention else {
+    let attention = blueprint.attention
+    let latent = blueprint.latentAttention
+    guard attention != nil || latent != nil else {
       throw FormatError(path: model.path, expected: "attention that llama.cpp has keys for", found: "none")
     }
     func set(_ name: String, _ value: Int) { metadata["\(family.name).\(name)"] = .uint32(UInt32(value)) }
@@ -46,10 +48,12 @@ struct GGUFConfig {
     set("feed_forward_length", dense ?? experts.intermediateSize)
     if experts.count > 0 { set("expert_feed_forward_length", experts.intermediateSize) }
     set("vocab_size", blueprint.vocabulary)
-    set("attention.head_count", attention.heads)
-    set("attention.head_count_kv", attention.keyValueHeads)
-    set("attention.key_length", attention.headDim)
-    set("attention.value_length", attention.headDim)
+    if let attention {
+      set("attention.head_count", attention.heads)
+      set("attention.head_count_kv", attention.keyValueHeads)
+      set("attention.key_length", attention.headDim)
+      set("attention.value_length", attention.headDim)
+    }
     metadata["\(family.name).attention.layer_norm_rms_epsilon"] = .float32(blueprint.finalNorm.epsilon)
     try GGUFFactors(graph: family.graph).add(model, to: &metadata)
     if windows == nil, let window = blueprint.slidingWindow {
@@ -58,7 +62,8 @@ struct GGUFConfig {
       metadata[layerTypesKey] = .strings(
         blueprint.layers.map { $0.mixer.window == nil ? "full_attention" : "sliding_attention" })
     }
-    if let rotary = try windows?.add(model, to: &metadata) ?? attention.rotary {
+    if let latent { try addLatent(latent, model, family, to: &metadata) }
+    if let rotary = try windows?.add(model, to: &metadata) ?? attention?.rotary {
       metadata["\(family.name).rope.freq_base"] = .float32(Float(rotary.theta))
       set("rope.dimension_count", rotary.dims)
       try addScaling(rotary.scaling, family, to: &metadata)
@@ -70,6 +75,8 @@ struct GGUFConfig {
         set("expert_gating_func", gating[routing.scoring]!)
       }
     }
+    try GGUFMixture(family).add(model, to: &metadata)
+    if family.graph.sharesKeys { metadata[GGUFFamily.familyKey] = .string(family.family.name) }
     if let dropped = try model.droppedExperts()?.json.array {
       metadata[droppedKey] = .strings(dropped.compactMap(\.string))
     }
@@ -95,7 +102,10 @@ struct GGUFConfig {
         }
       }
       let block = blueprint.layers[layer].feedForward
-      guard block.isMixture == family.graph.hasExperts else {
+      guard
+        block.isMixture == family.graph.hasExperts
+          || family.graph.mixture.hasDenseLayers && !block.isMixture
+      else {
         throw wrong(
           family.graph.hasExperts ? "a mixture in every layer" : "no mixtures",
           "layer \(layer) has \(block.name)")
@@ -106,18 +116,24 @@ struct GGUFConfig {
       {
         throw wrong("no \(spec.kind.rawValue)", "one in layer \(layer) (attention_bias)")
       }
-      if let mixture = block as? Mixture, mixture.routing != family.graph.routing {
+      if case .clampedSwiGLU(let alpha, let limit) = block.activation, alpha != 1.702 || limit != 7 {
+        throw wrong("swiglu_alpha 1.702 and swiglu_limit 7", "\(alpha) and \(limit)")
+      }
+      if let mixture = block as? Mixture,
+        GGUFMixture(family).fixed(mixture.routing) != family.graph.routing
+      {
         throw wrong(
           "a \(family.graph.routing!.scoring.rawValue) router that "
             + (family.graph.routing!.normalizesWeights
               ? "divides the weights of the chosen experts by their sum"
               : "leaves the weights as they are"),
-          "another one (norm_topk_prob) in layer \(layer)")
+          "another one (\(mixture.routing.groups == nil ? "norm_topk_prob" : "topk_method")) in layer \(layer)"
+        )
       }
     }
   }
 
-  private static func addScaling(
+  static func addScaling(
     _ scaling: RotaryEmbedding.Scaling, _ family: GGUFFamily, to metadata: inout GGUFMetadata
   ) throws(FormatError) {
     func set(_ name: String, _ value: GGUFValue) { metadata["\(family.name).rope.scaling.\(name)"] = value }
@@ -135,6 +151,7 @@ struct GGUFConfig {
       set("original_context_length", .uint32(UInt32(clamping: yarn.originalContext)))
       set("yarn_beta_fast", .float32(Float(yarn.betaFast)))
       set("yarn_beta_slow", .float32(Float(yarn.betaSlow)))
+      if family.graph.keepsYaRNBounds, yarn.truncates { metadata[truncatesKey] = .bool(true) }
       // llama.cpp multiplies by 0.1 ln(factor) + 1 itself.
       let usual = RotaryEmbedding.magnitude(factor: yarn.factor, scale: 1)
       if yarn.attentionFactor != usual { set("attn_factor", .float32(Float(yarn.attentionFactor / usual))) }
@@ -151,6 +168,9 @@ struct GGUFConfig {
   /// Key under which a file of ours says how long contexts are with the sliding window at work.
   private static let contextKey = "ingot.context_length"
 
+  /// Key under which a file of ours says that the bounds of YaRN's ramp are rounded, where the family's usually are not.
+  private static let truncatesKey = "ingot.rope.yarn_truncate"
+
   /// Key under which a file of ours says which layers have the sliding window.
   private static let layerTypesKey = "ingot.attention.layer_types"
 
@@ -159,6 +179,7 @@ struct GGUFConfig {
     /// Rows of the embedding.
     var vocabulary: Int
     var isHeadTied: Bool
+    var hasQueryKeyNorm: Bool
     var hasAttentionBias: Bool
     var hasMLPBias: Bool
     /// Values of `rope_freqs.weight`; empty for none.
@@ -176,12 +197,14 @@ struct GGUFConfig {
     let spelling = family.family.config
     let heads = try positive("attention.head_count")
     let hidden = try positive("embedding_length")
+    let latent = try latentConfig()
     let headDim = try positive("attention.key_length", or: max(hidden / heads, 1))
     let valueDim = try positive("attention.value_length", or: max(hidden / heads, 1))
-    guard headDim == valueDim else {
+    guard headDim == valueDim || latent != nil else {
       throw metadata.error(key("attention.value_length"), "\(headDim), as attention.key_length")
     }
-    let layers = try metadata.integer(key("block_count"), 1...10_000)
+    let prediction = try metadata.integer(key("nextn_predict_layers"), 0...64, or: 0)
+    let layers = try metadata.integer(key("block_count"), 1 + prediction...10_000) - prediction
     let theta = try metadata.positiveNumber(key("rope.freq_base"), or: 10_000)
     var config: JSONObject = ["architectures": .array(family.family.classNames.map { .string($0) })]
     for (name, value) in spelling.layerConstants {
@@ -192,7 +215,7 @@ struct GGUFConfig {
     }
     var rest: JSONObject = [
       "head_dim": JSON(headDim), "hidden_size": JSON(hidden),
-      "intermediate_size": JSON(try positive("feed_forward_length")),
+      spelling.denseWidth: JSON(try positive("feed_forward_length")),
       "max_position_embeddings": JSON(
         try metadata.integer(
           metadata[GGUFConfig.contextKey] == nil ? key("context_length") : GGUFConfig.contextKey, 1...1 << 40)
@@ -206,6 +229,7 @@ struct GGUFConfig {
     ]
     for (name, value) in spelling.constants { rest[name] = value }
     rest["tie_word_embeddings"] = .bool(facts.isHeadTied)
+    if let name = spelling.queryKeyNorm { rest[name] = .bool(facts.hasQueryKeyNorm) }
     let inputBias = spelling.inputBias
     if facts.hasAttentionBias || inputBias != Family.ConfigSpelling().inputBias {
       rest[inputBias] = .bool(facts.hasAttentionBias)
@@ -217,8 +241,13 @@ struct GGUFConfig {
       rest[spelling.expertWidth] = JSON(
         try positive("expert_feed_forward_length", or: try positive("feed_forward_length")))
     }
+    for (name, value) in try GGUFMixture(family).config(metadata, layers: layers) { rest[name] = value }
     let rotated = try positive("rope.dimension_count", or: headDim)
-    if let name = spelling.rotatedDims {
+    if let latent {
+      rest["head_dim"] = nil
+      rest["num_key_value_heads"] = JSON(heads)
+      for (name, value) in latent { rest[name] = value }
+    } else if let name = spelling.rotatedDims {
       rest[name] = JSON(rotated)
     } else if rotated != headDim {
       rest["partial_rotary_factor"] = JSON(Double(rotated) / Double(headDim))
@@ -238,7 +267,10 @@ struct GGUFConfig {
     } else if family.graph.hasWindow {
       rest["sliding_window"] = .null
     }
-    if let scaling = try scaling(facts, theta: theta, rotated: rotated) { rest["rope_scaling"] = scaling }
+    if prediction > 0 { rest["num_nextn_predict_layers"] = JSON(prediction) }
+    if let scaling = try scaling(facts, theta: theta, rotated: rotated) {
+      rest["rope_scaling"] = latent == nil ? scaling : try latentScaling(scaling)
+    }
     for name in rest.keys.sorted() { config[name] = rest[name] }
     if metadata[GGUFConfig.droppedKey] != nil {
       config[DroppedExperts.key] = .array(
@@ -248,7 +280,7 @@ struct GGUFConfig {
   }
 
   /// The shortest decimal number that is the same F32: keys hold F32.
-  private func shortest(_ value: Double) -> Double { Double("\(Float(value))") ?? value }
+  func shortest(_ value: Double) -> Double { Double("\(Float(value))") ?? value }
 
   private func scaling(_ facts: Facts, theta: Double, rotated: Int) throws(FormatError) -> JSON? {
     if !facts.frequencyFactors.isEmpty {
@@ -273,6 +305,9 @@ struct GGUFConfig {
         let factor = try metadata.positiveNumber(key("rope.scaling.factor"))
         yarn["attention_factor"] = JSON(
           shortest(share * RotaryEmbedding.magnitude(factor: factor, scale: 1)))
+      }
+      if family.graph.keepsYaRNBounds {
+        yarn["truncate"] = .bool(metadata[GGUFConfig.truncatesKey]?.bool ?? false)
       }
       return .object(yarn)
     default:
@@ -316,22 +351,14 @@ struct GGUFConfig {
   private func refuseOtherKinds() throws(FormatError) {
     if family.graph.namesRouting, let routing = family.graph.routing {
       let number = GGUFConfig.gating[routing.scoring]!
-      guard metadata[key("expert_gating_func")]?.integer == number else {
+      let usual = family.graph.usualScoring.flatMap { GGUFConfig.gating[$0] }
+      guard metadata[key("expert_gating_func")]?.integer ?? usual == number else {
         throw metadata.error(key("expert_gating_func"), "\(number), \(routing.scoring.rawValue)")
       }
     }
-    for (name, allowed) in [
-      ("expert_shared_count", 0), ("leading_dense_block_count", 0), ("nextn_predict_layers", 0),
-      ("expert_group_count", 1), ("expert_group_used_count", 1),
-    ] where metadata[key(name)] != nil && metadata[key(name)]?.integer != 0 {
-      guard metadata[key(name)]?.integer == allowed else { throw metadata.error(key(name), "\(allowed)") }
-    }
-    guard metadata[key("expert_weights_scale")] == nil || metadata[key("expert_weights_scale")]?.number == 1
-    else { throw metadata.error(key("expert_weights_scale"), "1") }
-    for (name, allowed) in [("expert_weights_norm", true), ("attention.causal", true)] {
-      guard metadata[key(name)] == nil || metadata[key(name)]?.bool == allowed else {
-        throw metadata.error(key(name), "\(allowed)")
-      }
+    try GGUFMixture(family).refuseOtherKinds(metadata)
+    guard metadata[key("attention.causal")] == nil || metadata[key("attention.causal")]?.bool == true else {
+      throw metadata.error(key("attention.causal"), "true")
     }
   }
 }

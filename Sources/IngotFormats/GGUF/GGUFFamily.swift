@@ -28,9 +28,20 @@ struct GGUFFamily: Sendable {
     .queryNorm: "blk.#.attn_q_norm.weight",
     .keyNorm: "blk.#.attn_k_norm.weight",
     .sinks: "blk.#.attn_sinks.weight",
+    .queryA: "blk.#.attn_q_a.weight",
+    .queryANorm: "blk.#.attn_q_a_norm.weight",
+    .queryB: "blk.#.attn_q_b.weight",
+    .keyValueA: "blk.#.attn_kv_a_mqa.weight",
+    .keyValueANorm: "blk.#.attn_kv_a_norm.weight",
+    .keyValueB: "blk.#.attn_kv_b.weight",
     .feedForwardNorm: "blk.#.ffn_norm.weight",
     .router: "blk.#.ffn_gate_inp.weight",
     .routerBias: "blk.#.exp_probs_b.bias",
+    .routerLogitBias: "blk.#.ffn_gate_inp.bias",
+    .sharedGate: "blk.#.ffn_gate_shexp.weight",
+    .sharedUp: "blk.#.ffn_up_shexp.weight",
+    .sharedDown: "blk.#.ffn_down_shexp.weight",
+    .sharedRouter: "blk.#.ffn_gate_inp_shexp.weight",
     .gate: "blk.#.ffn_gate.weight",
     .up: "blk.#.ffn_up.weight",
     .down: "blk.#.ffn_down.weight",
@@ -46,6 +57,9 @@ struct GGUFFamily: Sendable {
     .gate: "blk.#.ffn_gate_exps.weight",
     .up: "blk.#.ffn_up_exps.weight",
     .down: "blk.#.ffn_down_exps.weight",
+    .gateBias: "blk.#.ffn_gate_exps.bias",
+    .upBias: "blk.#.ffn_up_exps.bias",
+    .downBias: "blk.#.ffn_down_exps.bias",
   ]
 
   /// Names of tensors that hold several: query, key and value one after the other; gate and up of each expert.
@@ -60,8 +74,9 @@ struct GGUFFamily: Sendable {
   /// Factors that divide the frequencies of the rotation, where a key cannot say them.
   static let frequencyFactors = "rope_freqs.weight"
 
-  /// By any of these a file says that a block has biases.
+  /// By any of these a file says that a block has biases, or norms of queries and keys.
   static let attentionBiases: [TensorKind] = [.queryBias, .attentionOutputBias]
+  static let queryKeyNorms: [TensorKind] = [.queryNorm, .keyNorm]
   static let mlpBiases: [TensorKind] = [.gateBias, .downBias]
 
   private let kinds: [String: (kind: TensorKind, isStack: Bool)]
@@ -88,6 +103,9 @@ struct GGUFFamily: Sendable {
     return known
   }
 
+  /// Key under which a file of ours says its family, where another one has the same keys.
+  static let familyKey = "ingot.family"
+
   /// The family of a file, by its keys.
   static func of(_ metadata: GGUFMetadata) throws(FormatError) -> GGUFFamily {
     let all = Family.all.compactMap { GGUFFamily($0) }
@@ -96,7 +114,12 @@ struct GGUFFamily: Sendable {
     let hasWindow = (metadata["\(name).attention.sliding_window"]?.integer ?? 0) > 0
     let named = all.filter { $0.name == name }
     // Some of llama.cpp's architectures run several families.
-    let fitting = named.filter { $0.graph.hasExperts == hasExperts }
+    let own = metadata[familyKey]?.string
+    let fitting = named.filter { family in
+      guard family.graph.hasExperts == hasExperts else { return false }
+      if let own, named.contains(where: { $0.family.name == own }) { return family.family.name == own }
+      return named.count == 1 || family.hasRouting(of: metadata)
+    }
     guard let family = fitting.first(where: { $0.graph.hasWindow == hasWindow }) ?? fitting.first else {
       var names: [String] = []
       for family in all where !names.contains(family.name) { names.append(family.name) }
@@ -108,14 +131,35 @@ struct GGUFFamily: Sendable {
     return family
   }
 
+  /// Whether a file's router is this family's. Files that do not name it are told apart as llama.cpp does: by their sizes.
+  private func hasRouting(of metadata: GGUFMetadata) -> Bool {
+    guard graph.namesRouting, let routing = graph.routing else { return true }
+    if let number = metadata["\(name).expert_gating_func"]?.integer {
+      return GGUFConfig.gating[routing.scoring] == number
+    }
+    func isOf(_ sizes: (layers: ClosedRange<Int>, vocabulary: Int)) -> Bool {
+      let prediction = metadata["\(name).nextn_predict_layers"]?.integer ?? 0
+      let layers = (metadata["\(name).block_count"]?.integer ?? 0) - prediction
+      return sizes.layers.contains(layers)
+        && metadata["\(name).vocab_size"]?.integer == sizes.vocabulary
+    }
+    if let sizes = graph.unnamedSizes { return isOf(sizes) }
+    let others = Family.all.compactMap { $0.llamaCpp }.filter { $0.architecture == name }
+    return graph.usualScoring != nil && !others.compactMap(\.unnamedSizes).contains(where: isOf)
+  }
+
   /// The tensor that holds a role; the same for all experts of a layer. Nil when llama.cpp has none for it.
   func name(of role: Role) -> String? {
     if role.name == GGUFFamily.frequencyFactors { return role.name }
     let template =
       role.expert == nil
       ? graph.names[role.kind] ?? GGUFFamily.names[role.kind] : GGUFFamily.stacks[role.kind]
-    guard let template else { return nil }
-    guard let layer = role.layer else { return template }
+    return template.map { GGUFFamily.name($0, layer: role.layer) }
+  }
+
+  /// A template with the layer in place of `#`.
+  static func name(_ template: String, layer: Int?) -> String {
+    guard let layer else { return template }
     return template.split(separator: "#", maxSplits: 1).map(String.init).joined(separator: "\(layer)")
   }
 

@@ -11,8 +11,8 @@ struct GGUFLayout {
     var type: GGUFType
     /// Role of the first of them.
     var role: Role
-    /// Indices among the model's tensors, the experts in their order.
-    var tensors: [Int]
+    /// What it holds, the experts in their order.
+    var tensors: [Tensor]
     /// Bytes of each of them.
     var slice: Int
     /// File that holds it, and where in that file's data.

@@ -61,7 +61,8 @@ struct GGUFReader {
     return .init(
       vocabulary: try vocabulary(),
       isHeadTied: family.graph.tiesHead && !names.contains(family.name(of: Role(.head)) ?? ""),
-      hasAttentionBias: has(GGUFFamily.attentionBiases), hasMLPBias: has(GGUFFamily.mlpBiases),
+      hasQueryKeyNorm: has(GGUFFamily.queryKeyNorms), hasAttentionBias: has(GGUFFamily.attentionBiases),
+      hasMLPBias: has(GGUFFamily.mlpBiases),
       frequencyFactors: factors)
   }
 
@@ -93,8 +94,10 @@ struct GGUFReader {
 
   private func tensors(_ blueprint: Blueprint) throws(FormatError) -> [Tensor] {
     try requireKnownTypes()
-    var tensors: [Tensor] = []
-    for (part, info) in files.tensors where info.name != GGUFFamily.frequencyFactors {
+    let (formed, taken) = try formed(blueprint)
+    var tensors = formed
+    for (part, info) in files.tensors
+    where info.name != GGUFFamily.frequencyFactors && !taken.contains(info.name) {
       let header = files.parts[part]
       func wrong(_ expected: String, _ found: String) -> FormatError {
         FormatError(
@@ -102,6 +105,13 @@ struct GGUFReader {
       }
       guard let encoding = info.type.encoding else {
         throw wrong("a type that can be read", "\(info.type.name)")
+      }
+      if isPrediction(info.name, blueprint) {
+        tensors.append(
+          Tensor(
+            name: info.name, role: Role(.auxiliary, name: info.name), shape: info.shape, encoding: encoding,
+            path: header.path, offset: UInt64(info.range.lowerBound), planes: [header.bytes[info.range]]))
+        continue
       }
       if let pieces = try fused(info, encoding, header, blueprint) {
         tensors += pieces
@@ -144,6 +154,34 @@ struct GGUFReader {
       }
     }
     return tensors
+  }
+
+  /// Whether a name is of a layer of multi-token prediction, which stand behind the others.
+  private func isPrediction(_ name: String, _ blueprint: Blueprint) -> Bool {
+    guard let layer = GGUFFamily.template(name).1 else { return false }
+    return (blueprint.layerCount..<blueprint.layerCount + blueprint.predictionLayers).contains(layer)
+  }
+
+  /// The tensors that forms make of stored ones, and the names of those.
+  private func formed(_ blueprint: Blueprint) throws(FormatError) -> ([Tensor], Set<String>) {
+    var layers: [Int?: [String: Tensor]] = [:]
+    for (part, info) in files.tensors {
+      guard let encoding = info.type.encoding else { continue }
+      let header = files.parts[part]
+      let (template, layer) = GGUFFamily.template(info.name)
+      if let layer, layer >= blueprint.layerCount { continue }
+      layers[layer, default: [:]][template] = Tensor(
+        name: info.name, role: Role(.unknown, name: info.name), shape: info.shape, encoding: encoding,
+        path: header.path, offset: UInt64(info.range.lowerBound), planes: [header.bytes[info.range]])
+    }
+    var tensors: [Tensor] = []
+    var taken = Set<String>()
+    for (layer, stored) in layers {
+      var left = stored
+      for form in GGUFForm.all { tensors += try form.tensors(&left, layer, blueprint, family.family.name) }
+      for (template, tensor) in stored where left[template] == nil { taken.insert(tensor.name) }
+    }
+    return (tensors, taken)
   }
 
   /// Query and key with their rows in the family's order, norms as its checkpoints have them.

@@ -26,7 +26,7 @@ struct GGUFWriter {
       path, parts: Array(zip(paths, layout.sizes)),
       identity: try model.identity(
         options, layout: paths.indices.map { Bytes(layout.header($0, metadata: metadata)) }),
-      records: model.tensors.count, options)
+      records: layout.stored.reduce(0) { $0 + $1.tensors.count }, options)
     do throws(FormatError) {
       if !output.isComplete {
         let filled = try await fill(placements(layout, output.files), of: model, options, output.journal)
@@ -79,7 +79,19 @@ struct GGUFWriter {
   private func stacks() throws(FormatError) -> [GGUFLayout.Stored] {
     var stored: [GGUFLayout.Stored] = []
     var places: [String: Int] = [:]
-    for (index, tensor) in model.tensors.enumerated() {
+    for tensor in model.tensors {
+      if let pieces = try GGUFForm.pieces(of: tensor, model) {
+        for piece in pieces {
+          guard let type = GGUFType(piece.tensor.encoding) else {
+            throw piece.tensor.error("an encoding that GGUF holds", found: "\(piece.tensor.encoding)")
+          }
+          stored.append(
+            .init(
+              name: GGUFFamily.name(piece.template, layer: tensor.role.layer), shape: piece.shape, type: type,
+              role: tensor.role, tensors: [piece.tensor], slice: piece.tensor.bytes))
+        }
+        continue
+      }
       guard let name = family.name(of: tensor.role), let type = GGUFType(tensor.encoding) else {
         throw tensor.error(
           "a tensor that llama.cpp's \(family.name) has a place for", found: "\(tensor.role)")
@@ -89,7 +101,7 @@ struct GGUFWriter {
           "F32, which llama.cpp computes \(tensor.role.kind.rawValue) with", found: type.name)
       }
       if let place = places[name] {
-        let first = model.tensors[stored[place].tensors[0]]
+        let first = stored[place].tensors[0]
         guard first.encoding == tensor.encoding else {
           throw tensor.error(
             "one type for the \(tensor.role.kind.rawValue) projections of all experts of layer "
@@ -97,7 +109,7 @@ struct GGUFWriter {
               + "\(first.role.expert ?? 0)); use a recipe without rules for single experts",
             found: "\(tensor.encoding) for expert \(tensor.role.expert ?? 0)")
         }
-        stored[place].tensors.append(index)
+        stored[place].tensors.append(tensor)
         stored[place].shape[0] += 1
       } else {
         places[name] = stored.count
@@ -105,13 +117,11 @@ struct GGUFWriter {
         stored.append(
           .init(
             name: name, shape: (stacked ? [1] : []) + family.storedShape(tensor, model.blueprint), type: type,
-            role: tensor.role, tensors: [index], slice: tensor.bytes))
+            role: tensor.role, tensors: [tensor], slice: tensor.bytes))
       }
     }
     for index in stored.indices {
-      stored[index].tensors.sort {
-        (model.tensors[$0].role.expert ?? 0) < (model.tensors[$1].role.expert ?? 0)
-      }
+      stored[index].tensors.sort { ($0.role.expert ?? 0) < ($1.role.expert ?? 0) }
     }
     return stored
   }
@@ -122,10 +132,10 @@ struct GGUFWriter {
     placements.reserveCapacity(model.tensors.count)
     for stored in layout.stored {
       let start = layout.dataStarts[stored.file] + stored.offset
-      for (number, index) in stored.tensors.enumerated() {
+      for (number, tensor) in stored.tensors.enumerated() {
         placements.append(
           Placement(
-            tensor: model.tensors[index],
+            tensor: tensor,
             planes: [(file: files[stored.file], offset: start + number * stored.slice)]))
       }
     }

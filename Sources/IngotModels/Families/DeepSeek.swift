@@ -24,6 +24,18 @@ extension TensorNames {
   ])
 }
 
+extension Family.LlamaCppGraph {
+  /// `deepseek2`, for all that has DeepSeek's latent attention.
+  static func deepSeek2(
+    _ routing: Mixture.Routing, sharesKeys: Bool = false, usualScoring: Mixture.Routing.Scoring? = nil,
+    unnamedSizes: (layers: ClosedRange<Int>, vocabulary: Int)? = nil
+  ) -> Self {
+    Self(
+      "deepseek2", pairing: .interleaved, routing: routing, namesRouting: true, mixture: .deepSeek,
+      sharesKeys: sharesKeys, usualScoring: usualScoring, unnamedSizes: unnamedSizes)
+  }
+}
+
 extension Family {
   /// DeepSeek-V3, R1 and V3.1, and Kimi-K2: latent attention, a sigmoid router with a correction bias that chooses groups
   /// first, shared experts, dense first layers.
@@ -36,7 +48,8 @@ extension Family {
     names: .deepSeek,
     config: ConfigSpelling(
       expertCount: "n_routed_experts",
-      constants: ["hidden_act": "silu", "scoring_func": "sigmoid", "topk_method": "noaux_tc"])
+      constants: ["hidden_act": "silu", "scoring_func": "sigmoid", "topk_method": "noaux_tc"]),
+    llamaCpp: .deepSeek2(.init(scoring: .sigmoid, hasCorrectionBias: true, normalizesWeights: true))
   ) { config throws(FormatError) in
     let common = try DecoderConfig(config, .init(context: 4096, hasLatents: true))
     try config.require("scoring_func", ["sigmoid"], missing: true)
@@ -63,7 +76,8 @@ extension Family {
     classNames: ["DeepseekV2ForCausalLM"],
     names: .deepSeek,
     config: ConfigSpelling(
-      expertCount: "n_routed_experts", constants: ["hidden_act": "silu", "scoring_func": "softmax"])
+      expertCount: "n_routed_experts", constants: ["hidden_act": "silu", "scoring_func": "softmax"]),
+    llamaCpp: .deepSeek2(.init(scoring: .softmax, normalizesWeights: false), usualScoring: .softmax)
   ) { config throws(FormatError) in
     let common = try DecoderConfig(config, .init(context: 2048, hasLatents: true))
     try config.require("scoring_func", ["softmax"], missing: true)

@@ -112,13 +112,18 @@ public struct Family: Sendable {
     public var layerConstants: JSONObject = [:]
     /// Key for whether queries, keys and values have biases.
     public var inputBias = "attention_bias"
+    /// Key for the width of a dense layer.
+    public var denseWidth = "intermediate_size"
+    /// Key that says whether queries and keys have norms.
+    public var queryKeyNorm: String?
 
     public init() {}
 
     public init(
       expertCount: String = "num_experts", expertWidth: String = "moe_intermediate_size",
       rotatedDims: String? = nil, constants: JSONObject = [:], layerConstants: JSONObject = [:],
-      inputBias: String = "attention_bias"
+      inputBias: String = "attention_bias", denseWidth: String = "intermediate_size",
+      queryKeyNorm: String? = nil
     ) {
       self.expertCount = expertCount
       self.expertWidth = expertWidth
@@ -126,6 +131,8 @@ public struct Family: Sendable {
       self.constants = constants
       self.layerConstants = layerConstants
       self.inputBias = inputBias
+      self.denseWidth = denseWidth
+      self.queryKeyNorm = queryKeyNorm
     }
   }
 
@@ -153,6 +160,16 @@ public struct Family: Sendable {
     /// Windows that some layers have; nil for a graph whose layers all see everything before a token.
     public var windows: Windows?
     public var heads: Heads
+    /// What of a mixture a file may have as it likes; without, the graph computes `routing` in every layer.
+    public var mixture: MixtureKeys
+    /// Whether another family has the same keys, so that a file says in a key of ours which it is.
+    public var sharesKeys: Bool
+    /// The router of a file that does not name one; nil where every file does.
+    public var usualScoring: Mixture.Routing.Scoring?
+    /// Layers and vocabulary by which a file that does not name its router is known to be of this family.
+    public var unnamedSizes: (layers: ClosedRange<Int>, vocabulary: Int)?
+    /// Whether models of the family do not round the bounds of YaRN's ramp, as the graph does.
+    public var keepsYaRNBounds: Bool
 
     public var hasExperts: Bool { routing != nil }
 
@@ -160,7 +177,10 @@ public struct Family: Sendable {
       _ architecture: String, pairing: RotaryEmbedding.Pairing = .half, names: [TensorKind: String] = [:],
       routing: Mixture.Routing? = nil, namesRouting: Bool = false, hasWindow: Bool = false,
       tiesHead: Bool = true, biases: Set<TensorKind> = [], factors: Factors = .usual,
-      softcaps: Softcaps = Softcaps(), windows: Windows? = nil, heads: Heads = .any
+      softcaps: Softcaps = Softcaps(), windows: Windows? = nil, heads: Heads = .any,
+      mixture: MixtureKeys = MixtureKeys(), sharesKeys: Bool = false,
+      usualScoring: Mixture.Routing.Scoring? = nil,
+      unnamedSizes: (layers: ClosedRange<Int>, vocabulary: Int)? = nil, keepsYaRNBounds: Bool = false
     ) {
       self.architecture = architecture
       self.pairing = pairing
@@ -174,6 +194,11 @@ public struct Family: Sendable {
       self.softcaps = softcaps
       self.windows = windows
       self.heads = heads
+      self.mixture = mixture
+      self.sharesKeys = sharesKeys
+      self.usualScoring = usualScoring
+      self.unnamedSizes = unnamedSizes
+      self.keepsYaRNBounds = keepsYaRNBounds
     }
   }
 

@@ -10,7 +10,12 @@ extension Family {
     modelTypes: ["glm4_moe"],
     classNames: ["Glm4MoeForCausalLM"],
     names: .deepSeek,
-    config: ConfigSpelling(expertCount: "n_routed_experts", constants: ["hidden_act": "silu"])
+    config: ConfigSpelling(
+      expertCount: "n_routed_experts", constants: ["hidden_act": "silu"], queryKeyNorm: "use_qk_norm"),
+    llamaCpp: LlamaCppGraph(
+      "glm4moe", names: [.feedForwardNorm: "blk.#.post_attention_norm.weight"],
+      routing: .init(scoring: .sigmoid, hasCorrectionBias: true, normalizesWeights: true), namesRouting: true,
+      biases: [.queryBias, .keyBias, .valueBias], mixture: .deepSeek, usualScoring: .sigmoid)
   ) { config throws(FormatError) in
     let common = try DecoderConfig(config, .init(keyValueHeads: 8, normEpsilon: 1e-5, context: 131_072))
     let attention = common.attention(
@@ -31,7 +36,10 @@ extension Family {
     modelTypes: ["glm4_moe_lite"],
     classNames: ["Glm4MoeLiteForCausalLM"],
     names: .deepSeek,
-    config: ConfigSpelling(expertCount: "n_routed_experts", constants: ["hidden_act": "silu"])
+    config: ConfigSpelling(expertCount: "n_routed_experts", constants: ["hidden_act": "silu"]),
+    llamaCpp: .deepSeek2(
+      .init(scoring: .sigmoid, hasCorrectionBias: true, normalizesWeights: true), sharesKeys: true,
+      usualScoring: .sigmoid, unnamedSizes: (layers: 47...48, vocabulary: 154_880))
   ) { config throws(FormatError) in
     let common = try DecoderConfig(config, .init(normEpsilon: 1e-5, context: 202_752, hasLatents: true))
     let attention = try common.latentAttention(hasBias: try config.flag("attention_bias", or: false))

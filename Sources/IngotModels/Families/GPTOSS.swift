@@ -23,6 +23,13 @@ extension Family {
     config: ConfigSpelling(
       expertCount: "num_local_experts", expertWidth: "intermediate_size",
       constants: ["hidden_act": "silu", "attention_bias": true]),
+    llamaCpp: LlamaCppGraph(
+      "gpt-oss", names: [.feedForwardNorm: "blk.#.post_attention_norm.weight"],
+      routing: .init(scoring: .softmax, hasLogitBias: true, normalizesWeights: true),
+      tiesHead: false,
+      biases: [
+        .queryBias, .keyBias, .valueBias, .attentionOutputBias, .gateBias, .upBias, .downBias,
+      ], windows: .init(period: 2), keepsYaRNBounds: true),
     fusedNames: [
       "mlp.experts.gate_up_proj": FusedName(
         [.gate, .up], isStack: true, isInterleaved: true, isTransposed: true),
