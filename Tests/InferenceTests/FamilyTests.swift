@@ -50,7 +50,8 @@ enum FamilyFixtures {
   /// Cases that llama.cpp's graph of their family computes otherwise: routers, dense layers, biases, scales of scores, heads.
   static let notInLlamaCpp: Set<String> = [
     "qwen3_moe-raw", "qwen3_moe-step", "qwen3-mixed-yarn", "gemma2-capped", "gemma3-nested", "gemma3-text",
-    "olmoe-norm",
+    "olmoe-norm", "qwen2_moe-norm", "qwen3_next-long", "qwen3_next-norm", "qwen3_5-dense",
+    "qwen3_5_moe-fused",
   ]
 
   /// A copy of a case with the config as transformers 4 writes it.

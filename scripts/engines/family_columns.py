@@ -56,11 +56,12 @@ FOREIGN = [
 
 # One of each family whose rows every encoding fits.
 ONE_EACH = ["llama-plain", "mistral-window", "qwen2-tied", "qwen3-tied", "mixtral-plain", "qwen3_moe-norm",
-            "minimax_m2-plain", "gemma2-even", "gemma3-even", "olmoe-even", "granitemoe-even"]
+            "minimax_m2-plain", "gemma2-even", "gemma3-even"]
 # Families that engines' containers have a place for, and those that only llama.cpp's has.
 FAMILIES = {case.split("-")[0] for case in ONE_EACH}
 ONE_EACH_GGUF = ["deepseek_v3-even", "deepseek_v2-even", "kimi_k2-plain", "glm4_moe_lite-even", "glm4_moe-even",
-                 "gpt_oss-even"]
+                 "gpt_oss-even", "olmoe-even", "granitemoe-even", "qwen2_moe-even", "qwen3_next-even", "qwen3_5-even",
+                 "qwen3_5_moe-even"]
 GGUF_FAMILIES = {case.split("-")[0] for case in ONE_EACH_GGUF} | {"kimi_k25"}
 # Families whose windows llama.cpp has.
 WINDOWED = {"gemma2", "gemma3", "gpt_oss"}
@@ -92,7 +93,11 @@ GAPS = {
     ("gguf", "olmoe-norm"): ("leaves the weights as they are", "llama.cpp never normalizes the router's weights in olmoe"),
     ("safetensors", "gemma3-nested"): ("missing_keys", "the case has a piece of a vision model only"),
     **{("mlx", case): ("takes as they are", "not written yet") for case in (
-        "gemma2-capped", "gemma2-even", "gemma3-even", "gemma3-nested", "gemma3-text", "olmoe-even", "olmoe-norm",
-        "olmoe-raw", "granitemoe-even", "granitemoe-tied", "granitemoe-untied")},
+        "gemma2-capped", "gemma2-even", "gemma3-even", "gemma3-nested", "gemma3-text")},
+    ("gguf", "qwen2_moe-norm"): ("leaves the weights as they are",
+                                 "llama.cpp never normalizes the router's weights in qwen2moe"),
+    ("gguf", "qwen3_next-long"): ("divides the weights", "llama.cpp always normalizes the router's weights"),
+    **{("gguf", case): ("values as wide as keys", "llama.cpp has keys as wide as values in gated DeltaNets") for case in (
+        "qwen3_next-norm", "qwen3_5-dense", "qwen3_5_moe-fused")},
     ("mlx", "mixtral-window"): ("Expected shape (60, 60)", "mlx-lm takes head_dim from the hidden size in mixtral"),
 }

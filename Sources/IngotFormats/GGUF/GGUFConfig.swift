@@ -56,6 +56,7 @@ struct GGUFConfig {
     }
     metadata["\(family.name).attention.layer_norm_rms_epsilon"] = .float32(blueprint.finalNorm.epsilon)
     try GGUFFactors(graph: family.graph).add(model, to: &metadata)
+    try GGUFDeltaKeys(architecture: family.name).add(model, to: &metadata)
     if windows == nil, let window = blueprint.slidingWindow {
       set("attention.sliding_window", min(window, Int(UInt32.max)))
       // Which layers have it: llama.cpp has no key for that here, and no window in some of its graphs.
@@ -252,6 +253,9 @@ struct GGUFConfig {
     } else if rotated != headDim {
       rest["partial_rotary_factor"] = JSON(Double(rotated) / Double(headDim))
     }
+    let delta = try GGUFDeltaKeys(architecture: family.name).config(
+      metadata, layers: layers, headDim: headDim, rotated: rotated)
+    for (name, value) in delta { rest[name] = value }
     let factors = try GGUFFactors(graph: family.graph).config(
       metadata, layers: layers, hidden: hidden, heads: heads, headDim: headDim)
     for (name, value) in factors { rest[name] = value }

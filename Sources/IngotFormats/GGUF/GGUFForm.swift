@@ -25,7 +25,8 @@ struct GGUFForm: Sendable {
 
   /// Every form, one line each.
   static let all: [GGUFForm] = [
-    .latentKeysAndValues
+    .latentKeysAndValues,
+    .gatedDeltaNet,
   ]
 
   /// What a file holds of a tensor of the model by the first form that has a say; nil where it is stored as it is.

@@ -159,7 +159,9 @@ struct GGUFReader {
   /// Whether a name is of a layer of multi-token prediction, which stand behind the others.
   private func isPrediction(_ name: String, _ blueprint: Blueprint) -> Bool {
     guard let layer = GGUFFamily.template(name).1 else { return false }
-    return (blueprint.layerCount..<blueprint.layerCount + blueprint.predictionLayers).contains(layer)
+    let key = "\(family.name).nextn_predict_layers"
+    return layer >= blueprint.layerCount
+      && layer < blueprint.layerCount + (files.metadata[key]?.integer ?? 0)
   }
 
   /// The tensors that forms make of stored ones, and the names of those.

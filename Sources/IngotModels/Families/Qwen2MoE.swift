@@ -23,7 +23,10 @@ extension Family {
     config: ConfigSpelling(
       constants: [
         "hidden_act": "silu", "norm_topk_prob": false, "decoder_sparse_step": 1, "mlp_only_layers": [],
-      ], inputBias: "qkv_bias")
+      ], inputBias: "qkv_bias"),
+    llamaCpp: LlamaCppGraph(
+      "qwen2moe", routing: .init(scoring: .softmax, normalizesWeights: false), tiesHead: false,
+      biases: [.queryBias, .keyBias, .valueBias], heads: .filling, mixture: .init(shared: .gated))
   ) { config throws(FormatError) in
     let common = try DecoderConfig(config, .init(keyValueHeads: 16, context: 32_768))
     let rotary = try config.rotary(headDim: common.headDim, theta: 10_000)

@@ -22,6 +22,15 @@ extension TensorNames {
     gatedDeltaNet)
 }
 
+extension Family.LlamaCppGraph {
+  fileprivate static func qwen3Next(_ architecture: String, hasExperts: Bool) -> Self {
+    Self(
+      architecture, names: [.feedForwardNorm: "blk.#.post_attention_norm.weight"],
+      routing: hasExperts ? .init(scoring: .softmax, normalizesWeights: true) : nil,
+      biases: [.deltaTimeBias], mixture: .init(shared: .gated))
+  }
+}
+
 extension Family {
   /// Qwen3-Next: gated DeltaNet on most layers and gated attention on every fourth, mixtures beside a gated shared expert.
   ///
@@ -31,7 +40,11 @@ extension Family {
     modelTypes: ["qwen3_next"],
     classNames: ["Qwen3NextForCausalLM"],
     names: .qwen3Next,
-    config: ConfigSpelling(constants: ["hidden_act": "silu"])
+    config: ConfigSpelling(
+      constants: [
+        "hidden_act": "silu", "norm_topk_prob": true, "decoder_sparse_step": 1, "mlp_only_layers": [],
+      ]),
+    llamaCpp: .qwen3Next("qwen3next", hasExperts: true)
   ) { config throws(FormatError) in
     let common = try DecoderConfig.qwen3Next(config)
     let feedForward = try common.qwenFeedForward(
@@ -49,7 +62,8 @@ extension Family {
     modelTypes: ["qwen3_5_moe", "qwen3_5_moe_text"],
     classNames: ["Qwen3_5MoeForCausalLM", "Qwen3_5MoeForConditionalGeneration"],
     names: .qwen3Next,
-    config: ConfigSpelling(constants: ["hidden_act": "silu"])
+    config: ConfigSpelling(constants: ["hidden_act": "silu"]),
+    llamaCpp: .qwen3Next("qwen35moe", hasExperts: true)
   ) { config throws(FormatError) in
     let common = try DecoderConfig.qwen3Next(config)
     // The class always normalizes, whatever the config says.
@@ -66,7 +80,8 @@ extension Family {
     modelTypes: ["qwen3_5", "qwen3_5_text"],
     classNames: ["Qwen3_5ForCausalLM", "Qwen3_5ForConditionalGeneration"],
     names: .qwen3Next,
-    config: ConfigSpelling(constants: ["hidden_act": "silu"])
+    config: ConfigSpelling(constants: ["hidden_act": "silu"]),
+    llamaCpp: .qwen3Next("qwen35", hasExperts: false)
   ) { config throws(FormatError) in
     let common = try DecoderConfig.qwen3Next(config)
     let mlp = common.mlp(try config.positive("intermediate_size"))

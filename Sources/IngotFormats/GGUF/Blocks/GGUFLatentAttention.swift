@@ -83,7 +83,7 @@ extension Tensor {
   }
 
   /// The values in F32.
-  fileprivate func decoded() -> Tensor {
+  func decoded() -> Tensor {
     guard encoding != .dense(.f32) else { return self }
     return mapped(to: .dense(.f32)) { [encoding, columns] rows, planes in
       defer { for plane in planes { plane.release() } }
@@ -95,7 +95,7 @@ extension Tensor {
   }
 
   /// F32 values rounded to the nearest in Q8_0.
-  fileprivate func roundedToQ80() -> Tensor {
+  func roundedToQ80() -> Tensor {
     mapped(to: .ggml(.q80)) { [columns] rows, planes in
       defer { for plane in planes { plane.release() } }
       var values = [Float](repeating: 0, count: rows.count * columns)

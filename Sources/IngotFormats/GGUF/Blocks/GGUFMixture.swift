@@ -104,7 +104,7 @@ struct GGUFMixture {
     var counts: [(String, Int)] = []
     if keys.shared != .plain { counts.append(("expert_shared_count", 0)) }
     if !keys.hasDenseLayers {
-      counts += [("leading_dense_block_count", 0), ("nextn_predict_layers", 0)]
+      counts.append(("leading_dense_block_count", 0))
     }
     if !keys.namesGroups { counts += [("expert_group_count", 1), ("expert_group_used_count", 1)] }
     for (name, allowed) in counts where metadata[key(name)] != nil && metadata[key(name)]?.integer != 0 {
