@@ -51,16 +51,18 @@ def load(folder, dtype):
     model, config = load_model(Path(folder), strict=True)
     model.set_dtype(dtype)
     # Router and correction bias decide over experts: never narrower than they are stored.
-    for layer in model.model.layers:
+    # Of a model with others around it, the text model.
+    text = getattr(model, "language_model", model).model
+    for layer in text.layers:
         moe = getattr(layer, "block_sparse_moe", None) or getattr(layer, "mlp", None)
         if hasattr(moe, "e_score_correction_bias"):
             moe.e_score_correction_bias = moe.e_score_correction_bias.astype(mx.float32)
         if isinstance(getattr(moe, "gate", None), nn.Linear):
             moe.gate.weight = moe.gate.weight.astype(mx.float32)
-    embedding = Widened(model.model.embed_tokens)
+    embedding = Widened(text.embed_tokens)
     # A tied head is the embedding, asked as one.
-    embedding.as_linear = model.model.embed_tokens.as_linear
-    model.model.embed_tokens = embedding
+    embedding.as_linear = text.embed_tokens.as_linear
+    text.embed_tokens = embedding
     return model, config
 
 

@@ -22,6 +22,11 @@ class Column:
     # unpacks experts to the type of their scales, other layers to that of the model.
     rounds_to: str = ""
 
+    def holds(self, case):
+        """Whether the container has a place for the case's family."""
+        family = case.split("-")[0]
+        return family in FAMILIES or family in MORE.get(self.container, ())
+
 
 def linear(encoding):
     """A recipe of linear layers alone: what engines cannot hold packed elsewhere is not asked of them."""
@@ -65,6 +70,23 @@ ONE_EACH_GGUF = ["deepseek_v3-even", "deepseek_v2-even", "kimi_k2-plain", "glm4_
 GGUF_FAMILIES = {case.split("-")[0] for case in ONE_EACH_GGUF} | {"kimi_k25"}
 # Families whose windows llama.cpp has.
 WINDOWED = {"gemma2", "gemma3", "gpt_oss"}
+# Families that only these containers have a place for, or whose engine's class computes what a family does.
+MORE = {
+    "gguf": GGUF_FAMILIES,
+    "mlx": {"deepseek_v2", "deepseek_v3", "deepseek_v32", "kimi_k2", "kimi_k25", "glm4_moe", "glm4_moe_lite",
+            "glm_moe_dsa", "gpt_oss", "qwen2_moe", "olmoe", "granitemoe", "qwen3_next", "qwen3_5", "qwen3_5_moe",
+            "gemma2", "gemma3", "minimax_m3"},
+    "safetensors": {"gpt_oss", "granitemoe"},
+}
+# --short: one case of each of those in one column.
+SHORT = [*(("gguf q8_0", case) for case in ONE_EACH_GGUF), ("mlx int4 g32", "deepseek_v3-even"), ("mlx int4 g32", "qwen3_next-even"), ("mlx f32", "kimi_k25-int4"),
+         ("mlx f32", "gpt_oss-mxfp4"), ("mlx f32", "qwen3_5_moe-fused"),
+         ("safetensors f32", "gpt_oss-plain"), ("safetensors f32", "granitemoe-tied")]
+# What other converters make of those.
+FOREIGN_MORE = [*ONE_EACH_GGUF, "deepseek_v2-groups", "deepseek_v32-plain", "glm4_moe-norm", "gpt_oss-mxfp4",
+                "qwen2_moe-norm", "qwen3_5-dense",
+                "qwen3_5_moe-fused", "minimax_m3-plain"]
+SHORT_FOREIGN = [("mlx_lm.convert 4 g32", case) for case in ("deepseek_v3-even", "gpt_oss-mxfp4", "qwen3_5_moe-fused")]
 # A second one of each for other tools: biases, windows, odd rows.
 FOREIGN_CASES = [*ONE_EACH, "llama-bias", "mistral-full", "qwen2-window", "qwen3-mixed-yarn", "mixtral-window",
                  "qwen3_moe-fp8", "minimax_m2-bf16"]
@@ -85,6 +107,13 @@ GAPS = {
     ("gguf", "qwen3-mixed-yarn"): ("expected no query_bias", "llama.cpp has no attention biases in qwen3"),
     ("mlx", "qwen3-mixed-yarn"): ("self_attn.k_proj.bias", "mlx-lm has no attention biases in qwen3"),
     ("mlx", "qwen3_moe-step"): ("self_attn.k_proj.bias", "mlx-lm has no attention biases in qwen3_moe"),
+    ("mlx", "qwen2_moe-norm"): ("parameters not in model", "mlx-lm has no dense layers in qwen2_moe"),
+    ("mlx", "glm_moe_dsa-shared"): ("indexer_types", "mlx-lm has an indexer in every layer of glm_moe_dsa"),
+    ("mlx", "deepseek_v3-mtp"): ("rope_interleave", "mlx-lm rotates latent attention in interleaved pairs alone"),
+    ("mlx", "gemma2-capped"): ("KLD", "mlx-lm has no window in gemma2"),
+    ("mlx", "gemma2-even"): ("KLD", "mlx-lm has no window in gemma2"),
+    ("mlx", "gpt_oss-mxfp4"): ("KLD", "mlx-lm rounds the ends of YaRN's ramp in gpt_oss, whatever the config says"),
+    ("mlx", "gpt_oss-plain"): ("KLD", "mlx-lm rounds the ends of YaRN's ramp in gpt_oss, whatever the config says"),
     ("mlx", "qwen2-window"): ("KLD", "mlx-lm has no window in qwen2"),
     ("mlx", "mistral-window"): ("KLD", "mlx-lm has no window in all layers"),
     ("gguf", "gemma2-capped"): SCORES,
@@ -92,12 +121,13 @@ GAPS = {
     ("gguf", "gemma3-text"): SCORES,
     ("gguf", "olmoe-norm"): ("leaves the weights as they are", "llama.cpp never normalizes the router's weights in olmoe"),
     ("safetensors", "gemma3-nested"): ("missing_keys", "the case has a piece of a vision model only"),
-    **{("mlx", case): ("takes as they are", "not written yet") for case in (
-        "gemma2-capped", "gemma2-even", "gemma3-even", "gemma3-nested", "gemma3-text")},
     ("gguf", "qwen2_moe-norm"): ("leaves the weights as they are",
                                  "llama.cpp never normalizes the router's weights in qwen2moe"),
     ("gguf", "qwen3_next-long"): ("divides the weights", "llama.cpp always normalizes the router's weights"),
     **{("gguf", case): ("values as wide as keys", "llama.cpp has keys as wide as values in gated DeltaNets") for case in (
         "qwen3_next-norm", "qwen3_5-dense", "qwen3_5_moe-fused")},
+    **{(container, case): ("read as stacks", "engines read Granite's experts as stacks, which hold no packed codes")
+       for container in ("compressed-tensors", "gptq", "awq")
+       for case in ("granitemoe-even", "granitemoe-tied", "granitemoe-untied")},
     ("mlx", "mixtral-window"): ("Expected shape (60, 60)", "mlx-lm takes head_dim from the hidden size in mixtral"),
 }

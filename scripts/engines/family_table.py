@@ -34,7 +34,7 @@ def printed(title, columns, cells):
         row = []
         for column in columns:
             cell = cells.get((column.name, case))
-            found = cell.found if cell else ""
+            found = cell.found if cell else "-"
             words, reason = about.GAPS.get((column.container, case), ("", ""))
             if isinstance(found, NoFit):
                 row.append("no fit")
@@ -49,19 +49,13 @@ def printed(title, columns, cells):
                 failed.append(f"{column.name}, {case}: {found}")
         print(f"| {case} | " + " | ".join(row) + " |")
     print()
-    if len(cells) < len(columns) * len({case for _, case in cells}):
-        print("empty: the container has no place for the family")
     if any(isinstance(cell.found, NoFit) for cell in cells.values()):
         print("no fit: rows of the case are not divisible by the encoding's groups")
+    if len(cells) < len(columns) * len({case for _, case in cells}):
+        print("-: not tried; the container has no place for the family, or another case stands for it")
     for number, reason in enumerate(notes):
         print(f"({number + 1}) {reason}")
     return failed
-
-
-def has_place(column, case):
-    """Whether the column's container has a place for the case's family."""
-    family = case.split("-")[0]
-    return family in about.FAMILIES or column.container == "gguf" and family in about.GGUF_FAMILIES
 
 
 def main():
@@ -74,13 +68,16 @@ def main():
     a = p.parse_args()
     begin = time.monotonic()
     all_cases = sorted(name for name in os.listdir(family_cells.FIXTURES) if os.path.exists(
-        os.path.join(family_cells.FIXTURES, name, "golden.safetensors")))
-    own = [(column, case) for case in ([*about.ONE_EACH, *about.ONE_EACH_GGUF] if a.short else all_cases)
-           for column in about.OWN if has_place(column, case)]
-    foreign = [(column, case) for case in [*about.FOREIGN_CASES, *about.ONE_EACH_GGUF] for column in about.FOREIGN
-               if has_place(column, case)]
+        os.path.join(family_cells.FIXTURES, name, "golden.safetensors")) and any(column.holds(name) for column in about.OWN))
+    own = [(column, case) for case in (about.ONE_EACH if a.short else all_cases) for column in about.OWN
+           if column.holds(case)]
+    foreign = [(column, case) for case in about.FOREIGN_CASES for column in about.FOREIGN]
+    foreign += [(column, case) for case in about.FOREIGN_MORE for column in about.FOREIGN if column.holds(case)]
     if a.short:
+        named = {column.name: column for column in about.OWN + about.FOREIGN}
+        own += [(named[name], case) for name, case in about.SHORT]
         foreign = list(zip(about.FOREIGN, about.ONE_EACH))
+        foreign += [(named[name], case) for name, case in about.SHORT_FOREIGN]
     with tempfile.TemporaryDirectory(dir=a.work) as work:
         bench = family_cells.Bench(os.path.abspath(a.ingot), work, a.threads)
         own, foreign = ({(column.name, case): Cell(bench, column, case) for column, case in pairs

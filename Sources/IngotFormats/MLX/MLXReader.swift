@@ -10,7 +10,10 @@ struct MLXReader {
   let family: Family
   let blueprint: Blueprint
   private let schemes: MLXSchemes
+  /// Names of stacked tensors.
   private let stacks: [String: (kind: TensorKind, layer: Int)]
+  /// Paths of the modules that hold a half of a projection of latents.
+  private let latents: [String: Role]
 
   init(_ path: String, keepUnknown: Bool) throws(FormatError) {
     files = try SafeTensorsFiles(path)
@@ -19,6 +22,7 @@ struct MLXReader {
     blueprint = try family.blueprint(files.config)
     schemes = try MLXSchemes(files.config)
     stacks = MLXNames.stacks(family, blueprint)
+    latents = MLXLatents.modules(family, blueprint)
   }
 
   /// Whether config.json at `path` speaks of MLX's quantization, or tensors are stacked as MLX does it.
@@ -28,31 +32,42 @@ struct MLXReader {
       let config = try? Config(bytes.array, path: configPath)
     else { return false }
     if let quantization = config["quantization"] { return quantization["quant_method"] == nil }
+    let family = Family.known(config)
     // Stacked by MLX; its converter leaves the source's quantization_config where it decodes what that describes.
     let isOthers = config["quantization_config"] != nil
+    let marks = MLXNames.marks(family)
     // An index may have 200,000 names: searched as bytes before it is read.
-    guard !isOthers || mayBeStacked(Folder.parent(of: configPath)),
+    guard !isOthers || mayHold(marks, Folder.parent(of: configPath)),
       let location = try? CheckpointLocation(path)
     else { return false }
-    func isStacked(_ names: some Collection<String>) -> Bool {
-      names.contains { $0.contains(".switch_mlp.") }
+    func isOwn(_ names: some Collection<String>) -> Bool {
+      names.contains { name in marks.contains { name.contains($0) } }
         && !(isOthers && names.contains { name in MLXReader.othersSuffixes.contains { name.hasSuffix($0) } })
     }
-    if let index = location.index { return isStacked(index.keys) }
-    return isStacked(
-      location.shards.flatMap { shard in
-        let header = try? location.file(shard)
-        return (header.flatMap { try? SafeTensorsHeader(path: $0).entries } ?? []).map(\.name)
-      })
+    let hasOwnShapes = !isOthers && family?.mlx?.addsOneToNorms == true
+    if let index = location.index {
+      if isOwn(index.keys) { return true }
+      // Of other families an index says enough.
+      guard hasOwnShapes else { return false }
+    }
+    let entries = location.shards.flatMap { shard in
+      let header = try? location.file(shard)
+      return header.flatMap { try? SafeTensorsHeader(path: $0).entries } ?? []
+    }
+    return isOwn(entries.map(\.name))
+      || hasOwnShapes && entries.contains { MLXConvolutions.isStored($0.name, $0.shape) }
   }
 
-  /// Whether a folder has no index, or one in which a stack of MLX's is named.
-  private static func mayBeStacked(_ folder: String) -> Bool {
+  /// Whether a folder has no index, or one with a part of a name that only MLX has.
+  private static func mayHold(_ marks: [String], _ folder: String) -> Bool {
     guard let bytes = try? Bytes.mapping(folder + "/" + CheckpointLocation.indexName) else { return true }
-    let (text, word) = (bytes.span, Array(".switch_mlp.".utf8))
-    guard text.byteCount >= word.count else { return false }
-    return (0...text.byteCount - word.count).contains { start in
-      word.indices.allSatisfy { text.littleEndian(UInt8.self, at: start + $0) == word[$0] }
+    let text = bytes.span
+    return marks.contains { mark in
+      let word = Array(mark.utf8)
+      guard text.byteCount >= word.count else { return false }
+      return (0...text.byteCount - word.count).contains { start in
+        word.indices.allSatisfy { text.littleEndian(UInt8.self, at: start + $0) == word[$0] }
+      }
     }
   }
 
@@ -62,6 +77,7 @@ struct MLXReader {
   func read() throws(FormatError) -> Model {
     var tensors: [Tensor] = []
     var unused = schemes.named
+    var halves: [Role: [Tensor]] = [:]
     for (name, stored) in files.ordered {
       let module = MLXModule(of: name)
       if let owner = module.owner {
@@ -83,11 +99,21 @@ struct MLXReader {
       let plan = try scheme.map { scheme throws(FormatError) in
         try quantized(name, stored, module.path, scheme)
       }
-      if let (kind, layer) = stacks[module.path] {
+      if let (kind, layer) = stacks[name] {
         tensors += try unstacked(name, stored, kind, layer, plan)
+      } else if let role = latents[module.path] {
+        halves[role, default: []].append(try half(name, stored, role, plan))
       } else {
         tensors.append(try single(name, stored, plan))
       }
+    }
+    for (role, pair) in halves.sorted(by: { $0.key.layer ?? 0 < $1.key.layer ?? 0 }) {
+      let split = MLXLatents(role, family, blueprint)!
+      let pair = pair.sorted { $0.name < $1.name }
+      guard pair.count == 2 else {
+        throw pair[0].error("'\(split.paths.embed)' and '\(split.paths.unembed)'", found: "one of them")
+      }
+      tensors.append(try split.joined(pair[0], pair[1]))
     }
     if let path = unused.min() {
       throw files.config.error(
@@ -189,16 +215,35 @@ struct MLXReader {
         found: "a name it does not know", remedy: .keepUnknown)
     }
     guard let quantized else {
+      var stored = stored
+      if let shape = MLXConvolutions.plain(role, stored.shape) { stored.shape = shape }
       guard
         stored.dtype.isDecodable && stored.dtype.bits >= 16 || role.kind == .unknown
           || role.kind == .auxiliary
       else { throw files.error(name, "values of F32, F16 or BF16", found: stored.dtype.rawValue) }
-      return try files.dense(name, stored, role)
+      let tensor = try files.dense(name, stored, role)
+      return MLXNorms.isSum(role, family) ? MLXNorms.subtracted(tensor) : tensor
     }
     return Tensor(
       name: name, role: role, shape: stored.shape.dropLast() + [quantized.columns],
       encoding: quantized.encoding,
       path: stored.path, offset: stored.offset, planes: quantized.planes)
+  }
+
+  /// One of the two stacks that a projection of latents is kept in.
+  private func half(
+    _ name: String, _ stored: SafeTensorsFiles.Stored, _ role: Role, _ quantized: Quantized?
+  ) throws(FormatError) -> Tensor {
+    let spare = Role(.unknown, name: name)
+    guard let quantized else {
+      guard stored.dtype.isDecodable, stored.dtype.bits >= 16 else {
+        throw files.error(name, "values of F32, F16 or BF16", found: stored.dtype.rawValue)
+      }
+      return try files.dense(name, stored, spare)
+    }
+    return Tensor(
+      name: name, role: spare, shape: stored.shape.dropLast() + [quantized.columns],
+      encoding: quantized.encoding, path: stored.path, offset: stored.offset, planes: quantized.planes)
   }
 
   /// The experts' tensors of a stacked module.
@@ -207,7 +252,9 @@ struct MLXReader {
     _ quantized: Quantized?
   ) throws(FormatError) -> [Tensor] {
     let experts = blueprint.layers[layer].feedForward.count
-    guard stored.shape.count == 3, stored.shape[0] == experts else {
+    // Before there is a tensor for each: 65,536 experts without columns take no bytes in a file.
+    let expected = blueprint.spec(of: Role(kind, layer: layer, expert: 0))?.shape ?? []
+    guard stored.shape.count == expected.count + 1, stored.shape[0] == experts else {
       throw files.error(
         name, "shape [\(experts), rows, columns] for the experts of a layer", found: "shape \(stored.shape)")
     }
@@ -216,18 +263,17 @@ struct MLXReader {
     }
     let encoding = quantized?.encoding ?? .dense(stored.dtype)
     let planes = quantized?.planes ?? [stored.bytes]
-    let shape = [stored.shape[1], quantized?.columns ?? stored.shape[2]]
-    // Before there is a tensor for each: 65,536 experts without columns take no bytes in a file.
-    let expected = blueprint.spec(of: Role(kind, layer: layer, expert: 0))?.shape ?? []
-    guard shape == expected else {
-      throw files.error(name, "shape \(expected) by config.json for each expert", found: "shape \(shape)")
+    let shape = stored.shape.dropFirst().dropLast() + [quantized?.columns ?? stored.shape.last ?? 0]
+    guard Array(shape) == expected else {
+      throw files.error(
+        name, "shape \(expected) by config.json for each expert", found: "shape \(Array(shape))")
     }
     return (0..<experts).map { expert in
       let role = Role(kind, layer: layer, expert: expert)
       // The stack's bytes are its experts', one after the other.
       let mine = planes.map { $0[$0.count / experts * expert..<$0.count / experts * (expert + 1)] }
       return Tensor(
-        name: family.name(of: role), role: role, shape: shape, encoding: encoding, path: stored.path,
+        name: family.name(of: role), role: role, shape: expected, encoding: encoding, path: stored.path,
         offset: stored.offset + UInt64(mine[0].count * expert), planes: mine)
     }
   }

@@ -7,6 +7,7 @@ struct MLXWriter {
   let model: Model
   let path: String
   let options: WriteOptions
+  private let modules: MLXModules
   /// Scheme of each quantized module, by path.
   private var schemes: [String: MLXScheme] = [:]
   /// Bytes of the modules of each scheme: the one with most is the config's default.
@@ -18,45 +19,16 @@ struct MLXWriter {
     self.model = model
     self.path = path
     self.options = options
-    try model.requireMLXNames()
-    for members in try modules() { try add(members) }
-  }
-
-  /// The model's tensors by module: an expert's part with that of all experts of its layer, others alone.
-  private func modules() throws(FormatError) -> [(path: String, tensors: [Int])] {
-    var modules: [(path: String, tensors: [Int])] = []
-    var places: [String: Int] = [:]
-    for (index, tensor) in model.tensors.enumerated() {
-      let role = tensor.role
-      guard !role.isOutsideBlocks else {
-        throw tensor.error(
-          "a tensor that mlx-lm has a module for", found: "\(role), which it refuses to load")
-      }
-      guard role.expert != nil, let layer = role.layer else {
-        let name = model.family.name(of: role)
-        modules.append((name.hasSuffix(MLXNames.weight) ? String(name.dropLast(7)) : name, [index]))
-        continue
-      }
-      guard let path = MLXNames.stack(role.kind, layer: layer, model.family) else {
-        throw tensor.error("a gate, up or down projection of an expert", found: "\(role)")
-      }
-      if let place = places[path] {
-        modules[place].tensors.append(index)
-      } else {
-        places[path] = modules.count
-        modules.append((path, [index]))
-      }
-    }
-    return modules
+    try model.requireMLXClass()
+    modules = try MLXModules(model, MLXNames.placed(model.family, try model.config()))
+    for stored in modules.stored { try add(stored) }
   }
 
   /// Adds the stored tensors of a module.
-  private mutating func add(_ module: (path: String, tensors: [Int])) throws(FormatError) {
-    let first = model.tensors[module.tensors[0]]
-    let stacked = first.role.expert != nil
-    let members = stacked ? module.tensors.sorted { expert($0) < expert($1) } : module.tensors
-    for index in members {
-      let tensor = model.tensors[index]
+  private mutating func add(_ stored: MLXModules.Stored) throws(FormatError) {
+    let members = stored.members.map { modules.tensors[$0] }
+    let first = members[0]
+    for tensor in members {
       guard tensor.encoding == first.encoding else {
         throw tensor.error(
           "one encoding for \(first.role.kind.rawValue) of all experts of layer \(first.role.layer ?? 0), which MLX "
@@ -64,39 +36,33 @@ struct MLXWriter {
           found: "\(tensor.encoding) beside \(first.encoding) of \(first.role)")
       }
     }
-    let leading = stacked ? [members.count] : []
+    let shape = (stored.isStack ? [members.count] : []) + (stored.shape ?? first.shape)
     let planes = first.encoding.planes(first.shape)!
-    func item(_ suffix: String, _ plane: Int, _ type: DType, _ shape: [Int]) -> SafeTensorsOutput.Item {
-      .init(
-        name: module.path + suffix, dtype: type, shape: leading + shape, parts: members.map { ($0, plane) })
+    func item(_ name: String, _ plane: Int, _ type: DType, _ shape: [Int]) -> SafeTensorsOutput.Item {
+      .init(name: name, dtype: type, shape: shape, parts: stored.members.map { ($0, plane) })
     }
     if case .dense(let type) = first.encoding {
-      let name = stacked || model.family.name(of: first.role).hasSuffix(MLXNames.weight)
-      items.append([item(name ? MLXNames.weight : "", 0, type, first.shape)])
+      items.append([item(stored.name, 0, type, shape)])
       return
     }
-    let scheme = try scheme(of: first)
-    schemes[module.path] = scheme
+    let scheme = try scheme(of: first, stored)
+    let path = String(stored.name.dropLast(MLXNames.weight.count))
+    schemes[path] = scheme
     bytes[scheme, default: 0] += members.count * first.bytes
-    let (rows, columns) = (first.rows, first.columns)
-    var stored = [item(MLXNames.weight, 0, .u32, [rows, columns * scheme.bits / 32])]
+    let (rows, columns) = (Array(shape.dropLast()), first.columns)
+    let grid = rows + [columns / scheme.group]
+    var parts = [item(stored.name, 0, .u32, rows + [columns * scheme.bits / 32])]
     let scale = scheme.mode == .affine ? planes[1].dtype : .u8
-    stored.append(item(MLXNames.scales, 1, scale, [rows, columns / scheme.group]))
-    if scheme.mode == .affine {
-      stored.append(item(MLXNames.biases, 2, scale, [rows, columns / scheme.group]))
-    }
-    items.append(stored)
+    parts.append(item(path + MLXNames.scales, 1, scale, grid))
+    if scheme.mode == .affine { parts.append(item(path + MLXNames.biases, 2, scale, grid)) }
+    items.append(parts)
   }
 
-  private func expert(_ index: Int) -> Int { model.tensors[index].role.expert ?? 0 }
-
-  private func scheme(of tensor: Tensor) throws(FormatError) -> MLXScheme {
+  private func scheme(of tensor: Tensor, _ stored: MLXModules.Stored) throws(FormatError) -> MLXScheme {
     guard let scheme = MLXScheme(tensor.encoding) else {
       throw tensor.error("an encoding that MLX has", found: "\(tensor.encoding)")
     }
-    guard model.blueprint.isLinear(tensor.role) || Mixture.perExpertRows.contains(tensor.role.kind),
-      tensor.shape.count == 2
-    else {
+    guard stored.isQuantizable else {
       throw tensor.error(
         "dense values for \(tensor.role.kind.rawValue), which MLX cannot quantize",
         found: "\(tensor.encoding)")
@@ -128,9 +94,9 @@ struct MLXWriter {
 
   /// The folder as it will be written.
   func output() throws(FormatError) -> SafeTensorsOutput {
+    let keys = try MLXConfig.keys(model)
     let files = try model.sideFiles { config in
-      // mlx-lm has no defaults for these, and does not look into rope_parameters.
-      for (key, value) in neededKeys(config) where config[key] ?? .null == .null { config[key] = value }
+      MLXConfig.complete(&config, keys, model.family)
       guard let quantization else { return }
       config["quantization"] = quantization
       config["quantization_config"] = quantization
@@ -138,41 +104,10 @@ struct MLXWriter {
     let card = ModelCard(
       model: model, options: options, library: "mlx",
       use: "For MLX: `mlx_lm.generate --model <this folder> --prompt …`")
+    let parameters = modules.tensors.reduce(0) { $0 + $1.count }
     return SafeTensorsOutput(
-      model: model, path: path, options: options, items: items, sideFiles: card.added(to: files),
-      label: "mlx", indexMetadata: ["total_parameters": JSON(model.parameters)])
-  }
-
-  /// Keys that mlx-lm's classes have no default for, or another one than the config's class.
-  private func neededKeys(_ config: JSONObject) -> [(String, JSON)] {
-    let blueprint = model.blueprint
-    var keys: [(String, JSON)] = []
-    if let attention = blueprint.attention {
-      if let rotary = attention.rotary {
-        keys.append(("rope_theta", JSON(rotary.theta)))
-        if let name = model.family.config.rotatedDims {
-          keys.append((name, JSON(rotary.dims)))
-        } else if rotary.dims != attention.headDim {
-          keys.append(("partial_rotary_factor", JSON(Double(rotary.dims) / Double(attention.headDim))))
-        }
-        if rotary.scaling != .none, let scaling = config["rope_parameters"] {
-          keys.append(("rope_scaling", scaling))
-        }
-      }
-      keys.append(("head_dim", JSON(attention.headDim)))
-      keys.append(("num_key_value_heads", JSON(attention.keyValueHeads)))
-    }
-    if let window = blueprint.slidingWindow, blueprint.layers.contains(where: { $0.mixer.window == nil }) {
-      // mlx-lm's classes have a window where the config says which layers; never in all of them.
-      keys.append(("sliding_window", JSON(window)))
-      let types = blueprint.layers.map { $0.mixer.window == nil ? "full_attention" : "sliding_attention" }
-      keys.append(("layer_types", .array(types.map { .string($0) })))
-    }
-    if !blueprint.mixtures.isEmpty {
-      keys.append((model.family.config.expertCount, JSON(blueprint.experts.count)))
-    }
-    keys.append(("tie_word_embeddings", .bool(blueprint.isHeadTied)))
-    for (key, value) in model.family.config.constants { keys.append((key, value)) }
-    return keys
+      model: model, tensors: modules.tensors, path: path, options: options, items: items,
+      sideFiles: card.added(to: files), label: "mlx",
+      indexMetadata: ["total_parameters": JSON(parameters)])
   }
 }

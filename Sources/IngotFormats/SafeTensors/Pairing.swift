@@ -90,8 +90,8 @@ struct Pairing {
 }
 
 extension Pairing {
-  private static let blocks = "_blocks"
-  private static let groupScales = "_scales"
+  static let blocks = "_blocks"
+  static let groupScales = "_scales"
 
   /// The logical tensor of FP4 codes (…, groups, 16 bytes) and their scales (…, groups): (…, groups · 32).
   private func microScaled(_ name: String, _ codes: SafeTensorsFiles.Stored, _ role: Role)

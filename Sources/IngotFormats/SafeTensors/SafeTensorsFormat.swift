@@ -13,13 +13,14 @@ extension Format {
       try SafeTensorsReader(path, keepUnknown: options.keepUnknown).read()
     },
     adapt: { model throws(FormatError) in
-      try model.requireEngineNames("safetensors").requireDescribedBlocks()
+      try model.requirePlainPlaces().requireDescribedBlocks()
     },
     // Beside FP8 that stays as it is described.
     keepsActivationScales: \.hasFP8,
     refusal: { encoding in
       switch encoding {
-      case .dense, .blockScaled: nil
+      // MXFP4 in a family whose checkpoints have it: `adapt` refuses others.
+      case .dense, .blockScaled, .microScaled(.mxfp4): nil
       case .affine, .columnPacked, .ggml, .microScaled:
         "a plain checkpoint has no such codes, only dense values"
       }
@@ -56,21 +57,17 @@ extension Model {
     return self
   }
 
-  /// Each plane as a tensor of its own: values or codes under the tensor's name, block scales beside it.
+  /// Each plane as a tensor of its own: values or codes under the tensor's name, block scales beside it; experts in the stacks
+  /// that engines read.
   fileprivate func safeTensors(_ path: String, _ options: WriteOptions) throws(FormatError)
     -> SafeTensorsOutput
   {
-    let items = tensors.enumerated().map { index, tensor in
-      tensor.encoding.planes(tensor.shape)!.enumerated().map { number, plane in
-        SafeTensorsOutput.Item(
-          name: number == 0 ? tensor.name : tensor.name + Pairing.scaleSuffix, dtype: plane.dtype,
-          shape: number == 0 ? tensor.shape : [plane.rows, plane.bytesPerRow * 8 / plane.dtype.bits],
-          parts: [(index, number)])
-      }
-    }
+    let stacked = try StackedExperts(self)
     // FP8 with block scales keeps the config that describes it, byte for byte.
+    let codes = tensors.contains { $0.encoding == .microScaled(.mxfp4) }
     return SafeTensorsOutput(
-      model: self, path: path, options: options, items: items,
-      sideFiles: hasFP8 ? sideFiles : try sideFiles { _ in })
+      model: self, tensors: stacked.tensors, path: path, options: options, items: stacked.items,
+      sideFiles: hasFP8
+        ? sideFiles : try sideFiles { if codes { $0["quantization_config"] = mxfp4Config } })
   }
 }

@@ -21,6 +21,8 @@ struct SafeTensorsOutput {
   }
 
   let model: Model
+  /// What items are made of; the model's tensors unless the format keeps others instead of them.
+  let tensors: [Tensor]
   let path: String
   let options: WriteOptions
   /// Stored tensors; those of one inner list stay in one shard.
@@ -28,9 +30,23 @@ struct SafeTensorsOutput {
   /// Side files as they are to be written, config.json among them.
   let sideFiles: [SideFile]
   /// `format` in each shard's metadata.
-  var label = "pt"
+  var label: String
   /// More keys for the index's metadata; with these, an index is written for a single shard too.
   var indexMetadata: JSONObject?
+
+  init(
+    model: Model, tensors: [Tensor]? = nil, path: String, options: WriteOptions, items: [[Item]],
+    sideFiles: [SideFile], label: String = "pt", indexMetadata: JSONObject? = nil
+  ) {
+    self.model = model
+    self.tensors = tensors ?? model.tensors
+    self.path = path
+    self.options = options
+    self.items = items
+    self.sideFiles = sideFiles
+    self.label = label
+    self.indexMetadata = indexMetadata
+  }
 
   private struct Shard {
     var items: [Item] = []
@@ -63,7 +79,7 @@ struct SafeTensorsOutput {
       isFolder: true,
       identity: try model.identity(
         filling, layout: shards.map { Bytes($0.header) } + sideFiles.map(\.bytes)),
-      records: model.tensors.count, options)
+      records: tensors.count, options)
     do throws(FormatError) {
       if !output.isComplete {
         for (shard, file) in zip(shards, output.files) {
@@ -146,7 +162,7 @@ struct SafeTensorsOutput {
   }
 
   private func placements(_ shards: [Shard], _ files: [File]) -> [Placement] {
-    let layouts = model.tensors.map { $0.encoding.planes($0.shape)! }
+    let layouts = tensors.map { $0.encoding.planes($0.shape)! }
     var places = layouts.map { [(file: File, offset: Int)?](repeating: nil, count: $0.count) }
     for (shard, file) in zip(shards, files) {
       var position = shard.header.count
@@ -160,7 +176,7 @@ struct SafeTensorsOutput {
         position = end
       }
     }
-    return zip(model.tensors, places).map { Placement(tensor: $0, planes: $1.map { $0! }) }
+    return zip(tensors, places).map { Placement(tensor: $0, planes: $1.map { $0! }) }
   }
 
   /// The index, when there is more than one shard or it has something to say.
@@ -186,7 +202,12 @@ extension Model {
       throw FormatError(path: path, expected: "config.json among the side files", found: "none")
     }
     var config = try Config(files[index].bytes.array, path: "\(path) (config.json)").object
-    for key in ["quantization_config", "quantization", "compression_config"] { config[key] = nil }
+    let keys = ["quantization_config", "quantization", "compression_config"]
+    for key in keys { config[key] = nil }
+    if var text = config["text_config"]?.object {
+      for key in keys { text[key] = nil }
+      config["text_config"] = .object(text)
+    }
     body(&config)
     files[index].bytes = Bytes(Array(JSON.object(config).text(indented: true).utf8))
     // They describe the source's codes.

@@ -256,7 +256,10 @@ extension Config {
   /// The config as layers of a type have their rotation: `rope_parameters` may hold one for each type; without that, layers with
   /// a window may have a base of their own and no scaling (Gemma 3).
   func ropeOfLayers(_ type: String, localBase: (key: String, fallback: Double)? = nil) -> Config {
-    if let own = self["rope_parameters"]?[type] { return replacing(["rope_parameters": own]) }
+    if let own = self["rope_parameters"]?[type] {
+      // What stands at top level as well is for one kind of layers.
+      return replacing(["rope_parameters": own, "rope_theta": nil, "rope_scaling": nil])
+    }
     guard type == "sliding_attention", let localBase else { return self }
     return replacing([
       "rope_theta": self[localBase.key] ?? JSON(localBase.fallback), "rope_scaling": nil,

@@ -49,7 +49,8 @@ extension Family {
     config: ConfigSpelling(
       expertCount: "n_routed_experts",
       constants: ["hidden_act": "silu", "scoring_func": "sigmoid", "topk_method": "noaux_tc"]),
-    llamaCpp: .deepSeek2(.init(scoring: .sigmoid, hasCorrectionBias: true, normalizesWeights: true))
+    llamaCpp: .deepSeek2(.init(scoring: .sigmoid, hasCorrectionBias: true, normalizesWeights: true)),
+    mlx: MLXClass(nestedTypes: ["kimi_k25"], splitsLatents: true, countsDenseLayers: true)
   ) { config throws(FormatError) in
     let common = try DecoderConfig(config, .init(context: 4096, hasLatents: true))
     try config.require("scoring_func", ["sigmoid"], missing: true)
@@ -77,7 +78,8 @@ extension Family {
     names: .deepSeek,
     config: ConfigSpelling(
       expertCount: "n_routed_experts", constants: ["hidden_act": "silu", "scoring_func": "softmax"]),
-    llamaCpp: .deepSeek2(.init(scoring: .softmax, normalizesWeights: false), usualScoring: .softmax)
+    llamaCpp: .deepSeek2(.init(scoring: .softmax, normalizesWeights: false), usualScoring: .softmax),
+    mlx: MLXClass(countsDenseLayers: true, constants: ["topk_method": "greedy"])
   ) { config throws(FormatError) in
     let common = try DecoderConfig(config, .init(context: 2048, hasLatents: true))
     try config.require("scoring_func", ["softmax"], missing: true)

@@ -12,7 +12,8 @@ extension Family {
     names: .deepSeek,
     config: ConfigSpelling(
       expertCount: "n_routed_experts",
-      constants: ["hidden_act": "silu", "scoring_func": "sigmoid", "topk_method": "noaux_tc"])
+      constants: ["hidden_act": "silu", "scoring_func": "sigmoid", "topk_method": "noaux_tc"]),
+    mlx: MLXClass(splitsLatents: true, countsDenseLayers: true)
   ) { config throws(FormatError) in
     try sparse(config, first: 3, indexerPairs: .half)
   }
@@ -26,7 +27,12 @@ extension Family {
     modelTypes: ["glm_moe_dsa"],
     classNames: ["GlmMoeDsaForCausalLM"],
     names: .deepSeek,
-    config: ConfigSpelling(expertCount: "n_routed_experts", constants: ["hidden_act": "silu"])
+    config: ConfigSpelling(expertCount: "n_routed_experts", constants: ["hidden_act": "silu"]),
+    mlx: MLXClass(
+      splitsLatents: true, countsDenseLayers: true, readsRopeParameters: true,
+      constants: [
+        "topk_method": "noaux_tc", "scoring_func": "sigmoid", "moe_layer_freq": 1, "attention_bias": false,
+      ])
   ) { config throws(FormatError) in
     try sparse(
       config, first: 3,

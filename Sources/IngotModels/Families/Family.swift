@@ -22,10 +22,15 @@ public struct Family: Sendable {
   public let fusedNames: [String: FusedName]
   /// Beginnings of names of tensors that the forward pass does not use, such as multi-token prediction.
   public let auxiliary: [String]
-  /// Whether mlx-lm's module of the family takes tensors by the checkpoint's names, experts stacked.
-  public let hasMLXNames: Bool
+  /// How mlx-lm's class of the family keeps tensors; nil when it has none.
+  public let mlx: MLXClass?
   /// Whether engines know a checkpoint of the family by these names; where they read stacks that the family takes apart, not.
   public let hasEngineNames: Bool
+  /// Where in a layer the stacks of experts stand that engines read in place of these names; nil where they know the experts
+  /// by these names.
+  public let stacks: String?
+  /// Whether published checkpoints of the family have experts in MXFP4.
+  public let readsMXFP4: Bool
   /// Whether a config of one of its types is of this family; where several families share a type.
   public let accepts: @Sendable (Config) -> Bool
   /// Where the text model's tensors stand in a checkpoint of several models.
@@ -41,7 +46,7 @@ public struct Family: Sendable {
     case outside
 
     /// The name that a text model alone would have; nil for a tensor of another model.
-    func plain(_ name: String) -> String? {
+    public func plain(_ name: String) -> String? {
       switch self {
       case .whole: return name
       case .inside:
@@ -55,7 +60,7 @@ public struct Family: Sendable {
     }
 
     /// The stored name of what a text model alone calls so.
-    func stored(_ name: String) -> String {
+    public func stored(_ name: String) -> String {
       switch self {
       case .whole: name
       case .inside:
@@ -76,11 +81,19 @@ public struct Family: Sendable {
     return family
   }
 
+  /// The family as it names tensors in a checkpoint whose text model stands there.
+  public func placed(_ place: TextPlace) -> Family {
+    var family = self
+    family.place = place
+    return family
+  }
+
   public init(
     name: String, modelTypes: [String], classNames: [String], names: TensorNames,
     config: ConfigSpelling = ConfigSpelling(), llamaCpp: LlamaCppGraph? = nil,
-    fusedNames: [String: FusedName] = Family.usualFusedNames, hasMLXNames: Bool = false,
-    hasEngineNames: Bool = true, auxiliary: [String] = ["mtp."],
+    fusedNames: [String: FusedName] = Family.usualFusedNames, mlx: MLXClass? = nil,
+    hasEngineNames: Bool = true, stacks: String? = nil, readsMXFP4: Bool = false,
+    auxiliary: [String] = ["mtp."],
     accepts: @escaping @Sendable (Config) -> Bool = { _ in true },
     blueprint: @escaping @Sendable (Config) throws(FormatError) -> Blueprint
   ) {
@@ -91,8 +104,10 @@ public struct Family: Sendable {
     self.config = config
     self.llamaCpp = llamaCpp
     self.fusedNames = fusedNames
-    self.hasMLXNames = hasMLXNames
+    self.mlx = mlx
     self.hasEngineNames = hasEngineNames
+    self.stacks = stacks
+    self.readsMXFP4 = readsMXFP4
     self.auxiliary = auxiliary
     self.accepts = accepts
     self.blueprint = { config throws(FormatError) in try blueprint(config.text()) }

@@ -15,7 +15,12 @@ extension Family {
     llamaCpp: LlamaCppGraph(
       "glm4moe", names: [.feedForwardNorm: "blk.#.post_attention_norm.weight"],
       routing: .init(scoring: .sigmoid, hasCorrectionBias: true, normalizesWeights: true), namesRouting: true,
-      biases: [.queryBias, .keyBias, .valueBias], mixture: .deepSeek, usualScoring: .sigmoid)
+      biases: [.queryBias, .keyBias, .valueBias], mixture: .deepSeek, usualScoring: .sigmoid),
+    mlx: MLXClass(
+      countsDenseLayers: true,
+      constants: [
+        "rope_scaling": nil, "use_qk_norm": false, "attention_bias": false, "partial_rotary_factor": 1,
+      ])
   ) { config throws(FormatError) in
     let common = try DecoderConfig(config, .init(keyValueHeads: 8, normEpsilon: 1e-5, context: 131_072))
     let attention = common.attention(
@@ -39,7 +44,8 @@ extension Family {
     config: ConfigSpelling(expertCount: "n_routed_experts", constants: ["hidden_act": "silu"]),
     llamaCpp: .deepSeek2(
       .init(scoring: .sigmoid, hasCorrectionBias: true, normalizesWeights: true), sharesKeys: true,
-      usualScoring: .sigmoid, unnamedSizes: (layers: 47...48, vocabulary: 154_880))
+      usualScoring: .sigmoid, unnamedSizes: (layers: 47...48, vocabulary: 154_880)),
+    mlx: MLXClass(splitsLatents: true, countsDenseLayers: true)
   ) { config throws(FormatError) in
     let common = try DecoderConfig(config, .init(normEpsilon: 1e-5, context: 202_752, hasLatents: true))
     let attention = try common.latentAttention(hasBias: try config.flag("attention_bias", or: false))

@@ -37,7 +37,8 @@ extension Family {
       "mlp.experts.gate_up_proj_bias": FusedName([.gateBias, .upBias], isStack: true, isInterleaved: true),
       "mlp.experts.down_proj_bias": FusedName([.downBias], isStack: true),
     ],
-    hasEngineNames: false
+    mlx: MLXClass(experts: "mlp.experts"),
+    hasEngineNames: false, stacks: "mlp", readsMXFP4: true
   ) { config throws(FormatError) in
     var common = try DecoderConfig(
       config, .init(keyValueHeads: 8, headDim: 64, normEpsilon: 1e-5, context: 131_072))

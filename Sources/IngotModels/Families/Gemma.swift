@@ -37,7 +37,8 @@ extension Family {
     llamaCpp: LlamaCppGraph(
       "gemma2", names: LlamaCppGraph.gemmaNames, factors: .gemma(broadLayers: 46),
       softcaps: .init(scores: .always(50), logits: .always(30)),
-      windows: .init(period: 2, usual: 4096))
+      windows: .init(period: 2, usual: 4096)),
+    mlx: MLXClass()
   ) { config throws(FormatError) in
     let common = try DecoderConfig(
       config,
@@ -68,7 +69,8 @@ extension Family {
     config: ConfigSpelling(constants: ["hidden_activation": "gelu_pytorch_tanh"]),
     llamaCpp: LlamaCppGraph(
       "gemma3", names: LlamaCppGraph.gemmaNames, factors: .gemma(broadLayers: 62),
-      softcaps: .init(logits: .optional), windows: .init(period: 6, hasOwnRotation: true))
+      softcaps: .init(logits: .optional), windows: .init(period: 6, hasOwnRotation: true)),
+    mlx: MLXClass(nestedTypes: ["gemma3"], hasWindowPattern: true)
   ) { config throws(FormatError) in
     let common = try DecoderConfig(
       config,

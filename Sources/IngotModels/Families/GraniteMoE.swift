@@ -21,7 +21,13 @@ extension Family {
       "mlp.input_linear.weight": FusedName([.gate, .up], isStack: true, isTransposed: false),
       "mlp.output_linear.weight": FusedName([.down], isStack: true, isTransposed: false),
     ],
-    hasEngineNames: false
+    mlx: MLXClass(
+      experts: "block_sparse_moe.switch_mlp",
+      constants: [
+        "attention_bias": false, "logits_scaling": 1, "attention_multiplier": 1, "embedding_multiplier": 1,
+        "residual_multiplier": 1,
+      ]),
+    hasEngineNames: false, stacks: "block_sparse_moe"
   ) { config throws(FormatError) in
     let common = try DecoderConfig(config, .init(context: 2048))
     func factor(_ key: String) throws(FormatError) -> Float {

@@ -16,7 +16,7 @@ extension Family {
       biases: [
         .queryBias, .keyBias, .valueBias, .attentionOutputBias, .gateBias, .upBias, .downBias,
       ]),
-    hasMLXNames: true
+    mlx: MLXClass()
   ) { config throws(FormatError) in
     let common = try DecoderConfig(config, .init(context: 2048))
     let bias = try config.flag("attention_bias", or: false)

@@ -25,7 +25,7 @@ extension Family {
     llamaCpp: LlamaCppGraph(
       "minimax-m2", routing: .init(scoring: .sigmoid, hasCorrectionBias: true, normalizesWeights: true),
       namesRouting: true, tiesHead: false),
-    hasMLXNames: true,
+    mlx: MLXClass(),
     // MiniMax-01's configs may have the early name too, and no `scoring_func`.
     accepts: isM2
   ) { config throws(FormatError) in

@@ -21,7 +21,10 @@ extension Family {
       (.indexerKeyNorm, "model.layers.#.self_attn.index_k_norm.weight"),
     ]),
     config: ConfigSpelling(
-      expertCount: "num_local_experts", expertWidth: "intermediate_size", rotatedDims: "rotary_dim")
+      expertCount: "num_local_experts", expertWidth: "intermediate_size", rotatedDims: "rotary_dim"),
+    mlx: MLXClass(
+      nestedTypes: ["minimax_m3_vl", "minimax_m3_vl_text", "minimax_m3"],
+      typeNames: ["minimax_m3_vl_text": "minimax_m3_vl", "minimax_m3": "minimax_m3_vl"])
   ) { config throws(FormatError) in
     var common = try DecoderConfig(
       config, .init(keyValueHeads: 4, activation: (nil, .silu), normAddsOne: true))

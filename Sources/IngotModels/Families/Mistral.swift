@@ -12,7 +12,7 @@ extension Family {
     names: .llama,
     config: ConfigSpelling(constants: ["hidden_act": "silu"]),
     llamaCpp: LlamaCppGraph("llama", pairing: .interleaved, hasWindow: true),
-    hasMLXNames: true
+    mlx: MLXClass()
   ) { config throws(FormatError) in
     let common = try DecoderConfig(config, .init(keyValueHeads: 8, context: 131_072))
     // A config without the key has the class's window; null is none.

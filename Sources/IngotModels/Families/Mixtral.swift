@@ -14,7 +14,7 @@ extension Family {
       expertCount: "num_local_experts", expertWidth: "intermediate_size", constants: ["hidden_act": "silu"]),
     llamaCpp: LlamaCppGraph(
       "llama", pairing: .interleaved, routing: .init(scoring: .softmax, normalizesWeights: true)),
-    hasMLXNames: true
+    mlx: MLXClass()
   ) { config throws(FormatError) in
     let common = try DecoderConfig(config, .init(keyValueHeads: 8, normEpsilon: 1e-5, context: 131_072))
     let windows = try common.windows(try config.window()) { _ in true }

@@ -13,7 +13,8 @@ extension Family {
     config: ConfigSpelling(
       expertWidth: "intermediate_size", constants: ["hidden_act": "silu", "norm_topk_prob": false]),
     llamaCpp: LlamaCppGraph(
-      "olmoe", routing: .init(scoring: .softmax, normalizesWeights: false), tiesHead: false, heads: .equal)
+      "olmoe", routing: .init(scoring: .softmax, normalizesWeights: false), tiesHead: false, heads: .equal),
+    mlx: MLXClass()
   ) { config throws(FormatError) in
     let common = try DecoderConfig(config, .init(normEpsilon: 1e-5, context: 4096))
     if let clip = config["clip_qkv"] {

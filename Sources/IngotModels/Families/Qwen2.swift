@@ -12,7 +12,7 @@ extension Family {
     names: .llama,
     config: ConfigSpelling(constants: ["hidden_act": "silu"]),
     llamaCpp: LlamaCppGraph("qwen2", biases: [.queryBias, .keyBias, .valueBias]),
-    hasMLXNames: true
+    mlx: MLXClass()
   ) { config throws(FormatError) in
     let common = try DecoderConfig(config, .init(keyValueHeads: 32, context: 32_768))
     let rotary = try config.rotary(headDim: common.headDim, theta: 10_000)

@@ -26,7 +26,8 @@ extension Family {
       ], inputBias: "qkv_bias"),
     llamaCpp: LlamaCppGraph(
       "qwen2moe", routing: .init(scoring: .softmax, normalizesWeights: false), tiesHead: false,
-      biases: [.queryBias, .keyBias, .valueBias], heads: .filling, mixture: .init(shared: .gated))
+      biases: [.queryBias, .keyBias, .valueBias], heads: .filling, mixture: .init(shared: .gated)),
+    mlx: MLXClass()
   ) { config throws(FormatError) in
     let common = try DecoderConfig(config, .init(keyValueHeads: 16, context: 32_768))
     let rotary = try config.rotary(headDim: common.headDim, theta: 10_000)

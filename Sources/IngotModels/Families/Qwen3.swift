@@ -12,7 +12,7 @@ extension Family {
     names: .llama,
     config: ConfigSpelling(constants: ["hidden_act": "silu"]),
     llamaCpp: LlamaCppGraph("qwen3"),
-    hasMLXNames: true
+    mlx: MLXClass()
   ) { config throws(FormatError) in
     let common = try DecoderConfig(config, .init(keyValueHeads: 32, headDim: 128, context: 32_768))
     let rotary = try config.rotary(headDim: common.headDim, theta: 10_000)

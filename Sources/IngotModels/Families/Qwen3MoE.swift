@@ -16,7 +16,7 @@ extension Family {
       ]),
     llamaCpp: LlamaCppGraph(
       "qwen3moe", routing: .init(scoring: .softmax, normalizesWeights: true)),
-    hasMLXNames: true
+    mlx: MLXClass()
   ) { config throws(FormatError) in
     let common = try DecoderConfig(config, .init(keyValueHeads: 4, context: 32_768))
     let rotary = try config.rotary(headDim: common.headDim, theta: 10_000)

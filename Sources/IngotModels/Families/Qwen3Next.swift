@@ -44,7 +44,12 @@ extension Family {
       constants: [
         "hidden_act": "silu", "norm_topk_prob": true, "decoder_sparse_step": 1, "mlp_only_layers": [],
       ]),
-    llamaCpp: .qwen3Next("qwen3next", hasExperts: true)
+    llamaCpp: .qwen3Next("qwen3next", hasExperts: true),
+    mlx: MLXClass(
+      addsOneToNorms: true,
+      constants: [
+        "decoder_sparse_step": 1, "mlp_only_layers": [], "norm_topk_prob": true, "partial_rotary_factor": 1,
+      ])
   ) { config throws(FormatError) in
     let common = try DecoderConfig.qwen3Next(config)
     let feedForward = try common.qwenFeedForward(
@@ -63,7 +68,10 @@ extension Family {
     classNames: ["Qwen3_5MoeForCausalLM", "Qwen3_5MoeForConditionalGeneration"],
     names: .qwen3Next,
     config: ConfigSpelling(constants: ["hidden_act": "silu"]),
-    llamaCpp: .qwen3Next("qwen35moe", hasExperts: true)
+    llamaCpp: .qwen3Next("qwen35moe", hasExperts: true),
+    mlx: MLXClass(
+      nestedTypes: ["qwen3_5_moe", "qwen3_5_moe_text"], typeNames: ["qwen3_5_moe_text": "qwen3_5_moe"],
+      addsOneToNorms: true)
   ) { config throws(FormatError) in
     let common = try DecoderConfig.qwen3Next(config)
     // The class always normalizes, whatever the config says.
@@ -81,7 +89,10 @@ extension Family {
     classNames: ["Qwen3_5ForCausalLM", "Qwen3_5ForConditionalGeneration"],
     names: .qwen3Next,
     config: ConfigSpelling(constants: ["hidden_act": "silu"]),
-    llamaCpp: .qwen3Next("qwen35", hasExperts: false)
+    llamaCpp: .qwen3Next("qwen35", hasExperts: false),
+    mlx: MLXClass(
+      nestedTypes: ["qwen3_5", "qwen3_5_text"], typeNames: ["qwen3_5_text": "qwen3_5"],
+      addsOneToNorms: true)
   ) { config throws(FormatError) in
     let common = try DecoderConfig.qwen3Next(config)
     let mlp = common.mlp(try config.positive("intermediate_size"))
