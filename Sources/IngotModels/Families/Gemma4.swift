@@ -85,7 +85,9 @@ extension Family {
 
   private static func lacksExperts(_ config: Config) -> Bool { !hasExperts(config) }
 
-  private static func hasExperts(_ config: Config) -> Bool { config.text["enable_moe_block"] == true }
+  private static func hasExperts(_ config: Config) -> Bool {
+    (try? config.text())?["enable_moe_block"] == true
+  }
 }
 
 /// What dense models and mixtures have in common.
