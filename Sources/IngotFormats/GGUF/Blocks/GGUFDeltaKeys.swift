@@ -53,7 +53,7 @@ struct GGUFDeltaKeys {
   private func sections(_ model: Model, pairs: Int) throws(FormatError) -> [Int32] {
     var sections = [pairs - 2 * (pairs / 3), pairs / 3, pairs / 3]
     if let file = model.sideFile("config.json") {
-      let config = try Config(file.bytes.array, path: "\(model.path) (config.json)").text
+      let config = try Config(file.bytes.array, path: "\(model.path) (config.json)").text()
       let rope = config["rope_parameters"] ?? config["rope_scaling"]
       if let given = rope?["mrope_section"]?.array?.compactMap(\.int), given.count == 3,
         given.allSatisfy({ (0...pairs).contains($0) })

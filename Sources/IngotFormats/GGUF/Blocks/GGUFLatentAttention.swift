@@ -82,18 +82,6 @@ extension Tensor {
     return false
   }
 
-  /// The values in F32.
-  func decoded() -> Tensor {
-    guard encoding != .dense(.f32) else { return self }
-    return mapped(to: .dense(.f32)) { [encoding, columns] rows, planes in
-      defer { for plane in planes { plane.release() } }
-      var values = [Float](repeating: 0, count: rows.count * columns)
-      var span = values.mutableSpan
-      encoding.decode(planes, rows: rows.count, columns: columns, into: &span)
-      return [Bytes(count: 4 * values.count) { encode(.f32, values.span, into: &$0) }]
-    }
-  }
-
   /// F32 values rounded to the nearest in Q8_0.
   func roundedToQ80() -> Tensor {
     mapped(to: .ggml(.q80)) { [columns] rows, planes in

@@ -62,7 +62,7 @@ extension GGUFConfig {
     set("attention.kv_lora_rank", block.keyValueRank)
     metadata["\(family.name).rope.freq_base"] = .float32(Float(rotary.theta))
     set("rope.dimension_count", rotary.dims)
-    addScaling(rotary.scaling, family, to: &metadata)
+    try addScaling(rotary.scaling, family, to: &metadata)
     guard case .yarn(let yarn) = rotary.scaling else { return }
     let magnitudes = Magnitudes(
       rotation: yarn.attentionFactor,

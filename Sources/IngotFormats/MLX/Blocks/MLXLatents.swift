@@ -82,7 +82,7 @@ struct MLXLatents {
     }
     var (embed, unembed) = (embed, unembed)
     if !embed.encoding.isWholeDense || embed.encoding != unembed.encoding {
-      (embed, unembed) = (embed.decoded, unembed.decoded)
+      (embed, unembed) = (embed.decoded(), unembed.decoded())
     }
     func slices(_ tensor: Tensor) throws(FormatError) -> [Tensor] {
       let spare = spare(tensor.name)
@@ -107,18 +107,5 @@ extension Encoding {
   fileprivate var isWholeDense: Bool {
     if case .dense(let type) = self { return type.bits >= 16 }
     return false
-  }
-}
-
-extension Tensor {
-  /// The values as F32.
-  var decoded: Tensor {
-    if case .dense(.f32) = encoding { return self }
-    return mapped(to: .dense(.f32)) { [encoding, columns] rows, planes in
-      var values = [Float](repeating: 0, count: rows.count * columns)
-      var span = values.mutableSpan
-      encoding.decode(planes, rows: rows.count, columns: columns, into: &span)
-      return [Bytes(count: values.count * 4) { encode(.f32, values.span, into: &$0) }]
-    }
   }
 }
