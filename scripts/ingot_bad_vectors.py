@@ -310,7 +310,7 @@ def bad_models(bad):
             found="model")
     bad.add("model: a role twice", [expert, "expert 0"], [(artifact.tensor_at[expert] + 16, i32(0))], "d", found="model")
     router = "model.layers.0.block_sparse_moe.gate.weight"
-    shape = u64(1) + u64(32)
+    shape = u32(1) + u32(32)
     bad.add("model: another shape", [router, "shape [2, 16]", "shape [1, 32]"], [(artifact.tensor_at[router] + 32, shape)], "d",
             found="model")
 

@@ -11,7 +11,7 @@ struct Inspect: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Show what is in a checkpoint or artifact, and check claims about it.",
     usage:
-      "ingot inspect <model> [--claim <name=value> ...] [--tensors | --render <file>] [--json] [options]",
+      "ingot inspect <model> [--claim <name=value> ...] [--tensors | --render <file>] [options]",
     discussion: """
       Reads headers and config only. Claims: \(Claim.names.joined(separator: ", ")).
       Numbers may be rounded as authors do (230B, 9.8e9, 192k). Exit code 2 when a claim does not hold.

@@ -38,6 +38,8 @@ public struct ZeroRuns: Sendable {
   /// Runs shorter than this are weights like others.
   private static let least = 4096
   private static let piece = 1 << 18
+  /// Files of so many bytes are looked into at regular distances alone.
+  private static let small = 1 << 28
 
   private let path: String
   private let file: File
@@ -57,8 +59,8 @@ public struct ZeroRuns: Sendable {
   ///
   /// - Parameters:
   ///   - paths: the files.
-  ///   - exhaustive: read everything; otherwise a page in at least every MiB, in files below 16 MiB every page, and in
-  ///     every tensor the first and the last, which finds what is missing of a download.
+  ///   - exhaustive: read everything; otherwise 1,024 pages of a file, at least one in every 4 MiB, and in files below
+  ///     `small` the first and the last of every tensor, which finds what is missing of a download without reading it twice.
   public static func find(in paths: [String], exhaustive: Bool, workers: Int) async -> [Run] {
     let known = paths.filter { path in [".safetensors", ".gguf"].contains { path.hasSuffix($0) } }
     return await withTaskGroup(of: (Int, [Run]).self) { group in
@@ -83,9 +85,9 @@ public struct ZeroRuns: Sendable {
   private func runs(_ exhaustive: Bool) throws(FormatError) -> [Run] {
     guard let first = entries.map(\.offset).min(), first < end else { return [] }
     let page = ZeroRuns.least
-    let stride = exhaustive ? page : min(max((end - first) / 4096 / page * page, page), 1 << 20)
+    let stride = exhaustive ? page : min(max((end - first) / 1024 / page * page, page), 1 << 22)
     var probes = Set(Swift.stride(from: first, through: end - page, by: stride))
-    for entry in entries where entry.bytes >= page && !exhaustive {
+    for entry in entries where entry.bytes >= page && !exhaustive && end - first < ZeroRuns.small {
       probes.insert(entry.offset)
       probes.insert(entry.offset + entry.bytes - page)
     }
@@ -153,7 +155,7 @@ public struct ZeroRuns: Sendable {
         // A value next to the run may be zero too.
         func isInside(_ place: Int) -> Bool {
           let within = (place - range.lowerBound) % row
-          return min(within, row - within) > min(64, row / 8)
+          return min(within, row - within) > min(16, row / 8)
         }
         let isCut = isInside(part.lowerBound) || isInside(part.upperBound)
         isFault = isFault || isCut && part.count > 2 * row

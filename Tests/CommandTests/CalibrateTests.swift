@@ -43,7 +43,7 @@ import Testing
       #expect(Folder.kind(path) == .nothing)
       if !killing {
         #expect(
-          outcome.status == 75 && outcome.error.contains("run the same command again"), "\(outcome.error)")
+          outcome.status == 75 && outcome.error.contains("the same command"), "\(outcome.error)")
       }
     }
     #expect(isDone && ended >= 3, "\(ended) runs ended early")

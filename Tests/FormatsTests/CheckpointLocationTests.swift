@@ -109,7 +109,9 @@ import Testing
       let scratch = try Scratch()
       let folder = try scratch.copy(nano, to: "model")
       try scratch.write("model/" + name, Array(text.utf8))
-      let error = try refusal { _ = try Model.read(folder).plannedBytes(as: .gguf, .with()) }
+      let error = try refusal {
+        _ = try Model.read(folder).quantized("q8_0").plannedBytes(as: .gguf, .with())
+      }
       #expect(error?.found.contains(word) == true, "\(name): \(error as Any)")
     }
   }

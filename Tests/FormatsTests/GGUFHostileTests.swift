@@ -86,8 +86,8 @@ import Testing
     Case("dimension of 2^63", says: "dimensions from 1") { $0.tensors[0].dims = [1 << 63, 1] },
     Case("values that overflow", says: "bytes can be counted") { $0.tensors[0].dims = [1 << 40, 1 << 40] },
     Case("bytes that overflow", says: "bytes can be counted") { $0.tensors[0].dims = [1 << 61, 2] },
-    Case("tensor type 4, removed", says: "number 4") { $0.tensors[0].type = 4 },
-    Case("tensor type 2^32 - 1", says: "a tensor type") { $0.tensors[0].type = .max },
+    Case("tensor type 4, removed", says: "type 4 ") { $0.tensors[0].type = 4 },
+    Case("tensor type 2^32 - 1", says: "type 4294967295") { $0.tensors[0].type = .max },
     Case("row that no block fits", says: "multiple of 256") { $0.tensors[0].type = 12 },
     Case("offset off its alignment", says: "multiple of 32") { $0.tensors[1].offset = 33 },
     Case("offset of 2^64 - 32", says: "multiple of 32") { $0.tensors[1].offset = .max - 31 },
@@ -160,10 +160,10 @@ import Testing
     Case("norm of another length", says: "shape") { file in
       file.tensors[index("output_norm.weight", file)].dims = [2, 2]
     },
-    Case("a type nobody decodes", says: "IQ1_S") { file in
+    Case("a type nobody decodes", says: "type 99 ") { file in
       let place = index("output.weight", file)
       file.tensors[place].dims = [256, 1]
-      file.tensors[place].type = 19
+      file.tensors[place].type = 99
       file.tensors[place].data = [UInt8](repeating: 0, count: 50)
     },
     Case("tokens without kinds", says: "token_type") { file in

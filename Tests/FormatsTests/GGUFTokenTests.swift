@@ -140,9 +140,10 @@ import Testing
     ("chat_template.jinja", "A"),
   ])
   func templatesFromAnywhere(_ file: String, _ content: String) async throws {
-    let (values, back) = try await written([
-      "chat_template.jinja": nil, "tokenizer_config.json": "{}", file: content,
-    ])
+    var files: Files = ["tokenizer_config.json": "{}"]
+    files.updateValue(nil, forKey: "chat_template.jinja")
+    files.updateValue(content, forKey: file)
+    let (values, back) = try await written(files)
     #expect(values["tokenizer.chat_template"] == "A")
     #expect(back.sideFile("chat_template.jinja")?.bytes.array == [0x41])
   }

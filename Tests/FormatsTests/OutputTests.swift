@@ -141,11 +141,14 @@ import Testing
     #expect(try scratch.names == ["out.ingot"])
   }
 
-  @Test func theSourceMayBeReplacedByItsSuccessor() async throws {
+  @Test func theSourceIsNotReplacedByItsSuccessor() async throws {
     let scratch = try Scratch()
     let path = scratch("nano.ingot")
     _ = try await Model.read(nano).write(path, as: .ingot, .with())
-    _ = try await Model.read(path).quantized("int4").write(path, as: .ingot, .with(force: true))
+    let error = try await awaitedRefusal {
+      _ = try await Model.read(path).quantized("int4").write(path, as: .ingot, .with(force: true))
+    }
+    #expect(error?.found.contains("which is being read") == true)
     #expect(await Format.check(path, workers: 2).problems.isEmpty)
     #expect(try scratch.names == ["nano.ingot"])
   }

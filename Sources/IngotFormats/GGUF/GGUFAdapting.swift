@@ -35,7 +35,8 @@ extension Model {
     return try replacingTensors(kept)
   }
 
-  private func replacingTensors(_ tensors: [Tensor]) throws(FormatError) -> Model {
+  /// The same model with other tensors.
+  func replacingTensors(_ tensors: [Tensor]) throws(FormatError) -> Model {
     try Model(
       family: family, blueprint: blueprint, tensors: tensors, sideFiles: sideFiles, path: path,
       format: format, weightFiles: weightFiles, provenance: provenance)

@@ -21,7 +21,8 @@ extension Format {
       try MLXReader(path, keepUnknown: options.keepUnknown).read()
     },
     adapt: { model throws(FormatError) in
-      try model.mapTensors { tensor throws(FormatError) in
+      // mlx-lm's converter too leaves out other models' tensors and multi-token prediction.
+      try model.replacingTensors(model.tensors.filter { $0.role.kind != .auxiliary }).mapTensors { tensor in
         tensor.symmetricWithBias ?? tensor
       }
     },

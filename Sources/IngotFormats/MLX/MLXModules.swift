@@ -24,10 +24,11 @@ struct MLXModules {
   /// - Throws: FormatError for a tensor that mlx-lm has no module for.
   init(_ model: Model, _ family: Family) throws(FormatError) {
     var places: [String: Int] = [:]
+    let isWhole = model.tensors.allSatisfy {
+      !model.blueprint.isLinear($0.role) || $0.encoding == .dense(.f32)
+    }
     for tensor in model.tensors {
       let role = tensor.role
-      // mlx-lm leaves out other models' tensors and multi-token prediction when it converts.
-      if role.kind == .auxiliary { continue }
       guard !role.isOutsideBlocks else {
         throw tensor.error(
           "a tensor that mlx-lm has a module for", found: "\(role), which it refuses to load")
@@ -48,7 +49,7 @@ struct MLXModules {
           add(tensor, name, isStack: true, isQuantizable: tensor.shape.count == 2)
         }
       } else {
-        let tensor = MLXNorms.isSum(role, family) ? MLXNorms.added(tensor) : tensor
+        let tensor = MLXNorms.isSum(role, family) ? MLXNorms.added(tensor, isWhole: isWhole) : tensor
         add(
           tensor, family.name(of: role), shape: MLXConvolutions.stored(role, tensor.shape),
           isQuantizable: model.blueprint.isLinear(role) && tensor.shape.count == 2)

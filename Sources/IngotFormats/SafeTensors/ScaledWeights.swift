@@ -46,7 +46,9 @@ struct ScaledWeights {
       files.stored[name + Self.inverse] != nil ? name + Self.inverse : name + Self.scale
     guard let scales = files.stored[scaleName] else {
       let isCoded = codes.dtype == .f8e4m3 || codes.dtype == .f8e5m2
-      guard isCoded, files.config["quantization_config"] != nil else { return nil }
+      // What goes with scales says that they are missing, of a tensor of any type.
+      let beside = [Self.second, Self.zero].first { files.stored[name + $0] != nil }
+      guard beside != nil || isCoded && files.config["quantization_config"] != nil else { return nil }
       throw files.error(
         name,
         "scales '\(name)\(Self.inverse)' or '\(name)\(Self.scale)' for \(codes.dtype.rawValue) values",

@@ -14,11 +14,13 @@ enum MLXNorms {
     family.mlx?.addsOneToNorms == true && centered.contains(role.kind)
   }
 
-  /// 1 + w in the tensor's own type, rounded to the nearest, as mlx-lm adds it.
-  static func added(_ tensor: Tensor) -> Tensor {
+  /// 1 + w in the tensor's own type, rounded to the nearest, as mlx-lm adds it; in F32 where all matrices are, since nothing is
+  /// then to be rounded.
+  static func added(_ tensor: Tensor, isWhole: Bool) -> Tensor {
     guard case .dense(let type) = tensor.encoding else { return tensor }
-    return tensor.mapped(to: tensor.encoding) { rows, planes in
-      [moved(planes, from: type, by: 1, to: type, count: rows.count * tensor.columns)]
+    let target = isWhole ? DType.f32 : type
+    return tensor.mapped(to: .dense(target)) { rows, planes in
+      [moved(planes, from: type, by: 1, to: target, count: rows.count * tensor.columns)]
     }
   }
 
