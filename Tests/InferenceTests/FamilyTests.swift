@@ -143,9 +143,9 @@ enum FamilyFixtures {
     }
     let (error, sameTop) = try await FamilyFixtures.compare(
       try Model.read(path), try FamilyFixtures.golden(name))
-    // Some of mlx-lm's classes keep 1 + w of norms in the type of w, rounded.
+    // Some of mlx-lm's classes keep 1 + w of norms in the type of w, rounded: a router may then choose another expert.
     let isRounded = format == "mlx" && source.family.mlx?.addsOneToNorms == true
-    #expect(error <= (isRounded ? 0.03 : 1e-5) && (sameTop || isRounded), "\(name) as \(format): \(error)")
+    #expect(error <= (isRounded ? 0.1 : 1e-5) && (sameTop || isRounded), "\(name) as \(format): \(error)")
   }
 }
 
