@@ -64,6 +64,6 @@ struct Convert: AsyncParsableCommand {
           : "\(grouped(result.rounded)) quantized tensors decoded and rounded to \(decode.rawValue.uppercased()): "
             + "these are not the artifact's exact values")
     }
-    if let line = result.written.leftOutLine { print(line) }
+    for line in result.written.changes { print(line) }
   }
 }

@@ -56,7 +56,7 @@ struct Quantize: AsyncParsableCommand {
     }
     if let calibration = result.calibration { print(calibration.table) }
     if let refits = result.routerBias { print(refits.table) }
-    if let line = result.written.leftOutLine { print(line) }
+    for line in result.written.changes { print(line) }
     let files = result.written.files
     print(
       """

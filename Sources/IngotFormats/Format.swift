@@ -19,6 +19,8 @@ public struct Format: Sendable {
   let adapt: @Sendable (Model) throws(FormatError) -> Model
   /// Whether it has a place for numbers that engines quantize activations with, in what this model becomes.
   var keepsActivationScales: @Sendable (Model) -> Bool = { _ in false }
+  /// Names of tensors of an adapted model whose values it rounds, since what reads it wants them otherwise.
+  var rounded: @Sendable (Model) -> [String] = { _ in [] }
   /// Why the format cannot hold an encoding; nil when it can.
   public let refusal: @Sendable (Encoding) -> String?
   /// Bytes that `write` would take, to the byte, without reading a weight.
@@ -116,6 +118,8 @@ public struct Written: Sendable {
   /// Names of tensors that the forward pass does not use and that the format has no place for: multi-token prediction, other
   /// models of the checkpoint.
   public var leftOut: [String] = []
+  /// Names of tensors whose values the format rounds: a reader finds other numbers than the model has.
+  public var rounded: [String] = []
 }
 
 extension InputFiles {
@@ -189,6 +193,7 @@ extension Model {
     var written = try await format.write(model, path, options)
     let kept = Set(model.tensors.map(\.role))
     written.leftOut = tensors.filter { !kept.contains($0.role) }.map(\.name)
+    written.rounded = format.rounded(model)
     return written
   }
 }

@@ -41,8 +41,17 @@ public struct ConvertResult: Sendable {
       "bytes": JSON(written.bytes), "carried": JSON(carried), "rounded": JSON(rounded),
       "seconds": JSON(seconds),
     ]
-    if !written.leftOut.isEmpty { json["leftOut"] = .array(written.leftOut.map { .string($0) }) }
+    written.addChanges(to: &json)
     return .object(json)
+  }
+}
+
+extension Written {
+  /// What the format has no place for, and what it rounds, under the names that programs read.
+  func addChanges(to json: inout JSONObject) {
+    for (key, names) in [("leftOut", leftOut), ("roundedByFormat", rounded)] where !names.isEmpty {
+      json[key] = .array(names.map { .string($0) })
+    }
   }
 }
 
@@ -72,7 +81,9 @@ extension ConvertRequest {
     let written = try await result.write(output, as: format, options)
     let changed = zip(source.tensors, result.tensors).count { $0.encoding != $1.encoding }
     return ConvertResult(
-      written: written, format: format.name, carried: source.tensors.count - changed, rounded: changed,
+      written: written, format: format.name,
+      carried: source.tensors.count - changed - written.leftOut.count - written.rounded.count,
+      rounded: changed,
       seconds: (ContinuousClock.now - start).seconds)
   }
 }

@@ -63,7 +63,7 @@ public struct QuantizeResult: Sendable {
       "replacedNonfinite": JSON(replacedNonfinite), "seconds": JSON(seconds),
       "calibration": calibration?.json ?? .null, "routerBias": routerBias?.json ?? .null,
     ]
-    if !written.leftOut.isEmpty { json["leftOut"] = .array(written.leftOut.map { .string($0) }) }
+    written.addChanges(to: &json)
     return .object(json)
   }
 }

@@ -114,10 +114,12 @@ struct GGUFFamily: Sendable {
     let hasWindow = (metadata["\(name).attention.sliding_window"]?.integer ?? 0) > 0
     let named = all.filter { $0.name == name }
     // Some of llama.cpp's architectures run several families.
-    let own = metadata[familyKey]?.string
+    let familyName = metadata[familyKey]?.string
     let fitting = named.filter { family in
       guard family.graph.hasExperts == hasExperts else { return false }
-      if let own, named.contains(where: { $0.family.name == own }) { return family.family.name == own }
+      if let familyName, named.contains(where: { $0.family.name == familyName }) {
+        return family.family.name == familyName
+      }
       return named.count == 1 || family.hasRouting(of: metadata)
     }
     guard let family = fitting.first(where: { $0.graph.hasWindow == hasWindow }) ?? fitting.first else {

@@ -11,13 +11,13 @@ struct GGUFNamedTokens {
   private let tokenizer: Tokenizer
   private let config: JSONObject?
   /// Numbers in the order of `GGUFTokenizer.named` that the tokenizer's own file has; below 0 for none.
-  private let own: [Int]
+  private let fileIDs: [Int]
 
-  init(_ model: Model, _ tokenizer: Tokenizer, _ config: JSONObject?, own: [Int] = []) {
+  init(_ model: Model, _ tokenizer: Tokenizer, _ config: JSONObject?, fileIDs: [Int] = []) {
     self.model = model
     self.tokenizer = tokenizer
     self.config = config
-    self.own = own
+    self.fileIDs = fileIDs
   }
 
   func add(to metadata: inout GGUFMetadata) throws(FormatError) {
@@ -31,8 +31,8 @@ struct GGUFNamedTokens {
             found: "'\(printable(text, limit: 40))'")
         }
         ids.append(id)
-      } else if own.indices.contains(index), (0..<size).contains(own[index]) {
-        ids.append(own[index])
+      } else if fileIDs.indices.contains(index), (0..<size).contains(fileIDs[index]) {
+        ids.append(fileIDs[index])
       }
       let isEnd = name == "eos_token"
       if ids.isEmpty || isEnd { ids += try numbers(name, size).filter { !ids.contains($0) } }

@@ -66,7 +66,7 @@ struct GGUFPieceKeys {
     metadata[GGUFTokenizer.typesKey] = .int32s(kinds.map { Int32($0.rawValue) })
     // tokenizer.model has numbers for these itself.
     let own = [pieces.begin, pieces.end, pieces.unknown, pieces.padding]
-    try GGUFNamedTokens(model, tokenizer, config, own: own).add(to: &metadata)
+    try GGUFNamedTokens(model, tokenizer, config, fileIDs: own).add(to: &metadata)
     metadata[GGUFTokenizer.addBeginKey] = .bool(tokenizer.addBeginTokenFlag ?? !tokenizer.prefix.isEmpty)
     if !tokenizer.suffix.isEmpty || config?["add_eos_token"]?.bool != nil {
       metadata[GGUFTokenizer.addEndKey] = .bool(!tokenizer.suffix.isEmpty)

@@ -156,7 +156,7 @@ struct GGUFReader {
     return tensors
   }
 
-  /// Whether a name is of a layer of multi-token prediction, which stand behind the others.
+  /// Whether a name is of a layer of multi-token prediction; these come after the others.
   private func isPrediction(_ name: String, _ blueprint: Blueprint) -> Bool {
     guard let layer = GGUFFamily.template(name).1 else { return false }
     let key = "\(family.name).nextn_predict_layers"

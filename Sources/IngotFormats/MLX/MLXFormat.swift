@@ -26,6 +26,7 @@ extension Format {
         tensor.symmetricWithBias ?? tensor
       }
     },
+    rounded: { MLXNorms.rounded($0) },
     refusal: { mlxRefusal($0) },
     measure: { model, path, options throws(FormatError) in
       try MLXWriter(model, path, options).output().plannedBytes()

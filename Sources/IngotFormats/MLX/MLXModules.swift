@@ -24,9 +24,7 @@ struct MLXModules {
   /// - Throws: FormatError for a tensor that mlx-lm has no module for.
   init(_ model: Model, _ family: Family) throws(FormatError) {
     var places: [String: Int] = [:]
-    let isWhole = model.tensors.allSatisfy {
-      !model.blueprint.isLinear($0.role) || $0.encoding == .dense(.f32)
-    }
+    let keepsF32 = MLXNorms.keepsF32(model)
     for tensor in model.tensors {
       let role = tensor.role
       guard !role.isOutsideBlocks else {
@@ -49,7 +47,7 @@ struct MLXModules {
           add(tensor, name, isStack: true, isQuantizable: tensor.shape.count == 2)
         }
       } else {
-        let tensor = MLXNorms.isSum(role, family) ? MLXNorms.added(tensor, isWhole: isWhole) : tensor
+        let tensor = MLXNorms.isSum(role, family) ? MLXNorms.added(tensor, keepsF32: keepsF32) : tensor
         add(
           tensor, family.name(of: role), shape: MLXConvolutions.stored(role, tensor.shape),
           isQuantizable: model.blueprint.isLinear(role) && tensor.shape.count == 2)

@@ -148,24 +148,24 @@ private struct DeltaNetForm {
     var tensors: [Tensor] = []
     for spec in block.tensors {
       let role = Role(spec.kind, layer: layer)
-      var found: Tensor
+      var logical: Tensor
       if spec.kind == .deltaQKVGate {
         guard let both = try groupedProjections(&stored) else { continue }
-        found = both
+        logical = both
       } else {
         guard let template = DeltaNetForm.names[spec.kind], let tensor = stored.removeValue(forKey: template)
         else { continue }
-        found = tensor
+        logical = tensor
         let shape = spec.kind == .deltaConvolution ? [block.channels, block.kernel] : spec.shape
-        guard found.shape == shape else {
-          throw found.error("shape \(shape) by the keys", found: "\(found.shape)")
+        guard logical.shape == shape else {
+          throw logical.error("shape \(shape) by the keys", found: "\(logical.shape)")
         }
         // Quantizers of others do not spare them.
-        if !spec.isLinear { found = found.decoded() }
-        found = try reordered(found, spec.kind, inverse)
-        if spec.kind == .deltaDecay { found = found.mappingValues { log(-$0) } }
+        if !spec.isLinear { logical = logical.decoded() }
+        logical = try reordered(logical, spec.kind, inverse)
+        if spec.kind == .deltaDecay { logical = logical.mappingValues { log(-$0) } }
       }
-      tensors.append(try found.taken(as: role, name(role), shape: spec.shape))
+      tensors.append(try logical.taken(as: role, name(role), shape: spec.shape))
     }
     return tensors
   }

@@ -12,11 +12,11 @@ struct GGUFMixture {
 
   /// A routing with what keys may say as the graph has it, to be compared with the graph's.
   func fixed(_ routing: Mixture.Routing) -> Mixture.Routing {
-    guard let own = family.graph.routing else { return routing }
+    guard let graphRouting = family.graph.routing else { return routing }
     var fixed = routing
-    if keys.namesNormalization { fixed.normalizesWeights = own.normalizesWeights }
-    if keys.namesScale { fixed.scale = own.scale }
-    if keys.namesGroups, routing.groups?.sumsTwo ?? true { fixed.groups = own.groups }
+    if keys.namesNormalization { fixed.normalizesWeights = graphRouting.normalizesWeights }
+    if keys.namesScale { fixed.scale = graphRouting.scale }
+    if keys.namesGroups, routing.groups?.sumsTwo ?? true { fixed.groups = graphRouting.groups }
     return fixed
   }
 

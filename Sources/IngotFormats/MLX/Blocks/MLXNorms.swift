@@ -14,11 +14,22 @@ enum MLXNorms {
     family.mlx?.addsOneToNorms == true && centered.contains(role.kind)
   }
 
+  /// Whether sums are kept in F32: where all matrices are, so that no activation gets wider by it.
+  static func keepsF32(_ model: Model) -> Bool {
+    model.tensors.allSatisfy { !model.blueprint.isLinear($0.role) || $0.encoding == .dense(.f32) }
+  }
+
+  /// Names of norms whose sums are rounded.
+  static func rounded(_ model: Model) -> [String] {
+    guard !keepsF32(model) else { return [] }
+    return model.tensors.filter { isSum($0.role, model.family) && $0.encoding != .dense(.f32) }.map(\.name)
+  }
+
   /// 1 + w in the tensor's own type, rounded to the nearest, as mlx-lm adds it; in F32 where all matrices are, since nothing is
   /// then to be rounded.
-  static func added(_ tensor: Tensor, isWhole: Bool) -> Tensor {
+  static func added(_ tensor: Tensor, keepsF32: Bool) -> Tensor {
     guard case .dense(let type) = tensor.encoding else { return tensor }
-    let target = isWhole ? DType.f32 : type
+    let target = keepsF32 ? DType.f32 : type
     return tensor.mapped(to: .dense(target)) { rows, planes in
       [moved(planes, from: type, by: 1, to: target, count: rows.count * tensor.columns)]
     }
