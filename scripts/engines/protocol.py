@@ -41,7 +41,7 @@ def parser(description):
     p.add_argument("jobs", metavar="JOBS.json")
     p.add_argument("--greedy", type=int, default=0, metavar="N", help="tokens to generate")
     p.add_argument("--prompt", type=int, default=64, metavar="M", help="tokens before them")
-    p.add_argument("--threads", type=int, default=2)
+    p.add_argument("--threads", type=int, default=1)
     return p
 
 

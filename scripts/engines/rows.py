@@ -97,6 +97,9 @@ ROWS = [
     *[custom("gguf", name, everything(name), LLAMA)
       for name in ("q4_0", "q4_1", "q5_0", "q5_1", "q2_k", "q3_k", "q4_k", "q5_k", "iq4_nl", "iq4_xs", "mxfp4")],
 ]
+# Those of a container together, so that its engine starts once.
+_CONTAINERS = list(dict.fromkeys(row.container for row in ROWS))
+ROWS.sort(key=lambda row: _CONTAINERS.index(row.container))
 
 # Artifacts that other tools make of the embedded model: maker in foreign.py, its setting, who runs it.
 FOREIGN = [

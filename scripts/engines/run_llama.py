@@ -25,7 +25,7 @@ def open_model(path, context, threads):
         yarn_ext_factor=-1.0, yarn_attn_factor=-1.0, yarn_beta_fast=-1.0, yarn_beta_slow=-1.0)
 
 
-def quantize(source, target, file_type, threads=2, pure=False):
+def quantize(source, target, file_type, threads=1, pure=False):
     """llama.cpp's own quantizer; file_type is a llama_ftype."""
     import ctypes
 
