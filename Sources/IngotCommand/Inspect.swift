@@ -48,7 +48,7 @@ struct Inspect: ParsableCommand {
 
   func run() throws {
     if tensors {
-      try InventoryView(try Inventory(self.model), json: json.json).show(listing: true)
+      try show(InventoryView(Inventory(self.model)), listing: true)
       return
     }
     if let render {
@@ -67,7 +67,7 @@ struct Inspect: ParsableCommand {
     if model.family.isGeneric, claim.isEmpty, claims == nil, !json.json {
       print(
         "family     not known: model_type \(model.family.modelTypes.map { "\"\(printable($0))\"" }.joined())")
-      try InventoryView(try Inventory(self.model), json: false).show(listing: false)
+      try show(InventoryView(Inventory(self.model)), listing: false)
       return
     }
     let summary = ModelSummary(model)
@@ -105,8 +105,14 @@ struct Inspect: ParsableCommand {
     let isFolder = Folder.kind(self.model) == .folder
     if isFolder && inventory.problems.isEmpty { throw error }
     if json.json && isFolder { throw error }
-    try InventoryView(inventory, json: json.json, reason: error).show(listing: false)
+    try show(InventoryView(inventory, reason: error), listing: false)
     if isFolder { throw error }
+  }
+
+  /// - Throws: the first problem of the files, once all has been shown.
+  private func show(_ view: InventoryView, listing: Bool) throws(FormatError) {
+    print(json.json ? view.record(listing: listing).text(indented: true) : view.text(listing: listing))
+    if let problem = view.inventory.problems.first { throw problem.error }
   }
 
   private func readClaims(_ path: String) throws(FormatError) -> [Claim] {

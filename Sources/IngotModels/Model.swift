@@ -88,6 +88,31 @@ public struct Model: Sendable {
     return model
   }
 
+  /// The model with one expert's tensor for all of a layer that are alike in kind, shape and encoding, and for how many
+  /// each stands: enough for sums over encodings that do not depend on the expert.
+  package var representatives: (model: Model, counts: [Role: Int]) {
+    struct Class: Hashable {
+      var kind: TensorKind
+      var layer: Int?
+      var shape: [Int]
+      var encoding: Encoding
+    }
+    var model = self
+    var counts: [Role: Int] = [:]
+    var first: [Class: Role] = [:]
+    model.tensors = tensors.filter { tensor in
+      let role = tensor.role
+      guard role.expert != nil else { return true }
+      let alike = Class(kind: role.kind, layer: role.layer, shape: tensor.shape, encoding: tensor.encoding)
+      let representative = first[alike] ?? role
+      first[alike] = representative
+      counts[representative, default: 0] += 1
+      return representative == role
+    }
+    model.indices = Dictionary(uniqueKeysWithValues: model.tensors.enumerated().map { ($1.role, $0) })
+    return (model, counts)
+  }
+
   /// Whether a tensor is one whose encoding may be chosen: a linear layer, or the embedding.
   public func canQuantize(_ tensor: Tensor) -> Bool {
     tensor.encoding.isDecodable && !isExact(tensor)

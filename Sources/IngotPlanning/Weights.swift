@@ -19,12 +19,15 @@ public struct Weights: Sendable {
 
   public init() {}
 
-  public init(_ model: Model, _ plan: Plan) {
+  public init(_ model: Model, _ plan: Plan) { self.init(model, plan, counts: [:]) }
+
+  /// - Parameter counts: for how many tensors one stands, where it is not for itself alone.
+  package init(_ model: Model, _ plan: Plan, counts: [Role: Int]) {
     var layers = [Int](repeating: 0, count: model.blueprint.layerCount)
     var groups = Set<Int>()
     for tensor in model.tensors {
       let encoding = plan.assignments[tensor.role]?.encoding ?? tensor.encoding
-      let bytes = encoding.bytes(tensor.shape) ?? tensor.bytes
+      let bytes = (encoding.bytes(tensor.shape) ?? tensor.bytes) * (counts[tensor.role] ?? 1)
       if tensor.role.expert != nil {
         experts += bytes
         if let layer = tensor.role.layer { layers[layer] += bytes }

@@ -2,11 +2,10 @@ import IngotInference
 import IngotModels
 import IngotReports
 import IngotTensors
-import IngotWorkflows
 
 extension CalibrationOutcome {
   /// Errors of outputs, and experts that were rescued from overflow.
-  var table: String {
+  package var table: String {
     func names(_ roles: [Role], _ what: String) -> [String] {
       roles.map { "layer \($0.layer ?? 0), expert \($0.expert ?? 0): \(what)" }
     }
@@ -23,7 +22,7 @@ extension OutputErrors {
   private static let named = 5
 
   /// Mean and largest by part, and the experts that come off worst.
-  var table: String {
+  package var table: String {
     let (expected, measured) = all
     var table = Table(["output error", "tensors", "mean", "largest", "at"], left: [0, 4])
     let parts = Dictionary(grouping: expected, by: \.key.kind)
@@ -65,7 +64,7 @@ extension OutputErrors {
 }
 
 extension SequentialRun.Refits {
-  var table: String {
+  package var table: String {
     all.map { refit in
       "layer \(refit.layer), router bias: expert sets changed in \(grouped(refit.tokens)) tokens held back "
         + "\(grouped(refit.changedBefore)) → \(grouped(refit.changedAfter))\(refit.wins ? "" : ", stays as it was")"
@@ -74,7 +73,7 @@ extension SequentialRun.Refits {
 }
 
 extension CoverageReport {
-  var text: String {
+  package var text: String {
     var lines: [String] = []
     if drawn.count > 1 {
       lines.append("drawn: \(grouped(contexts)) contexts instead of \(grouped(drawn[0]))")

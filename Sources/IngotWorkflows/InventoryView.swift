@@ -5,30 +5,18 @@ import IngotSystem
 import IngotTensors
 
 /// Stored tensors, metadata and what is broken, for people or as JSON.
-struct InventoryView {
-  private let inventory: Inventory
-  private let json: Bool
+package struct InventoryView {
+  package let inventory: Inventory
   /// Why the files are not read as a model.
   private let reason: FormatError?
 
-  init(_ inventory: Inventory, json: Bool, reason: FormatError? = nil) {
+  package init(_ inventory: Inventory, reason: FormatError? = nil) {
     self.inventory = inventory
-    self.json = json
     self.reason = reason
   }
 
   /// - Parameter listing: every tensor, instead of one line for each pattern of names.
-  /// - Throws: the first problem, once all has been shown.
-  func show(listing: Bool) throws(FormatError) {
-    if json {
-      print(record(listing: listing).text(indented: true))
-    } else {
-      print(text(listing: listing))
-    }
-    if let problem = inventory.problems.first { throw problem.error }
-  }
-
-  private func text(listing: Bool) -> String {
+  package func text(listing: Bool) -> String {
     var lines: [String] = []
     if let reason { lines.append("not read as a model: \(reason)") }
     lines.append(
@@ -69,7 +57,7 @@ struct InventoryView {
     return lines.joined(separator: "\n")
   }
 
-  private func record(listing: Bool) -> JSON {
+  package func record(listing: Bool) -> JSON {
     var metadata: JSONObject = [:]
     for (key, value) in inventory.metadata { metadata[key] = .string(value) }
     var types: JSONObject = [:]

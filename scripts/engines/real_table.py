@@ -1,16 +1,17 @@
 #!/usr/bin/env python3
-"""A published model, SmolLM2-135M-Instruct in Q4_1, through everything that ingot does with it.
+"""Published models through everything that ingot does with them.
 
-    scripts/engines/real_table.py --ingot FILE [--work FOLDER] [--write]
+    scripts/engines/real_table.py --ingot FILE [--model NAME] [--context 256] [--only PATTERN] [--work FOLDER] [--write]
 
-Called by scripts/test-engines --real. scripts/real-models fetches the model: Q4_1 with an embedding in Q8_0. It is
-inspected, checked and tokenized; it is converted and quantized anew, and every artifact is measured against it by
-`ingot verify` on held-out text, and run by the engine that it is for, whose logits are compared with `ingot logits` of
-the same artifact. Exit code 1 when anything is not as it should be. --write puts the result into
-docs/results/smollm2.md when all is.
+Called by scripts/test-engines --real. scripts/real-models fetches the models: SmolLM2-135M-Instruct in Q4_1 and
+Gemma 3 270M in Q4_K_M, both with an embedding in Q8_0. Each is inspected, checked and tokenized; it is converted and
+quantized anew, and every artifact is measured against it by `ingot verify` on held-out text, and run by the engine
+that it is for, whose logits are compared with `ingot logits` of the same artifact. Exit code 1 when anything is not as
+it should be. --write puts the results into docs/results when all is. --only takes rows of names like a pattern.
 """
 
 import argparse
+import fnmatch
 import json
 import os
 import platform
@@ -24,7 +25,7 @@ from safetensors.numpy import load_file
 
 import compare
 import llama_tokens
-from real_rows import CALIBRATION, CHUNKS, CONTEXT, CONTEXTS, HELD_OUT, ROWS
+from real_rows import CALIBRATION, HELD_OUT, MODELS
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.realpath(os.path.join(HERE, "..", ".."))
@@ -37,12 +38,26 @@ class Failure(Exception):
     """Why something is not right."""
 
 
+def tokenizer(folder):
+    """text → token ids, by what ingot wrote: tokenizer.json or tokenizer.model."""
+    path = os.path.join(folder, "tokenizer.json")
+    if os.path.exists(path):
+        from tokenizers import Tokenizer
+
+        ours = Tokenizer.from_file(path)
+        return lambda text: ours.encode(text, add_special_tokens=False).ids
+    import sentencepiece
+
+    return sentencepiece.SentencePieceProcessor(model_file=os.path.join(folder, "tokenizer.model")).EncodeAsIds
+
+
 class Real:
     """The command, the model, and a folder for all artifacts."""
 
-    def __init__(self, ingot, work):
-        self.command, self.work = ingot, work
-        fetch = [os.path.join(ROOT, "scripts", "real-models"), "smollm2"]
+    def __init__(self, ingot, work, about, context):
+        self.command, self.work, self.about = ingot, work, about
+        self.context = context or about.context
+        fetch = [os.path.join(ROOT, "scripts", "real-models"), about.name]
         found = subprocess.run(fetch, capture_output=True, text=True)
         if found.returncode:
             raise SystemExit(found.stderr.strip())
@@ -77,7 +92,6 @@ class Real:
         """How many texts of the tokenizer's tests come out different, and of how many. Cuts a context of each held-out
         text too."""
         import llama_cpp
-        from tokenizers import Tokenizer
 
         parameters = llama_cpp.llama_model_default_params()
         parameters.vocab_only = True
@@ -87,16 +101,15 @@ class Real:
         vocabulary = llama_cpp.llama_model_get_vocab(model)
         with open(os.path.join(ROOT, "Tests", "Fixtures", "tokenizer", "vectors.json"), encoding="utf-8") as f:
             texts = json.load(f)["texts"]
-        ours = Tokenizer.from_file(os.path.join(self.path("f16"), "tokenizer.json"))
-        different = sum(ours.encode(text, add_special_tokens=False).ids
-                        != llama_tokens.tokens(vocabulary, text, False, True) for text in texts)
+        ours = tokenizer(self.path("f16"))
+        different = sum(ours(text) != llama_tokens.tokens(vocabulary, text, False, True) for text in texts)
         self.ids = []
         for name in HELD_OUT:
             with open(os.path.join(ROOT, name), encoding="utf-8", newline="") as f:
                 ids = llama_tokens.tokens(vocabulary, f.read(), False, False)
-            self.ids.append(ids[:CONTEXT])
+            self.ids.append(ids[:self.context])
         llama_cpp.llama_model_free(model)
-        for runner, count in CONTEXTS.items():
+        for runner, count in self.about.contexts.items():
             with open(self.path(f"ids-{runner}.json"), "w") as f:
                 json.dump(self.ids[:count], f)
         return different, len(texts)
@@ -117,10 +130,10 @@ class Real:
             self.ingot(verb, self.model, *arguments, "-o", self.path(row.file))
         return self.path(row.file) if row.file else self.model
 
-    def verified(self, artifact, chunks=CHUNKS):
+    def verified(self, artifact, chunks=None):
         texts = [argument for name in HELD_OUT for argument in ("--text", os.path.join(ROOT, name))]
-        return json.loads(self.ingot("verify", artifact, "--against", self.model, *texts, "--context", str(CONTEXT),
-                                     "--chunks", str(chunks), "--json"))
+        return json.loads(self.ingot("verify", artifact, "--against", self.model, *texts, "--context",
+                                     str(self.context), "--chunks", str(chunks or self.about.chunks), "--json"))
 
     def agreement(self, artifact, runner, answer, logits):
         """KL divergence of an engine's logits to ours."""
@@ -134,16 +147,16 @@ class Real:
         return f"{figures['kld']:.0e}"
 
 
-def rows_of(real, say):
+def rows_of(real, rows, say):
     """Cells of every row, printed as they come; what failed."""
     failed, made = [], []
-    for row in ROWS:
+    for row in rows:
         try:
             made.append((row, real.make(row)))
         except Failure as problem:
             made.append((row, problem))
     answers = {}
-    for runner in dict.fromkeys(row.engine for row in ROWS if row.engine):
+    for runner in dict.fromkeys(row.engine for row in rows if row.engine):
         some = [(row, artifact) for row, artifact in made
                 if row.engine == runner and not isinstance(artifact, Failure)]
         jobs = [{"artifact": artifact, "ids": real.path(f"ids-{runner}.json"), "output": real.path(f"{i}-{runner}.npz")}
@@ -176,27 +189,43 @@ def rows_of(real, say):
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--ingot", required=True)
+    p.add_argument("--model", choices=[about.name for about in MODELS], action="append")
+    p.add_argument("--context", type=int)
+    p.add_argument("--only", default="*")
     p.add_argument("--work")
     p.add_argument("--write", action="store_true")
     a = p.parse_args()
+    failed = []
+    for about in MODELS:
+        if not a.model or about.name in a.model:
+            failed += table(about, a)
+    for line in failed:
+        print(f"FAILED {line}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def table(about, a):
+    """Everything of one model; what failed."""
     lines = []
 
     def say(line):
         print(line, flush=True)
         lines.append(line)
 
+    rows = [row for row in about.rows if not row.file or fnmatch.fnmatch(row.name, a.only)]
     failed = []
     with tempfile.TemporaryDirectory(dir=a.work) as work:
-        real = Real(os.path.abspath(a.ingot), work)
+        real = Real(os.path.abspath(a.ingot), work, about, a.context)
         real.ingot("convert", real.model, "--decode", "f16", "--format", "safetensors", "-o", real.path("f16"))
         different, count = real.tokenized()
-        texts = [os.path.join(ROOT, name) for name in CALIBRATION]
-        real.ingot("calibrate", real.model, *[x for text in texts for x in ("--text", text)], "--context",
-                   str(CONTEXT), "--chunks", str(CHUNKS), "-o", real.path("calib"))
+        if any("CALIB" in row.arguments for row in rows):
+            texts = [os.path.join(ROOT, name) for name in CALIBRATION]
+            real.ingot("calibrate", real.model, *[x for text in texts for x in ("--text", text)], "--context",
+                       str(real.context), "--chunks", str(about.chunks), "-o", real.path("calib"))
         say("| artifact | container | bytes | bits per weight | KLD | same top | perplexity | run by | engine's KLD |")
         say("|---" * 9 + "|")
-        failed += rows_of(real, say)
-        say(f"\nTokens of {count:,} texts by the tokenizer.json that ingot writes: {count - different:,} are "
+        failed += rows_of(real, rows, say)
+        say(f"\nTokens of {count:,} texts by the tokenizer that ingot writes: {count - different:,} are "
             "llama.cpp's.")
         if different > DIFFERENT * count:
             failed.append(f"tokens: {different} of {count} texts differ")
@@ -205,24 +234,23 @@ def main():
         engines = ", ".join(sorted({part for engine in real.engines for part in engine.split(", ")}))
         say(f"\ningot {version}; {engines}; {platform.system()} {platform.machine()}, "
             f"Python {platform.python_version()}")
-    for line in failed:
-        print(f"FAILED {line}", file=sys.stderr)
     if a.write and not failed:
-        record(lines)
-    return 1 if failed else 0
+        record(about, lines)
+    return [f"{about.name}: {line}" for line in failed]
 
 
 def own_tokens(real, say):
     """Ingot's tokens of the held-out texts against llama.cpp's: the same perplexity only if they are the same."""
     own = real.verified(real.path("f16"), chunks=1)["perplexity"]["original"]
-    theirs = compare.perplexity(np.load(real.path("0-llama.npz"))["logits"], real.ids)
+    logits = np.load(real.path("0-llama.npz"))["logits"]
+    theirs = compare.perplexity(logits, real.ids[:len(logits)])
     say(f"\nPerplexity of the original: {own:.5f} by ingot verify, {theirs:.5f} by llama.cpp's tokens and logits.")
     return [] if abs(own / theirs - 1) <= 1e-4 else [f"perplexity of the original: {own} here, {theirs} there"]
 
 
-def record(lines):
-    """Puts what was printed between the marks of docs/results/smollm2.md."""
-    path = os.path.join(ROOT, "docs", "results", "smollm2.md")
+def record(about, lines):
+    """Puts what was printed between the marks of the model's page."""
+    path = os.path.join(ROOT, "docs", "results", about.page)
     with open(path) as f:
         text = f.read()
     begin, end = "<!-- table -->\n", "<!-- /table -->"

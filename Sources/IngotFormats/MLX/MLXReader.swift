@@ -36,21 +36,24 @@ struct MLXReader {
     // Stacked by MLX; its converter leaves the source's quantization_config where it decodes what that describes.
     let isOthers = config["quantization_config"] != nil
     let marks = MLXNames.marks(family)
+    let hasOwnShapes = !isOthers && family?.mlx?.addsOneToNorms == true
     // An index may have 200,000 names: searched as bytes before it is read.
-    guard !isOthers || mayHold(marks, Folder.parent(of: configPath)),
-      let location = try? CheckpointLocation(path)
-    else { return false }
+    let mayHold = mayHold(marks, Folder.parent(of: configPath))
+    guard mayHold || hasOwnShapes, let location = try? CheckpointLocation(path) else { return false }
     func isOwn(_ names: some Collection<String>) -> Bool {
-      names.contains { name in marks.contains { name.contains($0) } }
+      names.contains { name in marks.contains { Text.holds(name.utf8, $0) } }
         && !(isOthers && names.contains { name in MLXReader.othersSuffixes.contains { name.hasSuffix($0) } })
     }
-    let hasOwnShapes = !isOthers && family?.mlx?.addsOneToNorms == true
+    var shards = location.shards
     if let index = location.index {
-      if isOwn(index.keys) { return true }
-      // Of other families an index says enough.
-      guard hasOwnShapes else { return false }
+      if mayHold, isOwn(index.keys) { return true }
+      // Of other families an index says enough; of these, the shapes of one shard.
+      guard hasOwnShapes,
+        let shard = index.lazy.filter({ $0.key.hasSuffix(MLXConvolutions.suffix) }).map(\.value).min()
+      else { return false }
+      shards = [shard]
     }
-    let entries = location.shards.flatMap { shard in
+    let entries = shards.flatMap { shard in
       let header = try? location.file(shard)
       return header.flatMap { try? SafeTensorsHeader(path: $0).entries } ?? []
     }
@@ -61,14 +64,7 @@ struct MLXReader {
   /// Whether a folder has no index, or one with a part of a name that only MLX has.
   private static func mayHold(_ marks: [String], _ folder: String) -> Bool {
     guard let bytes = try? Bytes.mapping(folder + "/" + CheckpointLocation.indexName) else { return true }
-    let text = bytes.span
-    return marks.contains { mark in
-      let word = Array(mark.utf8)
-      guard text.byteCount >= word.count else { return false }
-      return (0...text.byteCount - word.count).contains { start in
-        word.indices.allSatisfy { text.littleEndian(UInt8.self, at: start + $0) == word[$0] }
-      }
-    }
+    return marks.contains { Text.holds(bytes, $0) }
   }
 
   /// What other ways to quantize have beside or in place of a weight.

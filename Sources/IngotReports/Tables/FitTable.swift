@@ -1,0 +1,67 @@
+import IngotModels
+import IngotPlanning
+import IngotQuantization
+import IngotTensors
+
+/// What fits where, as text.
+package enum FitTable {
+  package static func gigabytes(_ bytes: Int) -> String { fixed(Double(bytes) / 1e9, 1) }
+
+  /// An engine's recipes against machines.
+  ///
+  /// - Parameter contextAsked: cells show GB to spare at that context instead of the longest one that fits.
+  package static func machines(
+    _ engine: Engine, _ choices: [EngineChoice], _ cells: [[FitCell]], contextAsked: Bool
+  ) -> String {
+    var table = Table([engine.rawValue] + choices.map(\.recipe.name))
+    table.add(["bits"] + choices.map { fixed($0.bits, 2) })
+    table.add(["GB"] + choices.map { fixed(Double($0.weights.total) / 1e9, 0) })
+    var none: [String] = []
+    for cells in cells {
+      let row = cells.map { text($0, contextAsked) }
+      if row.contains(where: { $0 != "-" }) {
+        table.add([cells[0].machine.name] + row)
+      } else {
+        none.append(cells[0].machine.name)
+      }
+    }
+    return table.text + (none.isEmpty ? "" : "\nnothing fits on \(none.joined(separator: ", "))")
+  }
+
+  private static func text(_ cell: FitCell, _ contextAsked: Bool) -> String {
+    if contextAsked, let fit = cell.fit, fit.fits { return fixed(Double(fit.left) / 1e9, 0) }
+    if !contextAsked, let longest = cell.longestContext {
+      return longest >= 1024 ? "\(longest / 1024)k" : "\(longest)"
+    }
+    return cell.diskBound.map { fixed($0, 1) + "/s" } ?? "-"
+  }
+
+  /// What each recipe takes of one machine, in GB, and how the layers lie.
+  package static func machine(_ rows: [(EngineChoice, Fit)]) -> String {
+    var table = Table(
+      [
+        "engine", "recipe", "bits", "weights", "cache", "buffers", "may take", "to spare", "other", "at most",
+      ],
+      left: [0, 1])
+    for (choice, fit) in rows {
+      table.add([
+        choice.engine.rawValue, choice.recipe.name, fixed(choice.bits, 2), gigabytes(fit.weights),
+        gigabytes(fit.cache), gigabytes(fit.buffers), gigabytes(fit.capacity), gigabytes(fit.left),
+        fit.inMainMemory + fit.onDisk > 0 ? gigabytes(fit.inMainMemory + fit.onDisk) : "",
+        fit.bound.map { fixed($0, $0 < 10 ? 1 : 0) + "/s" } ?? "",
+      ])
+    }
+    let layouts = Set(rows.map(\.1.layout)).subtracting([""])
+    return ([table.text] + (layouts.count <= 3 ? layouts.sorted() : [])).joined(separator: "\n")
+  }
+
+  /// Recipes that fit beside the best one; nil for none.
+  package static func others(_ rows: ArraySlice<(EngineChoice, Fit)>) -> String? {
+    guard !rows.isEmpty else { return nil }
+    var table = Table(["also fits", "for", "bits", "GB to spare"], left: [0, 1])
+    for (choice, fit) in rows {
+      table.add([choice.recipe.name, choice.engine.rawValue, fixed(choice.bits, 2), gigabytes(fit.left)])
+    }
+    return table.text
+  }
+}
