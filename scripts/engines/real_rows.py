@@ -60,8 +60,8 @@ MODELS = [
     Published("smollm2", "smollm2.md", (
         Row("Q4_1, as published", "gguf", engine="llama"), *COMMON[:5], recipe("mlx-4bit", "mlx", "mlx-4bit", "mlx"),
         *COMMON[5:])),
-    # Its vocabulary of 262,144 tokens makes logits large. MLX has no names for it yet.
+    # Its vocabulary of 262,144 tokens makes logits large.
     Published("gemma3-270m", "gemma3-270m.md", (
-        Row("Q4_K_M, as published", "gguf", engine="llama"), *COMMON), context=128,
-        contexts={"llama": 3, "transformers": 1}),
+        Row("Q4_K_M, as published", "gguf", engine="llama"), *COMMON[:5], recipe("mlx-4bit", "mlx", "mlx-4bit", "mlx"),
+        *COMMON[5:]), context=128, contexts={"llama": 3, "transformers": 1, "mlx": 1}),
 ]
