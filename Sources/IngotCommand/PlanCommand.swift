@@ -164,26 +164,30 @@ struct PlanCommand: ParsableCommand {
   /// The tensors of a recipe's plan and the size of its artifact.
   private func show(_ recipe: Recipe) throws {
     let model = try Model.read(model, reading.options)
-    let plan = try recipe.plan(for: model)
+    let format = try Format.known(format.format ?? recipe.format ?? Format.ingot.name)
+    let plan = format.fitted(try recipe.plan(for: model), model)
     let quantized = try model.quantized(by: plan)
     var options = layout.options
     options.provenance["recipe"] = recipe.provenance
-    let format = try Format.known(format.format ?? recipe.format ?? Format.ingot.name)
+    let fallbacks = RowFallback.all(plan, model)
     let bytes = try quantized.plannedBytes(as: format, options)
     let rows = plan.rows(model)
     let bits = 8 * Double(quantized.bytes) / Double(quantized.parameters)
     let list = rows.map { row -> JSON in
-      [
+      var object: JSONObject = [
         "role": .string(row.kind.rawValue), "encoding": .string("\(row.assignment.encoding)"),
         "quantizer": .string(row.assignment.quantizer ?? "carried"), "tensors": JSON(row.tensors),
         "parameters": JSON(row.parameters), "bytes": JSON(row.bytes),
       ]
+      object["asked"] = row.asked.map { .string("\($0)") }
+      return .object(object)
     }
     var result: JSONObject = [
       "recipe": .string(plan.name), "format": .string(format.name), "bytes": JSON(bytes),
       "tensorBytes": JSON(quantized.bytes),
       "sourceBytes": JSON(model.bytes), "bitsPerWeight": JSON(bits), "rows": .array(list),
     ]
+    if !fallbacks.isEmpty { result["fallbacks"] = .array(fallbacks.map(\.json)) }
     let printed = JSON.object(result)
     try writer.write {
       result["model"] = model.planRecord
@@ -198,7 +202,8 @@ struct PlanCommand: ParsableCommand {
     var table = Table(["role", "encoding", "quantizer", "tensors", "bytes", "bits/weight"], left: [0, 1, 2])
     for row in rows {
       table.add([
-        row.kind.rawValue, "\(row.assignment.encoding)", row.assignment.quantizer ?? "passthrough",
+        row.kind.rawValue, "\(row.assignment.encoding)" + (row.asked.map { " for \($0)" } ?? ""),
+        row.assignment.quantizer ?? "passthrough",
         grouped(row.tensors),
         grouped(row.bytes), fixed(8 * Double(row.bytes) / Double(max(row.parameters, 1)), 3),
       ])
@@ -211,5 +216,6 @@ struct PlanCommand: ParsableCommand {
       source \(grouped(model.bytes)) bytes of tensors (\(decimal(model.bytes)))
       output \(grouped(bytes)) bytes (\(decimal(bytes)), \(fixed(100 * Double(bytes) / Double(model.bytes), 1)) % of the source)
       """)
+    for fallback in fallbacks { print(fallback.line) }
   }
 }

@@ -10,6 +10,8 @@ public struct Format: Sendable {
   public let summary: String
   /// What it means for plans.
   public let traits: ContainerTraits
+  /// What it does with rows that an encoding's groups do not divide.
+  public var rowRules = RowRules()
   /// Whether a path, which exists or names a cached model, looks like this format.
   let recognizes: @Sendable (_ path: String) -> Bool
   /// Reads what stands at a path as this format, whatever it looks like.

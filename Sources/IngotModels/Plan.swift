@@ -21,6 +21,8 @@ public struct Plan: Sendable {
   public var assignments: [Role: Assignment]
   /// Experts that are left out before anything else happens; nil for none.
   public var dropped: DroppedExperts?
+  /// What was asked for, of tensors that got another encoding because it does not fit their rows.
+  public var fallbacks: [Role: Encoding] = [:]
 
   public init(name: String, assignments: [Role: Assignment], dropped: DroppedExperts? = nil) {
     self.name = name
@@ -28,10 +30,20 @@ public struct Plan: Sendable {
     self.dropped = dropped
   }
 
+  /// Whether nothing is quantized though something should be: no row fits.
+  public var leavesAllDense: Bool {
+    !fallbacks.isEmpty
+      && assignments.values.allSatisfy { assignment in
+        if case .dense = assignment.encoding { true } else { assignment.quantizer == nil }
+      }
+  }
+
   /// One line of a plan's table: tensors of one part that share encoding and quantizer.
   public struct Row: Sendable {
     public var kind: TensorKind
     public var assignment: Assignment
+    /// What was asked for, where that does not fit the rows.
+    public var asked: Encoding?
     public var tensors: Int
     public var parameters: Int
     public var bytes: Int
@@ -42,6 +54,7 @@ public struct Plan: Sendable {
     struct Key: Hashable {
       var kind: TensorKind
       var assignment: Assignment
+      var asked: Encoding?
     }
     var rows: [Row] = []
     var places: [Key: Int] = [:]
@@ -50,11 +63,13 @@ public struct Plan: Sendable {
       else {
         continue
       }
-      let key = Key(kind: tensor.role.kind, assignment: assignment)
+      let key = Key(kind: tensor.role.kind, assignment: assignment, asked: fallbacks[tensor.role])
       let place = places[key] ?? rows.count
       if place == rows.count {
         places[key] = place
-        rows.append(Row(kind: key.kind, assignment: assignment, tensors: 0, parameters: 0, bytes: 0))
+        rows.append(
+          Row(
+            kind: key.kind, assignment: assignment, asked: key.asked, tensors: 0, parameters: 0, bytes: 0))
       }
       rows[place].tensors += 1
       rows[place].parameters += tensor.count

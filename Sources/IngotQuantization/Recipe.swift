@@ -10,7 +10,7 @@ public struct Recipe: Sendable {
   /// Name of the format it is made for; nil when any format that holds its encodings will do.
   public var format: String?
   public var rules: [Rule]
-  /// What a tensor becomes whose rows an encoding does not fit; not there: the recipe does not fit the model.
+  /// What a tensor becomes whose rows an encoding does not fit, before what is usual (`Encoding.rowFallbacks`).
   public var fallbacks: [Encoding: Encoding] = [:]
   /// The YAML it was read from, for provenance.
   public var source: String
@@ -97,6 +97,7 @@ public struct Recipe: Sendable {
     let layers = blueprint.layerCount
     let applicable = rules.map { $0.applies(to: blueprint) }
     var assignments = [Role: Plan.Assignment](minimumCapacity: model.tensors.count)
+    var asked: [Role: Encoding] = [:]
     var used = [Int](repeating: 0, count: rules.count)
     var matched = used
     // Rules that lose a tensor to one for models of this number of experts: elsewhere they have it.
@@ -122,7 +123,10 @@ public struct Recipe: Sendable {
         }
         decider = rule
         used[index] += 1
-        if let encoding = rule.encoding.map({ fitting($0, tensor) }), encoding != tensor.encoding {
+        guard let wanted = rule.encoding else { continue }
+        let encoding = fitting(wanted, tensor)
+        if encoding != wanted { asked[tensor.role] = wanted }
+        if encoding != tensor.encoding {
           guard encoding.planes(tensor.shape) != nil, tensor.encoding.isDecodable else {
             throw tensor.error(
               "a tensor that \(encoding) fits (line \(rule.line) of recipe '\(name)')",
@@ -158,16 +162,19 @@ public struct Recipe: Sendable {
         expected: "a rule for a model of an unknown family: without 'parts', or with 'names'",
         found: "none that decides over one of its \(model.tensors.count) tensors")
     }
-    return Plan(name: name, assignments: assignments)
+    var plan = Plan(name: name, assignments: assignments)
+    plan.fallbacks = asked
+    return plan
   }
 
-  /// The encoding, or the first of its fallbacks that fits the tensor's rows.
+  /// The encoding, or what fits the tensor's rows instead: the recipe's own fallback, else the usual ones.
   private func fitting(_ encoding: Encoding, _ tensor: Tensor) -> Encoding {
-    var (encoding, tried) = (encoding, Set<Encoding>())
-    while encoding.planes(tensor.shape) == nil, let next = fallbacks[encoding], tried.insert(next).inserted {
-      encoding = next
+    var (own, tried) = (encoding, Set<Encoding>())
+    while own.planes(tensor.shape) == nil, let next = fallbacks[own], tried.insert(next).inserted {
+      own = next
     }
-    return encoding
+    guard own.planes(tensor.shape) == nil else { return own }
+    return encoding.rowFallbacks.first { $0.planes(tensor.shape) != nil } ?? encoding
   }
 
   /// Whether a model of this kind has no such tensors, so that a rule for them is no mistake of the recipe's.

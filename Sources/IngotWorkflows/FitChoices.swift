@@ -59,7 +59,8 @@ public struct FitChoices {
     let (parameters, (model, counts)) = (model.parameters, model.representatives)
     for recipe in Recipe.builtIn {
       guard let name = recipe.format, request.format == nil || request.format == name,
-        let plan = try? recipe.plan(for: model), let format = Format.named(name)
+        let format = Format.named(name), let plan = try? format.fitted(recipe.plan(for: model), model),
+        !plan.leavesAllDense
       else { continue }
       // No built-in recipe tells an expert from another.
       let weights = Weights(model, plan, counts: counts)

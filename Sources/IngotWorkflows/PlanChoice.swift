@@ -39,6 +39,11 @@ public enum PlanChoice: Sendable {
     var kind: String
     /// The statistics that a plan was measured with, as its file says.
     var importance: JSON?
+
+    /// Gives rows that the format's groups do not divide what fits them. A plan's file says what it means itself.
+    mutating func fit(_ format: Format, _ model: Model) {
+      if kind == "recipe" { plan = format.fitted(plan, model) }
+    }
   }
 
   func chosen(for model: Model) throws(FormatError) -> Chosen {

@@ -52,17 +52,17 @@ package struct PlanReview {
     let count = try drop.counts(sensitivity, model, path: path)[0]
     let dropped = sensitivity.least(count)
     let left = try model.dropping(dropped)
-    var plan = try recipe.plan(for: left)
+    let container = try Format.known(format ?? recipe.format ?? Format.ingot.name)
+    var plan = container.fitted(try recipe.plan(for: left), left)
     plan.dropped = dropped
     plan.name =
       "\(Folder.name(of: model.sourceName)), \(recipe.name), \(left.blueprint.experts.count) experts"
-    let name = try Format.known(format ?? recipe.format ?? Format.ingot.name).name
-    var file = PlanFile(plan, format: name, for: left)
+    var file = PlanFile(plan, format: container.name, for: left)
     file.model = ModelName(model, name: model.sourceName).json
     file.budget = ["asked": .string("recipe \(recipe.name), \(count) experts left out")]
     file.sensitivity = sensitivity.record(path)
-    let divergence = try PlanReview.expected(plan, name, left, sensitivity, path)
-    try self.init(plan, file, model, left, divergence, format: format, options)
+    let divergence = try PlanReview.expected(plan, container.name, left, sensitivity, path)
+    try self.init(plan, file, model, left, divergence, format: container.name, options)
   }
 
   private init(

@@ -50,6 +50,8 @@ public struct QuantizeResult: Sendable {
   /// Over all tensors.
   public var bitsPerWeight: Double
   public var replacedNonfinite: Int
+  /// What got another encoding than the recipe asks for, since its rows do not divide.
+  package var fallbacks: [RowFallback] = []
   package var calibration: CalibrationOutcome?
   package var routerBias: SequentialRun.Refits?
   public var seconds: Double
@@ -63,6 +65,7 @@ public struct QuantizeResult: Sendable {
       "replacedNonfinite": JSON(replacedNonfinite), "seconds": JSON(seconds),
       "calibration": calibration?.json ?? .null, "routerBias": routerBias?.json ?? .null,
     ]
+    if !fallbacks.isEmpty { json["fallbacks"] = .array(fallbacks.map(\.json)) }
     written.addChanges(to: &json)
     return .object(json)
   }
@@ -77,8 +80,11 @@ extension QuantizeRequest {
     let inputs = inputs(source)
     try inputs.requireApart(output)
     try await source.requireWholeFiles(control)
-    let chosen = try choice.chosen(for: source)
+    var chosen = try choice.chosen(for: source)
     let format = try Format.chosen(format, forOutput: output, suggested: chosen.format)
+    chosen.fit(format, source)
+    let fallbacks = RowFallback.all(chosen.plan, source)
+    for fallback in fallbacks { control.warning(fallback.line) }
     if chosen.format != format.name {
       let made = try source.dropping(chosen.plan.dropped).quantized(by: chosen.plan)
       try format.requireHolds(made, chosen.kind, chosen.plan)
@@ -151,7 +157,8 @@ extension QuantizeRequest {
     return QuantizeResult(
       written: written, format: format.name, plan: plan.name, planKind: chosen.kind,
       sourceBytes: source.bytes, bitsPerWeight: 8 * Double(quantized.bytes) / Double(quantized.parameters),
-      replacedNonfinite: replaced.count.load(ordering: .relaxed), calibration: calibrated?.outcome,
+      replacedNonfinite: replaced.count.load(ordering: .relaxed), fallbacks: fallbacks,
+      calibration: calibrated?.outcome,
       routerBias: refits, seconds: (ContinuousClock.now - start).seconds)
   }
 

@@ -9,6 +9,7 @@ extension Format {
     summary:
       "folder as AWQ tools write it (GEMM): int4 with zero points and F16 scales, one scheme for the model",
     traits: ContainerTraits(sharing: nil, engines: ["vLLM", "transformers"]),
+    rowRules: .columnPacked(.awq),
     recognizes: { path in CheckpointLocation.quantizationMethod(path) == "awq" },
     read: { path, options throws(FormatError) in
       try AWQConfig.reader(path).read("awq", keepUnknown: options.keepUnknown)

@@ -13,8 +13,13 @@ extension Format {
       candidates: [
         .init(
           ["int4 g128 sym bf16", "int4 g64 sym bf16", "int4 g32 sym bf16", "int8 g128 sym bf16"],
-          reference: "int4 g128 sym bf16")
+          reference: "int4 g128 sym bf16", columns: 128),
+        .init(
+          ["int4 g64 sym bf16", "int4 g32 sym bf16", "int8 g64 sym bf16"], reference: "int4 g64 sym bf16",
+          columns: 64),
+        .init(["int4 g32 sym bf16", "int8 g32 sym bf16"], reference: "int4 g32 sym bf16", columns: 32),
       ], engines: ["vLLM", "transformers"]),
+    rowRules: RowRules(alike: .experts, holds: RowRules.wholeGroups),
     recognizes: { path in CheckpointLocation.quantizationMethod(path) == "compressed-tensors" },
     read: { path, options throws(FormatError) in
       try CompressedTensorsReader(path).read(keepUnknown: options.keepUnknown)

@@ -10,6 +10,7 @@ extension Format {
     summary:
       "folder as GPTQ tools write it: int2, int3, int4, int8 with F16 scales, one scheme for the model",
     traits: ContainerTraits(sharing: nil, engines: ["vLLM", "transformers"]),
+    rowRules: .columnPacked(.gptq),
     recognizes: { path in CheckpointLocation.quantizationMethod(path) == "gptq" },
     read: { path, options throws(FormatError) in
       try GPTQConfig.reader(path).read("gptq", keepUnknown: options.keepUnknown)

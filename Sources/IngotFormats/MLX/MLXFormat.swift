@@ -14,8 +14,19 @@ extension Format {
           [
             "int2 g64 bias bf16", "int3 g64 bias bf16", "int3 g32 bias bf16", "int4 g128 bias bf16",
             "int4 g64 bias bf16", "int5 g64 bias bf16", "int6 g64 bias bf16", "int8 g64 bias bf16",
-          ], reference: "int3 g64 bias bf16")
+          ], reference: "int3 g64 bias bf16", columns: 128),
+        .init(
+          [
+            "int2 g64 bias bf16", "int3 g64 bias bf16", "int3 g32 bias bf16", "int4 g64 bias bf16",
+            "int5 g64 bias bf16", "int6 g64 bias bf16", "int8 g64 bias bf16",
+          ], reference: "int3 g64 bias bf16", columns: 64),
+        .init(
+          [
+            "int2 g32 bias bf16", "int3 g32 bias bf16", "int4 g32 bias bf16", "int5 g32 bias bf16",
+            "int6 g32 bias bf16", "int8 g32 bias bf16",
+          ], reference: "int3 g32 bias bf16", columns: 32),
       ], engines: ["MLX"]),
+    rowRules: RowRules(holds: RowRules.wholeGroups),
     recognizes: { MLXReader.recognizes($0) },
     read: { path, options throws(FormatError) in
       try MLXReader(path, keepUnknown: options.keepUnknown).read()

@@ -4,10 +4,10 @@ import IngotTensors
 
 extension Model {
   /// Refuses what engines cannot load because they fuse layers: experts of several encodings (all experts of a model
-  /// are stacked), query, key and value of a layer that differ, and a quantized embedding or head.
+  /// are stacked, and all of them may be dense), query, key and value of a layer that differ, and a quantized embedding or head.
   ///
   /// - Parameter recipe: name of one that gives what `format` needs.
-  /// - Returns: the experts' encoding.
+  /// - Returns: the experts' encoding; where they are dense or there are none, that of most bytes.
   func requireFusible(_ format: String, recipe: String) throws(FormatError) -> Encoding {
     let advice = "(recipe '\(recipe)' does this)"
     var experts: Encoding?
@@ -28,9 +28,6 @@ extension Model {
         continue
       }
       if role.expert != nil {
-        if case .dense = encoding {
-          throw tensor.error("quantized experts for \(format) \(advice)", found: "\(encoding)")
-        }
         if let experts, experts != encoding {
           throw tensor.error(
             "all experts in one encoding: engines stack them \(advice)", found: "\(encoding) after \(experts)"
@@ -52,11 +49,20 @@ extension Model {
       if case .dense = encoding { continue }
       bytes[encoding, default: 0] += tensor.bytes
     }
+    if case .dense? = experts { experts = nil }
     // Without experts the encoding that most bytes have; among equals the first name.
     let most = bytes.max { ($0.value, $1.key.description) < ($1.value, $0.key.description) }?.key
     guard let main = experts ?? most else {
+      let widths = Set(tensors.filter { $0.role.layer != nil && blueprint.isLinear($0.role) }.map(\.columns))
+      let dividing = widths.filter { $0 % 32 == 0 }
       throw FormatError(
-        path: path, expected: "quantized linear layers for \(format) \(advice)", found: "none")
+        path: path,
+        expected: "quantized linear layers for \(format)"
+          + (dividing.isEmpty && !widths.isEmpty
+            ? ", whose rows groups of 32 divide; an output that ends in \(Format.ingot.traits.suffix ?? "") takes rows of "
+              + "any length (recipe int4)" : " " + advice),
+        found: dividing.isEmpty && !widths.isEmpty
+          ? "rows of \(widths.sorted().map(String.init).joined(separator: ", ")) weights" : "none")
     }
     return main
   }
