@@ -11,6 +11,9 @@ public struct QuantizationOptions: Sendable {
   public var replaced: (@Sendable (Tensor, Int) -> Void)?
   /// From calibration. The search goes by it where it has a tensor's columns.
   public var importance = Importance()
+  /// Hears of tensors with blocks so small that their scales are rounded coarsely, or to 0, where that does not matter. From
+  /// any task.
+  public var coarse: (@Sendable (Tensor, ScaleWatch.Coarse) -> Void)?
   /// What GPTQ goes by.
   public var calibration: Calibration?
   /// Whether the search goes by the gains of the norm before a layer where `importance` has nothing; otherwise all
@@ -67,21 +70,35 @@ extension Model {
     _ options: QuantizationOptions
   ) -> Tensor {
     let measured = options.importance.columns[source.role]
+    let watch = ScaleWatch(source, as: encoding, names: { fusedNames(source) }, heard: options.coarse)
     var quantized = source.mapped(to: encoding) { rows, planes throws(FormatError) in
       let importance = measured == nil ? try norm?.importanceOfGains() : measured
       if let made = quantizer.planes(
         stored: planes, source.encoding, rows: rows.count, columns: source.columns, importance: importance,
         encoding: encoding)
       {
-        for plane in planes { plane.release() }
+        defer { for plane in planes { plane.release() } }
+        try watch.check(made, rows: rows) { () throws(FormatError) in source.decoded(planes, rows: rows.count)
+        }
         return made
       }
       let values = try source.finiteFloats(rows, planes, options)
-      return quantizer.planes(
+      let made = quantizer.planes(
         values, rows: rows.count, columns: source.columns, importance: importance, encoding: encoding)
+      try watch.check(made, rows: rows) { () throws(FormatError) in values }
+      return made
     }
     quantized.origin = exact(source, options)
     return quantized
+  }
+
+  /// Names of the linear layers that read what a tensor reads, which engines fuse with it; its own for an expert.
+  func fusedNames(_ tensor: Tensor) -> [String] {
+    guard blueprint.isKnown, tensor.role.expert == nil, let layer = tensor.role.layer,
+      let tap = blueprint.layers[layer].tap(of: tensor.role.kind)
+    else { return [tensor.name] }
+    let names = tap.linears.compactMap { self[$0, layer: layer]?.name }
+    return names.contains(tensor.name) ? names : [tensor.name]
   }
 
   /// A tensor's values in F32, all finite or made so as the options say.
@@ -105,6 +122,14 @@ extension Tensor {
   /// Whether its values take part in the forward pass as real numbers.
   var isFloat: Bool { encoding.isDecodable }
 
+  /// Values in F32 of as many rows, from their planes.
+  func decoded(_ planes: [Bytes], rows: Int) -> [Float] {
+    var values = [Float](repeating: 0, count: rows * columns)
+    var span = values.mutableSpan
+    encoding.decode(planes, rows: rows, columns: columns, into: &span)
+    return values
+  }
+
   /// Values of rows in F32, all finite, from the planes of these rows.
   ///
   /// - Throws: FormatError naming tensor, expert and element for NaN or an infinity, unless that is allowed: then
@@ -112,9 +137,7 @@ extension Tensor {
   func finiteFloats(
     _ rows: Range<Int>, _ planes: [Bytes], _ options: QuantizationOptions
   ) throws(FormatError) -> [Float] {
-    var values = [Float](repeating: 0, count: rows.count * columns)
-    var span = values.mutableSpan
-    encoding.decode(planes, rows: rows.count, columns: columns, into: &span)
+    var values = decoded(planes, rows: rows.count)
     for plane in planes { plane.release() }
     guard let index = firstNonFinite(values.span) else { return values }
     guard options.allowNonfinite else {

@@ -52,6 +52,8 @@ public struct QuantizeResult: Sendable {
   public var replacedNonfinite: Int
   /// What got another encoding than the recipe asks for, since its rows do not divide.
   package var fallbacks: [RowFallback] = []
+  /// Blocks whose scales are rounded coarsely.
+  package var coarse = CoarseScales()
   package var calibration: CalibrationOutcome?
   package var routerBias: SequentialRun.Refits?
   public var seconds: Double
@@ -65,6 +67,7 @@ public struct QuantizeResult: Sendable {
       "replacedNonfinite": JSON(replacedNonfinite), "seconds": JSON(seconds),
       "calibration": calibration?.json ?? .null, "routerBias": routerBias?.json ?? .null,
     ]
+    json["coarseScales"] = coarse.json
     if !fallbacks.isEmpty { json["fallbacks"] = .array(fallbacks.map(\.json)) }
     written.addChanges(to: &json)
     return .object(json)
@@ -103,6 +106,8 @@ extension QuantizeRequest {
       control.warning(
         "tensor '\(printable(tensor.name))' (\(tensor.role)): \(count) values not finite, replaced by 0")
     }
+    let coarse = CoarseScales()
+    quantization.coarse = { coarse.add($0, $1) }
     var options = try writeOptions(control)
     options.inputs = inputs
     var plan = chosen.plan
@@ -154,10 +159,11 @@ extension QuantizeRequest {
       throw scales?.abandoned(error) ?? error
     }
     scales?.end()
+    if let line = coarse.line { control.warning(line) }
     return QuantizeResult(
       written: written, format: format.name, plan: plan.name, planKind: chosen.kind,
       sourceBytes: source.bytes, bitsPerWeight: 8 * Double(quantized.bytes) / Double(quantized.parameters),
-      replacedNonfinite: replaced.count.load(ordering: .relaxed), fallbacks: fallbacks,
+      replacedNonfinite: replaced.count.load(ordering: .relaxed), fallbacks: fallbacks, coarse: coarse,
       calibration: calibrated?.outcome,
       routerBias: refits, seconds: (ContinuousClock.now - start).seconds)
   }

@@ -40,6 +40,10 @@ void ingot_decode_block_scaled(
 void ingot_encode(ingot_isa isa, ingot_float format, const float *source, void *out, size_t count);
 /// Index of the first NaN or infinity, or `count`.
 size_t ingot_first_non_finite(ingot_isa isa, const float *values, size_t count);
+/// Least and greatest magnitude, as bits without sign, of `count` floats of `width` bytes, 1 or 2, that are `stride` bytes
+/// apart; floats of one byte are neighbours. Of none: all ones, and 0.
+void ingot_scale_extremes(
+    uint32_t width, const void *scales, size_t count, size_t stride, uint16_t *least, uint16_t *greatest);
 
 /// target (columns, rows) = source (rows, columns) transposed; elements of `width` bytes: 1, 2, 4 or 8.
 void ingot_transpose(uint32_t width, const void *source, void *target, size_t rows, size_t columns);

@@ -91,7 +91,7 @@ struct CalibratedUnits: Sendable {
           ? targets.attentionResidual : nil
         ExpertInputs.correct(&values, rows: tensor.rows, width: tensor.columns, hessian, cross, wanted)
       }
-      planes[role] = quantize(
+      planes[role] = try quantize(
         role, values, rows: tensor.rows, columns: tensor.columns, prepared, encoding(role)!)
     }
     return planes
@@ -107,9 +107,13 @@ struct CalibratedUnits: Sendable {
 
   private func quantize(
     _ role: Role, _ values: [Float], rows: Int, columns: Int, _ hessian: GPTQHessian, _ encoding: Encoding
-  ) -> [Bytes] {
+  ) throws(FormatError) -> [Bytes] {
     let (planes, result) = Quantizer.calibrated(
       values, rows: rows, columns: columns, hessian: hessian, encoding: encoding, calibration.options)
+    let tensor = model[role]!
+    let watch = ScaleWatch(
+      tensor, as: encoding, names: { [model] in model.fusedNames(tensor) }, heard: options.coarse)
+    try watch.check(planes, rows: 0..<rows) { () throws(FormatError) in values }
     calibration.report?(role, result.power > 0 ? result.error / result.power : 0)
     return planes
   }
@@ -149,7 +153,7 @@ struct CalibratedUnits: Sendable {
       let prepared = GPTQHessian(hessian, columns: hidden, calibration.options)
       for kind in kinds {
         let encoding = encoding(role(kind))!
-        planes[role(kind)] = quantize(
+        planes[role(kind)] = try quantize(
           role(kind), quantized[kind]!, rows: width, columns: hidden, prepared, encoding)
         var decoded = [Float](repeating: 0, count: width * hidden)
         var span = decoded.mutableSpan
@@ -166,7 +170,7 @@ struct CalibratedUnits: Sendable {
       ExpertInputs.correct(
         &target, rows: hidden, width: width, hessian, cross, calibration.fitsResiduals ? wanted : nil)
     }
-    planes[role(lowering)] = quantize(
+    planes[role(lowering)] = try quantize(
       role(lowering), target, rows: hidden, columns: width,
       GPTQHessian(hessian, columns: width, calibration.options), encoding)
     if let reportExpert = calibration.reportExpert {

@@ -84,20 +84,21 @@ extension Tensor {
 
   /// F32 values rounded to the nearest in Q8_0.
   func roundedToQ80() -> Tensor {
-    mapped(to: .ggml(.q80)) { [columns] rows, planes in
+    let watch = ScaleWatch(self, as: .ggml(.q80))
+    return mapped(to: .ggml(.q80)) { [columns] rows, planes throws(FormatError) in
       defer { for plane in planes { plane.release() } }
       var values = [Float](repeating: 0, count: rows.count * columns)
       var span = values.mutableSpan
       Encoding.dense(.f32).decode(planes, rows: rows.count, columns: columns, into: &span)
       let type = GGMLType.q80
-      return [
-        Bytes(count: values.count / type.blockWeights * type.blockBytes) { output in
-          guard !values.isEmpty else { return }
-          quantizeGGML(
-            type: Int(type.rawValue), values.span, rows: rows.count, method: .roundToNearest,
-            blocks: &output)
-        }
-      ]
+      let blocks = Bytes(count: values.count / type.blockWeights * type.blockBytes) { output in
+        guard !values.isEmpty else { return }
+        quantizeGGML(
+          type: Int(type.rawValue), values.span, rows: rows.count, method: .roundToNearest,
+          blocks: &output)
+      }
+      try watch.check([blocks], rows: rows) { () throws(FormatError) in values }
+      return [blocks]
     }
   }
 
