@@ -138,7 +138,7 @@ extension Sensitivity.Drops {
     else { return nil }
     let counts = listed.compactMap { $0 }
     guard counts.count == listed.count, counts.count == errors.count,
-      zip([0] + counts, counts + [experts]).allSatisfy({ $0 < $1 }),
+      counts.isEmpty || zip([0] + counts, counts + [experts]).allSatisfy({ $0 < $1 }),
       let measured = json?["measured"].flatMap(Anchor.init)
     else { return nil }
     self.init(scores: scores, squares: squares, counts: counts, errors: errors, measured: measured)

@@ -130,6 +130,33 @@ extension Folder {
     }
   }
 
+  /// Of rows of 96, 64 and 192: candidates whose groups divide them. Layers without experts drop none.
+  @Test(arguments: [
+    ("mlx", "int3 g32 bias bf16"), ("compressed-tensors", "int4 g32 sym bf16"), ("gguf", "q4_0"),
+  ])
+  func sensitivityOfADenseModelOfOddRows(_ format: String, _ reference: String) throws {
+    let folder = URL(filePath: Nano.path).deletingLastPathComponent().appending(path: "families/llama-plain")
+    let model = try Model.read(folder.path())
+    var sensitivity = try Nano.sensitivity(model, format: format)
+    #expect(sensitivity.reference == Encoding(name: reference))
+    let rules = try #require(Format.named(format)).rowRules
+    for tensor in model.tensors where model.canQuantize(tensor) {
+      #expect(
+        sensitivity.candidates.allSatisfy { rules.holds($0, tensor.rows, tensor.columns) }, "\(tensor.name)")
+    }
+    sensitivity.loads = model.blueprint.layers.map { layer in
+      (0..<layer.feedForward.count).map { .init(tokens: $0, mass: 1) }
+    }
+    sensitivity.drops = model.blueprint.layers.map { _ in
+      .init(
+        scores: [], squares: [], counts: [], errors: [],
+        measured: .init(count: 0, divergence: .init(mean: 0, standardError: 0)))
+    }
+    try Nano.temporary(sensitivity.text) { path in
+      #expect(try Sensitivity.read(path, for: model).text == sensitivity.text)
+    }
+  }
+
   static let mixedPlans: [Sensitivity.MixedPlan] = [(3.25, 0.4, 0.5), (4.25, 0.1, 0.2)].map {
     .init(
       format: "ingot", bitsPerWeight: $0.0, divergence: .init(mean: $0.1, standardError: 0.01), sum: $0.2,
