@@ -16,15 +16,19 @@ public struct RowRules: Sendable {
   /// Whether the format holds a matrix of `rows` × `columns` in an encoding, short groups and all.
   public var holds: @Sendable (_ encoding: Encoding, _ rows: Int, _ columns: Int) -> Bool
   public var alike: Alike
+  /// Whether experts must be quantized where anything is: transformers loads no dense experts beside modules of
+  /// compressed-tensors.
+  public var needsExperts: Bool
 
   public init(
-    alike: Alike = .inputs,
+    alike: Alike = .inputs, needsExperts: Bool = false,
     holds: @escaping @Sendable (_ encoding: Encoding, _ rows: Int, _ columns: Int) -> Bool = {
       $0.planes([$1, $2]) != nil
     }
   ) {
     self.holds = holds
     self.alike = alike
+    self.needsExperts = needsExperts
   }
 
   /// Whole groups only.

@@ -30,14 +30,6 @@ public struct Plan: Sendable {
     self.dropped = dropped
   }
 
-  /// Whether nothing is quantized though something should be: no row fits.
-  public var leavesAllDense: Bool {
-    !fallbacks.isEmpty
-      && assignments.values.allSatisfy { assignment in
-        if case .dense = assignment.encoding { true } else { assignment.quantizer == nil }
-      }
-  }
-
   /// One line of a plan's table: tensors of one part that share encoding and quantizer.
   public struct Row: Sendable {
     public var kind: TensorKind

@@ -60,7 +60,7 @@ public struct FitChoices {
     for recipe in Recipe.builtIn {
       guard let name = recipe.format, request.format == nil || request.format == name,
         let format = Format.named(name), let plan = try? format.fitted(recipe.plan(for: model), model),
-        !plan.leavesAllDense
+        format.isWorthwhile(plan, model)
       else { continue }
       // No built-in recipe tells an expert from another.
       let weights = Weights(model, plan, counts: counts)

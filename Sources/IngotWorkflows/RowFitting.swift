@@ -12,6 +12,18 @@ extension Format {
   package func fitted(_ plan: Plan, _ model: Model) -> Plan {
     RowFitting(plan: plan, model: model, rules: rowRules).fitted
   }
+
+  /// Whether a fitted plan still quantizes what is to be quantized in this format, so that it can be recommended.
+  package func isWorthwhile(_ plan: Plan, _ model: Model) -> Bool {
+    func isQuantized(_ role: Role) -> Bool {
+      guard let assignment = plan.assignments[role] else { return false }
+      return !assignment.encoding.isDense
+    }
+    let asked = plan.fallbacks.keys
+    guard !asked.isEmpty else { return true }
+    guard plan.assignments.keys.contains(where: isQuantized) else { return false }
+    return !rowRules.needsExperts || !asked.contains { $0.expert != nil && !isQuantized($0) }
+  }
 }
 
 /// Finds encodings for rows that groups do not divide.

@@ -3,7 +3,7 @@ import Testing
 
 @Suite struct ScaleExtremesTests {
   private func found(_ bytes: [UInt8], width: Int, offset: Int = 0, stride: Int, count: Int) -> [UInt16]? {
-    scaleExtremes(bytes.span.bytes, width: width, offset: offset, stride: stride, count: count).map {
+    scaleExtremes(bytes.span.raw, width: width, offset: offset, stride: stride, count: count).map {
       [$0.least, $0.greatest]
     }
   }

@@ -19,7 +19,7 @@ extension Format {
           columns: 64),
         .init(["int4 g32 sym bf16", "int8 g32 sym bf16"], reference: "int4 g32 sym bf16", columns: 32),
       ], engines: ["vLLM", "transformers"]),
-    rowRules: RowRules(alike: .experts, holds: RowRules.wholeGroups),
+    rowRules: RowRules(alike: .experts, needsExperts: true, holds: RowRules.wholeGroups),
     recognizes: { path in CheckpointLocation.quantizationMethod(path) == "compressed-tensors" },
     read: { path, options throws(FormatError) in
       try CompressedTensorsReader(path).read(keepUnknown: options.keepUnknown)

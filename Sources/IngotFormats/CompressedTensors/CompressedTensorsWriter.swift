@@ -11,7 +11,9 @@ struct CompressedTensorsWriter {
   /// - Throws: FormatError naming a tensor that engines would not load.
   init(_ model: Model) throws(FormatError) {
     self.model = model
-    experts = try model.requireFusible(Format.compressedTensors.name, recipe: "w4a16")
+    experts = try model.requireFusible(
+      Format.compressedTensors.name, recipe: "w4a16",
+      needsExperts: Format.compressedTensors.rowRules.needsExperts)
   }
 
   func output(_ path: String, _ options: WriteOptions) throws(FormatError) -> SafeTensorsOutput {

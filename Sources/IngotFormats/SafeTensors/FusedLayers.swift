@@ -6,9 +6,13 @@ extension Model {
   /// Refuses what engines cannot load because they fuse layers: experts of several encodings (all experts of a model
   /// are stacked, and all of them may be dense), query, key and value of a layer that differ, and a quantized embedding or head.
   ///
-  /// - Parameter recipe: name of one that gives what `format` needs.
+  /// - Parameters:
+  ///   - recipe: name of one that gives what `format` needs.
+  ///   - needsExperts: whether dense experts are refused.
   /// - Returns: the experts' encoding; where they are dense or there are none, that of most bytes.
-  func requireFusible(_ format: String, recipe: String) throws(FormatError) -> Encoding {
+  func requireFusible(_ format: String, recipe: String, needsExperts: Bool = false) throws(FormatError)
+    -> Encoding
+  {
     let advice = "(recipe '\(recipe)' does this)"
     var experts: Encoding?
     var bytes: [Encoding: Int] = [:]
@@ -49,22 +53,36 @@ extension Model {
       if case .dense = encoding { continue }
       bytes[encoding, default: 0] += tensor.bytes
     }
-    if case .dense? = experts { experts = nil }
+    if case .dense? = experts {
+      if needsExperts {
+        throw unquantizable("quantized experts for \(format)", advice) { $0.role.expert != nil }
+      }
+      experts = nil
+    }
     // Without experts the encoding that most bytes have; among equals the first name.
     let most = bytes.max { ($0.value, $1.key.description) < ($1.value, $0.key.description) }?.key
     guard let main = experts ?? most else {
-      let widths = Set(tensors.filter { $0.role.layer != nil && blueprint.isLinear($0.role) }.map(\.columns))
-      let dividing = widths.filter { $0 % 32 == 0 }
-      throw FormatError(
-        path: path,
-        expected: "quantized linear layers for \(format)"
-          + (dividing.isEmpty && !widths.isEmpty
-            ? ", whose rows groups of 32 divide; an output that ends in \(Format.ingot.traits.suffix ?? "") takes rows of "
-              + "any length (recipe int4)" : " " + advice),
-        found: dividing.isEmpty && !widths.isEmpty
-          ? "rows of \(widths.sorted().map(String.init).joined(separator: ", ")) weights" : "none")
+      throw unquantizable("quantized linear layers for \(format)", advice) {
+        $0.role.layer != nil && blueprint.isLinear($0.role)
+      }
     }
     return main
+  }
+
+  /// An error about matrices that are dense: since groups do not divide their rows, or since nobody quantized them.
+  private func unquantizable(_ expected: String, _ advice: String, _ matches: (Tensor) -> Bool) -> FormatError
+  {
+    let widths = Set(tensors.filter(matches).map(\.columns)).sorted()
+    guard widths.contains(where: { $0 % 32 != 0 }) else {
+      return FormatError(path: path, expected: "\(expected) \(advice)", found: "none")
+    }
+    let own = Format.ingot
+    return FormatError(
+      path: path,
+      expected:
+        "\(expected), whose rows groups of 32 divide; an output that ends in \(own.traits.suffix ?? own.name) takes "
+        + "rows of any length (recipe int4)",
+      found: "rows of \(widths.map(String.init).joined(separator: ", ")) weights")
   }
 
   /// Names of the linear modules that stay dense, the head first: what engines are told not to look for codes in.
