@@ -107,6 +107,9 @@ def gemma4(sizes: Sizes) -> list[Case]:
                        expert_width=20, vocabulary=263)
     shared = sizes.of("gemma4-shared", hidden=44, head_dim=20, width=36, layers=6, tokens=40)
     shared = replace(shared, layers=shared.layers // 2 * 2)
+    even = replace(sizes.of("gemma4-even", hidden=96, layers=3, width=64, experts=4, top_k=2, expert_width=32,
+                            vocabulary=263, tokens=40),
+                   hidden=96, heads=6, kv_heads=3, head_dim=16, width=64, expert_width=32)
 
     def case(name: str, s: Shape, pattern: int, wide: int, values: Config, **more: Any) -> Case:
         kinds = ["sliding_attention" if (i + 1) % pattern else "full_attention" for i in range(s.layers)]
@@ -146,6 +149,10 @@ def gemma4(sizes: Sizes) -> list[Case]:
         case("gemma4-shared", shared, 2, sizes.pick("gemma4-shared.wide", 32, 24),
              {"num_kv_shared_layers": 2, "use_double_wide_mlp": True, "hidden_size_per_layer_input": 12},
              dtype="bfloat16", read_by=AUTO, needs=("embed_tokens_per_layer", "per_layer_model_projection")),
+        case("gemma4-even", even, 3, 32,
+             {"attention_k_eq_v": True, "enable_moe_block": True, "num_experts": even.experts,
+              "top_k_experts": even.top_k, "moe_intermediate_size": even.expert_width}, dtype="bfloat16",
+             differs=({"top_k_experts": even.top_k + 1},), needs=("per_expert_scale",), read_by=AUTO),
     ]
 
 

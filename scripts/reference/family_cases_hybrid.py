@@ -149,13 +149,17 @@ def minimax(sizes: Sizes) -> list[Case]:
     # The release has its own slopes where the number of heads is no power of two, and half a head is rotated.
     heads = sizes.pick("minimax-text01.heads", 4, 8)
     released = replace(released, heads=heads, kv_heads=2, head_dim=sizes.pick("minimax-text01.head_dim", 16, 24))
+    # What llama.cpp computes: one factor on all norms, none on blocks.
+    even = replace(sizes.of("minimax-even", hidden=96, layers=4, width=64, experts=4, top_k=2, tokens=40),
+                   hidden=96, width=64, heads=4, kv_heads=2, head_dim=32)
 
     def case(name: str, s: Shape, factors: Config, ropes: Config, **more: Any) -> Case:
         kinds = ["full_attention" if i % 3 == 1 else "linear_attention" for i in range(s.layers)]
         config = common(s, rms_norm_eps=1e-5, num_local_experts=s.experts, num_experts_per_tok=s.top_k,
                         layer_types=kinds, block_size=9) | ropes | factors
         # The decays are buffers of the class, which follow from the config.
-        return Case(name, "minimax", s, config, rounding=ROUNDING, differs=tuple({key: 1.0} for key in factors),
+        return Case(name, "minimax", s, config, rounding=ROUNDING,
+                    differs=tuple({key: 1.0} for key, value in factors.items() if value != 1.0),
                     draws={r"_decay$|slope_rate$": "computed", r"self_attn\.[qk]_proj|experts": "small"},
                     **more)
 
@@ -164,16 +168,18 @@ def minimax(sizes: Sizes) -> list[Case]:
         keys = [f"{kind}_{part}_factor" for kind in kinds for part in ("alpha", "beta")]
         return dict(zip(keys, values, strict=True))
 
-    half = released.head_dim // 2
+    def half(name: str, s: Shape, values: Config) -> Case:
+        # transformers rotates whole heads, or the first pairs of whole heads: with those dimensions elsewhere,
+        # and the theta that gives the same frequencies, that is the release's rotation of the first half.
+        return case(name, s, values, rope(10000.0 ** 2, "proportional", partial_rotary_factor=0.5), dtype="bfloat16",
+                    keep_float32=r"_decay$|slope_rate$", layout="minimax_text_01", rotary=s.head_dim // 2,
+                    wrap=text_01, reorder=lambda tensors: half_first(tensors, s.head_dim), readable=False)
+
     return [
         case("minimax-plain", plain, factors(1.7, 0.8, 1.3, 1.2, 0.9, 1.15), rope(1000000.0), read_by=AUTO,
              dtype="bfloat16", keep_float32=r"_decay$|slope_rate$"),
-        # transformers rotates whole heads, or the first pairs of whole heads: with those dimensions elsewhere,
-        # and the theta that gives the same frequencies, that is the release's rotation of the first half.
-        case("minimax-text01", released, factors(2.5, 0.7, 2.0, 1.25, 1.5, 1.2),
-             rope(10000.0 ** 2, "proportional", partial_rotary_factor=0.5), dtype="bfloat16",
-             keep_float32=r"_decay$|slope_rate$", layout="minimax_text_01", rotary=half, wrap=text_01,
-             reorder=lambda tensors: half_first(tensors, released.head_dim), readable=False),
+        half("minimax-text01", released, factors(2.5, 0.7, 2.0, 1.25, 1.5, 1.2)),
+        half("minimax-even", even, factors(1.5, 1.0, 1.5, 1.0, 1.5, 1.0)),
     ]
 
 

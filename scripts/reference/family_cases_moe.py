@@ -172,6 +172,9 @@ def llama4(sizes: Sizes) -> list[Case]:
     scout = sizes.of("llama4-scout", hidden=60, head_dim=20, width=28, layers=4, experts=5, top_k=1,
                      vocabulary=263, tokens=40)
     other = sizes.of("llama4-maverick", hidden=44, head_dim=16, width=24, layers=4, experts=4, top_k=1, tokens=40)
+    # llama.cpp's chunks and temperature are the release's, beyond these contexts.
+    even = replace(sizes.of("llama4-even", hidden=96, layers=4, width=64, experts=4, top_k=1, tokens=40),
+                   hidden=96, head_dim=32, width=64, heads=6, kv_heads=3)
     llama3 = rope(500000.0, "llama3", factor=16.0, low_freq_factor=1.0, high_freq_factor=1.0,
                   original_max_position_embeddings=32)
 
@@ -182,14 +185,18 @@ def llama4(sizes: Sizes) -> list[Case]:
         return Case(name, "llama4_text", s, config, draws={r"experts\.(gate_up|down)_proj$": "transposed"},
                     legacy=Legacy(omit=("layer_types", "output_router_logits", *omit),
                                   extra={"no_rope_layers": []}),
-                    differs=({"attention_chunk_size": 10}, {"attn_temperature_tuning": False}, {"floor_scale": 16},
-                             {"use_qk_norm": not values["use_qk_norm"]}), **more)
+                    **{"differs": ({"attention_chunk_size": 10}, {"attn_temperature_tuning": False},
+                                   {"floor_scale": 16}, {"use_qk_norm": not values["use_qk_norm"]})} | more)
 
     return [
         case("llama4-scout", scout, 76, {"use_qk_norm": True, **llama3}, (), dtype="bfloat16", wrap=llama4_seeing,
              layout="llama4", extra=llama4_vision, read_by="Llama4ForConditionalGeneration"),
         case("llama4-maverick", other, 68, {"use_qk_norm": False, "interleave_moe_layer_step": 2,
                                             **rope(500000.0)}, ("moe_layers",), read_by=AUTO),
+        case("llama4-even", even, 64, {
+            "use_qk_norm": True, "interleave_moe_layer_step": 2, "attention_chunk_size": 8192, "floor_scale": 8192,
+            "attn_scale": 0.1, **llama3}, ("moe_layers",), dtype="bfloat16", read_by=AUTO,
+             differs=({"use_qk_norm": False}, rope(500000.0))),
     ]
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from family_base import AUTO, Case, Config, Legacy, Shape, Shapes, Sizes, Tensors, common, rope
-from family_cases_mla import BIAS, DEEPSEEK_SAYS, SMALL, Latent, common_mla, grouped, latent, yarn
+from family_cases_mla import BIAS, DEEPSEEK_SAYS, EVEN, SMALL, Latent, common_mla, even, grouped, latent, yarn
 from family_weights import next_token_layer
 
 
@@ -12,6 +12,10 @@ def index_config(sizes: Sizes, name: str, keys: int, heads: int = 8) -> Config:
     """An indexer with enough heads that a score of 0, which would be equal to others, is rare."""
     return {"index_topk": sizes.pick(f"{name}.topk", keys, keys - 1), "index_n_heads": heads,
             "index_head_dim": sizes.pick(f"{name}.index_head_dim", 28, 24, 32)}
+
+
+# llama.cpp turns queries and keys of an indexer by matrices of 64 rows.
+EVEN_INDEX: Config = {"index_topk": 6, "index_n_heads": 8, "index_head_dim": 64}
 
 
 def sparse_mla(name: str, model_type: str, s: Shape, a: Latent, values: Config, **more: Any) -> Case:
@@ -31,6 +35,7 @@ def deepseek_v32(sizes: Sizes) -> list[Case]:
     plain = grouped(sizes, "deepseek_v32", 4, 2, hidden=52, width=68, layers=3, expert_width=20, top_k=3, tokens=40)
     blocks = grouped(sizes, "deepseek_v32-fp8", 4, 2, hidden=144, width=136, layers=2, expert_width=28, top_k=3,
                      vocabulary=151)
+    whole = even(sizes, "deepseek_v32-even", 4, 3, layers=2, tokens=40)
     normal, wide = latent(sizes, "deepseek_v32", 44), latent(sizes, "deepseek_v32-fp8", 132, 122)
     groups: Config = {"n_group": 4, "topk_group": 2, "routed_scaling_factor": 2.5, **yarn(10000.0)}
     legacy = Legacy(rope_type_key="type", extra=DEEPSEEK_SAYS, omit=WRITTEN)
@@ -43,6 +48,9 @@ def deepseek_v32(sizes: Sizes) -> list[Case]:
                    groups | index_config(sizes, "deepseek_v32-fp8", 7) | {"num_nextn_predict_layers": 1},
                    dtype="bfloat16", keep_float32=rf"{BIAS}|norm\.(weight|bias)$", code="fp8-powers",
                    legacy=legacy, extra=next_token_layer()),
+        sparse_mla("deepseek_v32-even", "deepseek_v32", whole, EVEN,
+                   groups | EVEN_INDEX | {"num_nextn_predict_layers": 1}, dtype="bfloat16", keep_float32=BIAS,
+                   legacy=legacy, read_by=AUTO, extra=next_token_layer()),
     ]
 
 
@@ -50,10 +58,11 @@ def glm_moe_dsa(sizes: Sizes) -> list[Case]:
     plain = grouped(sizes, "glm_moe_dsa", 1, 6, hidden=60, width=76, layers=2, expert_width=24, top_k=2, tokens=40)
     shared = grouped(sizes, "glm_moe_dsa-shared", 1, 5, hidden=52, width=68, layers=4, expert_width=20, top_k=2,
                      vocabulary=151)
+    whole = even(sizes, "glm_moe_dsa-even", 1, 6, layers=4, vocabulary=263, tokens=40)
 
     def case(name: str, s: Shape, values: Config, said: Config, omit: tuple[str, ...] = (), **more: Any) -> Case:
-        a = latent(sizes, name, 44)
-        values = index_config(sizes, name, 6) | {
+        a = EVEN if s is whole else latent(sizes, name, 44)
+        values = (EVEN_INDEX if s is whole else index_config(sizes, name, 6)) | {
             "n_group": 1, "topk_group": 1, "routed_scaling_factor": 2.5, "rms_norm_eps": 1e-5,
             "num_nextn_predict_layers": 1, **values}
         legacy = Legacy(omit=(*WRITTEN, *omit), extra={
@@ -67,6 +76,8 @@ def glm_moe_dsa(sizes: Sizes) -> list[Case]:
         case("glm_moe_dsa-full", plain, {}, {}, ("indexer_types",)),
         # As GLM 5.2: every second layer sees the keys that the one before it chose.
         case("glm_moe_dsa-shared", shared, {"indexer_types": kinds},
+             {"index_topk_freq": 2, "index_skip_topk_offset": 1}, ("indexer_types",)),
+        case("glm_moe_dsa-even", whole, {"indexer_types": (kinds * 9)[:whole.layers]},
              {"index_topk_freq": 2, "index_skip_topk_offset": 1}, ("indexer_types",)),
     ]
 
