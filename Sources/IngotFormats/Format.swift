@@ -21,6 +21,8 @@ public struct Format: Sendable {
   let adapt: @Sendable (Model) throws(FormatError) -> Model
   /// Whether it has a place for numbers that engines quantize activations with, in what this model becomes.
   var keepsActivationScales: @Sendable (Model) -> Bool = { _ in false }
+  /// Names of a model's tensors that it stores under other names, several in one.
+  var restated: @Sendable (Model) -> Set<String> = { _ in [] }
   /// Names of tensors of an adapted model whose values it rounds, since what reads it wants them otherwise.
   var rounded: @Sendable (Model) -> [String] = { _ in [] }
   /// Why the format cannot hold an encoding; nil when it can.
@@ -194,7 +196,8 @@ extension Model {
     }
     var written = try await format.write(model, path, options)
     let kept = Set(model.tensors.map(\.role))
-    written.leftOut = tensors.filter { !kept.contains($0.role) }.map(\.name)
+    let restated = format.restated(self)
+    written.leftOut = tensors.filter { !kept.contains($0.role) && !restated.contains($0.name) }.map(\.name)
     written.rounded = format.rounded(model)
     return written
   }

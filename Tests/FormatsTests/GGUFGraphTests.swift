@@ -12,10 +12,12 @@ import Testing
   static let cases = [
     "gemma2-even", "gemma3-even", "olmoe-even", "olmoe-raw", "granitemoe-even", "granitemoe-untied",
     "qwen2_moe-even", "qwen2_moe-raw", "qwen3_next-even", "qwen3_5-even", "qwen3_5_moe-even",
+    "minimax-even", "minimax_m3-mxfp8", "llama4-even", "gemma4-dense", "gemma4-moe", "gemma4-shared",
+    "gemma4-even",
   ]
 
   private func read(_ name: String) throws -> Model {
-    try Model.read(repository + "/Tests/Fixtures/families/" + name)
+    try Model.read(repository + "/Tests/Fixtures/families/" + name).decoded(to: .f32)
   }
 
   @Test(arguments: cases) func tensorsComeBack(_ name: String) async throws {
@@ -45,6 +47,9 @@ import Testing
   @Test(arguments: [
     ("gemma3-text", "scores times"), ("gemma2-capped", "scores times"),
     ("olmoe-norm", "6 heads of keys"), ("qwen3_next-norm", "values as wide as keys"),
+    ("minimax-plain", "residuals times"), ("minimax-text01", "residuals times"),
+    ("minimax_m3-plain", "swiglu_limit"), ("llama4-scout", "attention_chunk_size"),
+    ("llama4-maverick", "attention_chunk_size"),
   ])
   func otherGraphsAreRefused(_ name: String, _ words: String) async throws {
     let scratch = try Scratch()

@@ -47,11 +47,14 @@ enum FamilyFixtures {
     return (contexts, values)
   }
 
-  /// Cases that llama.cpp's graph of their family computes otherwise: routers, dense layers, biases, scales of scores, heads.
+  /// Cases that llama.cpp's graph of their family computes otherwise: routers, dense layers, biases, scales of scores, heads,
+  /// indexers, chunks, factors.
   static let notInLlamaCpp: Set<String> = [
     "qwen3_moe-raw", "qwen3_moe-step", "qwen3-mixed-yarn", "gemma2-capped", "gemma3-nested", "gemma3-text",
     "olmoe-norm", "qwen2_moe-norm", "qwen3_next-long", "qwen3_next-norm", "qwen3_5-dense",
     "qwen3_5_moe-fused", "deepseek_v2-groups", "deepseek_v3-lite", "gpt_oss-plain",
+    "deepseek_v32-plain", "deepseek_v32-fp8", "glm_moe_dsa-full", "glm_moe_dsa-shared", "minimax_m3-plain",
+    "minimax-plain", "minimax-text01", "llama4-scout", "llama4-maverick",
   ]
 
   /// A copy of a case with the config as transformers 4 writes it.
@@ -136,7 +139,9 @@ enum FamilyFixtures {
         switch format {
         case "gguf":
           source.family.llamaCpp == nil || FamilyFixtures.notInLlamaCpp.contains(name)
-        case "mlx": source.family.mlx == nil || ["deepseek_v3-mtp", "glm_moe_dsa-shared"].contains(name)
+        case "mlx":
+          source.family.mlx == nil
+            || ["deepseek_v3-mtp", "glm_moe_dsa-shared", "glm_moe_dsa-even"].contains(name)
         case "safetensors": !source.family.hasEngineNames && source.family.stacks == nil
         default: false
         }

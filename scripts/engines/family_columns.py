@@ -66,10 +66,12 @@ ONE_EACH = ["llama-plain", "mistral-window", "qwen2-tied", "qwen3-tied", "mixtra
 FAMILIES = {case.split("-")[0] for case in ONE_EACH}
 ONE_EACH_GGUF = ["deepseek_v3-even", "deepseek_v2-even", "kimi_k2-plain", "glm4_moe_lite-even", "glm4_moe-even",
                  "gpt_oss-even", "olmoe-even", "granitemoe-even", "qwen2_moe-even", "qwen3_next-even", "qwen3_5-even",
-                 "qwen3_5_moe-even"]
-GGUF_FAMILIES = {case.split("-")[0] for case in ONE_EACH_GGUF} | {"kimi_k25"}
+                 "qwen3_5_moe-even", "deepseek_v32-even", "glm_moe_dsa-even", "minimax_m3-mxfp8", "minimax-even",
+                 "llama4-even", "gemma4-even"]
+# Of phimoe the cell says what llama.cpp has otherwise.
+GGUF_FAMILIES = {case.split("-")[0] for case in ONE_EACH_GGUF} | {"kimi_k25", "phimoe"}
 # Families whose windows llama.cpp has.
-WINDOWED = {"gemma2", "gemma3", "gpt_oss"}
+WINDOWED = {"gemma2", "gemma3", "gemma4", "gpt_oss"}
 # Families that only these containers have a place for, or whose engine's class computes what a family does.
 MORE = {
     "gguf": GGUF_FAMILIES,
@@ -91,6 +93,10 @@ SHORT_FOREIGN = [("mlx_lm.convert 4 g32", case) for case in ("deepseek_v3-even",
 FOREIGN_CASES = [*ONE_EACH, "llama-bias", "mistral-full", "qwen2-window", "qwen3-mixed-yarn", "mixtral-window",
                  "qwen3_moe-fp8", "minimax_m2-bf16"]
 
+INDEXER = ("index_head_dim", "llama.cpp turns queries and keys of an indexer by matrices of 64 rows")
+CHUNKS = ("attention_chunk_size", "llama.cpp has llama4's chunks of 8192 and its temperature fixed")
+NORMS = ("residuals times", "llama.cpp has no factor on what blocks give in minimax-01")
+MIXER = ("sparsemixer", "llama.cpp's phimoe takes RMSNorms for LayerNorms and softmax for sparsemixer")
 SCORES = ("expected scores times", "llama.cpp divides scores by the root of head_dim in gemma")
 # What an engine's class of a family does not do: words of the failure, and the reason. The artifact is refused, or is
 # right for other engines only.
@@ -109,6 +115,7 @@ GAPS = {
     ("mlx", "qwen3_moe-step"): ("self_attn.k_proj.bias", "mlx-lm has no attention biases in qwen3_moe"),
     ("mlx", "qwen2_moe-norm"): ("parameters not in model", "mlx-lm has no dense layers in qwen2_moe"),
     ("mlx", "glm_moe_dsa-shared"): ("indexer_types", "mlx-lm has an indexer in every layer of glm_moe_dsa"),
+    ("mlx", "glm_moe_dsa-even"): ("", "mlx-lm has an indexer in every layer of glm_moe_dsa"),
     ("mlx", "deepseek_v3-mtp"): ("rope_interleave", "mlx-lm rotates latent attention in interleaved pairs alone"),
     ("mlx", "gemma2-capped"): ("KLD", "mlx-lm has no window in gemma2"),
     ("mlx", "gemma2-even"): ("KLD", "mlx-lm has no window in gemma2"),
@@ -119,10 +126,19 @@ GAPS = {
         "qwen3_5_moe-even")},
     ("mlx", "qwen2-window"): ("KLD", "mlx-lm has no window in qwen2"),
     ("mlx", "mistral-window"): ("KLD", "mlx-lm has no window in all layers"),
+    **{("gguf", case): INDEXER for case in (
+        "deepseek_v32-plain", "deepseek_v32-fp8", "glm_moe_dsa-full", "glm_moe_dsa-shared")},
+    ("gguf", "minimax_m3-plain"): ("swiglu_limit", "llama.cpp has MiniMax-M3's limit of 7 fixed"),
+    ("gguf", "minimax-plain"): NORMS,
+    ("gguf", "minimax-text01"): NORMS,
+    ("gguf", "llama4-scout"): CHUNKS,
+    ("gguf", "llama4-maverick"): CHUNKS,
+    ("gguf", "phimoe-plain"): MIXER,
+    ("gguf", "phimoe-longrope"): MIXER,
     ("gguf", "gemma2-capped"): SCORES,
     ("gguf", "gemma3-nested"): SCORES,
     ("gguf", "gemma3-text"): SCORES,
-    ("gguf", "olmoe-norm"): ("leaves the weights as they are", "llama.cpp never normalizes the router's weights in olmoe"),
+    ("gguf", "olmoe-norm"): ("heads of keys", "llama.cpp has as many heads of keys as of queries in olmoe"),
     ("safetensors", "gemma3-nested"): ("missing_keys", "the case has a piece of a vision model only"),
     ("gguf", "qwen2_moe-norm"): ("leaves the weights as they are",
                                  "llama.cpp never normalizes the router's weights in qwen2moe"),

@@ -4,7 +4,7 @@
 --decode makes llama.cpp decode every tensor to F32 first, by its own quantizer with F32 as the target, and
 runs that: then nothing but the blocks' meaning is compared. Without it llama.cpp runs as users run it: it
 rounds activations to 8 bits (BF16 for BF16 weights) before it multiplies them with quantized weights. KV cache
-in F32 and no flash attention in both.
+in F32 and no flash attention in both, but where llama.cpp has a family's attention in that alone.
 """
 
 import os
@@ -14,12 +14,22 @@ import tempfile
 import protocol
 
 
+# Architectures whose sparse attention is dense without flash attention.
+FLASH = {"minimax-m3"}
+
+
+def architecture(path):
+    from gguf import GGUFReader
+
+    return GGUFReader(path).get_field("general.architecture").contents()
+
+
 def open_model(path, context, threads):
     import llama_cpp
 
     return llama_cpp.Llama(
         path, n_ctx=context, n_batch=context, n_ubatch=context, logits_all=True,
-        type_k=llama_cpp.GGML_TYPE_F32, type_v=llama_cpp.GGML_TYPE_F32, flash_attn=False,
+        type_k=llama_cpp.GGML_TYPE_F32, type_v=llama_cpp.GGML_TYPE_F32, flash_attn=architecture(path) in FLASH,
         n_threads=threads, n_threads_batch=threads, n_gpu_layers=0, verbose=False,
         # As the file says: the binding's own defaults would win over it.
         yarn_ext_factor=-1.0, yarn_attn_factor=-1.0, yarn_beta_fast=-1.0, yarn_beta_slow=-1.0)

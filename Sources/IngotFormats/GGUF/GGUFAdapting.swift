@@ -9,24 +9,21 @@ extension Model {
   func adaptedToGGUF() throws(FormatError) -> Model {
     let graph = try GGUFFamily.of(family, path: path)
     let model = try mapTensors { tensor throws(FormatError) in
-      var stored =
-        blueprint.isLinear(tensor.role)
-        ? tensor.repackedAsGGML() ?? tensor : graph.storedNorm(tensor.widened(), blueprint)
-      if let (heads, _, rotated) = graph.permutation(of: tensor.role, blueprint) {
-        stored = try stored.permutingHeads(to: .interleaved, heads: heads, rotated: rotated)
-      }
-      if let rows = graph.interleavedRows(of: tensor.role, blueprint) {
-        stored = try stored.selectingRows(rows)
-      }
+      var stored = try graph.adapted(tensor, blueprint)
       stored.origin = tensor.origin
       return stored
     }
-    // What llama.cpp's graph of the text model has no place for is left out, whatever its encoding.
-    var kept = model.tensors.filter { $0.role.kind != .auxiliary }
-    guard let rotary = blueprint.attention?.rotary, case .llama3 = rotary.scaling else {
-      return kept.count == model.tensors.count ? model : try replacingTensors(kept)
+    // What llama.cpp's graph of the text model has no place for is left out, whatever its encoding. A GGUF file's own layers of
+    // multi-token prediction are as they should be.
+    let carries = graph.graph.prediction != nil
+    var kept = model.tensors.filter {
+      $0.role.kind != .auxiliary || carries && GGUFFamily.template($0.name).1 != nil
     }
-    let factors = GGUFFrequencies.factors(rotary)
+    if let prediction = GGUFPrediction(self, graph) { kept += try prediction.stored(beside: model) }
+    let rotations = blueprint.layers.lazy.compactMap { ($0.mixer as? GroupedQueryAttention)?.rotary }
+    guard let factors = rotations.compactMap(GGUFFrequencies.stored).first else {
+      return try replacingTensors(kept)
+    }
     let bytes = Bytes(count: 4 * factors.count) { encode(.f32, factors.span, into: &$0) }
     let tensor = Tensor(
       name: GGUFFamily.frequencyFactors, role: Role(.unknown, name: GGUFFamily.frequencyFactors),
@@ -35,11 +32,35 @@ extension Model {
     return try replacingTensors(kept)
   }
 
+  /// Names of tensors of multi-token prediction, which a file holds under other names, experts of a layer in one.
+  func predictionInGGUF() -> Set<String> {
+    GGUFFamily(family).flatMap { GGUFPrediction(self, $0) }?.names ?? []
+  }
+
   /// The same model with other tensors.
   func replacingTensors(_ tensors: [Tensor]) throws(FormatError) -> Model {
     try Model(
       family: family, blueprint: blueprint, tensors: tensors, sideFiles: sideFiles, path: path,
       format: format, weightFiles: weightFiles, provenance: provenance)
+  }
+}
+
+extension GGUFFamily {
+  /// A tensor of a layer as a file stores it, but for what a `GGUFForm` stores otherwise.
+  func adapted(_ tensor: Tensor, _ blueprint: Blueprint) throws(FormatError) -> Tensor {
+    // Quantized, they would be multiplied with inputs of 8 bits, which chooses other blocks.
+    if graph.indexers == .blocks, GGUFFamily.exactIndexers.contains(tensor.role.kind) {
+      return (tensor.origin ?? tensor).decoded()
+    }
+    var stored =
+      blueprint.isLinear(tensor.role)
+        || TensorKind.tables.contains(tensor.role.kind)
+      ? tensor.repackedAsGGML() ?? tensor : storedNorm(tensor.widened(), blueprint)
+    if let (heads, _, rotated) = permutation(of: tensor.role, blueprint) {
+      stored = try stored.permutingHeads(to: .interleaved, heads: heads, rotated: rotated)
+    }
+    if let rows = interleavedRows(of: tensor.role, blueprint) { stored = try stored.selectingRows(rows) }
+    return stored
   }
 }
 

@@ -4,11 +4,14 @@ import IngotTensors
 
 /// The keys that describe a model, and the config.json that says the same.
 struct GGUFConfig {
+  /// The keys, with one number where a file may have one for each layer.
   let metadata: GGUFMetadata
+  private let file: GGUFMetadata
   let family: GGUFFamily
 
   init(_ metadata: GGUFMetadata, _ family: GGUFFamily) {
-    self.metadata = metadata
+    file = metadata
+    self.metadata = GGUFHeadSizes(family.graph)?.flattened(metadata) ?? metadata
     self.family = family
   }
 
@@ -35,7 +38,9 @@ struct GGUFConfig {
     func set(_ name: String, _ value: Int) { metadata["\(family.name).\(name)"] = .uint32(UInt32(value)) }
     let dense = blueprint.layers.first { !$0.feedForward.isMixture }?.feedForward.intermediateSize
     let experts = blueprint.experts
-    set("block_count", blueprint.layerCount)
+    let prediction = GGUFPrediction.count(in: model)
+    set("block_count", blueprint.layerCount + prediction)
+    if prediction > 0 { set("nextn_predict_layers", prediction) }
     // Most of llama.cpp's graphs see everything before a token. Within the smallest window that is the same, so no longer context is
     // announced there.
     let windows = GGUFWindows(family.graph)
@@ -57,6 +62,9 @@ struct GGUFConfig {
     metadata["\(family.name).attention.layer_norm_rms_epsilon"] = .float32(blueprint.finalNorm.epsilon)
     try GGUFFactors(graph: family.graph).add(model, to: &metadata)
     try GGUFDeltaKeys(architecture: family.name).add(model, to: &metadata)
+    try GGUFLightning(architecture: family.name).add(model, to: &metadata)
+    try GGUFIndexers(graph: family.graph).add(model, to: &metadata)
+    try GGUFChunks(family.graph)?.require(model)
     if windows == nil, let window = blueprint.slidingWindow {
       set("attention.sliding_window", min(window, Int(UInt32.max)))
       // Which layers have it: llama.cpp has no key for that here, and no window in some of its graphs.
@@ -69,6 +77,7 @@ struct GGUFConfig {
       set("rope.dimension_count", rotary.dims)
       try addScaling(rotary.scaling, family, to: &metadata)
     }
+    try GGUFHeadSizes(family.graph)?.add(model, to: &metadata)
     if experts.count > 0 {
       set("expert_count", experts.count)
       set("expert_used_count", experts.perToken)
@@ -105,7 +114,7 @@ struct GGUFConfig {
       let block = blueprint.layers[layer].feedForward
       guard
         block.isMixture == family.graph.hasExperts
-          || family.graph.mixture.hasDenseLayers && !block.isMixture
+          || (family.graph.mixture.hasDenseLayers || family.graph.mixture.interleaves) && !block.isMixture
       else {
         throw wrong(
           family.graph.hasExperts ? "a mixture in every layer" : "no mixtures",
@@ -156,6 +165,7 @@ struct GGUFConfig {
       // llama.cpp multiplies by 0.1 ln(factor) + 1 itself.
       let usual = RotaryEmbedding.magnitude(factor: yarn.factor, scale: 1)
       if yarn.attentionFactor != usual { set("attn_factor", .float32(Float(yarn.attentionFactor / usual))) }
+    case .proportional where family.graph.windows?.hasOwnHeads ?? false: break
     case .proportional, .longRoPE:
       throw FormatError(
         path: metadata.path, expected: "a rotation that llama.cpp has keys for in this family",
@@ -185,6 +195,8 @@ struct GGUFConfig {
     var hasMLPBias: Bool
     /// Values of `rope_freqs.weight`; empty for none.
     var frequencyFactors: [Float]
+    /// Layers with a projection to values.
+    var valueLayers: Set<Int>
   }
 
   /// The config.json of these keys, as transformers has it.
@@ -221,7 +233,8 @@ struct GGUFConfig {
         try metadata.integer(
           metadata[GGUFConfig.contextKey] == nil ? key("context_length") : GGUFConfig.contextKey, 1...1 << 40)
       ),
-      "model_type": .string(family.family.modelTypes[0]), "num_attention_heads": JSON(heads),
+      "model_type": .string(spelling.textType ?? family.family.modelTypes[0]),
+      "num_attention_heads": JSON(heads),
       "num_hidden_layers": JSON(layers),
       "num_key_value_heads": JSON(try positive("attention.head_count_kv", or: heads)),
       "rms_norm_eps": JSON(shortest(try metadata.positiveNumber(key("attention.layer_norm_rms_epsilon")))),
@@ -238,7 +251,7 @@ struct GGUFConfig {
     if facts.hasMLPBias { rest["mlp_bias"] = true }
     if family.graph.hasExperts {
       rest[spelling.expertCount] = JSON(try positive("expert_count"))
-      rest["num_experts_per_tok"] = JSON(try positive("expert_used_count"))
+      rest[spelling.expertsPerToken] = JSON(try positive("expert_used_count"))
       rest[spelling.expertWidth] = JSON(
         try positive("expert_feed_forward_length", or: try positive("feed_forward_length")))
     }
@@ -256,6 +269,14 @@ struct GGUFConfig {
     let delta = try GGUFDeltaKeys(architecture: family.name).config(
       metadata, layers: layers, headDim: headDim, rotated: rotated)
     for (name, value) in delta { rest[name] = value }
+    let indexers = try GGUFIndexers(graph: family.graph).config(
+      metadata, layers: layers, dense: try GGUFMixture(family).denseLayers(metadata, layers: layers))
+    for (name, value) in indexers { rest[name] = value }
+    for (name, value) in GGUFChunks(family.graph)?.config(metadata) ?? [:] { rest[name] = value }
+    if family.graph.factors == .norms {
+      let lightning = try GGUFLightning(architecture: family.name).config(metadata, layers: layers)
+      for (name, value) in lightning { rest[name] = value }
+    }
     let factors = try GGUFFactors(graph: family.graph).config(
       metadata, layers: layers, hidden: hidden, heads: heads, headDim: headDim)
     for (name, value) in factors { rest[name] = value }
@@ -271,8 +292,16 @@ struct GGUFConfig {
     } else if family.graph.hasWindow {
       rest["sliding_window"] = .null
     }
+    let sizes = GGUFHeadSizes(family.graph)
+    if let sizes {
+      let local = rest["rope_local_base_freq"]?.double ?? theta
+      for (name, value) in try sizes.config(
+        file, facts, types: rest["layer_types"]?.array ?? [], theta: theta, localTheta: local)
+      { rest[name] = value }
+      (rest["rope_theta"], rest["rope_local_base_freq"]) = (nil, nil)
+    }
     if prediction > 0 { rest["num_nextn_predict_layers"] = JSON(prediction) }
-    if let scaling = try scaling(facts, theta: theta, rotated: rotated) {
+    if sizes == nil, let scaling = try scaling(facts, theta: theta, rotated: rotated) {
       rest["rope_scaling"] = latent == nil ? scaling : try latentScaling(scaling)
     }
     for name in rest.keys.sorted() { config[name] = rest[name] }
@@ -319,38 +348,6 @@ struct GGUFConfig {
     }
   }
 
-  /// Llama 3's scaling, which a GGUF file holds as a factor for each frequency: by our own key, or the parameters that
-  /// released models have, whichever gives these factors.
-  private func llama3(_ factors: [Float], theta: Double, rotated: Int) throws(FormatError) -> JSON {
-    var candidates: [(Double, Double, Double, Int)] = []
-    if let own = metadata["ingot.rope.llama3"]?.strings, own.count == 4, let a = Double(own[0]),
-      let b = Double(own[1]), let c = Double(own[2]), let d = Int(own[3])
-    {
-      candidates.append((a, b, c, d))
-    }
-    let greatest = Double(factors.max() ?? 1)
-    for original in [8192, 4096, 2048, 16_384, 32_768, 131_072] {
-      candidates.append(((greatest * 1024).rounded() / 1024, 1, 4, original))
-    }
-    for (factor, low, high, original) in candidates {
-      let scaling = RotaryEmbedding.Scaling.llama3(
-        factor: factor, lowFactor: low, highFactor: high, originalContext: original)
-      let expected = GGUFFrequencies.factors(RotaryEmbedding(dims: rotated, theta: theta, scaling: scaling))
-      let isSame =
-        expected.count == factors.count
-        && zip(expected, factors).allSatisfy { abs($0 - $1) <= 2e-5 * abs($1) }
-      if isSame {
-        return [
-          "rope_type": "llama3", "factor": JSON(factor), "low_freq_factor": JSON(low),
-          "high_freq_factor": JSON(high), "original_max_position_embeddings": JSON(original),
-        ]
-      }
-    }
-    throw FormatError(
-      path: metadata.path, tensor: GGUFFamily.frequencyFactors,
-      expected: "factors of Llama 3's scaling of the rotation", found: "others: \(factors.prefix(6)) …")
-  }
-
   /// Refuses what the keys may ask for and the family's forward pass does not do.
   private func refuseOtherKinds() throws(FormatError) {
     if family.graph.namesRouting, let routing = family.graph.routing {
@@ -364,14 +361,5 @@ struct GGUFConfig {
     guard metadata[key("attention.causal")] == nil || metadata[key("attention.causal")]?.bool == true else {
       throw metadata.error(key("attention.causal"), "true")
     }
-  }
-}
-
-/// Factors that divide the frequencies of a rotation, as llama.cpp takes them from a tensor.
-enum GGUFFrequencies {
-  /// For each pair: plain frequency / scaled frequency.
-  static func factors(_ rotary: RotaryEmbedding) -> [Float] {
-    let plain = RotaryEmbedding(dims: rotary.dims, theta: rotary.theta).frequencies
-    return zip(plain, rotary.frequencies).map { Float($0 / $1) }
   }
 }

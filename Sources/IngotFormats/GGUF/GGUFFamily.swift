@@ -74,9 +74,13 @@ struct GGUFFamily: Sendable {
   /// Factors that divide the frequencies of the rotation, where a key cannot say them.
   static let frequencyFactors = "rope_freqs.weight"
 
-  /// By any of these a file says that a block has biases, or norms of queries and keys.
+  /// By any of these a file says that a block has biases, norms of queries and keys, or values of its own.
   static let attentionBiases: [TensorKind] = [.queryBias, .attentionOutputBias]
   static let queryKeyNorms: [TensorKind] = [.queryNorm, .keyNorm]
+  static let values: [TensorKind] = [.value]
+
+  /// Projections of an indexer of blocks, which llama.cpp's converter and quantizer leave as they are.
+  static let exactIndexers: [TensorKind] = [.indexerQuery, .indexerKey]
   static let mlpBiases: [TensorKind] = [.gateBias, .downBias]
 
   private let kinds: [String: (kind: TensorKind, isStack: Bool)]
@@ -86,9 +90,9 @@ struct GGUFFamily: Sendable {
     self.family = family
     self.graph = graph
     var kinds: [String: (kind: TensorKind, isStack: Bool)] = [:]
-    for (kind, name) in GGUFFamily.names.merging(graph.names, uniquingKeysWith: { $1 }) {
-      kinds[name] = (kind, false)
-    }
+    // A graph's own names win over those that most have, also for another kind.
+    for (kind, name) in GGUFFamily.names where graph.names[kind] == nil { kinds[name] = (kind, false) }
+    for (kind, name) in graph.names { kinds[name] = (kind, false) }
     for (kind, name) in GGUFFamily.stacks { kinds[name] = (kind, true) }
     self.kinds = kinds
   }
@@ -98,7 +102,7 @@ struct GGUFFamily: Sendable {
       let names = Family.all.compactMap { $0.llamaCpp == nil ? nil : $0.name }
       throw FormatError(
         path: path, expected: "one of the families that llama.cpp runs: \(names.joined(separator: ", "))",
-        found: family.name)
+        found: family.name + (family.llamaCppFault.map { "; \($0)" } ?? ""))
     }
     return known
   }
@@ -152,11 +156,17 @@ struct GGUFFamily: Sendable {
 
   /// The tensor that holds a role; the same for all experts of a layer. Nil when llama.cpp has none for it.
   func name(of role: Role) -> String? {
-    if role.name == GGUFFamily.frequencyFactors { return role.name }
-    let template =
-      role.expert == nil
+    if let name = role.name {
+      let isOurs = name == GGUFFamily.frequencyFactors || GGUFFamily.template(name).1 != nil
+      return isOurs ? name : nil
+    }
+    return template(of: role).map { GGUFFamily.name($0, layer: role.layer) }
+  }
+
+  /// The same for any layer, with `#` for it.
+  func template(of role: Role) -> String? {
+    role.expert == nil
       ? graph.names[role.kind] ?? GGUFFamily.names[role.kind] : GGUFFamily.stacks[role.kind]
-    return template.map { GGUFFamily.name($0, layer: role.layer) }
   }
 
   /// A template with the layer in place of `#`.

@@ -23,15 +23,27 @@ struct GGUFForm: Sendable {
       _ stored: inout [String: Tensor], _ layer: Int?, _ blueprint: Blueprint, _ name: (Role) -> String
     ) throws(FormatError) -> [Tensor]
 
+  /// What an importance matrix has of a tensor of the model: names there, whose `#` is the layer, and the tensor's column for each
+  /// of theirs, nil for the same; nil for a tensor that this form has nothing to do with.
+  var importance: @Sendable (_ role: Role, _ blueprint: Blueprint) -> [(template: String, columns: [Int]?)]? =
+    { _, _ in nil }
+
   /// Every form, one line each.
   static let all: [GGUFForm] = [
     .latentKeysAndValues,
     .gatedDeltaNet,
+    .lightningAttention,
   ]
 
   /// What a file holds of a tensor of the model by the first form that has a say; nil where it is stored as it is.
   static func pieces(of tensor: Tensor, _ model: Model) throws(FormatError) -> [Piece]? {
     for form in all { if let pieces = try form.pieces(tensor, model) { return pieces } }
+    return nil
+  }
+
+  /// The same of a tensor that a file has in another form than as it is; nil for another one.
+  static func importance(of role: Role, _ blueprint: Blueprint) -> [(template: String, columns: [Int]?)]? {
+    for form in all { if let found = form.importance(role, blueprint) { return found } }
     return nil
   }
 }

@@ -20,6 +20,8 @@ extension Format {
       try GGUFReader(path, keepUnknown: options.keepUnknown).read()
     },
     adapt: { model throws(FormatError) in try model.adaptedToGGUF() },
+    restated: { model in model.predictionInGGUF() },
+    rounded: { model in GGUFPrediction.rounded(model) },
     refusal: { encoding in
       guard GGUFType(encoding) == nil else { return nil }
       let hint =

@@ -63,7 +63,11 @@ struct GGUFReader {
       isHeadTied: family.graph.tiesHead && !names.contains(family.name(of: Role(.head)) ?? ""),
       hasQueryKeyNorm: has(GGUFFamily.queryKeyNorms), hasAttentionBias: has(GGUFFamily.attentionBiases),
       hasMLPBias: has(GGUFFamily.mlpBiases),
-      frequencyFactors: factors)
+      frequencyFactors: factors,
+      valueLayers: Set(
+        names.compactMap { family.role(of: $0)?.role }.filter { GGUFFamily.values.contains($0.kind) }
+          .compactMap(\.layer))
+    )
   }
 
   /// Rows of the embedding: the vocabulary's size, which older files do not state in a key.
@@ -94,8 +98,10 @@ struct GGUFReader {
 
   private func tensors(_ blueprint: Blueprint) throws(FormatError) -> [Tensor] {
     try requireKnownTypes()
-    let (formed, taken) = try formed(blueprint)
-    var tensors = formed
+    var (tensors, taken) = try formed(blueprint)
+    let prediction = try prediction(blueprint)
+    tensors += prediction.tensors
+    taken.formUnion(prediction.taken)
     for (part, info) in files.tensors
     where info.name != GGUFFamily.frequencyFactors && !taken.contains(info.name) {
       let header = files.parts[part]
@@ -164,21 +170,42 @@ struct GGUFReader {
       && layer < blueprint.layerCount + (files.metadata[key]?.integer ?? 0)
   }
 
-  /// The tensors that forms make of stored ones, and the names of those.
-  private func formed(_ blueprint: Blueprint) throws(FormatError) -> ([Tensor], Set<String>) {
+  /// Layers of multi-token prediction as a checkpoint has them, and the names of their tensors in the file.
+  private func prediction(_ blueprint: Blueprint) throws(FormatError) -> (
+    tensors: [Tensor], taken: Set<String>
+  ) {
+    var tensors: [Tensor] = []
+    var taken = Set<String>()
+    let reader = GGUFPredictionReader(family: family, blueprint: blueprint)
+    for (layer, stored) in stored() where layer.map({ $0 >= blueprint.layerCount }) ?? false {
+      guard stored.values.allSatisfy({ isPrediction($0.name, blueprint) }),
+        let own = try reader.tensors(stored, layer: layer!)
+      else { continue }
+      tensors += own
+      taken.formUnion(stored.values.map(\.name))
+    }
+    return (tensors, taken)
+  }
+
+  /// The file's tensors by layer, nil for none, and by templates of their names.
+  private func stored() -> [Int?: [String: Tensor]] {
     var layers: [Int?: [String: Tensor]] = [:]
     for (part, info) in files.tensors {
       guard let encoding = info.type.encoding else { continue }
       let header = files.parts[part]
       let (template, layer) = GGUFFamily.template(info.name)
-      if let layer, layer >= blueprint.layerCount { continue }
       layers[layer, default: [:]][template] = Tensor(
         name: info.name, role: Role(.unknown, name: info.name), shape: info.shape, encoding: encoding,
         path: header.path, offset: UInt64(info.range.lowerBound), planes: [header.bytes[info.range]])
     }
+    return layers
+  }
+
+  /// The tensors that forms make of stored ones, and the names of those.
+  private func formed(_ blueprint: Blueprint) throws(FormatError) -> ([Tensor], Set<String>) {
     var tensors: [Tensor] = []
     var taken = Set<String>()
-    for (layer, stored) in layers {
+    for (layer, stored) in stored() where layer.map({ $0 < blueprint.layerCount }) ?? true {
       var left = stored
       for form in GGUFForm.all { tensors += try form.tensors(&left, layer, blueprint, family.family.name) }
       for (template, tensor) in stored where left[template] == nil { taken.insert(tensor.name) }

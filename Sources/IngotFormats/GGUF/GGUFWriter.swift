@@ -96,7 +96,9 @@ struct GGUFWriter {
         throw tensor.error(
           "a tensor that llama.cpp's \(family.name) has a place for", found: "\(tensor.role)")
       }
-      guard model.blueprint.isLinear(tensor.role) || type.name == "F32" else {
+      let isPrediction = tensor.role.kind == .auxiliary
+      let isTable = TensorKind.tables.contains(tensor.role.kind)
+      guard isPrediction || isTable || model.blueprint.isLinear(tensor.role) || type.name == "F32" else {
         throw tensor.error(
           "F32, which llama.cpp computes \(tensor.role.kind.rawValue) with", found: type.name)
       }
@@ -116,8 +118,10 @@ struct GGUFWriter {
         let stacked = tensor.role.expert != nil
         stored.append(
           .init(
-            name: name, shape: (stacked ? [1] : []) + family.storedShape(tensor, model.blueprint), type: type,
-            role: tensor.role, tensors: [tensor], slice: tensor.bytes))
+            name: name,
+            shape: isPrediction
+              ? tensor.shape : (stacked ? [1] : []) + family.storedShape(tensor, model.blueprint),
+            type: type, role: tensor.role, tensors: [tensor], slice: tensor.bytes))
       }
     }
     for index in stored.indices {

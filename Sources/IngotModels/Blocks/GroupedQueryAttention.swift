@@ -145,9 +145,10 @@ public struct GroupedQueryAttention: HeadedAttention, Hashable {
     return tensors
   }
 
-  /// The norm of queries or keys that a kind is the weight of; nil for another kind.
+  /// The norm of queries or keys, or of an indexer's, that a kind is the weight of; nil for another kind.
   public func norm(of kind: TensorKind) -> Norm? {
-    queryKeyNorm != .none && (kind == .queryNorm || kind == .keyNorm) ? norm : nil
+    if indexer != nil, kind == .indexerQueryNorm || kind == .indexerKeyNorm { return norm }
+    return queryKeyNorm != .none && (kind == .queryNorm || kind == .keyNorm) ? norm : nil
   }
 
   /// Name of the tap of the output projection's input.

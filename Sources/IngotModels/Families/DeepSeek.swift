@@ -28,12 +28,41 @@ extension Family.LlamaCppGraph {
   /// `deepseek2`, for all that has DeepSeek's latent attention.
   static func deepSeek2(
     _ routing: Mixture.Routing, sharesKeys: Bool = false, usualScoring: Mixture.Routing.Scoring? = nil,
-    unnamedSizes: (layers: ClosedRange<Int>, vocabulary: Int)? = nil
+    unnamedSizes: (layers: ClosedRange<Int>, vocabulary: Int)? = nil, prediction: Prediction? = nil
   ) -> Self {
     Self(
       "deepseek2", pairing: .interleaved, routing: routing, namesRouting: true, mixture: .deepSeek,
-      sharesKeys: sharesKeys, usualScoring: usualScoring, unnamedSizes: unnamedSizes)
+      sharesKeys: sharesKeys, usualScoring: usualScoring, unnamedSizes: unnamedSizes, prediction: prediction)
   }
+
+  /// `deepseek32` and `glm-dsa`: the same with an indexer of tokens.
+  static func deepSeekSparse(
+    _ architecture: String, _ pairing: RotaryEmbedding.Pairing, sharesChoices: Bool = false,
+    usualScoring: Mixture.Routing.Scoring? = nil
+  ) -> Self {
+    Self(
+      architecture, pairing: .interleaved,
+      names: [
+        .indexerQuery: "blk.#.indexer.attn_q_b.weight", .indexerKey: "blk.#.indexer.attn_k.weight",
+        .indexerKeyNorm: "blk.#.indexer.k_norm.weight", .indexerKeyNormBias: "blk.#.indexer.k_norm.bias",
+        .indexerWeights: "blk.#.indexer.proj.weight",
+      ],
+      routing: .init(scoring: .sigmoid, hasCorrectionBias: true, normalizesWeights: true), namesRouting: true,
+      biases: [.indexerKeyNormBias], mixture: .deepSeek, usualScoring: usualScoring,
+      indexers: .tokens(pairing, sharesChoices: sharesChoices), prediction: deepSeekPrediction)
+  }
+
+  /// A layer behind the others.
+  static let deepSeekPrediction = Prediction(
+    block: "model.layers.#.", countsOn: true,
+    around: [
+      "model.layers.#.eh_proj.weight": "blk.#.nextn.eh_proj.weight",
+      "model.layers.#.enorm.weight": "blk.#.nextn.enorm.weight",
+      "model.layers.#.hnorm.weight": "blk.#.nextn.hnorm.weight",
+      "model.layers.#.embed_tokens.weight": "blk.#.nextn.embed_tokens.weight",
+      "model.layers.#.shared_head.norm.weight": "blk.#.nextn.shared_head_norm.weight",
+      "model.layers.#.shared_head.head.weight": "blk.#.nextn.shared_head_head.weight",
+    ])
 }
 
 extension Family {

@@ -13,6 +13,7 @@ extension Family {
     config: ConfigSpelling(
       expertCount: "n_routed_experts",
       constants: ["hidden_act": "silu", "scoring_func": "sigmoid", "topk_method": "noaux_tc"]),
+    llamaCpp: .deepSeekSparse("deepseek32", .half),
     mlx: MLXClass(splitsLatents: true, countsDenseLayers: true)
   ) { config throws(FormatError) in
     try sparse(config, first: 3, indexerPairs: .half)
@@ -28,6 +29,7 @@ extension Family {
     classNames: ["GlmMoeDsaForCausalLM"],
     names: .deepSeek,
     config: ConfigSpelling(expertCount: "n_routed_experts", constants: ["hidden_act": "silu"]),
+    llamaCpp: .deepSeekSparse("glm-dsa", .interleaved, sharesChoices: true, usualScoring: .sigmoid),
     mlx: MLXClass(
       splitsLatents: true, countsDenseLayers: true, readsRopeParameters: true,
       constants: [

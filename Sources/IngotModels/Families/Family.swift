@@ -18,6 +18,9 @@ public struct Family: Sendable {
   public let config: ConfigSpelling
   /// How llama.cpp runs the family; nil when it does not.
   public let llamaCpp: LlamaCppGraph?
+  /// What llama.cpp's graph of the family computes otherwise for every model of it, so that no file is written for it; nil where
+  /// there is a graph that is right, or none.
+  public let llamaCppFault: String?
   /// Names of fused tensors behind `model.layers.#.`.
   public let fusedNames: [String: FusedName]
   /// Beginnings of names of tensors that the forward pass does not use, such as multi-token prediction.
@@ -91,7 +94,8 @@ public struct Family: Sendable {
   public init(
     name: String, modelTypes: [String], classNames: [String], names: TensorNames,
     config: ConfigSpelling = ConfigSpelling(), llamaCpp: LlamaCppGraph? = nil,
-    fusedNames: [String: FusedName] = Family.usualFusedNames, mlx: MLXClass? = nil,
+    llamaCppFault: String? = nil, fusedNames: [String: FusedName] = Family.usualFusedNames,
+    mlx: MLXClass? = nil,
     hasEngineNames: Bool = true, stacks: String? = nil, readsMXFP4: Bool = false,
     auxiliary: [String] = ["mtp."],
     accepts: @escaping @Sendable (Config) -> Bool = { _ in true },
@@ -103,6 +107,7 @@ public struct Family: Sendable {
     self.names = names
     self.config = config
     self.llamaCpp = llamaCpp
+    self.llamaCppFault = llamaCppFault
     self.fusedNames = fusedNames
     self.mlx = mlx
     self.hasEngineNames = hasEngineNames
@@ -111,44 +116,6 @@ public struct Family: Sendable {
     self.auxiliary = auxiliary
     self.accepts = accepts
     self.blueprint = { config throws(FormatError) in try blueprint(config.text()) }
-  }
-
-  /// How config.json of the family spells what others spell otherwise.
-  public struct ConfigSpelling: Sendable {
-    /// Key for the experts of a layer.
-    public var expertCount = "num_experts"
-    /// Key for the width of an expert.
-    public var expertWidth = "moe_intermediate_size"
-    /// Key for the rotated dimensions of a head; nil where a share of them is given, if at all.
-    public var rotatedDims: String?
-    /// Keys that every config of the family has with one value, for writing one anew.
-    public var constants: JSONObject = [:]
-    /// Keys of lists that have one value for each layer.
-    public var layerConstants: JSONObject = [:]
-    /// Key for whether queries, keys and values have biases.
-    public var inputBias = "attention_bias"
-    /// Key for the width of a dense layer.
-    public var denseWidth = "intermediate_size"
-    /// Key that says whether queries and keys have norms.
-    public var queryKeyNorm: String?
-
-    public init() {}
-
-    public init(
-      expertCount: String = "num_experts", expertWidth: String = "moe_intermediate_size",
-      rotatedDims: String? = nil, constants: JSONObject = [:], layerConstants: JSONObject = [:],
-      inputBias: String = "attention_bias", denseWidth: String = "intermediate_size",
-      queryKeyNorm: String? = nil
-    ) {
-      self.expertCount = expertCount
-      self.expertWidth = expertWidth
-      self.rotatedDims = rotatedDims
-      self.constants = constants
-      self.layerConstants = layerConstants
-      self.inputBias = inputBias
-      self.denseWidth = denseWidth
-      self.queryKeyNorm = queryKeyNorm
-    }
   }
 
   /// What llama.cpp's graph of a family expects of a file, where families differ.
@@ -185,6 +152,10 @@ public struct Family: Sendable {
     public var unnamedSizes: (layers: ClosedRange<Int>, vocabulary: Int)?
     /// Whether models of the family do not round the bounds of YaRN's ramp, as the graph does.
     public var keepsYaRNBounds: Bool
+    public var indexers: Indexers
+    public var chunks: Chunks?
+    /// Where layers of multi-token prediction stand; nil where llama.cpp's converter leaves them out.
+    public var prediction: Prediction?
 
     public var hasExperts: Bool { routing != nil }
 
@@ -195,7 +166,8 @@ public struct Family: Sendable {
       softcaps: Softcaps = Softcaps(), windows: Windows? = nil, heads: Heads = .any,
       mixture: MixtureKeys = MixtureKeys(), sharesKeys: Bool = false,
       usualScoring: Mixture.Routing.Scoring? = nil,
-      unnamedSizes: (layers: ClosedRange<Int>, vocabulary: Int)? = nil, keepsYaRNBounds: Bool = false
+      unnamedSizes: (layers: ClosedRange<Int>, vocabulary: Int)? = nil, keepsYaRNBounds: Bool = false,
+      indexers: Indexers = .none, chunks: Chunks? = nil, prediction: Prediction? = nil
     ) {
       self.architecture = architecture
       self.pairing = pairing
@@ -214,6 +186,9 @@ public struct Family: Sendable {
       self.usualScoring = usualScoring
       self.unnamedSizes = unnamedSizes
       self.keepsYaRNBounds = keepsYaRNBounds
+      self.indexers = indexers
+      self.chunks = chunks
+      self.prediction = prediction
     }
   }
 

@@ -15,7 +15,8 @@ extension Family {
     llamaCpp: LlamaCppGraph(
       "glm4moe", names: [.feedForwardNorm: "blk.#.post_attention_norm.weight"],
       routing: .init(scoring: .sigmoid, hasCorrectionBias: true, normalizesWeights: true), namesRouting: true,
-      biases: [.queryBias, .keyBias, .valueBias], mixture: .deepSeek, usualScoring: .sigmoid),
+      biases: [.queryBias, .keyBias, .valueBias], mixture: .deepSeek, usualScoring: .sigmoid,
+      prediction: LlamaCppGraph.deepSeekPrediction),
     mlx: MLXClass(
       countsDenseLayers: true,
       constants: [
@@ -44,7 +45,8 @@ extension Family {
     config: ConfigSpelling(expertCount: "n_routed_experts", constants: ["hidden_act": "silu"]),
     llamaCpp: .deepSeek2(
       .init(scoring: .sigmoid, hasCorrectionBias: true, normalizesWeights: true), sharesKeys: true,
-      usualScoring: .sigmoid, unnamedSizes: (layers: 47...48, vocabulary: 154_880)),
+      usualScoring: .sigmoid, unnamedSizes: (layers: 47...48, vocabulary: 154_880),
+      prediction: LlamaCppGraph.deepSeekPrediction),
     mlx: MLXClass(splitsLatents: true, countsDenseLayers: true)
   ) { config throws(FormatError) in
     let common = try DecoderConfig(config, .init(normEpsilon: 1e-5, context: 202_752, hasLatents: true))

@@ -18,7 +18,7 @@ extension TensorNames {
 
 extension Family.LlamaCppGraph {
   /// Names of the norms behind blocks.
-  fileprivate static let gemmaNames: [TensorKind: String] = [
+  static let gemmaNames: [TensorKind: String] = [
     .attentionOutputNorm: "blk.#.post_attention_norm.weight",
     .feedForwardOutputNorm: "blk.#.post_ffw_norm.weight",
   ]

@@ -14,7 +14,32 @@ extension TensorNames {
   ])
 }
 
+extension Family.LlamaCppGraph {
+  /// `gemma4`, dense or with experts.
+  fileprivate static func gemma4(
+    _ names: [TensorKind: String] = [:], routing: Mixture.Routing? = nil, mixture: MixtureKeys = MixtureKeys()
+  ) -> Self {
+    let common: [TensorKind: String] = [
+      .layerScale: "blk.#.layer_output_scale.weight", .layerInputEmbedding: "per_layer_token_embd.weight",
+      .layerInputStateProjection: "per_layer_model_proj.weight",
+      .layerInputStateNorm: "per_layer_proj_norm.weight", .layerInputGate: "blk.#.inp_gate.weight",
+      .layerInputProjection: "blk.#.proj.weight", .layerInputNorm: "blk.#.post_norm.weight",
+    ]
+    return Self(
+      "gemma4", names: gemmaNames.merging(common) { $1 }.merging(names) { $1 }, routing: routing,
+      factors: .gemmaUnscaled, softcaps: .init(logits: .unlessZero(30)),
+      windows: .init(period: 6, hasOwnRotation: true, hasOwnHeads: true), mixture: mixture)
+  }
+}
+
 extension Family {
+  /// The router of Gemma 4's mixtures.
+  private static var gemma4Routing: Mixture.Routing {
+    var routing = Mixture.Routing(scoring: .softmax, normalizesWeights: true)
+    routing.hasExpertScales = true
+    return routing
+  }
+
   private static let gemma4Classes = ["Gemma4ForConditionalGeneration", "Gemma4ForCausalLM"]
 
   /// Gemma 4's dense models: heads of two sizes, values with a norm, layers that share keys and values, inputs of a layer's own. Of
@@ -26,7 +51,10 @@ extension Family {
     modelTypes: ["gemma4", "gemma4_text"],
     classNames: gemma4Classes,
     names: .gemma4,
-    config: ConfigSpelling(constants: ["hidden_activation": "gelu_pytorch_tanh"]),
+    config: ConfigSpelling(
+      constants: ["hidden_activation": "gelu_pytorch_tanh", "enable_moe_block": false],
+      textType: "gemma4_text"),
+    llamaCpp: .gemma4(),
     hasEngineNames: false,
     accepts: lacksExperts
   ) { config throws(FormatError) in
@@ -60,7 +88,18 @@ extension Family {
       (.up, "model.layers.#.experts.#.up_proj.weight"),
       (.down, "model.layers.#.experts.#.down_proj.weight"),
     ]),
-    config: ConfigSpelling(constants: ["hidden_activation": "gelu_pytorch_tanh"]),
+    config: ConfigSpelling(
+      expertsPerToken: "top_k_experts",
+      constants: ["hidden_activation": "gelu_pytorch_tanh", "enable_moe_block": true],
+      textType: "gemma4_text"),
+    llamaCpp: .gemma4(
+      [
+        .feedForwardNorm: "blk.#.pre_ffw_norm_2.weight", .sharedNorm: "blk.#.ffn_norm.weight",
+        .sharedOutputNorm: "blk.#.post_ffw_norm_1.weight", .expertsOutputNorm: "blk.#.post_ffw_norm_2.weight",
+        .sharedGate: "blk.#.ffn_gate.weight", .sharedUp: "blk.#.ffn_up.weight",
+        .sharedDown: "blk.#.ffn_down.weight", .routerScale: "blk.#.ffn_gate_inp.scale",
+        .routerExpertScales: "blk.#.ffn_down_exps.scale",
+      ], routing: gemma4Routing, mixture: .init(shared: .dense)),
     fusedNames: [
       "experts.gate_up_proj": FusedName([.gate, .up], isStack: true, isTransposed: false),
       "experts.down_proj": FusedName([.down], isStack: true, isTransposed: false),
@@ -70,14 +109,12 @@ extension Family {
   ) { config throws(FormatError) in
     let gemma = try Gemma4(config)
     try config.require("use_double_wide_mlp", [false], missing: true)
-    var routing = Mixture.Routing(scoring: .softmax, normalizesWeights: true)
-    routing.hasExpertScales = true
     let shared = SharedMLP(count: 1, intermediateSize: try config.positive("intermediate_size"))
     let count = try config.expertCount("num_experts")
     var experts = Mixture(
       hiddenSize: gemma.common.hidden, count: count,
       perToken: try config.integer("top_k_experts", 1...count),
-      intermediateSize: try config.positive("moe_intermediate_size"), routing: routing,
+      intermediateSize: try config.positive("moe_intermediate_size"), routing: gemma4Routing,
       activation: gemma.common.activation, shared: shared)
     experts.ownNorms = gemma.common.norm
     return try gemma.blueprint { [experts] _ in experts }

@@ -23,7 +23,12 @@ extension Family {
       (.sharedDown, "model.layers.#.feed_forward.shared_expert.down_proj.weight"),
     ]),
     config: ConfigSpelling(
-      expertCount: "num_local_experts", expertWidth: "intermediate_size", constants: ["hidden_act": "silu"]),
+      expertCount: "num_local_experts", expertWidth: "intermediate_size", constants: ["hidden_act": "silu"],
+      denseWidth: "intermediate_size_mlp", textType: "llama4_text"),
+    llamaCpp: LlamaCppGraph(
+      "llama4", pairing: .interleaved, routing: scaledInputs,
+      mixture: .init(interleaves: true, shared: .plain),
+      chunks: .init(size: 8192, period: 4, temperature: .init(scale: 0.1, floor: 8192), plainExperts: 128)),
     fusedNames: [
       "feed_forward.experts.gate_up_proj": FusedName([.gate, .up], isStack: true, isTransposed: true),
       "feed_forward.experts.down_proj": FusedName([.down], isStack: true, isTransposed: true),
@@ -49,11 +54,9 @@ extension Family {
         floor: try config.positiveNumber("floor_scale", or: 8192))
     }
     let width = try config.positive("intermediate_size")
-    var routing = Mixture.Routing(scoring: .sigmoid, normalizesWeights: false)
-    routing.scalesInputs = true
     let experts = try common.mixture(
       width: width, countKey: "num_local_experts", count: 16, perToken: 1,
-      shared: SharedMLP(count: 1, intermediateSize: width), routing)
+      shared: SharedMLP(count: 1, intermediateSize: width), scaledInputs)
     let isMixture = try common.layersOfExperts()
     let mlp = isMixture.contains(false) ? common.mlp(try config.positive("intermediate_size_mlp")) : nil
     return try common.blueprint { [chunked, heated] layer in
@@ -61,6 +64,15 @@ extension Family {
       if !isMixture[layer], let mlp { return (mixer, mlp) }
       return (mixer, experts)
     }
+  }
+}
+
+extension Family {
+  /// A sigmoid router whose scores multiply what goes into experts.
+  private static var scaledInputs: Mixture.Routing {
+    var routing = Mixture.Routing(scoring: .sigmoid, normalizesWeights: false)
+    routing.scalesInputs = true
+    return routing
   }
 }
 

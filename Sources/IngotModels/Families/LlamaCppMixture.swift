@@ -6,6 +6,8 @@ extension Family.LlamaCppGraph {
   public struct MixtureKeys: Sendable {
     /// Whether the first layers may be dense, as many as `leading_dense_block_count` says.
     public var hasDenseLayers = false
+    /// Whether every so many layers alone are mixtures, as `interleave_moe_layer_step` says.
+    public var interleaves = false
     /// Whether weights may be divided by their sum or not (`expert_weights_norm`).
     public var namesNormalization = false
     /// Whether weights have a factor (`expert_weights_scale`).
@@ -21,13 +23,16 @@ extension Family.LlamaCppGraph {
       case plain
       /// Behind a gate, of the width that `expert_shared_feed_forward_length` says.
       case gated
+      /// Added as it is, of a dense layer's width.
+      case dense
     }
 
     public init(
-      hasDenseLayers: Bool = false, namesNormalization: Bool = false, namesScale: Bool = false,
-      namesGroups: Bool = false, shared: Shared = .none
+      hasDenseLayers: Bool = false, interleaves: Bool = false, namesNormalization: Bool = false,
+      namesScale: Bool = false, namesGroups: Bool = false, shared: Shared = .none
     ) {
       self.hasDenseLayers = hasDenseLayers
+      self.interleaves = interleaves
       self.namesNormalization = namesNormalization
       self.namesScale = namesScale
       self.namesGroups = namesGroups

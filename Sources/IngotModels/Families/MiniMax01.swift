@@ -17,8 +17,10 @@ extension Family {
       (.lightningOutput, "model.layers.#.self_attn.out_proj.weight"),
     ]),
     config: ConfigSpelling(
-      expertCount: "num_local_experts", expertWidth: "intermediate_size",
-      constants: ["hidden_act": "silu"]),
+      expertCount: "num_local_experts", expertWidth: "intermediate_size", rotatedDims: "rotary_dim",
+      constants: ["hidden_act": "silu"], textType: "minimax_text_01"),
+    llamaCpp: LlamaCppGraph(
+      "minimax-01", routing: .init(scoring: .softmax, normalizesWeights: true), factors: .norms),
     // The early name of MiniMax-M2 is the same; its configs have a `scoring_func`.
     accepts: lacksScoringFunction
   ) { config throws(FormatError) in

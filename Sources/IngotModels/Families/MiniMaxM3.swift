@@ -21,7 +21,20 @@ extension Family {
       (.indexerKeyNorm, "model.layers.#.self_attn.index_k_norm.weight"),
     ]),
     config: ConfigSpelling(
-      expertCount: "num_local_experts", expertWidth: "intermediate_size", rotatedDims: "rotary_dim"),
+      expertCount: "num_local_experts", expertWidth: "intermediate_size", rotatedDims: "rotary_dim",
+      constants: ["hidden_act": "swigluoai"], denseWidth: "dense_intermediate_size",
+      sharedWidth: "shared_intermediate_size", feedForwardKinds: "mlp_layer_types",
+      textType: "minimax_m3_vl_text"),
+    llamaCpp: LlamaCppGraph(
+      "minimax-m3",
+      names: [
+        .indexerQuery: "blk.#.indexer.q_proj.weight", .indexerKey: "blk.#.indexer.k_proj.weight",
+        .indexerQueryNorm: "blk.#.indexer.q_norm.weight", .indexerKeyNorm: "blk.#.indexer.k_norm.weight",
+      ],
+      routing: .init(scoring: .sigmoid, hasCorrectionBias: true, normalizesWeights: true),
+      namesRouting: true, tiesHead: false,
+      mixture: .init(hasDenseLayers: true, namesNormalization: true, namesScale: true, shared: .plain),
+      indexers: .blocks),
     mlx: MLXClass(
       nestedTypes: ["minimax_m3_vl", "minimax_m3_vl_text", "minimax_m3"],
       typeNames: ["minimax_m3_vl_text": "minimax_m3_vl", "minimax_m3": "minimax_m3_vl"])

@@ -16,7 +16,8 @@ extension Family {
       (.head.bias, "lm_head.bias"),
     ]),
     config: ConfigSpelling(
-      expertCount: "num_local_experts", expertWidth: "intermediate_size", constants: ["hidden_act": "silu"])
+      expertCount: "num_local_experts", expertWidth: "intermediate_size", constants: ["hidden_act": "silu"]),
+    llamaCppFault: "its phimoe takes RMSNorms for the LayerNorms and a softmax of two experts for sparsemixer"
   ) { config throws(FormatError) in
     let common = try DecoderConfig(
       config, .init(keyValueHeads: 8, normEpsilon: 1e-5, context: 131_072, normIsCentered: true))

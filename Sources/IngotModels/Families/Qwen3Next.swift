@@ -27,7 +27,15 @@ extension Family.LlamaCppGraph {
     Self(
       architecture, names: [.feedForwardNorm: "blk.#.post_attention_norm.weight"],
       routing: hasExperts ? .init(scoring: .softmax, normalizesWeights: true) : nil,
-      biases: [.deltaTimeBias], mixture: .init(shared: .gated))
+      biases: [.deltaTimeBias], mixture: .init(shared: .gated),
+      prediction: Prediction(
+        block: "mtp.layers.#.", countsOn: false,
+        around: [
+          "mtp.fc.weight": "blk.#.nextn.eh_proj.weight",
+          "mtp.norm.weight": "blk.#.nextn.shared_head_norm.weight",
+          "mtp.pre_fc_norm_embedding.weight": "blk.#.nextn.enorm.weight",
+          "mtp.pre_fc_norm_hidden.weight": "blk.#.nextn.hnorm.weight",
+        ]))
   }
 }
 

@@ -41,7 +41,8 @@ struct GGUFDeltaKeys {
     let interval = (flags.firstIndex(of: false) ?? flags.count) + 1
     set(GGUFDeltaKeys.interval, interval)
     if flags != flags.indices.map({ ($0 + 1) % interval != 0 }) {
-      metadata[key(GGUFDeltaKeys.layers)] = .bools(flags)
+      let prediction = [Bool](repeating: false, count: GGUFPrediction.count(in: model))
+      metadata[key(GGUFDeltaKeys.layers)] = .bools(flags + prediction)
     }
     if !block.isGrouped, let rotary = model.blueprint.attention?.rotary {
       metadata[key(GGUFDeltaKeys.sections)] = .int32s(try sections(model, pairs: rotary.dims / 2))

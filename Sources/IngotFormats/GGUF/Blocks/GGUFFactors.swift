@@ -22,7 +22,11 @@ struct GGUFFactors {
       set("embedding_scale", blueprint.embeddingScale)
       set("logit_scale", 1 / blueprint.logitScale)
     } else {
-      let isRoot = graph.factors != .usual
+      let isRoot =
+        switch graph.factors {
+        case .gemma, .gemmaUnscaled: true
+        case .usual, .keys, .norms: false
+        }
       try require(
         "an embedding times", blueprint.embeddingScale, isRoot ? Float(blueprint.hiddenSize).squareRoot() : 1)
       try require("logits times", blueprint.logitScale, 1)
@@ -34,6 +38,16 @@ struct GGUFFactors {
       try require("residuals times", layer.feedForwardResidual.scale, expected)
     }
     if graph.factors == .keys { set("residual_scale", residual) }
+    let norm = blueprint.layers[0].mixerResidual.normScale
+    for residual in blueprint.layers.flatMap({ [$0.mixerResidual, $0.feedForwardResidual] }) {
+      guard residual.normScale == norm, (norm != nil) == (graph.factors == .norms) else {
+        throw FormatError(
+          path: model.path,
+          expected: "\(norm == nil ? "no factor" : "one factor") on norms' outputs, as llama.cpp's "
+            + "\(graph.architecture) has it", found: residual.normScale.map { "\($0)" } ?? "none")
+      }
+    }
+    if let norm { set("residual_scale", norm) }
     try addSoftcap(graph.softcaps.logits, "final_logit_softcapping", blueprint.logitSoftcap, model, &metadata)
     let blocks = blueprint.layers.compactMap { $0.mixer as? GroupedQueryAttention }
     guard let first = blocks.first else { return }
@@ -58,7 +72,7 @@ struct GGUFFactors {
     let isFine: Bool
     switch rule {
     case .never: isFine = value == nil
-    case .optional: isFine = true
+    case .optional, .unlessZero: isFine = true
     case .always: isFine = value != nil
     }
     guard isFine else {
@@ -68,11 +82,13 @@ struct GGUFFactors {
           + "computes it", found: value.map { "\($0)" } ?? "none")
     }
     if let value { metadata[key(name)] = .float32(value) }
+    if value == nil, case .unlessZero = rule { metadata[key(name)] = .float32(0) }
   }
 
   /// What the graph multiplies scores by where no key says it.
   private func scoreScale(layers: Int, hidden: Int, _ heads: Int, _ headDim: Int) -> Float {
-    1 / Float(scoreScalar(layers: layers, hidden: hidden, heads, headDim)).squareRoot()
+    if graph.factors == .gemmaUnscaled { return 1 }
+    return 1 / Float(scoreScalar(layers: layers, hidden: hidden, heads, headDim)).squareRoot()
   }
 
   /// The number by whose root it divides them.
@@ -90,7 +106,13 @@ struct GGUFFactors {
     }
     var config: JSONObject = [:]
     switch graph.factors {
-    case .usual: break
+    case .usual, .gemmaUnscaled: break
+    case .norms:
+      let factor = try number("residual_scale", or: 1)
+      for part in ["full_attention", "linear_attention", "mlp"] {
+        config["layernorm_\(part)_alpha"] = factor
+        config["layernorm_\(part)_beta"] = JSON(1)
+      }
     case .gemma:
       config["query_pre_attn_scalar"] = JSON(
         scoreScalar(layers: layers, hidden: hidden, heads, headDim))
@@ -107,6 +129,9 @@ struct GGUFFactors {
       case .never: break
       case .optional:
         config[name] = metadata[key(name)] == nil ? .null : JSON(try metadata.positiveNumber(key(name)))
+      case .unlessZero(let usual):
+        let value = metadata[key(name)]?.number ?? usual
+        config[name] = value == 0 ? .null : JSON(try metadata.positiveNumber(key(name), or: usual))
       case .always(let usual): config[name] = try number(name, or: usual)
       }
     }

@@ -9,6 +9,12 @@ struct GGUFMixture {
   init(_ family: GGUFFamily) { self.family = family }
 
   private func key(_ name: String) -> String { "\(family.name).\(name)" }
+  private static let step = "interleave_moe_layer_step"
+
+  /// Layers before the first mixture, by the keys.
+  func denseLayers(_ metadata: GGUFMetadata, layers: Int) throws(FormatError) -> Int {
+    try metadata.integer(key("leading_dense_block_count"), 0...layers, or: 0)
+  }
 
   /// A routing with what keys may say as the graph has it, to be compared with the graph's.
   func fixed(_ routing: Mixture.Routing) -> Mixture.Routing {
@@ -38,6 +44,13 @@ struct GGUFMixture {
       }
       set("leading_dense_block_count", dense)
     }
+    if keys.interleaves {
+      let step = (layers.firstIndex { $0.feedForward.isMixture } ?? 0) + 1
+      for index in layers.indices where layers[index].feedForward.isMixture != ((index + 1) % step == 0) {
+        throw wrong("a mixture in every layer \(step)", "others (moe_layers), such as in layer \(index)")
+      }
+      set(GGUFMixture.step, step)
+    }
     switch (keys.shared, first.shared) {
     case (.none, nil): break
     case (.plain, .some(let shared)) where !shared.isGated:
@@ -48,8 +61,10 @@ struct GGUFMixture {
       set("expert_shared_count", count)
     case (.gated, .some(let shared)) where shared.isGated:
       set("expert_shared_feed_forward_length", shared.intermediateSize)
+    case (.dense, .some(let shared)) where !shared.isGated: break
     case (.none, _): throw wrong("no shared expert", "one")
-    case (.plain, _): throw wrong("shared experts without a gate", first.shared == nil ? "none" : "a gate")
+    case (.plain, _), (.dense, _):
+      throw wrong("shared experts without a gate", first.shared == nil ? "none" : "a gate")
     case (.gated, _): throw wrong("a shared expert behind a gate", first.shared == nil ? "none" : "no gate")
     }
     let routing = first.routing
@@ -67,13 +82,26 @@ struct GGUFMixture {
     guard family.graph.hasExperts else { return [:] }
     var config: JSONObject = [:]
     if keys.hasDenseLayers {
-      config["first_k_dense_replace"] = JSON(
-        try metadata.integer(key("leading_dense_block_count"), 0...layers, or: 0))
+      let dense = try denseLayers(metadata, layers: layers)
+      if let name = family.family.config.feedForwardKinds {
+        config[name] = .array((0..<layers).map { $0 < dense ? "dense" : "sparse" })
+      } else {
+        config["first_k_dense_replace"] = JSON(dense)
+      }
+    }
+    if keys.interleaves {
+      config[GGUFMixture.step] = JSON(try metadata.integer(key(GGUFMixture.step), 1...10_000))
     }
     switch keys.shared {
-    case .none: break
+    case .none, .dense: break
     case .plain:
-      config["n_shared_experts"] = JSON(try metadata.integer(key("expert_shared_count"), 0...1024, or: 0))
+      let count = try metadata.integer(key("expert_shared_count"), 0...1024, or: 0)
+      if let name = family.family.config.sharedWidth {
+        config[name] = JSON(
+          count * (try metadata.integer(key("expert_feed_forward_length"), 1...Config.limit)))
+      } else {
+        config["n_shared_experts"] = JSON(count)
+      }
     case .gated:
       config["shared_expert_intermediate_size"] = JSON(
         try metadata.integer(key("expert_shared_feed_forward_length"), 0...Config.limit, or: 0))

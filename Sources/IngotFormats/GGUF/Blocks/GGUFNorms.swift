@@ -21,7 +21,7 @@ extension GGUFFamily {
 
 extension Tensor {
   /// The values plus a number, in F32.
-  fileprivate func adding(_ number: Float) -> Tensor {
+  func adding(_ number: Float) -> Tensor {
     mapped(to: .dense(.f32)) { [encoding, columns] rows, planes in
       var values = [Float](repeating: 0, count: rows.count * columns)
       var span = values.mutableSpan

@@ -36,7 +36,7 @@ struct GGUFWindows {
     if let size = sizes.first {
       metadata[key(GGUFWindows.window)] = .uint32(UInt32(clamping: size))
       // Older builds of llama.cpp know the usual layers only.
-      if flags != layers.indices.map(usually) {
+      if windows.hasOwnHeads || flags != layers.indices.map(usually) {
         metadata[key(GGUFWindows.pattern)] = .bools(flags)
       }
     } else {
@@ -58,6 +58,7 @@ struct GGUFWindows {
     guard local.scaling == .none else { throw wrong("no scaling of layers with a window", "some") }
     switch global?.scaling ?? .none {
     case .none, .linear: break
+    case .proportional where windows.hasOwnHeads: break
     default: throw wrong("linear scaling of the rotation", "another one")
     }
     metadata[key(GGUFWindows.localBase)] = .float32(Float(local.theta))
