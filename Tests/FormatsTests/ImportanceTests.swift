@@ -47,6 +47,48 @@ import Testing
     }
   }
 
+  /// Gated DeltaNets: what goes into fused projections is said once for each of a file's tensors, outputs in the order of the
+  /// file's value heads.
+  @Test(arguments: ["qwen3_next-even", "qwen3_5-even", "minimax-even"])
+  func formsHaveEntries(_ name: String) throws {
+    let scratch = try Scratch()
+    let model = try Model.read(repository + "/Tests/Fixtures/families/" + name)
+    var importance = Importance()
+    for (number, tensor) in model.tensors.enumerated() where model.blueprint.isLinear(tensor.role) {
+      guard let layer = tensor.role.layer, tensor.role.expert == nil else { continue }
+      // Projections of one input have its means.
+      let isOutput = [.deltaOutput, .lightningOutput, .attentionOutput, .down].contains(tensor.role.kind)
+      let base = Float(isOutput ? number : 100 * layer)
+      importance.columns[tensor.role] = (0..<tensor.columns).map { base + Float($0) / 256 }
+      importance.tokens[tensor.role] = 512
+    }
+    let written = ImportanceFile(importance)
+    try written.write(scratch.path + "/imatrix", for: model)
+    let read = try ImportanceFile(scratch.path + "/imatrix", for: model)
+    #expect(read.ignored.isEmpty)
+    #expect(read.importance.columns == importance.columns)
+    let content = GGUFContent(try contents(scratch.path + "/imatrix"))
+    #expect(content.tensors["blk.0.attn_qkv.weight.in_sum2"] != nil)
+    #expect(content.tensors["blk.0.attn_gate.weight.in_sum2"] != nil)
+    guard name == "qwen3_5-even", let block = model.blueprint.layers[0].mixer as? GatedDeltaNet else {
+      return
+    }
+    let data = try #require(content.tensors["blk.0.ssm_out.weight.in_sum2"]).data
+    let stored = (0..<block.valueWidth).map { index in
+      Float(bitPattern: (0..<4).reduce(0) { $0 | UInt32(data[4 * index + $1]) << (8 * $1) }) / 512
+    }
+    let own = try #require(importance.columns[Role(.deltaOutput, layer: 0)])
+    let sharing = block.valueHeads / block.keyHeads
+    #expect(sharing > 1)
+    // Value head j of the file belongs to key head j mod keyHeads.
+    for head in 0..<block.valueHeads {
+      let source = head % block.keyHeads * sharing + head / block.keyHeads
+      for column in 0..<block.valueDim {
+        #expect(stored[head * block.valueDim + column] == own[source * block.valueDim + column])
+      }
+    }
+  }
+
   /// The bytes that llama.cpp's legacy form has, by hand.
   private func legacy(_ name: String, calls: Int32, _ values: [Float]) -> [UInt8] {
     func text(_ text: String) -> [UInt8] { GGUFBytes.little(Int32(text.utf8.count)) + Array(text.utf8) }

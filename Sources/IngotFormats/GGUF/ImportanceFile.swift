@@ -91,10 +91,45 @@ public struct ImportanceFile: Sendable {
     func wrong(_ expected: String, _ found: String) -> FormatError {
       FormatError(path: path, tensor: entry.name, offset: entry.offset, expected: expected, found: found)
     }
-    guard let (role, stacked) = family.role(of: entry.name) else {
-      ignored.append(entry.name)
-      return
+    let places = ImportanceFile.places(of: entry.name, family, model.blueprint)
+    if places.isEmpty { ignored.append(entry.name) }
+    for place in places { try take(entry, place, model, wrong) }
+    if !places.isEmpty { entries += 1 }
+  }
+
+  /// A tensor of the model that an entry is for, or with `isStack` those of all experts; and for each of its columns the entry's,
+  /// nil for the same.
+  private struct Place {
+    var role: Role
+    var isStack = false
+    var columns: [Int]?
+  }
+
+  /// The tensors whose input an entry describes; none for a name that the family has not.
+  private static func places(of name: String, _ family: GGUFFamily, _ blueprint: Blueprint) -> [Place] {
+    let (template, layer) = GGUFFamily.template(name)
+    if let layer, blueprint.layers.indices.contains(layer) {
+      for spec in blueprint.tensors(layer: layer) where spec.experts == nil {
+        let role = Role(spec.kind, layer: layer)
+        let stored = GGUFForm.importance(of: role, blueprint)?.first { $0.template == template }
+        guard let stored else { continue }
+        var inverse = stored.columns
+        for (place, column) in (stored.columns ?? []).enumerated() { inverse![column] = place }
+        return [Place(role: role, columns: inverse)]
+      }
+      let fused = GGUFFamily.fused[template]?.compactMap { blueprint.layers[layer].spec($0) } ?? []
+      if !fused.isEmpty, fused.count == GGUFFamily.fused[template]!.count {
+        return fused.map { Place(role: Role($0.kind, layer: layer), isStack: $0.experts != nil) }
+      }
     }
+    return family.role(of: name).map { [Place(role: $0.role, isStack: $0.isStack)] } ?? []
+  }
+
+  /// Enters what a file says of one tensor of the model.
+  private mutating func take(
+    _ entry: Entry, _ place: Place, _ model: Model, _ wrong: (String, String) -> FormatError
+  ) throws(FormatError) {
+    let (role, stacked) = (place.role, place.isStack)
     let experts = stacked ? model.blueprint.experts.count : 1
     let roles = stacked ? (0..<experts).map { Role(role.kind, layer: role.layer, expert: $0) } : [role]
     guard let columns = model[roles[0]]?.columns else {
@@ -109,10 +144,10 @@ public struct ImportanceFile: Sendable {
     if let index = entry.means.firstIndex(where: { !($0 >= 0 && $0.isFinite) }) {
       throw wrong("squares, finite and not negative", "\(entry.means[index]) for column \(index % columns)")
     }
-    entries += 1
     for (number, role) in roles.enumerated() {
       let count = entry.counts[entry.counts.count == 1 ? 0 : number]
-      let means = Array(entry.means[number * columns..<(number + 1) * columns])
+      let stored = Array(entry.means[number * columns..<(number + 1) * columns])
+      let means = place.columns?.map { stored[$0] } ?? stored
       // The legacy form has no counts; an expert that no token reached stands there with ones.
       if count == 0 || count == nil && stacked && means.allSatisfy({ $0 == 1 }) {
         unseen.append(role)

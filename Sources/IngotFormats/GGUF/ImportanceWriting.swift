@@ -23,6 +23,16 @@ extension ImportanceFile {
     let family = try GGUFFamily.of(model.family, path: path)
     var entries: [String: Entry] = [:]
     for tensor in model.tensors {
+      if let stored = GGUFForm.importance(of: tensor.role, model.blueprint) {
+        guard let means = importance.columns[tensor.role] else { continue }
+        for (template, columns) in stored {
+          let name = GGUFFamily.name(template, layer: tensor.role.layer)
+          entries[name] = Entry(
+            name: name, means: columns?.map { means[$0] } ?? means,
+            counts: [importance.tokens[tensor.role] ?? 1], offset: 0)
+        }
+        continue
+      }
       guard let name = family.name(of: tensor.role) else { continue }
       let means = importance.columns[tensor.role]
       let stacked = tensor.role.expert != nil

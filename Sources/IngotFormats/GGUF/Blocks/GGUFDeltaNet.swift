@@ -28,6 +28,12 @@ extension GGUFForm {
     tensors: { stored, layer, blueprint, name throws(FormatError) in
       guard let layer, let block = blueprint.layers[layer].mixer as? GatedDeltaNet else { return [] }
       return try DeltaNetForm(block).tensors(&stored, layer, name)
+    },
+    importance: { role, blueprint in
+      guard let layer = role.layer, blueprint.layers.indices.contains(layer),
+        let block = blueprint.layers[layer].mixer as? GatedDeltaNet
+      else { return nil }
+      return DeltaNetForm(block).importance(role.kind)
     })
 }
 
@@ -119,6 +125,14 @@ private struct DeltaNetForm {
       return try tensor.orderingColumns(order, rows(order, size: block.valueDim), size: block.valueDim)
     default: return tensor
     }
+  }
+
+  /// What goes into projections is the same for all of them; outputs come head by head, in the file's order.
+  func importance(_ kind: TensorKind) -> [(template: String, columns: [Int]?)]? {
+    if kind == .deltaQKVGate { return [(DeltaNetForm.projections, nil), (DeltaNetForm.gates, nil)] }
+    guard let template = DeltaNetForm.names[kind] else { return nil }
+    guard kind == .deltaOutput, isReordered else { return [(template, nil)] }
+    return [(template, heads.flatMap { $0 * block.valueDim..<($0 + 1) * block.valueDim })]
   }
 
   func pieces(_ tensor: Tensor) throws(FormatError) -> [GGUFForm.Piece]? {
