@@ -91,8 +91,9 @@ public struct Config: Sendable {
       if let fallback { return fallback }
       throw error(key, "a number", found: "no such key")
     }
-    guard let number = value.double, number.isFinite, number > 0 else {
-      throw error(key, "a positive number", found: value.kind)
+    // Forward passes take it as F32.
+    guard let number = value.double, Float(number).isFinite, Float(number) > 0 else {
+      throw error(key, "a positive number that F32 holds", found: value.kind)
     }
     return number
   }

@@ -7,6 +7,18 @@ import Testing
 
 /// What users name and find in their folders: shards without an index, models in caches, and what a download left.
 @Suite struct CheckpointLocationTests {
+  /// MLX writes null where there is no metadata.
+  @Test func metadataThatIsNull() throws {
+    let scratch = try Scratch()
+    for (word, isRead) in [("null", true), ("nul ", false), ("false", false)] {
+      let header = "{\"__metadata__\":\(word),\"x\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}"
+      let length = (0..<8).map { UInt8(truncatingIfNeeded: header.utf8.count >> (8 * $0)) }
+      let path = try scratch.write("x.safetensors", length + Array(header.utf8) + [0, 0, 0, 0])
+      let error = try refusal { _ = try SafeTensorsHeader(path: path) }
+      #expect((error == nil) == isRead, "\(word)")
+    }
+  }
+
   private static let commit = "0123456789abcdef0123456789abcdef01234567"
 
   /// A cache of huggingface_hub with the embedded model as acme/nano.

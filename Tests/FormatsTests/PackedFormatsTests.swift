@@ -169,6 +169,48 @@ import Testing
     #expect(config["modules_to_not_convert"]?.array?.contains("lm_head") == true)
   }
 
+  /// `zero_point: false`: the stored zero points are all the middle, or there are none.
+  @Test(arguments: [true, false])
+  func awqWithoutZeroPoints(_ areStored: Bool) async throws {
+    let scratch = try Scratch()
+    let quantized = try await Self.write(Self.recipe("int4 g128 sym f16"), "awq", scratch("out"))
+    let text = String(decoding: try content(scratch("out/config.json")), as: UTF8.self)
+      .replacingOccurrences(of: "\"zero_point\": true", with: "\"zero_point\": false")
+    try scratch.write("out/config.json", Array(text.utf8))
+    if !areStored { try Self.remove(".qzeros", from: scratch("out/model.safetensors")) }
+    let read = try Model.read(scratch("out"))
+    for role in [Role(.query, layer: 1), Role(.down, layer: 3, expert: 7)] {
+      let tensor = try #require(read[role])
+      #expect(try tensor.floats() == quantized[role]!.floats(), "\(role)")
+      #expect(tensor.rowPacked?.encoding == quantized[role]!.encoding)
+    }
+    let report = await Format.check(scratch("out"), workers: 2)
+    #expect(report.problems.isEmpty)
+    // What is written has zero points for every engine.
+    _ = try await read.write(scratch("again"), as: .awq, .with())
+    #expect(try Model.read(scratch("again"))[.key, layer: 2]!.floats() == quantized[.key, layer: 2]!.floats())
+  }
+
+  /// Takes the tensors whose names end so out of a SafeTensors file.
+  private static func remove(_ suffix: String, from path: String) throws {
+    let bytes = try content(path)
+    let length = bytes[0..<8].reversed().reduce(0) { $0 << 8 | Int($1) }
+    let header = try #require(try JSON.parse(Array(bytes[8..<8 + length]), path: path).object)
+    var entries: [String] = []
+    var data: [UInt8] = []
+    for (name, entry) in header where name != "__metadata__" && !name.hasSuffix(suffix) {
+      let places = try #require(entry["data_offsets"]?.array).map { 8 + length + $0.int! }
+      let start = data.count
+      data += bytes[places[0]..<places[1]]
+      entries.append(
+        "\"\(name)\":{\"dtype\":\(entry["dtype"]!.text()),\"shape\":\(entry["shape"]!.text()),"
+          + "\"data_offsets\":[\(start),\(data.count)]}")
+    }
+    let text = Array("{\(entries.joined(separator: ","))}".utf8)
+    let count = (0..<8).map { UInt8(truncatingIfNeeded: text.count >> (8 * $0)) }
+    try Data(count + text + data).write(to: URL(fileURLWithPath: path))
+  }
+
   @Test func gptqAndAWQConvertIntoEachOther() async throws {
     let scratch = try Scratch()
     let quantized = try await Self.write(.named("awq-4bit"), "awq", scratch("awq"))

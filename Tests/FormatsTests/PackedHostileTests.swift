@@ -66,7 +66,7 @@ import Testing
     ("gptq-4bit", "\"checkpoint_format\": \"gptq\"", "\"checkpoint_format\": \"marlin\"", "gptq_v2"),
     ("awq-4bit", "\"bits\": 4", "\"bits\": 3", "bits 4"),
     ("awq-4bit", "\"version\": \"gemm\"", "\"version\": \"gemv\"", "gemm"),
-    ("awq-4bit", "\"zero_point\": true", "\"zero_point\": false", "zero_point true"),
+    ("awq-4bit", "\"zero_point\": true", "\"zero_point\": \"no\"", "zero_point true or false"),
     ("awq-4bit", "\"group_size\": 128", "\"group_size\": null", "group_size"),
   ])
   func configs(_ recipe: String, _ old: String, _ new: String, _ words: String) async throws {
@@ -164,6 +164,35 @@ import Testing
     let tensor = try Model.read(checkpoint.path)[.query, layer: 0]!
     let error = try refusal { _ = try tensor.floats() }
     #expect(error?.description.contains("zero points 8") ?? false, "\(error?.description ?? "read")")
+  }
+
+  /// The error names the tensor, and not what the config says of all of them.
+  @Test func zerosOfAnotherTypeAreAFaultOfTheirModule() async throws {
+    let checkpoint = try await Checkpoint("gptq-4bit")
+    try checkpoint.replace(
+      "model.safetensors", "layers.0.self_attn.q_proj.qzeros\":{\"dtype\":\"I32\"",
+      "layers.0.self_attn.q_proj.qzeros\":{\"dtype\":\"U32\"")
+    try checkpoint.overwrite("model.layers.0.self_attn.q_proj.qzeros") { $0[0] = 0 }
+    let error = try refusal { _ = try Model.read(checkpoint.path) }
+    #expect(error?.tensor == "model.layers.0.self_attn.q_proj.qzeros", "\(error?.description ?? "read")")
+  }
+
+  @Test func theTensorOfAStrayZeroPointIsNamed() async throws {
+    let checkpoint = try await Checkpoint("gptq-4bit")
+    try checkpoint.overwrite("model.layers.2.self_attn.k_proj.qzeros") { $0[0] = 0x75 }
+    let error = try refusal { _ = try Model.read(checkpoint.path) }
+    #expect(
+      error?.description.contains("5 in 'model.layers.2.self_attn.k_proj.qzeros'") ?? false,
+      "\(error?.description ?? "read")")
+  }
+
+  @Test func zeroPointsBesideAWordThatThereAreNone() async throws {
+    let checkpoint = try await Checkpoint("awq-4bit")
+    try checkpoint.replace("config.json", "\"zero_point\": true", "\"zero_point\": false")
+    let tensor = try Model.read(checkpoint.path)[.query, layer: 0]!
+    let error = try refusal { _ = try tensor.floats() }
+    #expect(error?.tensor == "model.layers.0.self_attn.q_proj.qzeros", "\(error?.description ?? "read")")
+    #expect(error?.description.contains("zero_point: false") ?? false)
   }
 
   @Test func aZeroPastTheCodesIsDecodedAndNotRepacked() async throws {

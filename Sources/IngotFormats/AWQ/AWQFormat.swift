@@ -60,14 +60,16 @@ enum AWQConfig {
     guard value("bits", "w_bit") == 4 else {
       throw config.error("quantization_config", "bits 4", found: value("bits", "w_bit").kind)
     }
-    guard (quantization["zero_point"] ?? true) == true else {
-      throw config.error("quantization_config", "zero_point true", found: "false")
+    let hasZeros = quantization["zero_point"] ?? true
+    guard let hasZeros = hasZeros.isNull ? true : hasZeros.bool else {
+      throw config.error("quantization_config", "zero_point true or false", found: hasZeros.kind)
     }
     guard let group = value("group_size", "q_group_size").int, group == -1 || group > 0 else {
       throw config.error(
         "quantization_config", "group_size −1 or above 0", found: value("group_size", "q_group_size").kind)
     }
     return ColumnPackedReader(
-      files: files, layout: .awq, offset: .zeroPoint, activationOrder: false, bits: 4, group: group)
+      files: files, layout: .awq, offset: hasZeros ? .zeroPoint : .symmetric, activationOrder: false, bits: 4,
+      group: group)
   }
 }

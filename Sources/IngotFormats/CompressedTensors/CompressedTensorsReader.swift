@@ -85,10 +85,13 @@ struct CompressedTensorsReader {
         "weight_scale", "scales (rows, groups) of groups that divide \(columns) columns",
         found: module["weight_scale"].map { "shape \($0.shape)" } ?? "none of this name")
     }
-    let scales = try module.part("weight_scale", [.bf16, .f16, .f32], [rows, groups])
     let zeros = module["weight_zero_point"] != nil
-    let weights = try scheme(module, bits: bits, symmetric: !zeros, columns: columns, groups: groups)
-    let group = weights["strategy"] == "channel" ? nil : Int?(columns / groups)
+    // One scale for the whole tensor.
+    let isOne = module["weight_scale"]?.shape == [1] && !zeros
+    let weights = try scheme(
+      module, bits: bits, symmetric: !zeros, columns: columns, groups: isOne ? nil : groups)
+    let scales = try module.part("weight_scale", [.bf16, .f16, .f32], isOne ? [1] : [rows, groups])
+    let group = isOne || weights["strategy"] == "channel" ? nil : Int?(columns / groups)
     guard
       let scheme = Affine(
         bits: bits, group: group, offset: zeros ? .zeroPoint : .symmetric, scale: scales.dtype)
@@ -98,6 +101,11 @@ struct CompressedTensorsReader {
         found: "\(bits) bits in \(groups) groups of \(columns) columns")
     }
     let main = module.main
+    if isOne {
+      return Tensor(
+        name: module.weight, role: module.role, shape: shape, encoding: .affine(scheme), path: main.path,
+        offset: main.offset, stored: [StoredPlane(main.bytes), StoredPlane(scales.bytes, span: rows)])
+    }
     guard zeros else {
       return Tensor(
         name: module.weight, role: module.role, shape: shape, encoding: .affine(scheme), path: main.path,
@@ -138,7 +146,9 @@ struct CompressedTensorsReader {
     else {
       throw module.error(
         "weight_packed", "a scheme that a config group of quantization_config describes",
-        found: "float codes of 4 bits in groups of \(scheme.group)")
+        found: schemes.contains { $0["num_bits"] == 6 && $0["type"] == "float" }
+          ? "MXFP6, whose codes of 6 bits are not read"
+          : "float codes of 4 bits in groups of \(scheme.group)")
     }
     let scales = try module.part(
       "weight_scale", global ? [.f8e4m3] : [.u8, .f8e8m0], [shape[0], shape[1] / scheme.group])
@@ -167,21 +177,23 @@ struct CompressedTensorsReader {
     return extents
   }
 
-  /// The group of the config that says what the stored tensors say.
+  /// The group of the config that says what the stored tensors say. groups: of a row; nil for one scale for all rows.
   private func scheme(
-    _ module: PackedModules.Module, bits: Int, symmetric: Bool, columns: Int, groups: Int
+    _ module: PackedModules.Module, bits: Int, symmetric: Bool, columns: Int, groups: Int?
   ) throws(FormatError) -> JSON {
     let found = schemes.first { weights in
       guard weights["num_bits"]?.int == bits, (weights["type"] ?? "int") == "int",
         (weights["symmetric"]?.bool ?? true) == symmetric
       else { return false }
+      guard let groups else { return weights["strategy"] == "tensor" }
       if weights["strategy"] == "channel" { return groups == 1 }
-      return weights["group_size"]?.int == columns / groups
+      return weights["strategy"] != "tensor" && weights["group_size"]?.int == columns / groups
     }
     guard let found else {
       throw module.error(
         "weight_packed", "a scheme that a config group of quantization_config describes",
-        found: "\(symmetric ? "symmetric" : "asymmetric") int\(bits), \(groups) groups of \(columns) columns")
+        found: "\(symmetric ? "symmetric" : "asymmetric") int\(bits), "
+          + (groups.map { "\($0) groups of \(columns) columns" } ?? "one scale for all"))
     }
     return found
   }

@@ -104,24 +104,33 @@ struct ColumnPackedReader {
         "qweight", "codes of 2, 3, 4 or 8 bits that fill their words, with scales of F16, BF16 or F32",
         found: "\(bits) bits, shape [\(rows), \(columns)], \(scales.dtype.rawValue) scales")
     }
+    // Symmetric AWQ: engines do not need them. They are made when the tensor is asked for.
+    let lacksZeros = layout == .awq && offset == .symmetric && module["qzeros"] == nil
     var planes: [Bytes] = []
     for part in stored {
       // AutoRound leaves groups out that follow one another.
       if part.name == "g_idx", module["g_idx"] == nil, !activationOrder {
         planes.append(scheme.groupIndices(columns))
+      } else if part.name == "qzeros", lacksZeros {
+        planes.append(.empty)
       } else {
         planes.append(try module.part(part.name, [part.dtype], part.shape).bytes)
       }
     }
     let groups = scales.shape[0]
     // Groups of columns and zero points are data: they are looked at when the tensor is asked for.
-    let loader: Tensor.Load = { [planes] _ throws(FormatError) in
-      if scheme.offset == .symmetric,
+    let loader: Tensor.Load = { [stored = planes] _ throws(FormatError) in
+      var planes = stored
+      if lacksZeros {
+        planes[1] = scheme.middleZeroPoints(rows: rows, columns: columns)
+      } else if scheme.offset == .symmetric,
         let zero = scheme.zeroPointBesidesMiddle(planes[1], rows: rows, groups: groups)
       {
         throw module.error(
-          "qzeros", "zero points \(scheme.middle) everywhere, since quantization_config has sym: true",
-          found: "\(zero), by the layout of checkpoint_format")
+          "qzeros",
+          "zero points \(scheme.middle) everywhere, since quantization_config has "
+            + (layout == .awq ? "zero_point: false" : "sym: true"),
+          found: layout == .awq ? "\(zero)" : "\(zero), by the layout of checkpoint_format")
       }
       if let order = planes.count > 3 ? planes[3] : nil {
         for column in 0..<columns {
@@ -142,11 +151,16 @@ struct ColumnPackedReader {
   private func extents(_ module: PackedModules.Module) throws(FormatError) -> (Int, Int, Int) {
     let shape = module.main.shape
     if layout == .awq { return (shape[1] * 8, shape[0], 4) }
-    guard let columns = module["g_idx"]?.shape.first ?? bits.map({ shape[0] * 32 / $0 }), columns > 0,
-      columns <= 1 << 24, shape[0] * 32 % columns == 0
+    // Zero points take as many bits as codes: one for each of the rows.
+    let zeros = module["qzeros"].flatMap { $0.shape.count == 2 && $0.shape[1] <= 1 << 24 ? $0.shape[1] : nil }
+    let widths = bits ?? zeros.map { $0 * 32 / shape[1] }
+    guard
+      let columns = module["g_idx"]?.shape.first ?? widths.flatMap({ $0 > 0 ? shape[0] * 32 / $0 : nil }),
+      columns > 0, columns <= 1 << 24, shape[0] * 32 % columns == 0
     else {
       throw module.error(
-        "qweight", "whole codes for each of the columns of g_idx", found: "shape \(shape)")
+        "qweight", "whole codes for each of the columns of g_idx, or as wide as those of qzeros",
+        found: "shape \(shape)")
     }
     let width = shape[0] * 32 / columns
     if let bits, bits != width {

@@ -95,9 +95,11 @@ enum GPTQConfig {
       throw config.error(
         "quantization_config", "group_size −1 or above 0", found: (quantization["group_size"] ?? .null).kind)
     }
-    // `dynamic` gives modules schemes of their own: their shapes say which.
-    let dynamic = !(quantization["dynamic"]?.isNull ?? true)
-    let isSymmetric = quantization["sym"] == true
+    // `dynamic` and AutoRound's `extra_config` give modules schemes of their own: their shapes say which.
+    let own = ["dynamic", "extra_config"].compactMap { quantization[$0]?.object }.filter { $0.count > 0 }
+    let dynamic = !own.isEmpty
+    let isSymmetric =
+      quantization["sym"] == true && own.allSatisfy { $0.allSatisfy { ($0.value["sym"] ?? true) == true } }
     return ColumnPackedReader(
       files: files,
       layout: try GPTQZeroPoints(files, bits: dynamic ? nil : bits, layout).layout(isSymmetric: isSymmetric),

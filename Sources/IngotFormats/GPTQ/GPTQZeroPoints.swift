@@ -10,8 +10,8 @@ import IngotTensors
 struct GPTQZeroPoints {
   private let files: SafeTensorsFiles
   private let labelled: ColumnPacked.Layout
-  /// The first stored zero point of each module.
-  private var stored: Set<Int> = []
+  /// The first stored zero point of each module, and a tensor that has it.
+  private var stored: [Int: String] = [:]
   private var middle = 0
 
   /// - Parameters:
@@ -22,8 +22,12 @@ struct GPTQZeroPoints {
     labelled = layout
     guard let bits else { return }
     middle = 1 << (bits - 1)
-    for (name, tensor) in files.stored where name.hasSuffix(".qzeros") && tensor.bytes.count >= 4 {
-      stored.insert(Int(tensor.bytes[0]) & (1 << bits - 1))
+    // Those of another type are a fault of their module.
+    for (name, tensor) in files.stored
+    where name.hasSuffix(".qzeros") && tensor.dtype == .i32 && tensor.shape.count == 2
+      && tensor.bytes.count >= 4
+    {
+      stored.merge([Int(tensor.bytes[0]) & (1 << bits - 1): name]) { min($0, $1) }
     }
   }
 
@@ -31,14 +35,16 @@ struct GPTQZeroPoints {
   /// - Throws: FormatError naming both keys of the config where they contradict the zero points.
   func layout(isSymmetric: Bool) throws(FormatError) -> ColumnPacked.Layout {
     let (own, other) = labelled == .gptq ? (middle - 1, middle) : (middle, middle - 1)
-    if stored.isEmpty || stored == [own] { return labelled }
+    let values = Set(stored.keys)
+    if values.isEmpty || values == [own] { return labelled }
     if isSymmetric {
-      if stored == [other] { return labelled == .gptq ? .gptqV2 : .gptq }
+      if values == [other] { return labelled == .gptq ? .gptqV2 : .gptq }
       throw files.config.error(
         "quantization_config", "\(own) as every stored zero point, by sym: true and checkpoint_format",
-        found: "others, such as \(stored.filter { $0 != own }.min()!)")
+        found: stored.filter { $0.key != own }.min { $0.key < $1.key }
+          .map { "others, such as \($0.key) in '\(printable($0.value, limit: 200))'" }!)
     }
-    if stored == [other] {
+    if values == [other] {
       throw files.config.error(
         "quantization_config",
         "sym: true, or another checkpoint_format: \(other) is every module's stored zero point, which is the middle of the "

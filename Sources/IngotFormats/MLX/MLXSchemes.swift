@@ -21,7 +21,7 @@ struct MLXSchemes {
     // Converted without quantizing, the source's own description stays: of codes that are decoded.
     var second = config["quantization_config"]
     if first == nil, second?["quant_method"] != nil { second = Optional.none }
-    if let first, let second, first != second {
+    if let first, let second, !first.isEqual(to: second) {
       throw config.error(
         "quantization_config", "the same as 'quantization'", found: "\(second.kind) that differs")
     }

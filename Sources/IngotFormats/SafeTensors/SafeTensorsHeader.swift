@@ -108,7 +108,8 @@ package struct SafeTensorsHeader: Sendable {
             path: path, tensor: name, offset: at, expected: "names that occur once", found: "a second entry")
         }
         if name == "__metadata__" {
-          metadata = try readMetadata(&scanner)
+          // MLX writes null for none.
+          if try !scanner.null() { metadata = try readMetadata(&scanner) }
         } else {
           entries.append(try readEntry(name, at, &scanner))
         }

@@ -139,6 +139,14 @@ public struct JSONScanner: Sendable {
     throw error("'\"' at the end of a string")
   }
 
+  /// Whether the next value is null, which is then read.
+  public mutating func null() throws(FormatError) -> Bool {
+    skipSpace()
+    guard peek() == UInt8(ascii: "n") else { return false }
+    try word("null")
+    return true
+  }
+
   // MARK: Parts
 
   private func peek() -> UInt8? { at < bytes.count ? bytes[at] : nil }

@@ -80,6 +80,12 @@ extension ColumnPacked {
     return Bytes(indices)
   }
 
+  /// `qzeros` of zero points that are all the middle.
+  public func middleZeroPoints(rows: Int, columns: Int) -> Bytes {
+    let stored = UInt8(layout == .gptq ? middle - 1 : middle)
+    return packedAcrossRows(Bytes([UInt8](repeating: stored, count: groups(columns) * rows)))
+  }
+
   /// The planes of `affine` for whole planes of this layout.
   func rowPacked(_ planes: [Bytes], rows: Int, columns: Int) throws(Misfit) -> [Bytes] {
     let groups = groups(columns)
