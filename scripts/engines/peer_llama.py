@@ -12,7 +12,7 @@ import numpy as np
 
 # What llama-quantize cannot make without an importance matrix.
 IMPORTANT = ("IQ1_S", "IQ1_M", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ2_M", "Q2_K_S", "IQ3_XXS", "IQ3_XS")
-SHORT = ("Q4_K_M", "Q2_K_S", "Q1_0")
+SHORT = ("Q1_0",)
 
 
 def quantize(source, target, file_type, importance=None, **options):
@@ -113,7 +113,7 @@ def cases(bench):
         yield f"{name}{' --imatrix' if important else ''}", case(
             number, importance=importance if important else None), name in SHORT
     for name in ("Q4_K_M", "Q3_K_M", "IQ4_XS", "Q6_K", "Q5_1"):
-        yield f"{name} --pure", case(types[name], pure=True), name == "Q4_K_M"
+        yield f"{name} --pure", case(types[name], pure=True), False
     for name in ("Q4_K_M", "IQ3_S", "Q2_K"):
         yield f"{name} --imatrix", case(types[name], importance=importance), False
     yield "Q4_K_M --output-tensor-type Q8_0", case(types["Q4_K_M"], output_tensor_type=kind["Q8_0"]), False
