@@ -1,5 +1,6 @@
 import IngotSystem
 import IngotTensors
+import IngotTokenizer
 
 /// An output that stands under temporary names until it is complete: one file or several, beside their final places,
 /// or a folder of files.
@@ -57,6 +58,7 @@ struct Output: Sendable {
       if !temporaries.contains(where: Folder.exists) { try Output.requireRoom(size, path) }
     }
     let paths = isFolder ? parts.map { unfinished + "/" + $0.path } : temporaries
+    let innerFolders = Output.innerFolders(isFolder ? parts.map(\.path) : [])
     journal = try Journal(
       beside: unfinished, identity: identity, discard: options.force, takeOver: options.takeOver,
       reserve: 4096 + 128 * records
@@ -80,7 +82,10 @@ struct Output: Sendable {
       } else {
         for temporary in temporaries { Folder.remove(temporary) }
         try Output.requireRoom(size, path)
-        if isFolder { try Folder.create(unfinished) }
+        if isFolder {
+          try Folder.create(unfinished)
+          for inner in innerFolders { try Folder.create(unfinished + "/" + inner) }
+        }
         for (path, part) in zip(paths, parts) {
           let file = try File(creating: path, keepsName: true)
           try file.preallocate(part.size)
@@ -97,6 +102,11 @@ struct Output: Sendable {
       throw error
     }
     self.files = files
+  }
+
+  /// Folders inside an output that is one, by the names of its files.
+  private static func innerFolders(_ names: [String]) -> [String] {
+    Set(names.filter { $0.contains("/") }.map { Folder.parent(of: $0) }).sorted()
   }
 
   private static func requireNothing(_ paths: [String]) throws(FormatError) {
@@ -120,7 +130,12 @@ struct Output: Sendable {
   func commit() throws(FormatError) {
     if !isComplete {
       try journal.synchronize(files)
-      if isFolder { try Folder.synchronize(path + ".partial") }
+      if isFolder {
+        for inner in Output.innerFolders(parts.map(\.path)) {
+          try Folder.synchronize(path + ".partial/" + inner)
+        }
+        try Folder.synchronize(path + ".partial")
+      }
       try journal.add(Output.complete)
       try journal.synchronize([])
     }
@@ -174,7 +189,11 @@ extension Output {
     let names = Folder.kind(path) == .folder ? try Folder.names(path) : []
     // What a checkpoint of its own has no need of would be lost with it.
     let foreign = names.first { name in
-      Folder.kind(path + "/" + name) != .file
+      if name == ChatTemplates.folder, Folder.kind(path + "/" + name) == .folder {
+        let inner = (try? Folder.names(path + "/" + name)) ?? [""]
+        return !inner.allSatisfy { ChatTemplates.isAdditional(name + "/" + $0) }
+      }
+      return Folder.kind(path + "/" + name) != .file
         || [".gguf", ".ingot", ".calib", ".bin", ".pth"].contains(where: name.hasSuffix)
     }
     guard names.contains("config.json"), foreign == nil else {

@@ -145,7 +145,7 @@ public struct Model: Sendable {
 
 /// A file of a checkpoint that holds no tensors.
 public struct SideFile: Sendable {
-  /// Name in the folder, without a path.
+  /// Name in the folder, without a path but for files of `additional_chat_templates`.
   public var name: String
   public var bytes: Bytes
 

@@ -28,6 +28,20 @@ public struct AddedToken: Hashable, Sendable {
     self.isSpecial = isSpecial
   }
 
+  /// The same with another number.
+  func numbered(_ id: Int) -> AddedToken {
+    AddedToken(
+      id: id, content: content, isSingleWord: isSingleWord, stripsLeft: stripsLeft, stripsRight: stripsRight,
+      isNormalized: isNormalized, isSpecial: isSpecial)
+  }
+
+  /// The same as a special token.
+  var special: AddedToken {
+    AddedToken(
+      id: id, content: content, isSingleWord: isSingleWord, stripsLeft: stripsLeft, stripsRight: stripsRight,
+      isNormalized: isNormalized, isSpecial: true)
+  }
+
   /// A special token that is found as it stands.
   init(special content: String, _ id: Int) { self.init(id: id, content: content, isSpecial: true) }
 }

@@ -30,6 +30,28 @@ struct BPEModel {
     }
   }
 
+  /// Reads vocab.json, an object of numbers by piece, and merges.txt, a line for each merge behind one of its version.
+  init(vocabulary: [UInt8], _ path: String, merges: [UInt8], _ mergesPath: String) throws(FormatError) {
+    var scanner = JSONScanner(vocabulary, path: path)
+    try read(vocabulary: &scanner, path)
+    try scanner.end()
+    guard String(validating: merges, as: UTF8.self) != nil else {
+      throw FormatError(path: mergesPath, expected: "UTF-8 text", found: "other bytes")
+    }
+    var lines = merges.split(separator: 0x0A, omittingEmptySubsequences: false)
+    if lines.last?.isEmpty ?? false { lines.removeLast() }
+    for (index, line) in lines.enumerated() where !line.starts(with: "#version".utf8) {
+      let line = line.last == 0x0D ? line.dropLast() : line
+      let parts = line.split(separator: 0x20, omittingEmptySubsequences: false).map { Array($0) }
+      guard parts.count == 2, !parts[0].isEmpty, !parts[1].isEmpty else {
+        throw FormatError(
+          path: mergesPath, expected: "line \(index + 1): two pieces with a space between them",
+          found: "'\(printable(String(decoding: line, as: UTF8.self), limit: 60))'")
+      }
+      self.merges.append((parts[0], parts[1]))
+    }
+  }
+
   private mutating func take(_ place: JSONPlace, _ key: String) throws(FormatError) {
     switch key {
     case "type":

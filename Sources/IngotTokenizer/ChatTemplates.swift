@@ -35,6 +35,14 @@ public struct ChatTemplates: Sendable {
     name == defaultName ? file : "\(folder)/\(name).jinja"
   }
 
+  /// Whether a file's path under the model's folder is that of an additional template.
+  public static func isAdditional(_ path: String) -> Bool {
+    guard path.hasPrefix(folder + "/"), path.hasSuffix(".jinja") else { return false }
+    let name = path.utf8.dropFirst(folder.utf8.count + 1)
+    return name.count <= 255 && name.first != UInt8(ascii: ".")
+      && !name.contains { $0 == UInt8(ascii: "/") || $0 == UInt8(ascii: "\\") || $0 == 0 }
+  }
+
   /// - Parameters:
   ///   - path: where the files are, for errors.
   ///   - additional: names of the files in additional_chat_templates.

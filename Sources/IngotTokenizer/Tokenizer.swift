@@ -113,14 +113,23 @@ public struct Tokenizer: Sendable {
   }
 
   /// Files of which one makes a tokenizer; the first that is there counts.
-  public static let files = ["tokenizer.json", "tokenizer.model", "tiktoken.model"]
-  /// Files of other tokenizers, or parts of one: not enough to make a tokenizer.
+  private static let files = ["tokenizer.json", "tokenizer.model", "tiktoken.model"]
+  /// Files of other tokenizers, or parts of one: not enough to make a tokenizer, but for vocab.json with merges.txt.
   public static let parts = [
     "vocab.json", "merges.txt", "vocab.txt", "spiece.model", "sentencepiece.bpe.model", "tekken.json",
     "added_tokens.json",
   ]
 
-  /// The tokenizer of a folder: tokenizer.json, or else SentencePiece's tokenizer.model or tiktoken.model.
+  /// The file, or the two, that a folder's tokenizer is made of.
+  /// - Parameter isThere: whether there is a file of a name.
+  /// - Returns: their names; none if nothing makes one.
+  public static func source(_ isThere: (String) -> Bool) -> [String] {
+    if let file = files.first(where: isThere) { return [file] }
+    return VocabularyFiles.names.allSatisfy(isThere) ? VocabularyFiles.names : []
+  }
+
+  /// The tokenizer of a folder: tokenizer.json, or else SentencePiece's tokenizer.model, tiktoken.model, or vocab.json and
+  /// merges.txt where the class of the tokenizer says how texts are cut into words.
   ///
   /// - Parameters:
   ///   - folder: where the files are, for errors.
@@ -134,16 +143,21 @@ public struct Tokenizer: Sendable {
       try self.init(sentencePieces: pieces, path: "\(folder) (tokenizer.model)", config: config)
     } else if let ranks = contents("tiktoken.model") {
       try self.init(tiktoken: ranks, path: "\(folder) (tiktoken.model)", config: config)
+    } else if !Self.source({ contents($0) != nil }).isEmpty {
+      let path = "\(folder) (\(VocabularyFiles.vocabulary))"
+      let settings = try TokenizerSettings(config, besides: path, others: contents)
+      let file = try TokenizerFile(vocabularyIn: folder, settings, contents: contents)
+      self.init(file, settings)
     } else {
-      // vocab.json and merges.txt do not say how a text is cut into words, or which tokens are special.
       let parts = Self.parts.filter { contents($0) != nil }
       throw FormatError(
         path: folder,
-        expected: "tokenizer.json, tokenizer.model or tiktoken.model"
+        expected: "tokenizer.json, tokenizer.model, tiktoken.model, or vocab.json with merges.txt"
           + (parts.isEmpty
-            ? "" : " (transformers' AutoTokenizer reads the files and saves it: save_pretrained)"),
+            ? ""
+            : " (transformers' AutoTokenizer reads the files and saves tokenizer.json: save_pretrained)"),
         found: parts.isEmpty
-          ? "none" : parts.joined(separator: ", ") + ", which do not say how texts are cut into words")
+          ? "none" : parts.joined(separator: ", ") + (parts.count == 1 ? " alone" : ""))
     }
   }
 

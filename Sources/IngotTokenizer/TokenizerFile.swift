@@ -66,16 +66,19 @@ struct TokenizerFile {
   }
 
   /// A file of another form, of which nothing is known yet but how texts are cut and put together.
-  init(path: String, preTokenizer cut: JSON, decoder: JSON) throws(FormatError) {
+  init(path: String, normalizer form: JSON = .null, preTokenizer cut: JSON, decoder: JSON) throws(FormatError)
+  {
     func place(_ name: String, _ json: JSON) -> JSONPlace { JSONPlace(path: path, name: name, json: json) }
-    normalizer = try Normalizer(place("normalizer", .null))
+    normalizer = try Normalizer(place("normalizer", form))
     preTokenizer = try PreTokenizer(place("pre_tokenizer", cut))
     self.decoder = try Decoder(place("decoder", decoder))
   }
 
   // MARK: Model
 
-  private mutating func take(_ model: BPEModel, _ path: String) throws(FormatError) {
+  /// - Parameter mergesPath: the file of the merges, if it is another one.
+  mutating func take(_ model: BPEModel, _ path: String, merges mergesPath: String? = nil) throws(FormatError)
+  {
     ids.reserveCapacity(model.vocabulary.count)
     let limit = min(Self.mostTokens, Self.freeNumbers + 2 * model.vocabulary.count)
     for (piece, id) in model.vocabulary {
@@ -93,7 +96,10 @@ struct TokenizerFile {
       for piece in pieces {
         guard let id = ids[piece] else {
           throw FormatError(
-            path: path, expected: "model.merges[\(index)]: pieces of the vocabulary, joined as well as apart",
+            path: mergesPath ?? path,
+            expected:
+              "\(mergesPath == nil ? "model.merges[\(index)]" : "merge \(index + 1)"): pieces of the vocabulary, "
+              + "joined as well as apart",
             found: "'\(String(decoding: piece, as: UTF8.self))', which is not in it")
         }
         numbers.append(id)
@@ -186,7 +192,9 @@ struct TokenizerFile {
 
   /// Adds tokens that stand in files beside tokenizer.json, as transformers does: those that it lacks.
   /// - Throws: FormatError where a number is another one than the one that they would get.
-  mutating func add(_ tokens: [(token: AddedToken, path: String)]) throws(FormatError) {
+  mutating func add(
+    _ tokens: [(token: AddedToken, path: String)], to file: String = "tokenizer.json"
+  ) throws(FormatError) {
     var known = Set(addedTokens.map { Array($0.content.utf8) })
     for (token, path) in tokens {
       let bytes = Array(token.content.utf8)
@@ -194,7 +202,7 @@ struct TokenizerFile {
       if let id = ids[bytes] {
         guard Int(id) == token.id else {
           throw FormatError(
-            path: path, expected: "\(place) with the number \(id) that it has in tokenizer.json",
+            path: path, expected: "\(place) with the number \(id) that it has in \(file)",
             found: "\(token.id)")
         }
         if known.insert(bytes).inserted { addedTokens.append(token) }
@@ -203,7 +211,7 @@ struct TokenizerFile {
       guard token.id == ids.count else {
         throw FormatError(
           path: path,
-          expected: "\(place), which tokenizer.json lacks, with its next free number \(ids.count)",
+          expected: "\(place), which \(file) lacks, with its next free number \(ids.count)",
           found: "\(token.id)")
       }
       known.insert(bytes)

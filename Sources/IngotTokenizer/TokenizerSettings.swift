@@ -52,6 +52,60 @@ struct TokenizerSettings {
     return nil
   }
 
+  /// Whether these files say of a part which token has it, be it none.
+  func has(_ part: String) -> Bool {
+    (map?.json[part] ?? top?.json[part]) != nil
+  }
+
+  /// Names that transformers' own parts for tokens have, in its order.
+  private static let parts = [
+    "bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token",
+  ]
+
+  /// Tokens with a part of their own, then those that are special without one, each once and with the file that names it.
+  /// - Parameter usual: tokens of parts that the files do not mention.
+  func specialTokens(usual: [String: String]) throws(FormatError) -> [(token: AddedToken, path: String)] {
+    var tokens: [(token: AddedToken, path: String)] = []
+    func add(_ place: JSONPlace) throws(FormatError) {
+      guard let content = try Self.content(place) else { return }
+      guard !content.isEmpty, content.utf8.count <= AddedTokenFinder.longest else {
+        throw place.error("1 to \(AddedTokenFinder.longest) bytes", "\(content.utf8.count)")
+      }
+      if tokens.contains(where: { $0.token.content.utf8.elementsEqual(content.utf8) }) { return }
+      let token = AddedToken(
+        id: 0, content: content, isSingleWord: try place["single_word"].bool(default: false),
+        stripsLeft: try place["lstrip"].bool(default: false),
+        stripsRight: try place["rstrip"].bool(default: false),
+        isNormalized: try place["normalized"].bool(default: false), isSpecial: true)
+      tokens.append((token, place.path))
+    }
+    func place(_ part: String) -> JSONPlace? {
+      [map, top].compactMap { $0 }.first { $0.json[part] != nil }?[part]
+    }
+    for part in Self.parts {
+      if let place = place(part) {
+        try add(place)
+      } else if let text = usual[part] {
+        try add(JSONPlace(path: top?.path ?? "tokenizer_config.json", name: part, json: .string(text)))
+      }
+    }
+    let others = (top?.json.object ?? [:]).map(\.key).filter {
+      $0.hasSuffix("_token") && !Self.parts.contains($0)
+    }
+    for part in others {
+      if let place = place(part), place.json.string != nil { try add(place) }
+    }
+    for list in ["extra_special_tokens", "additional_special_tokens"] {
+      guard let place = place(list) else { continue }
+      if place.json.array != nil {
+        for element in try place.elements() { try add(element) }
+      } else if let object = place.json.object {
+        for (key, _) in object { try add(place[key]) }
+      }
+    }
+    return tokens
+  }
+
   /// Tokens that these files add to tokenizer.json, in the order of their numbers, each with the file that has it.
   func tokensBeside() throws(FormatError) -> [(token: AddedToken, path: String)] {
     if let top, !top["added_tokens_decoder"].json.isNull {

@@ -79,11 +79,13 @@ extension VerifyRequest {
       throw RequestError(.card, "\(printable(self.candidate)) is no folder with a README.md")
     }
     let tokenizer = try Tokenizer(of: original)
-    if let name = Tokenizer.files.first(where: { candidate.sideFile($0) != nil }),
-      let other = original.sideFile(name), candidate.sideFile(name)?.bytes.array != other.bytes.array,
+    let files = Tokenizer.source { candidate.sideFile($0) != nil }
+    if files.allSatisfy({ original.sideFile($0) != nil }),
+      files.contains(where: { candidate.sideFile($0)?.bytes.array != original.sideFile($0)?.bytes.array }),
       try !Tokenizer(of: candidate).isEquivalent(to: tokenizer)
     {
-      control.warning("the candidate's \(name) is another one; the original's is used for both")
+      control.warning(
+        "the candidate's \(files.joined(separator: ", ")) is another one; the original's is used for both")
     }
     let planned = try plan.map { path throws(FormatError) in try PlanOutcome.read(path, for: original) }
     let contexts = try texts.contexts(tokenizer, of: original)

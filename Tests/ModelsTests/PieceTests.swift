@@ -154,7 +154,10 @@ import Testing
       #expect(text.contains("precompiled_charsmap"), "\(map)")
     }
     let none = message { () throws(FormatError) in _ = try Tokenizer(folder: "m") { _ in nil } }
-    #expect(none == "m: expected tokenizer.json, tokenizer.model or tiktoken.model, found none")
+    #expect(
+      none
+        == "m: expected tokenizer.json, tokenizer.model, tiktoken.model, or vocab.json with merges.txt, found none"
+    )
   }
 
   /// Files cut off and with bytes changed: an error or a tokenizer.

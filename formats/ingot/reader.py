@@ -261,7 +261,9 @@ class Artifact:
         kind, codec, reserved, start, stored, raw, checksum = struct.unpack_from("<2HI4Q", self.directory, at + 8)
         check(kind <= 1 and codec <= 1, 8, "a kind and codec of this version", f"{kind} and {codec}")
         check(reserved == 0, 12, "zero in the reserved bytes", reserved)
-        check(not re.search(r"[/\\\0]|^\.", name) and len(name.encode()) <= 255, 0, "the plain name of a file", "another")
+        template = re.fullmatch(r"additional_chat_templates/([^/]+\.jinja)", name)
+        plain = template[1] if template else name
+        check(not re.search(r"[/\\\0]|^\.", plain) and len(plain.encode()) <= 255, 0, "the plain name of a file", repr(name))
         size = self.parts[0].size
         check(start + stored <= size, 16, "a place within part 1", f"byte {start}, length {stored}")
         if codec:

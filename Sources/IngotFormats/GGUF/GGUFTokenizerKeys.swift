@@ -14,7 +14,7 @@ struct GGUFTokenizerKeys {
   /// - Throws: FormatError for a tokenizer that no key can describe: it would cut texts otherwise in llama.cpp.
   func add(to metadata: inout GGUFMetadata) throws(FormatError) {
     let config = try object("tokenizer_config.json")
-    if Tokenizer.files.contains(where: { model.sideFile($0) != nil }) {
+    if !Tokenizer.source({ model.sideFile($0) != nil }).isEmpty {
       let tokenizer = try Tokenizer(of: model)
       if tokenizer.isByteLevel {
         try add(tokenizer, config, to: &metadata)
@@ -61,10 +61,14 @@ struct GGUFTokenizerKeys {
       FormatError(path: path("tokenizer.json"), expected: expected, found: found)
     }
     guard tokenizer.keepsComposedText else {
-      throw wrong("a normalizer of NFC or none, as llama.cpp has none", "another")
+      throw wrong(
+        "a normalizer of NFC or none, as llama.cpp has none",
+        "another one under \"normalizer\": llama.cpp would cut texts otherwise; write another format")
     }
     guard tokenizer.vocabularySize <= size else {
-      throw wrong("at most \(size) tokens, the rows of the embedding", "\(tokenizer.vocabularySize)")
+      throw wrong(
+        "at most \(size) tokens, the rows of the embedding",
+        "\(tokenizer.vocabularySize): it is the tokenizer of another model, or tokens were added to it alone")
     }
     guard tokenizer.prefix.isEmpty || tokenizer.prefix == tokenizer.beginToken.map({ [$0] }),
       tokenizer.suffix.isEmpty || tokenizer.suffix == tokenizer.endToken.map({ [$0] })
@@ -123,6 +127,6 @@ struct GGUFTokenizerKeys {
       path: path("tokenizer.json"),
       expected: "a cut into words that llama.cpp knows by name "
         + "(\(GGUFPreTokenizer.all.map { $0.names[0] }.joined(separator: ", ")))",
-      found: "another one: \(tokenizer.patterns)")
+      found: "another one, \(tokenizer.patterns): no key can say it; write another format")
   }
 }

@@ -19,12 +19,17 @@ struct GGUFTokenizerReader {
     func add(_ name: String, _ text: String) {
       files.append(SideFile(name: name, bytes: Bytes(Array(text.utf8))))
     }
-    // Named ones are in tokenizer_config.json, unless the source's own is carried and knows none.
+    // Named ones are in tokenizer_config.json, unless the source's own is carried and knows none: then they are files.
     let carried = metadata[GGUFSideFiles.prefix + "tokenizer_config.json"]?.string
     let isNamed =
       GGUFChatTemplates.read(metadata).array != nil && carried?.contains("\"chat_template\"") ?? true
     if !isNamed, let template = metadata[GGUFTokenizer.templateKey]?.string {
-      add("chat_template.jinja", template)
+      add(ChatTemplates.file, template)
+    }
+    for entry in isNamed ? [] : GGUFChatTemplates.read(metadata).array ?? [] {
+      guard let name = entry["name"]?.string, let text = entry["template"]?.string else { continue }
+      let file = ChatTemplates.file(of: name)
+      if ChatTemplates.isAdditional(file) { add(file, text) }
     }
     var advice: JSONObject = [:]
     for (name, key) in GGUFTokenizer.sampling {
@@ -168,7 +173,7 @@ extension Tokenizer {
   /// - Throws: `FormatError` for a file that is not GGUF, and for keys that do not fit together.
   package init?(gguf path: String) throws(FormatError) {
     let files = try GGUFTokenizerReader(try GGUFHeader(path: path).metadata).sideFiles()
-    guard files.contains(where: { Tokenizer.files.contains($0.name) }) else { return nil }
+    guard !Tokenizer.source({ name in files.contains { $0.name == name } }).isEmpty else { return nil }
     try self.init(folder: path) { name in files.first { $0.name == name }?.bytes.array }
   }
 }

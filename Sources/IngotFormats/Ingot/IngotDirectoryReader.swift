@@ -217,8 +217,8 @@ extension IngotDirectory {
       guard let kind = IngotLayout.FileKind(rawValue: kindNumber), codec <= 1, read(UInt32.self) == 0 else {
         throw wrong(name, "a kind and codec of this version", "\(kindNumber) and \(codec)", back: 4)
       }
-      guard IngotLayout.isPlainName(name) else {
-        throw wrong(name, "the plain name of a file", "another", back: 16)
+      guard IngotLayout.isSideFileName(name) else {
+        throw wrong(name, "the plain name of a file", "'\(printable(name, limit: 80))'", back: 16)
       }
       let offset = try size(name)
       let stored = try size(name)

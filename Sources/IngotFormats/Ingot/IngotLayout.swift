@@ -1,6 +1,7 @@
 import IngotModels
 import IngotSystem
 import IngotTensors
+import IngotTokenizer
 
 /// Constants and records of the `.ingot` format, as formats/ingot/SPEC.md states them.
 package enum IngotLayout {
@@ -49,6 +50,11 @@ package enum IngotLayout {
     let text = name.utf8
     return !text.isEmpty && text.count <= 255 && text.first != UInt8(ascii: ".")
       && !text.contains { $0 == UInt8(ascii: "/") || $0 == UInt8(ascii: "\\") || $0 == 0 }
+  }
+
+  /// Whether a side file may have this name: a plain one, or that of an additional chat template in its folder.
+  package static func isSideFileName(_ name: String) -> Bool {
+    isPlainName(name) || ChatTemplates.isAdditional(name)
   }
 
   /// Numbers of the value types. Never renumbered.

@@ -108,7 +108,8 @@ struct IngotFile {
     let stem = path.dropLast(21)
     guard path.hasSuffix("-of-\(digits(parts)).ingot"), path.count > 21 else {
       throw FormatError(
-        path: path, expected: "a name that ends in -NNNNN-of-\(digits(parts)).ingot", found: "another name")
+        path: path, expected: "a name that ends in -NNNNN-of-\(digits(parts)).ingot",
+        found: "'\(printable(Folder.name(of: path)))'; give the parts the names that they were written under")
     }
     return stem + IngotFile.partSuffix(number, of: parts)
   }

@@ -2,6 +2,7 @@ import IngotKernels
 import IngotModels
 import IngotSystem
 import IngotTensors
+import IngotTokenizer
 
 /// Lays an artifact out and writes it.
 struct IngotWriter {
@@ -36,9 +37,10 @@ struct IngotWriter {
     var files: [Bytes] = []
     var frames = IngotLayout.Frames()
     for (file, kind) in content {
-      guard IngotLayout.isPlainName(file.name) else {
+      guard IngotLayout.isSideFileName(file.name) else {
         throw FormatError(
-          path: model.path, expected: "side files with plain names",
+          path: model.path,
+          expected: "side files with plain names, but for chat templates in \(ChatTemplates.folder)",
           found: "'\(printable(file.name, limit: 300))'")
       }
       // The provenance ends with hashes that are known last: stored plain, its length is known first.
@@ -151,7 +153,8 @@ struct IngotWriter {
         let provenance = Bytes(Array(try Provenance.of(model, options, hashes: hashes).text().utf8))
         guard provenance.count == layout.files[0].count else {
           throw FormatError(
-            path: model.path, expected: "weight files of the sizes they had at the start", found: "others")
+            path: model.path, expected: "weight files of the sizes that they had when the run began",
+            found: "other sizes: the source was changed meanwhile; run the command again")
         }
         layout.files[0] = provenance
         layout.directory.files[0].checksum = XXH3.hash(provenance.span)

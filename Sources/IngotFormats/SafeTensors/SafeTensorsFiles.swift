@@ -1,6 +1,7 @@
 import IngotModels
 import IngotSystem
 import IngotTensors
+import IngotTokenizer
 
 /// The files of a checkpoint in SafeTensors: config, stored tensors and side files. What the stored tensors mean
 /// is up to the format that reads them. Weights stay in mapped files.
@@ -89,13 +90,19 @@ struct SafeTensorsFiles {
       expected: expected, found: found, remedy: remedy)
   }
 
-  /// Every other file of the folder that is no weights: they travel with the model.
+  /// Every other file of the folder that is no weights, and those in its folder of additional chat templates: they travel
+  /// with the model.
   func sideFiles() throws(FormatError) -> [SideFile] {
     let weights = [
       ".safetensors", ".bin", ".pt", ".pth", ".gguf", ".ingot", ".h5", ".msgpack", ".onnx", ".partial",
     ]
     var files: [SideFile] = []
-    for name in try Folder.names(location.folder) {
+    let templates = location.folder + "/" + ChatTemplates.folder
+    let additional =
+      Folder.kind(templates) == .folder
+      ? try Folder.names(templates).map { ChatTemplates.folder + "/" + $0 }.filter(ChatTemplates.isAdditional)
+      : []
+    for name in try Folder.names(location.folder) + additional {
       guard !name.hasPrefix("."), name != CheckpointLocation.indexName,
         !weights.contains(where: name.hasSuffix),
         Folder.kind(location.folder + "/" + name) == .file
