@@ -192,7 +192,9 @@ extension Model {
     let model = try adapted(to: format, path)
     let parent = Folder.parent(of: path)
     guard Folder.kind(parent) == .folder else {
-      throw FormatError(path: parent, expected: "a folder to write into", found: "none")
+      throw FormatError(
+        path: parent, expected: "a folder to write \(printable(Folder.name(of: path))) into",
+        found: "none; make it first (mkdir)")
     }
     var written = try await format.write(model, path, options)
     let kept = Set(model.tensors.map(\.role))

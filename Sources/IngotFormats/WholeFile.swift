@@ -57,7 +57,9 @@ public enum WholeFile {
     }
     let folder = Folder.parent(of: path)
     guard Folder.kind(folder) == .folder else {
-      throw FormatError(path: path, expected: "a folder '\(printable(folder))' to write to", found: "none")
+      throw FormatError(
+        path: path, expected: "a folder '\(printable(folder))' to write to",
+        found: "none; make it first (mkdir)")
     }
   }
 }

@@ -40,11 +40,12 @@ extension [Context] {
       guard !tokens.isEmpty, tokens.count <= blueprint.contextLength else {
         throw FormatError(
           path: model.path, expected: "contexts of 1 to \(blueprint.contextLength) tokens",
-          found: "\(tokens.count) tokens in \(name(index))")
+          found: "\(tokens.count) tokens in \(name(index)); give shorter contexts (--context)")
       }
       if let position = tokens.firstIndex(where: { !(0..<blueprint.vocabulary).contains($0) }) {
         throw FormatError(
-          path: model.path, expected: "tokens from 0 to \(blueprint.vocabulary - 1)",
+          path: model.path,
+          expected: "tokens from 0 to \(blueprint.vocabulary - 1), the rows of the model's embedding",
           found: "\(tokens[position]) at position \(position) of \(name(index))")
       }
     }
@@ -59,7 +60,7 @@ extension [Context] {
     throw FormatError(
       path: model.path,
       expected: "contexts of at most \(longest) tokens, for which its rotation (longrope) is known",
-      found: "\(self[index].tokens.count) tokens in \(name(index))")
+      found: "\(self[index].tokens.count) tokens in \(name(index)); give shorter contexts (--context)")
   }
 
   /// A context in messages.

@@ -303,7 +303,8 @@ private func scoredTokens(_ contexts: [Context], _ model: Model) throws(FormatEr
   guard tokens > 0 else {
     throw FormatError(
       path: model.path, expected: "a context of at least 3 tokens to score predictions in",
-      found: contexts.isEmpty ? "no context" : "none among \(contexts.count)")
+      found: (contexts.isEmpty ? "no context" : "none among \(contexts.count)")
+        + "; give a longer text, or longer contexts (--context)")
   }
   return tokens
 }

@@ -83,7 +83,9 @@ public struct Allocation: Sendable {
         let tensor = model.tensors[tensors[0]]
         throw tensor.error(
           "an encoding that was measured, fits it and that the format holds",
-          found: "none among \(sensitivity.candidates.map(\.description).joined(separator: ", "))")
+          found:
+            "none among \(sensitivity.candidates.map(\.description).joined(separator: ", ")); measure more with "
+            + "'ingot sensitivity --format' or --candidates")
       }
       items.append(item)
     }

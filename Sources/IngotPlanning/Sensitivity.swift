@@ -176,13 +176,17 @@ public struct ModelName: Hashable, Sendable {
   /// Refuses a file that is of another model.
   func require(_ model: Model, path: String) throws(FormatError) {
     let found = ModelName(model, name: "")
-    guard layers == found.layers, experts == found.experts, parameters == found.parameters else {
-      throw FormatError(
-        path: path,
-        expected: "a file of \(model.path): \(found.layers) layers of \(found.experts) experts, "
-          + "\(found.parameters) parameters",
-        found: "one of \(printable(name)): \(layers) layers of \(experts), \(parameters)")
-    }
+    let facts = [
+      ("layers", found.layers, layers), ("experts", found.experts, experts),
+      ("parameters", found.parameters, parameters),
+    ].filter { $0.1 != $0.2 }
+    if facts.isEmpty { return }
+    let (mine, theirs) = (facts.map { "\($0.0) \($0.1)" }, facts.map { "\($0.0) \($0.2)" })
+    throw FormatError(
+      path: path,
+      expected: "a file of \(model.path): \(mine.joined(separator: ", ")); make it from this model "
+        + "('ingot sensitivity', 'ingot plan')",
+      found: "one of another model, \(printable(name)): \(theirs.joined(separator: ", "))")
   }
 }
 

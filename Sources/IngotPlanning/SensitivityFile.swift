@@ -103,7 +103,9 @@ private struct SensitivityReader {
       throw wrong("\"sensitivity\": 1, as 'ingot sensitivity' writes", json["sensitivity"])
     }
     for (key, _) in json.object! where !SensitivityReader.keys.contains(key) {
-      throw FormatError(path: path, expected: "a key that is known", found: "'\(printable(key))'")
+      throw FormatError(
+        path: path, expected: "one of the keys \(SensitivityReader.keys.sorted().joined(separator: ", "))",
+        found: "'\(printable(key))', perhaps of a newer version")
     }
     guard let name = json["model"].flatMap(ModelName.init) else {
       throw wrong("\"model\" with name, layers, experts, parameters and bytes", json["model"])

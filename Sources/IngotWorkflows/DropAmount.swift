@@ -36,7 +36,7 @@ public enum DropAmount: Hashable, Sendable {
       throw FormatError(
         path: path,
         expected: "scores of experts (\"drops\"), as a sensitivity file of today has them",
-        found: "none: it was written before there were any")
+        found: "none: it was written before there were any; measure anew with 'ingot sensitivity'")
     }
     let experts = model.blueprint.experts
     let count: Int

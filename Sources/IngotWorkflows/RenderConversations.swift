@@ -30,7 +30,8 @@ public struct RenderedConversation: Sendable {
   {
     guard ConversationFile.isNamed(path) else {
       throw FormatError(
-        path: path, expected: "conversations in a .json or .jsonl file", found: "another name")
+        path: path, expected: "conversations in a .json or .jsonl file",
+        found: "'\(printable(Folder.name(of: path)))'; give it the suffix of what it holds")
     }
     let tokenizer = try? Tokenizer(of: model)
     var renderer = try ConversationRenderer(model, tokenizer, template: template)

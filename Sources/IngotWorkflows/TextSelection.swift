@@ -49,7 +49,8 @@ public struct TextSelection: Sendable {
       let cut = Context.cut(ids, length: context, text: Folder.name(of: path))
       guard !cut.isEmpty else {
         throw FormatError(
-          path: path, expected: "at least \(context) tokens of text, one context", found: "\(ids.count)")
+          path: path, expected: "at least \(context) tokens of text, one context",
+          found: "\(ids.count); give a longer text, or shorter contexts (--context)")
       }
       all.append(chunks.map { Array(cut.prefix($0)) } ?? cut)
     }

@@ -97,7 +97,8 @@ struct GGUFConfig {
     let blueprint = model.blueprint
     func wrong(_ expected: String, _ found: String) -> FormatError {
       FormatError(
-        path: model.path, expected: "\(expected), as llama.cpp's \(family.name) computes it", found: found)
+        path: model.path, expected: "\(expected), as llama.cpp's \(family.name) computes it",
+        found: "\(found); no key says so: write another format")
     }
     guard family.graph.tiesHead || !blueprint.isHeadTied else {
       throw wrong("a head of its own", "the embedding (tie_word_embeddings)")

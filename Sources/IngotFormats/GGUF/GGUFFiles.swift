@@ -70,7 +70,7 @@ struct GGUFFiles: Sendable {
     else {
       throw FormatError(
         path: path, expected: "a name that ends in -NNNNN\(tail), as parts of a split file are called",
-        found: "another name")
+        found: "'\(printable(Folder.name(of: path)))'; give the parts the names that they were written under")
     }
     return stem.dropLast(6) + partSuffix(number, of: parts)
   }

@@ -38,7 +38,8 @@ struct GGUFWriter {
           let header = layout.header(number, metadata: known)
           guard header.count == layout.dataStarts[number] else {
             throw FormatError(
-              path: model.path, expected: "weight files of the sizes they had at the start", found: "others")
+              path: model.path, expected: "weight files of the sizes that they had when the run began",
+              found: "other sizes: the source was changed meanwhile; run the command again")
           }
           try file.write(header, at: 0)
         }

@@ -38,12 +38,14 @@ enum MLXConfig {
     try addInterval(blueprint, config, add)
     for case let latent as LatentAttention in blueprint.layers.map(\.mixer) where latent.takesChoice {
       throw config.error(
-        "indexer_types", "an indexer in every layer, as mlx-lm's class has", found: "layers that share one")
+        "indexer_types", "an indexer in every layer, as mlx-lm's class has",
+        found: "layers that share one; mlx-lm would compute another model: write another format")
     }
     for case let latent as LatentAttention in blueprint.layers.map(\.mixer)
     where latent.rotary.pairing != .interleaved {
       throw config.error(
-        "rope_interleave", "true, as mlx-lm rotates latent attention", found: "pairs of halves")
+        "rope_interleave", "true, as mlx-lm rotates latent attention",
+        found: "pairs of halves; mlx-lm would compute another model: write another format")
     }
     if !blueprint.mixtures.isEmpty {
       add(family.config.expertCount, JSON(blueprint.experts.count))
@@ -100,8 +102,11 @@ enum MLXConfig {
       let first = (windows.firstIndex(of: nil) ?? windows.count) + 1
       guard windows.indices.allSatisfy({ (windows[$0] == nil) == (($0 + 1) % first == 0) }) else {
         throw config.error(
-          "layer_types", "a period of layers, the last of them without a window, which mlx-lm counts",
-          found: "others")
+          "layer_types",
+          "the same number of layers with a window before each without one, which mlx-lm counts",
+          found:
+            "\(windows.count) layers in another order; mlx-lm would compute another model: write another format"
+        )
       }
       add("sliding_window_pattern", JSON(first))
       add("sliding_window", JSON(window))
@@ -109,7 +114,8 @@ enum MLXConfig {
       if let local = local?.rotary {
         guard local.scaling == .none else {
           throw config.error(
-            "rope_parameters", "no scaling in layers with a window, where mlx-lm has none", found: "some")
+            "rope_parameters", "no scaling in layers with a window, where mlx-lm has none",
+            found: "\(local.scaling); mlx-lm would compute another model: write another format")
         }
         add("rope_local_base_freq", JSON(local.theta))
       }
@@ -130,7 +136,10 @@ enum MLXConfig {
     let interval = (isLinear.firstIndex(of: false) ?? isLinear.count) + 1
     guard isLinear.indices.allSatisfy({ isLinear[$0] == (($0 + 1) % interval != 0) }) else {
       throw config.error(
-        "layer_types", "full attention in every layer of a number, which mlx-lm counts", found: "others")
+        "layer_types", "full attention in every \(interval)th layer, as mlx-lm counts them",
+        found:
+          "\(isLinear.count) layers in another order; mlx-lm would compute another model: write another format"
+      )
     }
     add("full_attention_interval", JSON(interval))
   }
@@ -142,7 +151,8 @@ enum MLXConfig {
     let dense = blueprint.layers.prefix { !$0.feedForward.isMixture }.count
     guard blueprint.layers.dropFirst(dense).allSatisfy(\.feedForward.isMixture) else {
       throw config.error(
-        "mlp_layer_types", "dense layers before the others, which mlx-lm counts", found: "some between")
+        "mlp_layer_types", "dense layers before the others, which mlx-lm counts",
+        found: "a dense layer behind others; mlx-lm would compute another model: write another format")
     }
     add("first_k_dense_replace", JSON(dense))
     guard let mixture = blueprint.layers.lazy.compactMap({ $0.feedForward as? Mixture }).first else { return }

@@ -17,7 +17,8 @@ struct GGUFDeltaKeys {
   func add(_ model: Model, to metadata: inout GGUFMetadata) throws(FormatError) {
     func wrong(_ expected: String, _ found: String) -> FormatError {
       FormatError(
-        path: model.path, expected: "\(expected), as llama.cpp's \(architecture) computes it", found: found)
+        path: model.path, expected: "\(expected), as llama.cpp's \(architecture) computes it",
+        found: "\(found); no key says so: write another format")
     }
     let blocks = model.blueprint.layers.map { $0.mixer as? GatedDeltaNet }
     guard let block = blocks.lazy.compactMap(\.self).first else { return }

@@ -14,7 +14,8 @@ struct GGUFFactors {
       guard abs(found - expected) <= 1e-6 * abs(expected) else {
         throw FormatError(
           path: model.path,
-          expected: "\(what) \(expected), as llama.cpp's \(graph.architecture) has it", found: "\(found)")
+          expected: "\(what) \(expected), as llama.cpp's \(graph.architecture) has it",
+          found: "\(found); write another format")
       }
     }
     func set(_ name: String, _ value: Float) { metadata[key(name)] = .float32(value) }

@@ -31,7 +31,8 @@ struct GGUFMixture {
     let layers = model.blueprint.layers
     func wrong(_ expected: String, _ found: String) -> FormatError {
       FormatError(
-        path: model.path, expected: "\(expected), as llama.cpp's \(family.name) computes it", found: found)
+        path: model.path, expected: "\(expected), as llama.cpp's \(family.name) computes it",
+        found: "\(found); no key says so: write another format")
     }
     func set(_ name: String, _ value: Int) { metadata[key(name)] = .uint32(UInt32(clamping: value)) }
     let mixtures = layers.compactMap { $0.feedForward as? Mixture }

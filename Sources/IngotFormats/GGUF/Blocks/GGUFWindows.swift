@@ -28,7 +28,8 @@ struct GGUFWindows {
     let layers = model.blueprint.layers
     func wrong(_ expected: String, _ found: String) -> FormatError {
       FormatError(
-        path: model.path, expected: "\(expected), as llama.cpp's \(architecture) computes it", found: found)
+        path: model.path, expected: "\(expected), as llama.cpp's \(architecture) computes it",
+        found: "\(found); no key says so: write another format")
     }
     let sizes = Set(layers.compactMap(\.mixer.window))
     guard sizes.count < 2 else { throw wrong("one size of window", "\(sizes.sorted())") }
