@@ -13,7 +13,8 @@ struct Inspect: ParsableCommand {
     usage:
       "ingot inspect <model> [--claim <name=value> ...] [--tensors | --render <file>] [options]",
     discussion: """
-      Reads headers and config only. Claims: \(Claim.names.joined(separator: ", ")).
+      Reads headers and config only. Of a file that another command wrote (plan, sensitivity, calibration statistics, page, \
+      a result of --json) it says what it is and what it is for. Claims: \(Claim.names.joined(separator: ", ")).
       Numbers may be rounded as authors do (230B, 9.8e9, 192k). Exit code 2 when a claim does not hold.
       """)
 
@@ -55,6 +56,10 @@ struct Inspect: ParsableCommand {
       try show(
         RenderedConversation.all(
           in: render, for: Model.read(self.model, reading.options), template: template.chatTemplate))
+      return
+    }
+    if claim.isEmpty, claims == nil, let file = try WrittenFile.recognize(self.model) {
+      print(json.json ? file.json.text(indented: true) : file.text(self.model))
       return
     }
     let model: Model
@@ -130,7 +135,10 @@ struct Inspect: ParsableCommand {
     } catch {
       throw wrong("YAML", "\(error)")
     }
-    guard let mapping = root?.mapping?["claims"]?.mapping else { throw wrong("a mapping 'claims'", "none") }
+    let top = root?.mapping
+    guard let mapping = top?["claims"]?.mapping ?? (top?["claims"] == nil ? top : nil) else {
+      throw wrong("claims, a line NAME: VALUE for each, such as 'layers: 62'", "no such lines")
+    }
     var list: [Claim] = []
     for (key, value) in mapping {
       guard let name = key.scalar?.string, Claim.names.contains(name) else {

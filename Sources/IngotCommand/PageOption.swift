@@ -2,6 +2,7 @@ import ArgumentParser
 import IngotFormats
 import IngotSystem
 import IngotTensors
+import IngotWorkflows
 
 /// A report as a page.
 struct PageOption: ParsableArguments {
@@ -24,8 +25,11 @@ struct PageWriter {
   let inputs: InputFiles
 
   /// Refuses a path that cannot be written, before the work.
-  func check() throws(FormatError) {
-    if let path { try WholeFile.check(path, force: force, inputs: inputs) }
+  func check() throws {
+    guard let path else { return }
+    try inputs.requireApart(path)
+    try OutputKind.page.requireName(path, .html)
+    try WholeFile.check(path, force: force, inputs: inputs)
   }
 
   /// Writes the page that `make` gives, when one was asked for.

@@ -98,6 +98,7 @@ struct PlanCommand: ParsableCommand {
     try writer.check()
     if let output = budget.output {
       try inputs.requireApart(output)
+      try OutputKind.plan.requireName(output)
       if let page = page.html, page == output {
         throw ValidationError("-o and --html name the same file.")
       }

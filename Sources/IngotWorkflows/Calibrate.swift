@@ -62,6 +62,7 @@ extension CalibrateRequest {
     inputs.add(model: model)
     for text in texts.paths { inputs.add("a text", text) }
     try inputs.requireApart(output)
+    try OutputKind.calibration.requireName(output)
     let form: ImportanceFile.Form? =
       output.hasSuffix(".gguf") ? .gguf : output.hasSuffix(".dat") ? .legacy : nil
     if form != nil { try WholeFile.check(output, force: force) }
@@ -71,7 +72,7 @@ extension CalibrateRequest {
     // An importance matrix is made from statistics beside it, of which some fields are enough.
     let writer = try CalibrationFile.Writer(
       form == nil ? output : output + ".evidence", for: source, texts: texts.names,
-      isForImportance: form != nil,
+      isForImportance: form != nil, origin: try CalibrationRun.origin(source),
       identity: CalibrationRun.identity(source, texts, coverage: coverage), writing)
     var options = CalibrationOptions()
     options.workers = control.workers

@@ -127,6 +127,11 @@ struct CalibrationRun {
     if !isDone { throw writer.stopped }
   }
 
+  /// What a file says of how it was made.
+  static func origin(_ model: Model) throws(FormatError) -> [String: String] {
+    ["tool": Tool.name, "tokenizer": CalibrationFile.fingerprint(try Tokenizer(of: model))]
+  }
+
   /// What an unfinished run must have in common with this one, beside the model's files.
   static func identity(
     _ model: Model, _ texts: TextSelection, coverage: Int?

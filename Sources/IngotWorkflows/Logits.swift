@@ -24,33 +24,36 @@ public struct LogitsRequest: Sendable {
 
 extension LogitsRequest {
   /// - Returns: shape of the logits.
-  /// - Throws: FormatError for what is wrong with files.
-  public func run(_ control: RunControl = RunControl()) async throws(FormatError) -> [Int] {
+  /// - Throws: FormatError for what is wrong with files, RequestError for an output whose name says another kind of file.
+  public func run(_ control: RunControl = RunControl()) async throws -> [Int] {
     try control.requireBLASMemory(model)
     let contexts = try Context.reading(tokens)
     var inputs = InputFiles()
     inputs.add("the token file", tokens)
     inputs.add(model: self.model)
+    try inputs.requireApart(output)
+    try OutputKind.logits.requireName(output)
     try WholeFile.check(output, force: force, inputs: inputs)
     let model = try Model.read(model, reading)
     inputs.add(model)
     let logits = try await logits(of: model, contexts, workers: control.workers)
     let vocabulary = model.blueprint.vocabulary
     try WholeFile.write(
-      LogitsRequest.content(logits, contexts, vocabulary), to: output, force: force, inputs: inputs)
+      LogitsRequest.content(logits, contexts, vocabulary, of: model.sourceName), to: output, force: force,
+      inputs: inputs)
     return [contexts.count, contexts[0].tokens.count, vocabulary]
   }
 
   /// The SafeTensors file: its two tensors lie in the order of their names, which is also that of their width.
-  private static func content(_ logits: consuming [[Float]], _ contexts: [Context], _ vocabulary: Int)
-    -> [UInt8]
-  {
+  private static func content(
+    _ logits: consuming [[Float]], _ contexts: [Context], _ vocabulary: Int, of name: String
+  ) -> [UInt8] {
     let (count, tokens) = (contexts.count, contexts[0].tokens.count)
     let idsEnd = 8 * count * tokens
     let end = idsEnd + 4 * count * tokens * vocabulary
     let shape: [JSON] = [JSON(count), JSON(tokens)]
     let entries: JSON = [
-      "__metadata__": ["reference": .string(Tool.name)],
+      "__metadata__": ["reference": .string(Tool.name), "model": .string(name)],
       "ids": ["dtype": "I64", "shape": .array(shape), "data_offsets": [0, JSON(idsEnd)]],
       "logits": [
         "dtype": "F32", "shape": .array(shape + [JSON(vocabulary)]),

@@ -93,6 +93,7 @@ extension SensitivityRequest {
     for text in texts.paths { inputs.add("a text", text) }
     inputs.add("the calibration file", importance)
     try inputs.requireApart(output)
+    try OutputKind.sensitivity.requireName(output)
     let (contexts, others) = try texts.contextsApart(try Tokenizer(of: source), of: source)
     // A run that ended between naming the file and forgetting how it came to it goes on.
     if !SensitivityJournal.exists(beside: output) { try WholeFile.check(output, force: force) }

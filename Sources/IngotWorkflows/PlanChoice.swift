@@ -49,7 +49,7 @@ public enum PlanChoice: Sendable {
   func chosen(for model: Model) throws(FormatError) -> Chosen {
     switch self {
     case .plan(let path):
-      let file = try PlanFile.read(path)
+      let file = try WrittenFile.plan(path)
       let plan = try file.plan(for: model, path: path)
       // By what it does, not by how its lines are written.
       let same = PlanFile(plan, format: file.format, for: try model.dropping(plan.dropped))
@@ -83,7 +83,7 @@ extension Format {
 
   /// Suffixes of files, which no folder's name has.
   private static var fileSuffixes: [String] {
-    all.compactMap(\.traits.suffix) + [".safetensors", ".calib", ".json", ".jsonl", ".dat", ".html", ".txt"]
+    all.compactMap(\.traits.suffix) + OutputKind.suffixes.sorted() + [".jsonl", ".txt"]
   }
 
   private func requireName(_ path: String) throws(RequestError) {

@@ -52,7 +52,8 @@ extension Allocation {
       throw FormatError(
         path: path,
         expected: "encodings that \(format.name) holds, measured for that format",
-        found: sensitivity.candidates.map(\.description).joined(separator: ", "))
+        found: sensitivity.candidates.map(\.description).joined(separator: ", ")
+          + "; measure them with 'ingot sensitivity --format \(format.name)'")
     }
     try self.init(model, sensitivity, sharing, candidates: candidates) { format.refusal($0) == nil }
   }
@@ -97,7 +98,7 @@ package struct PlanMaking {
           + "use a recipe, or \(Format.plannedNames)")
     }
     self.format = format
-    let sensitivity = try Sensitivity.read(path, for: model)
+    let sensitivity = try WrittenFile.sensitivity(path, for: model)
     self.sensitivity = sensitivity
     var variants: [Variant] = []
     for count in try drop?.counts(sensitivity, model, path: path) ?? [0] {

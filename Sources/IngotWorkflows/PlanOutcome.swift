@@ -24,13 +24,13 @@ package struct PlanOutcome {
   static func read(_ path: String, for original: Model) throws(FormatError) -> (
     PlanFile, Plan, PlanFile.Predicted
   ) {
-    let file = try PlanFile.read(path)
+    let file = try WrittenFile.plan(path)
     let plan = try file.plan(for: original, path: path)
     guard let predicted = file.predicted, file.isAsPredicted else {
       throw FormatError(
         path: path,
-        expected: "a prediction of these tensors (after an edit the plan has to be "
-          + "predicted anew by a sensitivity file)",
+        expected: "a prediction of these tensors (after an edit the plan has to be predicted anew: "
+          + "'ingot plan MODEL --plan \(printable(Folder.name(of: path))) --sensitivity FILE -o NEW')",
         found: file.predicted == nil ? "none" : "one of other tensors")
     }
     return (file, plan, predicted)

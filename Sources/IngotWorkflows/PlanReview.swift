@@ -25,17 +25,18 @@ package struct PlanReview {
   package init(
     ofFile path: String, _ model: Model, sensitivity: String?, format: String?, _ options: WriteOptions
   ) throws {
-    let file = try PlanFile.read(path)
+    let file = try WrittenFile.plan(path)
     let plan = try file.plan(for: model, path: path)
     let left = try model.dropping(plan.dropped)
     var divergence = file.isAsPredicted ? file.predicted?.divergence : nil
     if let path = sensitivity {
-      let sensitivity = try Sensitivity.read(path, for: model)
+      let sensitivity = try WrittenFile.sensitivity(path, for: model)
       divergence = try PlanReview.expected(plan, file.format, left, sensitivity, path)
       guard divergence != nil else {
         throw FormatError(
           path: path, expected: "every encoding of the plan among those measured",
-          found: sensitivity.candidates.map(\.description).joined(separator: ", "))
+          found: sensitivity.candidates.map(\.description).joined(separator: ", ")
+            + "; measure the others with 'ingot sensitivity --candidates'")
       }
     }
     try self.init(plan, file, model, left, divergence, format: format, options)
@@ -48,7 +49,7 @@ package struct PlanReview {
     of recipe: Recipe, _ model: Model, sensitivity path: String, drop: DropAmount, format: String?,
     _ options: WriteOptions
   ) throws {
-    let sensitivity = try Sensitivity.read(path, for: model)
+    let sensitivity = try WrittenFile.sensitivity(path, for: model)
     let count = try drop.counts(sensitivity, model, path: path)[0]
     let dropped = sensitivity.least(count)
     let left = try model.dropping(dropped)
@@ -101,7 +102,7 @@ package struct PlanReview {
           path: path,
           expected:
             "scores of experts (\"drops\"), since the plan leaves some out: a sensitivity file of today has them",
-          found: "none: it was written before there were any")
+          found: "none: it was written before there were any; measure anew with 'ingot sensitivity'")
       }
       sensitivity = known
     }

@@ -93,6 +93,10 @@ extension QuantizeRequest {
       try format.requireHolds(made, chosen.kind, chosen.plan)
     }
     if let line = chosen.missingImportance(importance) { control.warning(line) }
+    if let line = source.requantized(by: chosen.plan) { control.warning(line) }
+    if let line = importance.flatMap({ CalibrationFile.tokenizerRemark($0, for: source) }) {
+      control.warning(line)
+    }
     let isCalibrated = importance.map { CalibrationFile.recognizes($0) } ?? false
     try requireCalibration(isCalibrated)
     var texts = TextSelection(sequentialTexts)
@@ -134,7 +138,7 @@ extension QuantizeRequest {
       if refitsBias { options.provenance["refit-bias"] = .bool(true) }
       calibrated = run
     } else if let importance {
-      let file = try ImportanceFile(importance, for: source).dropping(plan.dropped)
+      let file = try WrittenFile.importance(importance, for: source).dropping(plan.dropped)
       quantization.importance = file.importance
       options.provenance["importance"] = file.provenance(name: Folder.name(of: importance))
       for warning in file.warnings(plan, left) { control.warning("\(importance): \(warning)") }

@@ -58,7 +58,7 @@ public struct RequestError: Error, Hashable, Sendable, CustomStringConvertible {
     case rescueOverflow = "rescue-overflow"
     case sequential
     case refitBias = "refit-bias"
-    case card
+    case card, html
   }
 
   public var member: Member

@@ -45,7 +45,8 @@ struct SensitivityRun {
     if let importance {
       guard CalibrationFile.recognizes(importance) else {
         throw FormatError(
-          path: importance, expected: "a calibration file (.calib)", found: "another file")
+          path: importance, expected: "calibration statistics (.calib), as 'ingot calibrate' writes them",
+          found: try WrittenFile.recognize(importance)?.kind ?? "a file of another kind")
       }
       statistics = try CalibrationFile.read(importance, for: model)
     }

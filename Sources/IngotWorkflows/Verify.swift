@@ -68,6 +68,7 @@ extension VerifyRequest {
     let original = try Model.read(original, reading)
     let candidate = try Model.read(candidate, reading)
     for remark in Set([original, candidate].compactMap(\.remark)) { control.warning(remark) }
+    for remark in remarks(candidate, original) { control.warning(remark) }
     for model in [original, candidate] { try await model.requireWholeFiles(control) }
     if let state {
       var inputs = inputs

@@ -79,8 +79,8 @@ import Testing
     // Tokens decide sizes: 2^31 of them would be terabytes.
     for (key, value, word) in [
       ("tokens", "2147483648", "field of"), ("tokens", "-1", "number of tokens"),
-      ("version", "1", "\"version\": \"2\""),
-      ("version", "3", "\"version\": \"2\""), ("forced", "[0]", "forced"), ("forced", "[0,0,0,-1]", "forced"),
+      ("version", "1", "of version 2"),
+      ("version", "3", "found version 3"), ("forced", "[0]", "forced"), ("forced", "[0,0,0,-1]", "forced"),
       ("forced", "[0,0,0,1]", "layers.3.experts.forced"),
     ] {
       let error = #expect(throws: FormatError.self, "\(key) \(value)") {

@@ -8,7 +8,7 @@ import IngotTensors
 ///
 /// Layers follow each other as they are gathered. The header's place is kept free until all sizes are known.
 public struct CalibrationFile: Sendable {
-  static let label = "ingot calibration"
+  package static let label = "ingot calibration"
   static let version = "2"
 
   /// Whether a file says that it holds statistics.
@@ -39,12 +39,18 @@ public struct CalibrationFile: Sendable {
     let header = try SafeTensorsHeader(path: path)
     guard header.metadata["format"] == label, header.metadata["version"] == version else {
       throw FormatError(
-        path: path, expected: "metadata \"format\": \"\(label)\", \"version\": \"\(version)\"",
-        found: "\(header.metadata["format"] ?? "none") \(header.metadata["version"] ?? "")")
+        path: path,
+        expected: "calibration statistics of version \(version), as 'ingot calibrate' writes them",
+        found: header.metadata["format"] == label
+          ? "version \(header.metadata["version"] ?? "none"): collect them anew with 'ingot calibrate'"
+          : "tensors that say \(header.metadata["format"].map { "'\(printable($0, limit: 40))'" } ?? "nothing")"
+      )
     }
+    try Origin.require(header.metadata, model, path)
     guard let tokens = header.metadata["tokens"].flatMap({ Int($0) }), tokens > 0, tokens < 1 << 32 else {
       throw FormatError(
-        path: path, expected: "a number of tokens", found: header.metadata["tokens"] ?? "none")
+        path: path, expected: "the number of tokens in its metadata",
+        found: header.metadata["tokens"] ?? "none")
     }
     let blueprint = model.blueprint
     func list(_ key: String) -> [JSON] {
@@ -55,8 +61,10 @@ public struct CalibrationFile: Sendable {
       forced.allSatisfy({ (0...tokens * max(blueprint.experts.count, 1)).contains($0) })
     else {
       throw FormatError(
-        path: path, expected: "a number of forced visits for each of \(blueprint.layerCount) layers",
-        found: header.metadata["forced"] ?? "none")
+        path: path,
+        expected: "statistics of \(printable(model.path)), with a number of forced tokens for each of "
+          + "\(blueprint.layerCount) layers; collect them from this model with 'ingot calibrate'",
+        found: "\(forced.count) layers: \(header.metadata["forced"] ?? "none")")
     }
     var stored: [String: SafeTensorsHeader.Entry] = [:]
     for entry in header.entries { stored[entry.name] = entry }
@@ -67,7 +75,10 @@ public struct CalibrationFile: Sendable {
         let found = stored[name(field, layer)]
         guard let found, found.dtype == .u8, found.shape.count == 1 else {
           throw FormatError(
-            path: path, tensor: name(field, layer), expected: "U8 of one dimension",
+            path: path, tensor: name(field, layer),
+            expected:
+              "a field of type U8 with one dimension, as \(printable(model.path)) needs it; collect statistics from "
+              + "this model with 'ingot calibrate'",
             found: found.map { "\($0.dtype.rawValue) \($0.shape)" } ?? "none")
         }
         places[layer].append((field, mapping[found.range]))
@@ -81,7 +92,11 @@ public struct CalibrationFile: Sendable {
       for (field, bytes) in all[layer] {
         statistics.fields[field] = try unpack(
           bytes, field, blueprint, layer: layer, tokens: tokens, forced: forced[layer],
-          wrong: { FormatError(path: path, tensor: name(field, layer), expected: $0, found: $1) })
+          wrong: {
+            FormatError(
+              path: path, tensor: name(field, layer), expected: $0,
+              found: "\($1): damaged, or of another model; collect statistics anew with 'ingot calibrate'")
+          })
       }
       return statistics
     }

@@ -22,6 +22,8 @@ extension CalibrationFile {
     private var output: Output
     private let blueprint: Blueprint
     private let texts: [String]
+    /// Metadata beside what describes the statistics: the model, and what the caller gave.
+    private let origin: JSONObject
     private let isForImportance: Bool
     private let headerLength: Int
     private var places: [Place] = []
@@ -40,18 +42,22 @@ extension CalibrationFile {
 
     /// - Parameters:
     ///   - isForImportance: whether only what importance matrices are made from is kept; a file to be read again has all.
+    ///   - origin: further metadata: the tool, the tokenizer.
     ///   - identity: what decides the bytes.
     /// - Throws: FormatError when something stands at `path` and is not to be replaced, or for an unfinished output that
     ///   cannot be continued: of another identity, of another run at work, damaged.
     public init(
       _ path: String, for model: Model, texts: [String],
-      isForImportance: Bool = false,
+      isForImportance: Bool = false, origin: [String: String] = [:],
       identity: JSONObject = [:], _ options: WriteOptions = WriteOptions()
     ) throws(FormatError) {
       blueprint = model.blueprint
       self.texts = texts
       self.isForImportance = isForImportance
-      let length = Writer.headerLength(blueprint, isForImportance, texts)
+      var metadata: JSONObject = ["model": .string(CalibrationFile.Origin(model).json.text())]
+      for (key, value) in origin.sorted(by: { $0.key < $1.key }) { metadata[key] = .string(value) }
+      self.origin = metadata
+      let length = Writer.headerLength(blueprint, isForImportance, texts, metadata)
       func begun() throws(FormatError) -> Output {
         try Output(path, parts: [(path, length)], identity: identity, grows: true, options)
       }
@@ -148,7 +154,8 @@ extension CalibrationFile {
         precondition(
           forced.count == blueprint.layerCount && !isForImportance)
         try output.files[0].write(
-          Writer.header(places, tokens: tokens, texts: texts, forced: forced, length: headerLength), at: 0)
+          Writer.header(
+            places, tokens: tokens, texts: texts, forced: forced, origin, length: headerLength), at: 0)
       }
       try output.commit()
       removeStates(but: nil)
@@ -279,7 +286,7 @@ extension CalibrationFile {
 
     /// Bytes of the header: enough for whatever places and counts turn out to be.
     private static func headerLength(
-      _ blueprint: Blueprint, _ isForImportance: Bool, _ texts: [String]
+      _ blueprint: Blueprint, _ isForImportance: Bool, _ texts: [String], _ origin: JSONObject
     ) -> Int {
       let most = 1 << 52
       var places: [Place] = []
@@ -290,21 +297,21 @@ extension CalibrationFile {
         }
       }
       let forced = [Int](repeating: most, count: blueprint.layerCount)
-      return header(places, tokens: most, texts: texts, forced: forced, length: 0).count
+      return header(places, tokens: most, texts: texts, forced: forced, origin, length: 0).count
     }
 
     /// Length and JSON, spaces up to `length` bytes in all.
     private static func header(
-      _ places: [Place], tokens: Int, texts: [String], forced: [Int], length: Int
+      _ places: [Place], tokens: Int, texts: [String], forced: [Int], _ origin: JSONObject, length: Int
     ) -> [UInt8] {
-      var header: JSONObject = [
-        "__metadata__": [
-          "format": .string(CalibrationFile.label), "version": .string(CalibrationFile.version),
-          "tokens": .string("\(tokens)"), "layers": .string("\(forced.count)"),
-          "texts": .string(JSON.array(texts.map { .string($0) }).text()),
-          "forced": .string(JSON.array(forced.map { JSON($0) }).text()),
-        ]
+      var metadata: JSONObject = [
+        "format": .string(CalibrationFile.label), "version": .string(CalibrationFile.version),
+        "tokens": .string("\(tokens)"), "layers": .string("\(forced.count)"),
+        "texts": .string(JSON.array(texts.map { .string($0) }).text()),
+        "forced": .string(JSON.array(forced.map { JSON($0) }).text()),
       ]
+      for (key, value) in origin { metadata[key] = value }
+      var header: JSONObject = ["__metadata__": .object(metadata)]
       for place in places {
         header[place.name] = [
           "dtype": "U8", "shape": [JSON(place.range.count)],

@@ -53,6 +53,20 @@ public struct ImportanceFile: Sendable {
     var offset: UInt64
   }
 
+  /// How many entries a file of either form has, and what it was measured on, for whatever model.
+  ///
+  /// - Throws: FormatError for another file.
+  package static func summary(_ path: String) throws(FormatError) -> (
+    entries: Int, datasets: [String], chunks: Int
+  ) {
+    let bytes = try Bytes.mapping(path)
+    var file = ImportanceFile(Importance())
+    let entries =
+      GGUFHeader.begins(bytes)
+      ? try file.readGGUF(bytes, path) : try file.readLegacy(GGUFCursor(bytes, path: path))
+    return (entries.count, file.datasets, file.chunks)
+  }
+
   /// Reads a file of either form for a model.
   ///
   /// - Throws: FormatError for a broken file, or one of a model with other shapes.
@@ -65,8 +79,11 @@ public struct ImportanceFile: Sendable {
     for entry in entries { try take(entry, family, model, path) }
     guard self.entries > 0 else {
       throw FormatError(
-        path: path, expected: "importance of a layer of \(family.name)",
-        found: "\(ignored.count) entries, such as '\(printable(ignored.first ?? ""))'")
+        path: path,
+        expected:
+          "an importance matrix of this model, with entries for layers of \(family.name); make one with "
+          + "'ingot calibrate \(printable(model.path)) -o NAME.gguf'",
+        found: "\(ignored.count) entries of another model, such as '\(printable(ignored.first ?? ""))'")
     }
     var hash = SHA256()
     hash.update(bytes.span)
@@ -133,13 +150,17 @@ public struct ImportanceFile: Sendable {
     let experts = stacked ? model.blueprint.experts.count : 1
     let roles = stacked ? (0..<experts).map { Role(role.kind, layer: role.layer, expert: $0) } : [role]
     guard let columns = model[roles[0]]?.columns else {
-      throw wrong("a tensor of the model", "\(role), which it has not")
+      throw wrong(
+        "a tensor of \(printable(model.path))",
+        "\(role), which this model has not: the importance matrix is of another model")
     }
     guard entry.means.count == columns * experts else {
-      throw wrong("\(columns) values for each of \(experts)", "\(entry.means.count)")
+      throw wrong(
+        "\(columns) values for each of \(experts) \(stacked ? "experts" : "tensors"), as \(printable(model.path)) has columns",
+        "\(entry.means.count): the importance matrix is of another model")
     }
     guard entry.counts.count == experts || entry.counts.count == 1 else {
-      throw wrong("counts for \(experts)", "\(entry.counts.count)")
+      throw wrong("a count of tokens for each of \(experts) experts, or one for all", "\(entry.counts.count)")
     }
     if let index = entry.means.firstIndex(where: { !($0 >= 0 && $0.isFinite) }) {
       throw wrong("squares, finite and not negative", "\(entry.means[index]) for column \(index % columns)")

@@ -24,7 +24,7 @@ package struct SafeTensorsHeader: Sendable {
 
   let path: String
   package let entries: [Entry]
-  let metadata: [String: String]
+  package let metadata: [String: String]
   /// Bytes of length field and JSON.
   let length: Int
 
