@@ -40,7 +40,8 @@ extension [Context] {
       guard !tokens.isEmpty, tokens.count <= blueprint.contextLength else {
         throw FormatError(
           path: model.path, expected: "contexts of 1 to \(blueprint.contextLength) tokens",
-          found: "\(tokens.count) tokens in \(name(index)); give shorter contexts (--context)")
+          found: "\(tokens.count) tokens in \(name(index))"
+            + (tokens.isEmpty ? "" : "; give shorter contexts"))
       }
       if let position = tokens.firstIndex(where: { !(0..<blueprint.vocabulary).contains($0) }) {
         throw FormatError(
@@ -60,7 +61,7 @@ extension [Context] {
     throw FormatError(
       path: model.path,
       expected: "contexts of at most \(longest) tokens, for which its rotation (longrope) is known",
-      found: "\(self[index].tokens.count) tokens in \(name(index)); give shorter contexts (--context)")
+      found: "\(self[index].tokens.count) tokens in \(name(index)); give shorter contexts")
   }
 
   /// A context in messages.

@@ -304,7 +304,7 @@ private func scoredTokens(_ contexts: [Context], _ model: Model) throws(FormatEr
     throw FormatError(
       path: model.path, expected: "a context of at least 3 tokens to score predictions in",
       found: (contexts.isEmpty ? "no context" : "none among \(contexts.count)")
-        + "; give a longer text, or longer contexts (--context)")
+        + "; give a longer text, or longer contexts")
   }
   return tokens
 }

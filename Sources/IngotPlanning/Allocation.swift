@@ -85,7 +85,7 @@ public struct Allocation: Sendable {
           "an encoding that was measured, fits it and that the format holds",
           found:
             "none among \(sensitivity.candidates.map(\.description).joined(separator: ", ")); measure more with "
-            + "'ingot sensitivity --format' or --candidates")
+            + "'ingot sensitivity' for such a format or candidates")
       }
       items.append(item)
     }

@@ -23,7 +23,7 @@ extension VerifyRequest {
     if let name = candidate.otherSource(than: original) {
       lines.append(
         "the candidate says that it was made from \(printable(name, limit: 100)), and \(printable(original.path)) has other "
-          + "files of weights: the figures hold only if both are the same model (--against)")
+          + "files of weights: the figures hold only if both are the same model")
     }
     return lines
   }

@@ -50,7 +50,7 @@ public struct TextSelection: Sendable {
       guard !cut.isEmpty else {
         throw FormatError(
           path: path, expected: "at least \(context) tokens of text, one context",
-          found: "\(ids.count); give a longer text, or shorter contexts (--context)")
+          found: "\(ids.count); give a longer text, or shorter contexts")
       }
       all.append(chunks.map { Array(cut.prefix($0)) } ?? cut)
     }

@@ -161,8 +161,8 @@ import Testing
     try refused(legacy(name, calls: 1, Array(ones.dropLast())), "256 values for each of 1")
     try refused(legacy(name, calls: 1, ones.dropLast() + [.nan]), "finite and not negative")
     try refused(legacy(name, calls: 1, ones.dropLast() + [-1]), "finite and not negative")
-    try refused(legacy("blk.9.attn_q.weight", calls: 1, ones), "a tensor of the model")
-    try refused(legacy("blk.0.ssm_in.weight", calls: 1, ones), "importance of a layer")
+    try refused(legacy("blk.9.attn_q.weight", calls: 1, ones), "importance matrix is of another model")
+    try refused(legacy("blk.0.ssm_in.weight", calls: 1, ones), "importance matrix of this model")
     try refused(legacy(name, calls: 1, ones) + [0], "the end of the file")
     let whole = legacy(name, calls: 1, ones)
     for length in stride(from: 1, to: whole.count, by: 7) where length != whole.count - 16 {
@@ -170,7 +170,7 @@ import Testing
     }
     try refused(gguf(name, sums: ones, rows: 1, counts: [-1]).bytes, "counts of tokens")
     try refused(gguf(name, sums: ones, rows: 1, counts: [1, 1, 1]).bytes, "counts of tokens")
-    try refused(gguf(name, sums: ones, rows: 2, counts: [1, 1]).bytes, "counts for 1")
+    try refused(gguf(name, sums: ones, rows: 2, counts: [1, 1]).bytes, "a count of tokens for each of 1")
     var file = gguf(name, sums: ones, rows: 1, counts: [1])
     file.tensors.removeLast()
     try refused(file.bytes, "counts beside the sums")

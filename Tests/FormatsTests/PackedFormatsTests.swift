@@ -259,7 +259,10 @@ import Testing
       _ = try await Self.write(Self.recipe(encoding, more), format, scratch("out"))
     }
     let text = error?.description ?? "no refusal"
-    #expect(error?.tensor != nil && text.contains(reason) && text.contains(words), "\(text)")
+    // That nothing is quantized is no tensor's fault.
+    #expect(
+      (error?.tensor != nil || encoding == "bf16") && text.contains(reason) && text.contains(words), "\(text)"
+    )
     #expect(try scratch.names.isEmpty, "nothing is written")
   }
 

@@ -97,9 +97,12 @@ import Testing
         == "2048 at position 1 of context 1 ('t')")
     #expect(await error([Context([1, -1, 3])]) == "-1 at position 1 of context 0")
     #expect(await error([Context([1, 2, 3]), Context([])]) == "0 tokens in context 1")
-    #expect(await error([Context([Int](repeating: 1, count: 4097))]) == "4097 tokens in context 0")
-    #expect(await error([Context([1, 2]), Context([1])]) == "none among 2")
-    #expect(await error([]) == "no context")
+    #expect(
+      await error([Context([Int](repeating: 1, count: 4097))])
+        == "4097 tokens in context 0; give shorter contexts")
+    #expect(
+      await error([Context([1, 2]), Context([1])]) == "none among 2; give a longer text, or longer contexts")
+    #expect(await error([]) == "no context; give a longer text, or longer contexts")
     #expect(await error([Context([1, 2, 3])]) == nil)
   }
 

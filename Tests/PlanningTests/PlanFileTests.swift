@@ -169,7 +169,7 @@ extension Folder {
     ("\"bitsPerWeight\": 3.25", "\"bits\": 3.25", "a mixed plan with format"),
     ("\"klDivergence\": 0.4", "\"klDivergence\": -0.4", "at least 0"),
     ("\"sensitivity\": 1", "\"sensitivity\": 2", "\"sensitivity\": 1"),
-    ("\"layers\": 4", "\"layers\": 5", "4 layers of 8 experts"),
+    ("\"layers\": 4", "\"layers\": 5", "layers 4; make it from this model"),
     ("\"head\": {", "\"tail\": {", "a stack's name"),
     ("\"tokens\": 100", "\"tokens\": 0", "\"tokens\""),
     ("\"reference\": \"int3", "\"reference\": \"int9", "an encoding in \"reference\""),

@@ -61,12 +61,13 @@ import Testing
   @Test(arguments: encodings) func asExactAsOthersOrRefused(_ encoding: String) throws {
     let usual = try quantized(encoding) { $2 }
     let largest = usual.exact.reduce(0) { max($0, abs($1)) }
-    let limit = 4 * error(usual)
+    // Steps near the type's least values are rounded by up to 3 % before they are called coarse.
+    let limit = 6 * error(usual)
     var refused: [Float] = []
     for magnitude: Float in [1e-30, 1e-9, 1e-6, 1e-3, 1, 1e3, 1e6, 1e38] {
       do {
         let found = error(try quantized(encoding) { $2 / largest * magnitude })
-        #expect(found < limit, "\(encoding) at \(magnitude): \(found), usually \(limit / 4)")
+        #expect(found < limit, "\(encoding) at \(magnitude): \(found), usually \(limit / 6)")
       } catch let failure as FormatError {
         refused.append(magnitude)
         let text = failure.description
