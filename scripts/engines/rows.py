@@ -29,6 +29,8 @@ class Engine:
     same_top: float = 0.995
     # A divergence of generated tokens is a near tie when the reference's best logit is no more above.
     tie: float = 1e-3
+    # Contexts in the short form; 0: all.
+    short: int = 0
     # What the engine rounds weights to before it computes: our forward pass is then of weights rounded so too.
     rounds_to: str = ""
 
@@ -40,7 +42,8 @@ TRANSFORMERS = Engine("run_transformers.py")
 # The compressed-tensors library unpacks to BF16, GPTQModel to F16: products of code and scale, rounded.
 PACKED = Engine("run_transformers.py", rounds_to="bf16")
 GPTQ = Engine("run_gptq.py", rounds_to="f16")
-MLX = Engine("run_mlx.py")
+# Its products of packed weights take over a second of a CPU for each context.
+MLX = Engine("run_mlx.py", short=2)
 # What an artifact means to llama.cpp is seen where it decodes the blocks to F32 itself. As users run it, it also rounds
 # activations to 8 bits before it multiplies: no difference in the artifact, so that row only shows that it runs.
 LLAMA = [

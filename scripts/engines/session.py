@@ -36,7 +36,6 @@ class Session:
         self.work = a.work or tempfile.mkdtemp(prefix="ingot-engines-")
         os.makedirs(self.work, exist_ok=True)
         self.ids = self.contexts(a.model, a.texts, a.context)
-        self.ids_file = self.write("ids.json", self.ids.tolist())
 
     def apart(self, name):
         """The same with a folder of its own, for rows that are made beside others."""
@@ -133,9 +132,14 @@ class Session:
             raise Failure(answer["error"])
         return np.load(out)["logits"]
 
+    def ids_for(self, engine):
+        """The contexts that an engine runs."""
+        return self.ids[:engine.short] if self.a.short and engine.short else self.ids
+
     def judged(self, engine, artifacts):
         """Each artifact run by an engine and by us: (ok, engine, precision, figures, its logits) or a Failure."""
-        jobs = [{"artifact": artifact, "ids": self.ids_file, "output": self.path(f"engine-{i}.npz")}
+        ids = self.write("ids.json", self.ids_for(engine).tolist())
+        jobs = [{"artifact": artifact, "ids": ids, "output": self.path(f"engine-{i}.npz")}
                 for i, artifact in enumerate(artifacts)]
         answers = self.batch(
             engine.runner, jobs, *engine.options, "--greedy", self.a.greedy, "--prompt", self.a.prompt)
@@ -152,8 +156,9 @@ class Session:
 
     def agreement(self, engine, artifact, logits, generated, answer):
         ours = self.rounded(artifact, engine.rounds_to)
-        figures = compare.divergence(self.reference(ours, self.ids), logits)
-        whole = np.concatenate([self.ids[:, :self.a.prompt], generated], 1)
+        ids = self.ids_for(engine)
+        figures = compare.divergence(self.reference(ours, ids), logits)
+        whole = np.concatenate([ids[:, :self.a.prompt], generated], 1)
         equal, margin = compare.greedy(generated, self.reference(ours, whole), self.a.prompt)
         ok = (figures["kld"] <= engine.kld and figures["sameTop"] >= engine.same_top
               and (equal == self.a.greedy or margin <= engine.tie))

@@ -174,9 +174,10 @@ def theirs(session, report, group):
     dense, gguf = session.fresh("bf16"), session.fresh("bf16.gguf")
     for path, form in ((dense, "safetensors"), (gguf, "gguf")):
         session.ingot("convert", session.a.model, "--decode", "bf16", "--format", form, "-o", path)
-    text, count = session.a.texts[0]
-    original = compare.scored(session.reference(session.a.model, session.ids))[:count]
     container, maker, engine = group[0][0], group[0][1], group[0][3]
+    ids = session.ids_for(engine)
+    text, count = session.a.texts[0][0], min(session.a.texts[0][1], len(ids))
+    original = compare.scored(session.reference(session.a.model, ids))[:count]
     ending = ".gguf" if container == "gguf" else ""
     jobs = [{"setting": row[2], "output": session.fresh(f"theirs-{i}{ending}")} for i, row in enumerate(group)]
     answers = session.batch("foreign.py", jobs, maker, "--dense", dense, "--gguf", gguf)
@@ -269,12 +270,13 @@ def main():
     p.add_argument("--mini", metavar="FOLDER")
     p.add_argument("--work", metavar="FOLDER")
     p.add_argument("--readme", action="store_true")
+    p.add_argument("--short", action="store_true")
     p.add_argument("--greedy", type=int, default=20)
     p.add_argument("--prompt", type=int, default=64)
     p.add_argument("--context", type=int, default=256)
     a = p.parse_args()
-    if a.readme and (a.only or a.skip_tables):
-        p.error("--readme takes whole tables: not with --only or --skip-tables")
+    if a.readme and (a.only or a.skip_tables or a.short):
+        p.error("--readme takes whole tables: not with --only, --skip-tables or --short")
     a.model = os.path.realpath(os.path.join(TEXTS, "m2-nano"))
     a.texts = [(os.path.realpath(os.path.join(TEXTS, name)), count) for name, count in (
         ("m2-nano/text/heldout-agentic.txt", 4), ("text/prose.txt", 2), ("text/code.txt", 2))]
