@@ -125,7 +125,7 @@ class Cell:
         try:
             self.bench.ingot(verb, os.path.join(FIXTURES, self.case), *arguments)
         except Failure as problem:
-            divides = ("a tensor that", "columns that are a multiple", "groups that divide")
+            divides = ("a tensor that", "columns that are a multiple", "groups that divide", "whose rows groups of 32 divide", "cannot hold")
             if not self.fits() and any(words in str(problem) for words in divides):
                 raise NoFit from problem
             raise
@@ -183,7 +183,9 @@ class Bench:
         threads = [] if arguments[0] == "inspect" else ["--threads", "1"]
         done = subprocess.run([self.command, *arguments, *threads], capture_output=True, text=True)
         if done.returncode:
-            raise Failure(f"ingot {arguments[0]}: {done.stderr.strip().removeprefix('error: ')}")
+            lines = done.stderr.strip().splitlines()
+            said = next((line for line in lines if line.startswith("error: ")), lines[-1] if lines else "nothing said")
+            raise Failure(f"ingot {arguments[0]}: {said.removeprefix('error: ')}")
 
     def dense(self, case, container):
         """What other tools start from: a dense folder, or for GGUF a dense file; a Failure where there is none."""

@@ -124,6 +124,9 @@ GAPS = {
     **{("mlx", case): ("relative error", "mlx-lm keeps norms of 1 + w as sums in BF16") for case in (
         "qwen3_next-norm", "qwen3_next-long", "qwen3_next-even", "qwen3_5-dense", "qwen3_5-even", "qwen3_5_moe-fused",
         "qwen3_5_moe-even")},
+    ("mlx", "gpt_oss-even"): ("parameters not in model", "mlx-lm does not load what its converter makes of gpt_oss in BF16"),
+    ("compressed-tensors", "gemma3-nested"): (
+        "no attribute 'weight'", "`ignore` has the file's names, language_model.…; transformers' text class has others"),
     ("mlx", "qwen2-window"): ("KLD", "mlx-lm has no window in qwen2"),
     ("mlx", "mistral-window"): ("KLD", "mlx-lm has no window in all layers"),
     **{("gguf", case): INDEXER for case in (

@@ -251,6 +251,9 @@ def own_tokens(real, say):
 def record(about, lines):
     """Puts what was printed between the marks of the model's page."""
     path = os.path.join(ROOT, "docs", "results", about.page)
+    if not os.path.exists(path):
+        with open(path, "w") as f:
+            f.write(f"# A published model: {about.name}\n\n<!-- table -->\n<!-- /table -->\n")
     with open(path) as f:
         text = f.read()
     begin, end = "<!-- table -->\n", "<!-- /table -->"
