@@ -3,7 +3,7 @@ import IngotModels
 import IngotSystem
 import IngotTensors
 
-/// Layers of multi-token prediction, of which the forward pass knows nothing: in a file they stand behind the other layers, each a
+/// Layers of multi-token prediction, of which the forward pass knows nothing: in a file they come after the other layers, each a
 /// layer of the model's own kinds with a projection and norms around it. Its matrices get the types that those of a layer like it
 /// have in the file.
 ///
@@ -15,7 +15,7 @@ struct GGUFPrediction {
   private var layers: [Int: Layer] = [:]
 
   private struct Layer {
-    /// What stands around the block, by its name in the file, whose `#` is the layer.
+    /// The tensors around the block, by their names in the file, whose `#` is the layer.
     var around: [String: Tensor] = [:]
     /// The block's, by their names behind the layer's number.
     var block: [String: Tensor] = [:]
