@@ -106,7 +106,8 @@ class Real:
         self.ids = []
         for name in HELD_OUT:
             with open(os.path.join(ROOT, name), encoding="utf-8", newline="") as f:
-                ids = llama_tokens.tokens(vocabulary, f.read(), False, False)
+                # With a begin token where the model asks for one: without it Gemma predicts nothing well.
+                ids = llama_tokens.tokens(vocabulary, f.read(), True, False)
             self.ids.append(ids[:self.context])
         llama_cpp.llama_model_free(model)
         for runner, count in self.about.contexts.items():
