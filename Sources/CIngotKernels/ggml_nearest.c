@@ -1,5 +1,6 @@
 // Round to nearest into GGML blocks: scalar reference, and the choice between it and the search.
 #include "ggml_nearest.h"
+#include "ggml_lattice.h"
 
 #pragma STDC FP_CONTRACT OFF
 
@@ -77,6 +78,10 @@ static void keep_better(ingot_isa isa, const ingot_ggml_job *job) {
 }
 
 void ingot_quantize_ggml(ingot_isa isa, const ingot_ggml_job *job) {
+  if (lattice_is((int)job->type)) {
+    INGOT_DISPATCH(isa, ingot_lattice_search, job);
+    return;
+  }
   if (!job->search) {
     INGOT_DISPATCH(isa, ingot_ggml_nearest, job);
     return;

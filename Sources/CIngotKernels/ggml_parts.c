@@ -1,5 +1,6 @@
 // GGML blocks taken apart into scales, multiples and values of codes, and put together again.
 #include "ggml.h"
+#include "lattice.h"
 
 #pragma STDC FP_CONTRACT OFF
 
@@ -7,9 +8,14 @@
 static const int8_t rising_e2m1[15] = {-12, -8, -6, -4, -3, -2, -1, 0, 1, 2, 3, 4, 6, 8, 12};
 
 ingot_ggml_grid ingot_ggml_grid_of(ingot_ggml type) {
+  if (lattice_is_made((int)type)) {
+    lattice_form form = lattice_form_of((int)type);
+    return (ingot_ggml_grid){form.part, LATTICE_BLOCK, -16, 16, NULL, 0, false, false, 1, form.most, 0, true,
+                             form.shifted == form.part};
+  }
   ggml_shape shape = ggml_shape_of(type);
   ingot_ggml_grid grid = {shape.part, shape.weights, (float)-shape.zero, (float)(shape.most - shape.zero), NULL, 0,
-                          false, false, 0, 0, 0};
+                          false, false, 0, 0, 0, false, false};
   switch (type) {
     case INGOT_Q4_1:
     case INGOT_Q5_1: grid.has_minima = true; break;
@@ -28,7 +34,8 @@ ingot_ggml_grid ingot_ggml_grid_of(ingot_ggml type) {
 
 void ingot_ggml_take_apart(
     ingot_ggml type, const uint8_t *blocks, size_t rows, size_t columns, size_t stride, float *d, float *m,
-    float *scales, float *minima) {
+    float *scales, float *minima, float *zeros) {
+  if (lattice_is_made((int)type)) return lattice_take_apart((int)type, blocks, rows, columns, stride, d, scales, zeros);
   ggml_shape shape = ggml_shape_of(type);
   size_t across = columns / shape.weights, parts = shape.weights / shape.part;
   for (size_t row = 0; row < rows; row++)
@@ -59,7 +66,9 @@ static uint16_t exponent_of_half(float half) {
 
 void ingot_ggml_put_together(
     ingot_ggml type, size_t rows, size_t columns, size_t stride, const float *d, const float *m,
-    const float *scales, const float *minima, const float *values, uint8_t *blocks) {
+    const float *scales, const float *minima, const float *zeros, const float *values, uint8_t *blocks) {
+  if (lattice_is_made((int)type))
+    return lattice_put_together((int)type, rows, columns, stride, d, scales, zeros, values, blocks);
   ggml_shape shape = ggml_shape_of(type);
   size_t across = columns / shape.weights, parts = shape.weights / shape.part;
   for (size_t row = 0; row < rows; row++)

@@ -170,7 +170,8 @@ void ingot_descend_scalar(
       w.value[k] = values[(start + k) * rows + row];
     }
     if (!grid->fixed) refit_shared(grid, index, row, &w, square, count);
-    for (size_t first = 0; first < count; first += grid->part) {
+    // Points of a lattice are chosen together, see lattice_gptq.h.
+    for (size_t first = 0; first < count && !grid->lattice; first += grid->part) {
       size_t width = count - first < grid->part ? count - first : grid->part;
       if (grid_has_levels(grid)) refit_part(grid, index, row, &w, square, first, width, count);
       fit f = fit_of(grid, start + first, row);
@@ -275,6 +276,10 @@ void ingot_search_part_scalar(
 void ingot_gptq_columns(
     ingot_isa isa, const ingot_grid *grid, const uint32_t *order, size_t count, float *weights,
     const float *factor, size_t stride, float *values, float *errors) {
+  if (grid->lattice) {
+    INGOT_DISPATCH(isa, ingot_lattice_columns, grid, order, count, weights, factor, stride, values, errors);
+    return;
+  }
   INGOT_DISPATCH(isa, ingot_gptq_columns, grid, order, count, weights, factor, stride, values, errors);
 }
 
@@ -287,6 +292,11 @@ void ingot_descend(
 void ingot_search_part(
     ingot_isa isa, const ingot_grid *grid, size_t index, const ingot_grid_move *moves, size_t count,
     const float *targets, const uint32_t *order, const float *factor, float *values, float *changes) {
+  if (grid->lattice) {
+    INGOT_DISPATCH(
+        isa, ingot_lattice_part, grid, index, moves, count, targets, order, factor, values, changes);
+    return;
+  }
   INGOT_DISPATCH(
       isa, ingot_search_part, grid, index, moves, count, targets, order, factor, values, changes);
 }

@@ -47,10 +47,16 @@ struct ingot_few;
   void ingot_decode_ggml_##suffix(ingot_ggml, const uint8_t *, float *, size_t); \
   void ingot_ggml_nearest_##suffix(const ingot_ggml_job *); \
   void ingot_ggml_search_##suffix(const ingot_ggml_job *); \
+  void ingot_lattice_search_##suffix(const ingot_ggml_job *); \
   void ingot_gptq_columns_##suffix( \
       const ingot_grid *, const uint32_t *, size_t, float *, const float *, size_t, float *, float *); \
   void ingot_descend_##suffix(const ingot_grid *, size_t, const float *, float *, float *, float *); \
   void ingot_search_part_##suffix( \
+      const ingot_grid *, size_t, const ingot_grid_move *, size_t, const float *, const uint32_t *, const float *, \
+      float *, float *); \
+  void ingot_lattice_columns_##suffix( \
+      const ingot_grid *, const uint32_t *, size_t, float *, const float *, size_t, float *, float *); \
+  void ingot_lattice_part_##suffix( \
       const ingot_grid *, size_t, const ingot_grid_move *, size_t, const float *, const uint32_t *, const float *, \
       float *, float *); \
   void ingot_few_##suffix(const struct ingot_few *); \

@@ -34,6 +34,8 @@ public struct CodeGrid: Sendable {
   /// Multiples that a scale may be; nil for none.
   public var multiples: ClosedRange<Int>?
   public var leastMinimum = 0
+  /// The type of GGML whose points the values of eight columns are together; 0 for values that are chosen one by one.
+  public private(set) var lattice = 0
 
   /// A grid of d alone, which is 0.
   public init(rows: Int, columns: Int, part: Int, superPart: Int? = nil, values: ClosedRange<Int>) {
@@ -70,6 +72,10 @@ public struct CodeGrid: Sendable {
     func move(step: Float = 1, zero: Float = 0, scale: Float = 0, minimum: Float = 0) -> ingot_grid_move {
       ingot_grid_move(step: step, zero: zero, scale: scale, minimum: minimum)
     }
+    if lattice != 0 {
+      let sides = zeros.isEmpty ? [Float(0)] : [0, 1]
+      return sides.flatMap { side in [0, 2, -2].map { move(zero: side, scale: $0) } }
+    }
     if multiples != nil {
       let scales = [move(), move(scale: 1), move(scale: -1)]
       return m.isEmpty
@@ -82,6 +88,9 @@ public struct CodeGrid: Sendable {
     let steps = [1, 0.94, 0.97, 1.03, 1.06].map { move(step: $0) }
     return zeros.isEmpty ? steps : steps + [move(zero: 1), move(zero: -1)]
   }
+
+  /// Columns whose codes are chosen together.
+  public var together: Int { lattice == 0 ? 1 : 8 }
 
   /// Whether columns that share d and m are few enough for the descent's kernel.
   var canDescend: Bool { superPart <= 256 }
@@ -109,6 +118,7 @@ public struct CodeGrid: Sendable {
     unsafe native.least = Float(multiples?.lowerBound ?? 0)
     unsafe native.most = Float(multiples?.upperBound ?? 0)
     unsafe native.minima_least = Float(leastMinimum)
+    unsafe native.lattice = Int32(lattice)
     return unsafe d.withUnsafeMutableBufferPointer { d in
       unsafe m.withUnsafeMutableBufferPointer { m in
         unsafe scales.withUnsafeMutableBufferPointer { scales in
@@ -144,6 +154,8 @@ extension CodeGrid {
     // MXFP4 is the only type of GGML's whose scales are powers of two.
     hasPowers = isFixed
     storage = .f16
+    if unsafe shape.lattice { lattice = type }
+    if unsafe shape.has_zeros { zeros = [Float](repeating: 0, count: parts * stride) }
     if unsafe shape.has_minima { m = [Float](repeating: 0, count: d.count) }
     unsafe table = (0..<Int(shape.entries)).map { unsafe shape.table[$0] }
     if unsafe shape.least < shape.most {
@@ -160,7 +172,8 @@ extension CodeGrid {
         unsafe ingot_ggml_take_apart(
           ingot_ggml(UInt32(type)), bytes.assumingMemoryBound(to: UInt8.self), rows, columns,
           native.pointee.rows,
-          native.pointee.d, native.pointee.m, native.pointee.scales, native.pointee.minima)
+          native.pointee.d, native.pointee.m, native.pointee.scales, native.pointee.minima,
+          native.pointee.zeros)
       }
     }
   }
@@ -178,7 +191,7 @@ extension CodeGrid {
           guard let bytes = blocks.baseAddress else { return }
           unsafe ingot_ggml_put_together(
             ingot_ggml(UInt32(type)), rows, columns, native.pointee.rows, native.pointee.d, native.pointee.m,
-            native.pointee.scales, native.pointee.minima, values.baseAddress!,
+            native.pointee.scales, native.pointee.minima, native.pointee.zeros, values.baseAddress!,
             bytes.assumingMemoryBound(to: UInt8.self))
         }
       }

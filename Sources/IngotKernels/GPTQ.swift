@@ -25,7 +25,8 @@ public struct GPTQResult: Sendable {
 /// offsets to where it is smaller still.
 ///
 /// GPTQ takes the columns in falling order of the Hessian's diagonal, the grid being given; each rounding is made up for
-/// by the columns that follow. Coordinate descent then takes one group of columns after the other: scale and offset by
+/// by the columns that follow. Where a code stands for eight columns, they are taken together, in the metric that the
+/// factor leaves for them (block LDLQ, Tseng et al., "QuIP#", 2024). Coordinate descent then takes one group of columns after the other: scale and offset by
 /// least squares against the outputs as they are, rounded as stored, then every code to its own optimum. Between two such
 /// passes, codes of each part are chosen as a block by GPTQ once more, on the part's grid and its neighbours: steps, zero
 /// points, exponents, multiples. No step of these makes the damped error larger.
@@ -36,6 +37,7 @@ public func chooseCodes(
 ) -> GPTQResult {
   let (rows, columns, stride) = (grid.rows, grid.columns, grid.stride)
   precondition(weights.count == rows * columns && hessian.columns == columns, "(rows, columns)")
+  precondition(hessian.together % grid.together == 0, "columns in an order that the grid allows")
   if rows == 0 || columns == 0 { return GPTQResult(values: [], error: 0, power: 0) }
   let isa = isa.checked
   let transposed = transposedRows(weights, rows: rows, columns: columns, stride: stride)
@@ -77,7 +79,9 @@ public func chooseCodes(
   var matrix = [Float](repeating: 0, count: hessian.count)
   for index in matrix.indices { matrix[index] = hessian[index] }
   return chooseCodes(
-    weights, hessian: GPTQHessian(matrix, columns: grid.columns, options), grid: &grid, options, using: isa)
+    weights, hessian: GPTQHessian(matrix, columns: grid.columns, together: grid.together, options),
+    grid: &grid,
+    options, using: isa)
 }
 
 /// Σ w H wᵀ, of at most 64 rows, evenly spread, in proportion: it is reported and decides nothing.
@@ -267,7 +271,8 @@ private func search(
     let end = min(start + grid.superPart, columns)
     for first in Swift.stride(from: start, to: end, by: grid.part) {
       let width = min(grid.part, end - first)
-      let order = blockFactor(hessian, columns, first: first, width: width, into: &factor)
+      let order = blockFactor(
+        hessian, columns, together: grid.together, first: first, width: width, into: &factor)
       bestWeights(gradient, grid, values, order, factor, first: first, width: width, into: &targets)
       let offset = (first - start) * stride
       unsafe grid.withNative { native in
@@ -315,7 +320,7 @@ private func spread(
 
 /// The factor of a block of columns alone, and their order.
 private func blockFactor(
-  _ hessian: [Float], _ columns: Int, first: Int, width: Int, into factor: inout [Float]
+  _ hessian: [Float], _ columns: Int, together: Int, first: Int, width: Int, into factor: inout [Float]
 ) -> [UInt32] {
   var block = [Float](repeating: 0, count: width * width)
   for row in 0..<width {
@@ -323,9 +328,7 @@ private func blockFactor(
       block[row * width + column] = hessian[(first + row) * columns + first + column]
     }
   }
-  let order = (0..<width).map { UInt32($0) }.sorted {
-    (block[Int($1) * width + Int($1)], $0) < (block[Int($0) * width + Int($0)], $1)
-  }
+  let order = GPTQHessian.order(width, together) { block[$0 * width + $0] }
   _ = gptqFactor(block.span, order: order, damping: 0, into: &factor)
   return order
 }

@@ -10,7 +10,8 @@ extension Quantizer {
     case .q80: [.roundToNearest, .search]
     case .q40, .q41, .q50, .q51, .mxfp4: [.search, .roundToNearest]
     case .q2K, .q3K, .q4K, .q5K, .q6K, .iq4NL, .iq4XS: [.search]
-    case .iq2XXS, .iq2XS, .iq3XXS, .iq1S, .iq3S, .iq2S, .iq1M, .tq10, .tq20, .nvfp4, .q10, .q20: []
+    case .iq2XXS, .iq2XS, .iq3XXS, .iq1S, .iq3S, .iq2S, .iq1M: [.search]
+    case .tq10, .tq20, .nvfp4, .q10, .q20: []
     }
   }
 

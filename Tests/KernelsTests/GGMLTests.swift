@@ -4,7 +4,7 @@ import Testing
 /// Quantizers of GGML's blocks; llama.cpp's own results stand in FormatsTests.
 @Suite struct GGMLTests {
   /// Numbers of the types in GGUF files.
-  static let types = [2, 3, 6, 7, 8, 10, 11, 12, 13, 14, 20, 23, 39]
+  static let types = [2, 3, 6, 7, 8, 10, 11, 12, 13, 14, 16, 17, 18, 19, 20, 21, 22, 23, 29, 39]
   static let rounded = [2, 3, 6, 7, 8, 39]
 
   static func quantize(

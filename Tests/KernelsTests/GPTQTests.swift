@@ -236,7 +236,7 @@ import Testing
   }
 
   @Test func blocksAreTakenApartAndPutTogether() {
-    for type in [2, 3, 6, 7, 10, 11, 12, 13, 14, 20, 23, 39] {
+    for type in [2, 3, 6, 7, 10, 11, 12, 13, 14, 20, 23, 39] + LatticeTests.types {
       var random = SeededGenerator(type)
       let (rows, columns) = (3, 512)
       let block = ggmlBlock(type: type)!
@@ -256,8 +256,11 @@ import Testing
           let top = column / grid.superPart * grid.stride + row
           let step = grid.d[top] * (grid.scales.isEmpty ? 1 : grid.scales[part])
           let bias = grid.m.isEmpty ? 0 : grid.m[top] * (grid.minima.isEmpty ? 1 : grid.minima[part])
-          let value = step == 0 ? 0 : ((decoded[row * columns + column] - bias) / step).rounded()
-          values[column * grid.stride + row] = value
+          let value = step == 0 ? 0 : (decoded[row * columns + column] - bias) / step
+          // Entries of lattices are eighths, and whole numbers where a part has its shift.
+          let zero = grid.zeros.isEmpty ? 0 : grid.zeros[part]
+          let unit: Float = grid.together == 1 ? 1 : 8
+          values[column * grid.stride + row] = ((value + zero) * unit).rounded() / unit
         }
       }
       var again = [UInt8](repeating: 0xAA, count: blocks.count)

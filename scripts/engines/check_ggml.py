@@ -17,7 +17,7 @@ import numpy as np
 
 import ggml_kernels as ggml
 
-SEARCHED = ("q2_k", "q3_k", "q4_k", "q5_k", "q6_k", "iq4_nl", "iq4_xs", "q4_0", "q4_1", "q5_0", "q5_1")
+SEARCHED = ("q2_k", "q3_k", "q4_k", "q5_k", "q6_k", "iq4_nl", "iq4_xs", "q4_0", "q4_1", "q5_0", "q5_1", *ggml.LATTICES)
 
 
 def error(weights, values, h):

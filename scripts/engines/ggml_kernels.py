@@ -23,7 +23,11 @@ TYPES = {
     "q4_0": (2, 32, 18), "q4_1": (3, 32, 20), "q5_0": (6, 32, 22), "q5_1": (7, 32, 24), "q8_0": (8, 32, 34),
     "q2_k": (10, 256, 84), "q3_k": (11, 256, 110), "q4_k": (12, 256, 144), "q5_k": (13, 256, 176),
     "q6_k": (14, 256, 210), "iq4_nl": (20, 32, 18), "iq4_xs": (23, 256, 136), "mxfp4": (39, 32, 17),
+    "iq2_xxs": (16, 256, 66), "iq2_xs": (17, 256, 74), "iq2_s": (22, 256, 82), "iq3_xxs": (18, 256, 98),
+    "iq3_s": (21, 256, 110), "iq1_s": (19, 256, 50), "iq1_m": (29, 256, 56),
 }
+# Codes number points of a lattice: llama.cpp makes all but IQ3_S with importance only.
+LATTICES = ("iq1_s", "iq1_m", "iq2_xxs", "iq2_xs", "iq2_s", "iq3_xxs", "iq3_s")
 ROUNDED = ("q4_0", "q4_1", "q5_0", "q5_1", "q8_0", "mxfp4")
 
 
@@ -110,6 +114,8 @@ class Theirs:
 
     def quantize(self, kind, weights, importance=None):
         weights, importance = as_f32(weights), as_f32(importance)
+        if importance is None and kind in LATTICES:
+            importance = np.ones(weights.shape[1], np.float32)
         blocks = room(kind, weights.size)
         self.chunk(TYPES[kind][0], address(weights), address(blocks), 0, *weights.shape, address(importance))
         return blocks

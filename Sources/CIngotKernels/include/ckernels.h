@@ -155,6 +155,7 @@ typedef struct {
   int entries;
   bool has_minima, fixed;
   float least, most, minima_least;
+  bool lattice, has_zeros;
 } ingot_ggml_grid;
 
 ingot_ggml_grid ingot_ggml_grid_of(ingot_ggml type);
@@ -162,11 +163,11 @@ ingot_ggml_grid ingot_ggml_grid_of(ingot_ggml type);
 /// null is left out.
 void ingot_ggml_take_apart(
     ingot_ggml type, const uint8_t *blocks, size_t rows, size_t columns, size_t stride, float *d, float *m,
-    float *scales, float *minima);
+    float *scales, float *minima, float *zeros);
 /// Rows of blocks from these and values (columns, stride) of the codes.
 void ingot_ggml_put_together(
     ingot_ggml type, size_t rows, size_t columns, size_t stride, const float *d, const float *m,
-    const float *scales, const float *minima, const float *values, uint8_t *blocks);
+    const float *scales, const float *minima, const float *zeros, const float *values, uint8_t *blocks);
 
 // ---- codes by what they do to a layer's outputs ---------------------------------------------------------
 
@@ -185,6 +186,7 @@ typedef struct {
   bool fixed;               // d and m stay as they are
   float least, most;        // of multiples of d; equal when there are none
   float minima_least;       // of multiples of m, which go up to 0
+  int lattice;              // a ggml type whose values are those of points of eight columns; 0 for none
 } ingot_grid;
 
 /// GPTQ for at most 64 columns, `order` naming them: weights (count, rows) are what is left to be expressed, of which

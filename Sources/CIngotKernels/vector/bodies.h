@@ -14,6 +14,8 @@
 #include "ggml_search_blocks.h"
 #include "gptq.h"
 #include "gptq_block.h"
+#include "../lattice_gptq.h"
+#include "../lattice_search.h"
 #include "hash.h"
 #include "micro.h"
 #include "round_to_nearest.h"

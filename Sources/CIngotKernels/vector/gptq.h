@@ -196,7 +196,7 @@ void BODY(ingot_descend)(
       w.change[k] = splat(0);
     }
     if (!grid->fixed) BODY(refit_shared)(grid, index, row, &w, square, count);
-    for (size_t first = 0; first < count; first += grid->part) {
+    for (size_t first = 0; first < count && !grid->lattice; first += grid->part) {
       size_t width = count - first < grid->part ? count - first : grid->part;
       if (grid_has_levels(grid)) BODY(refit_part)(grid, index, row, &w, square, first, width, count);
       lanes_fit f = lanes_fit_of(grid, start + first, row);

@@ -77,7 +77,7 @@ struct CalibratedUnits: Sendable {
     let statistics = try calibration.statistics.layer(layer)
     var hessian = statistics.floats(tap.map { .init($0) } ?? .headInput)
     CalibratedUnits.divide(&hessian, tap.map { divisors($0, layer: layer) } ?? [])
-    let prepared = GPTQHessian(hessian, columns: model[roles[0]]!.columns, calibration.options)
+    let prepared = GPTQHessians(hessian, columns: model[roles[0]]!.columns, calibration.options)
     var planes: WorkUnit.Planes = [:]
     for role in roles {
       let tensor = model[role]!
@@ -106,10 +106,11 @@ struct CalibratedUnits: Sendable {
   }
 
   private func quantize(
-    _ role: Role, _ values: [Float], rows: Int, columns: Int, _ hessian: GPTQHessian, _ encoding: Encoding
+    _ role: Role, _ values: [Float], rows: Int, columns: Int, _ hessians: GPTQHessians, _ encoding: Encoding
   ) throws(FormatError) -> [Bytes] {
     let (planes, result) = Quantizer.calibrated(
-      values, rows: rows, columns: columns, hessian: hessian, encoding: encoding, calibration.options)
+      values, rows: rows, columns: columns, hessian: hessians.ordered(for: encoding), encoding: encoding,
+      calibration.options)
     let tensor = model[role]!
     let watch = ScaleWatch(
       tensor, as: encoding, names: { [model] in model.fusedNames(tensor) }, heard: options.coarse)
@@ -150,7 +151,7 @@ struct CalibratedUnits: Sendable {
           ExpertInputs.correct(&quantized[kind]!, rows: width, width: hidden, hessian, cross)
         }
       }
-      let prepared = GPTQHessian(hessian, columns: hidden, calibration.options)
+      let prepared = GPTQHessians(hessian, columns: hidden, calibration.options)
       for kind in kinds {
         let encoding = encoding(role(kind))!
         planes[role(kind)] = try quantize(
@@ -172,7 +173,7 @@ struct CalibratedUnits: Sendable {
     }
     planes[role(lowering)] = try quantize(
       role(lowering), target, rows: hidden, columns: width,
-      GPTQHessian(hessian, columns: width, calibration.options), encoding)
+      GPTQHessians(hessian, columns: width, calibration.options), encoding)
     if let reportExpert = calibration.reportExpert {
       var down = [Float](repeating: 0, count: hidden * width)
       var span = down.mutableSpan
@@ -182,6 +183,26 @@ struct CalibratedUnits: Sendable {
       reportExpert(layer, expert, tokens, share)
     }
     return planes
+  }
+}
+
+/// A Hessian in the orders that encodings ask for, each made when it is first asked for; for one thread.
+final class GPTQHessians {
+  private let matrix: [Float]
+  private let columns: Int
+  private let options: GPTQOptions
+  private var ordered: [Int: GPTQHessian] = [:]
+
+  init(_ matrix: [Float], columns: Int, _ options: GPTQOptions) {
+    (self.matrix, self.columns, self.options) = (matrix, columns, options)
+  }
+
+  func ordered(for encoding: Encoding) -> GPTQHessian {
+    let together = encoding.columnsTogether
+    if let made = ordered[together] { return made }
+    let made = GPTQHessian(matrix, columns: columns, together: together, options)
+    ordered[together] = made
+    return made
   }
 }
 

@@ -13,6 +13,12 @@ extension Encoding {
     }
   }
 
+  /// Columns whose codes GPTQ has to choose together.
+  var columnsTogether: Int {
+    guard case .ggml(let type) = self else { return 1 }
+    return type.isLattice ? 8 : 1
+  }
+
   /// The grid on which codes in these planes lie.
   func grid(_ planes: [Bytes], rows: Int, columns: Int) -> CodeGrid {
     switch self {

@@ -5,8 +5,8 @@ import IngotSystem
 ///
 /// A row is a run of blocks of `blockWeights` weights, each with its own scale; the types whose names end in K, and
 /// IQ4_XS, cut a block of 256 into sub-blocks with small integer multiples of that scale. IQ4 and MXFP4 codes stand
-/// for the values of a table. Codes of IQ1, IQ2 and IQ3 number points of a lattice, of eight or four weights each; these,
-/// and a few more, are read and carried, not made.
+/// for the values of a table. Codes of IQ1, IQ2 and IQ3 number points of a lattice, of eight or four weights each. TQ1_0,
+/// TQ2_0, Q1_0, Q2_0 and NVFP4 are read and carried, not made.
 ///
 /// One plane: `blocks` (rows, columns / blockWeights), `blockBytes` each.
 public enum GGMLType: UInt8, CaseIterable, Hashable, Sendable, CustomStringConvertible {
@@ -40,9 +40,21 @@ public enum GGMLType: UInt8, CaseIterable, Hashable, Sendable, CustomStringConve
   public var isWritable: Bool {
     switch self {
     case .q40, .q41, .q50, .q51, .q80, .q2K, .q3K, .q4K, .q5K, .q6K, .iq4NL, .iq4XS, .mxfp4: true
-    case .iq2XXS, .iq2XS, .iq3XXS, .iq1S, .iq3S, .iq2S, .iq1M, .tq10, .tq20, .nvfp4, .q10, .q20: false
+    case .iq2XXS, .iq2XS, .iq3XXS, .iq1S, .iq3S, .iq2S, .iq1M: true
+    case .tq10, .tq20, .nvfp4, .q10, .q20: false
     }
   }
+
+  /// Whether codes number points of a lattice.
+  public var isLattice: Bool {
+    switch self {
+    case .iq2XXS, .iq2XS, .iq3XXS, .iq1S, .iq3S, .iq2S, .iq1M: true
+    default: false
+    }
+  }
+
+  /// Whether llama.cpp refuses to make it without an importance matrix.
+  public var wantsImportance: Bool { isLattice && self != .iq3S }
 
   /// Weights of a block; columns must be a multiple of this.
   public var blockWeights: Int { block.weights }

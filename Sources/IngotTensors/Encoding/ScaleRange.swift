@@ -79,6 +79,8 @@ struct ScaleRange {
   var offsets: Place?
   /// The plane of the divisor of all scales, if there is one.
   var divisor: Int?
+  /// Whether a scale's bits are apart, so that the weights have to be looked at.
+  var isSpread = false
 
   /// Which weights have a step, in words.
   var bounds: String {
@@ -152,8 +154,16 @@ extension ScaleRange {
     case .q4K: self = range(.aroundZero, 15, m: 2, part: 32, multiples: 63, offsetMultiples: 63)
     case .q5K: self = range(.aroundZero, 31, m: 2, part: 32, multiples: 63, offsetMultiples: 63)
     case .q6K: self = range(.symmetric, 32, d: 208, part: 16, multiples: 127)
-    case .mxfp4, .iq2XXS, .iq2XS, .iq3XXS, .iq1S, .iq3S, .iq2S, .iq1M, .tq10, .tq20, .nvfp4, .q10, .q20:
-      return nil
+    case .iq2XXS: self = range(.symmetric, 5.375, part: 32, multiples: 31)
+    case .iq2XS, .iq2S: self = range(.symmetric, 5.375, part: 16, multiples: 31)
+    case .iq3XXS: self = range(.symmetric, 15.5, part: 32, multiples: 31)
+    case .iq3S: self = range(.symmetric, 15, part: 32, multiples: 31)
+    case .iq1S: self = range(.symmetric, 1.125, part: 32, multiples: 15)
+    case .iq1M:
+      // Its scale is spread over four words: nothing to look at before the weights.
+      self = range(.symmetric, 1.125, d: 54, part: 16, multiples: 15)
+      isSpread = true
+    case .mxfp4, .tq10, .tq20, .nvfp4, .q10, .q20: return nil
     }
   }
 }
@@ -181,6 +191,7 @@ extension ScaleRange {
   func glance(_ planes: [Bytes]) -> Glance {
     let divisor = divisor(planes)
     guard let found = extremes(planes, scales) else { return Glance(isSuspicious: false, peak: 0) }
+    if isSpread { return Glance(isSuspicious: true, peak: storage.greatest * multiples * levels) }
     var isSuspicious =
       found.greatest >= storage.greatestCode
       || storage.value(found.least) < storage.coarse * storage.least && isBlocked
