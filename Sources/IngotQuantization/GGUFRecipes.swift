@@ -1,6 +1,6 @@
 extension Recipe {
-  /// Recipes for llama.cpp. Those under its own names give its mixes for MiniMax-M2's layers, as it chooses them without
-  /// an importance matrix, with its extra care for models of exactly eight experts; `_moe` spends bits on attention, embedding and head, which are 2 % of a mixture's weights;
+  /// Recipes for llama.cpp. Those under its own names give its mixes, as it chooses them without an importance matrix where
+  /// it makes them without one, with its extra care for models of exactly eight experts; `_moe` spends bits on attention, embedding and head, which are 2 % of a mixture's weights;
   /// `_pure` has one type for every linear layer, to compare types like with like. Rows that are no multiple of 256 weights
   /// get the type that llama.cpp takes instead.
   ///
@@ -128,6 +128,153 @@ extension Recipe {
       - {parts: value, queries-per-key: 4, encoding: q4_k}
       - {parts: [value, attention_output, down], encoding: q3_k}
       - encoding: q2_k
+    """,
+    """
+    name: iq3_m
+    summary: llama.cpp's IQ3_M, 3.44 bits; values, attention's output and first down projections at 4, head at 6
+    format: gguf
+    fallback: {q4_k: q5_0, q6_k: q8_0}
+    rules:
+      - {parts: [key, value], expert-count: 8, encoding: q8_0}
+      - {parts: attention_output, expert-count: 8, encoding: q5_k}
+      - {parts: down, layers: more-bits, expert-count: 8, encoding: q4_k}
+      - {parts: head, encoding: q6_k}
+      - {parts: [value, attention_output], encoding: q4_k}
+      - {parts: down, layers: first 1/8, encoding: q4_k}
+      - encoding: iq3_s
+    """,
+    """
+    name: iq3_s
+    summary: llama.cpp's IQ3_S, 3.44 bits; values at 4, head at 6
+    format: gguf
+    fallback: {q4_k: q5_0, q6_k: q8_0}
+    rules:
+      - {parts: [key, value], expert-count: 8, encoding: q8_0}
+      - {parts: attention_output, expert-count: 8, encoding: q5_k}
+      - {parts: head, encoding: q6_k}
+      - {parts: value, queries-per-key: 4, encoding: q4_k}
+      - encoding: iq3_s
+    """,
+    """
+    name: iq3_xs
+    summary: llama.cpp's IQ3_XS, 3.3 bits; queries, keys, gate and up of most layers at 3.06, head at 6
+    format: gguf
+    fallback: {q4_k: q5_0, q6_k: q8_0}
+    rules:
+      - {parts: [key, value], expert-count: 8, encoding: q8_0}
+      - {parts: attention_output, expert-count: 8, encoding: q5_k}
+      - {parts: head, encoding: q6_k}
+      - {parts: value, queries-per-key: 4, encoding: q4_k}
+      - {parts: [query, key], encoding: iq3_xxs}
+      - {parts: [gate, up], layers: [first 1/8, last 1/8], encoding: iq3_s}
+      - {parts: [gate, up], encoding: iq3_xxs}
+      - encoding: iq3_s
+    """,
+    """
+    name: iq3_xxs
+    summary: llama.cpp's IQ3_XXS, 3.06 bits, as with an importance matrix; queries and keys at 2.56, head at 5
+    format: gguf
+    fallback: {q4_k: q5_0, q5_k: q8_0}
+    rules:
+      - {parts: [key, value], expert-count: 8, encoding: q8_0}
+      - {parts: attention_output, expert-count: 8, encoding: q5_k}
+      - {parts: head, encoding: q5_k}
+      - {parts: [embedding, attention_output], encoding: iq3_s}
+      - {parts: value, queries-per-key: 4, encoding: q4_k}
+      - {parts: [query, key], encoding: iq2_s}
+      - encoding: iq3_xxs
+    """,
+    """
+    name: iq2_m
+    summary: llama.cpp's IQ2_M, 2.56 bits; attention's output, first down projections and embedding at 3.44, head at 5
+    format: gguf
+    fallback: {q4_k: q5_0, q5_k: q8_0}
+    rules:
+      - {parts: attention_output, expert-count: 8, encoding: q5_k}
+      - {parts: head, encoding: q5_k}
+      - {parts: value, queries-per-key: 4, encoding: q4_k}
+      - {parts: value, least-experts: 4, encoding: q4_k}
+      - {parts: key, expert-count: 8, encoding: q4_k}
+      - {parts: down, layers: first 1/8, encoding: iq3_s}
+      - {parts: [embedding, value, attention_output], encoding: iq3_s}
+      - encoding: iq2_s
+    """,
+    """
+    name: iq2_s
+    summary: llama.cpp's IQ2_S, 2.31 bits; attention's output, first down projections and embedding at 3.44, head at 5
+    format: gguf
+    fallback: {q4_k: q5_0, q5_k: q8_0}
+    rules:
+      - {parts: attention_output, expert-count: 8, encoding: q5_k}
+      - {parts: head, encoding: q5_k}
+      - {parts: value, queries-per-key: 4, encoding: q4_k}
+      - {parts: value, least-experts: 4, encoding: q4_k}
+      - {parts: key, expert-count: 8, encoding: q4_k}
+      - {parts: down, layers: first 1/8, encoding: iq3_s}
+      - {parts: [embedding, value, attention_output], encoding: iq3_s}
+      - encoding: iq2_xs
+    """,
+    """
+    name: iq2_xs
+    summary: llama.cpp's IQ2_XS, 2.31 bits; first down projections and embedding at 2.63, values at 4, head at 5
+    format: gguf
+    fallback: {q2_k: q4_0, q4_k: q5_0, q5_k: q8_0}
+    rules:
+      - {parts: attention_output, expert-count: 8, encoding: q5_k}
+      - {parts: head, encoding: q5_k}
+      - {parts: value, queries-per-key: 4, encoding: q4_k}
+      - {parts: value, least-experts: 4, encoding: q4_k}
+      - {parts: key, expert-count: 8, encoding: q4_k}
+      - {parts: down, layers: first 1/8, encoding: q2_k}
+      - {parts: [embedding, value], encoding: q2_k}
+      - encoding: iq2_xs
+    """,
+    """
+    name: iq2_xxs
+    summary: llama.cpp's IQ2_XXS, 2.06 bits; first down projections and embedding at 2.63, values at 4, head at 5
+    format: gguf
+    fallback: {q2_k: q4_0, q4_k: q5_0, q5_k: q8_0}
+    rules:
+      - {parts: attention_output, expert-count: 8, encoding: q5_k}
+      - {parts: head, encoding: q5_k}
+      - {parts: value, queries-per-key: 4, encoding: q4_k}
+      - {parts: value, least-experts: 4, encoding: q4_k}
+      - {parts: key, expert-count: 8, encoding: q4_k}
+      - {parts: down, layers: first 1/8, encoding: q2_k}
+      - {parts: [embedding, value], encoding: q2_k}
+      - encoding: iq2_xxs
+    """,
+    """
+    name: iq1_m
+    summary: llama.cpp's IQ1_M, 1.75 bits; attention's output at 2.06, first down projections at 2.63, head at 5
+    format: gguf
+    fallback: {q2_k: q4_0, q4_k: q5_0, q5_k: q8_0}
+    rules:
+      - {parts: attention_output, expert-count: 8, encoding: q5_k}
+      - {parts: head, encoding: q5_k}
+      - {parts: value, queries-per-key: 4, encoding: q4_k}
+      - {parts: value, least-experts: 4, encoding: q4_k}
+      - {parts: key, expert-count: 8, encoding: q4_k}
+      - {parts: down, layers: first 1/8, encoding: q2_k}
+      - {parts: [embedding, value], encoding: q2_k}
+      - {parts: attention_output, encoding: iq2_xxs}
+      - encoding: iq1_m
+    """,
+    """
+    name: iq1_s
+    summary: llama.cpp's IQ1_S, 1.56 bits; attention's output at 2.06, first down projections at 2.63, head at 5
+    format: gguf
+    fallback: {q2_k: q4_0, q4_k: q5_0, q5_k: q8_0}
+    rules:
+      - {parts: attention_output, expert-count: 8, encoding: q5_k}
+      - {parts: head, encoding: q5_k}
+      - {parts: value, queries-per-key: 4, encoding: q4_k}
+      - {parts: value, least-experts: 4, encoding: q4_k}
+      - {parts: key, expert-count: 8, encoding: q4_k}
+      - {parts: down, layers: first 1/8, encoding: q2_k}
+      - {parts: [embedding, value], encoding: q2_k}
+      - {parts: attention_output, encoding: iq2_xxs}
+      - encoding: iq1_s
     """,
     """
     name: q4_k_pure

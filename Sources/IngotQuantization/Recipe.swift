@@ -42,6 +42,8 @@ public struct Recipe: Sendable {
     public var experts: [ClosedRange<Int>]?
     /// How many experts a layer of the model must have; nil for any number.
     public var expertCount: Int?
+    /// How many experts it must have at least; nil for any number.
+    public var leastExperts: Int?
     /// How many query heads must share a key at least; nil for any number.
     public var queriesPerKey: Int?
     /// The encoding; nil to carry the tensor through bit for bit.
@@ -50,9 +52,13 @@ public struct Recipe: Sendable {
     /// Line in the recipe, for messages.
     public var line: Int
 
+    /// Whether it is for some models only.
+    var hasCondition: Bool { expertCount != nil || leastExperts != nil || queriesPerKey != nil }
+
     /// Whether the rule is for such models at all.
     func applies(to blueprint: Blueprint) -> Bool {
       guard expertCount ?? blueprint.experts.count == blueprint.experts.count else { return false }
+      guard blueprint.experts.count >= leastExperts ?? 0 else { return false }
       guard let queriesPerKey else { return true }
       return blueprint.attention.map { $0.heads >= queriesPerKey * $0.keyValueHeads } ?? false
     }
@@ -100,7 +106,7 @@ public struct Recipe: Sendable {
     var asked: [Role: Encoding] = [:]
     var used = [Int](repeating: 0, count: rules.count)
     var matched = used
-    // Rules that lose a tensor to one for models of this number of experts: elsewhere they have it.
+    // Rules that lose a tensor to one that is for some models only: in others they have it.
     var excused = [Bool](repeating: false, count: rules.count)
     for tensor in model.tensors {
       let exact = model.isExact(tensor)
@@ -118,7 +124,7 @@ public struct Recipe: Sendable {
         }
         matched[index] += 1
         if let decider {
-          if decider.expertCount != nil { excused[index] = true }
+          if decider.hasCondition { excused[index] = true }
           continue
         }
         decider = rule

@@ -81,7 +81,10 @@ private struct RecipeReader {
     }
     try requireKeys(
       mapping,
-      ["parts", "names", "layers", "experts", "expert-count", "queries-per-key", "encoding", "quantizer"],
+      [
+        "parts", "names", "layers", "experts", "expert-count", "least-experts", "queries-per-key", "encoding",
+        "quantizer",
+      ],
       node)
     guard let encodingNode = mapping["encoding"], let name = encodingNode.scalar?.string else {
       throw wrong(
@@ -105,6 +108,7 @@ private struct RecipeReader {
       layers: try layers(mapping["layers"]),
       experts: try ranges(mapping["experts"], "experts"),
       expertCount: try count(mapping["expert-count"], "expert-count"),
+      leastExperts: try count(mapping["least-experts"], "least-experts"),
       queriesPerKey: try count(mapping["queries-per-key"], "queries-per-key"), encoding: encoding,
       quantizer: quantizer,
       line: node.mark?.line ?? 0)

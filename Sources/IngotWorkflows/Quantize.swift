@@ -93,6 +93,7 @@ extension QuantizeRequest {
       try format.requireHolds(made, chosen.kind, chosen.plan)
     }
     if let line = chosen.missingImportance(importance) { control.warning(line) }
+    if importance == nil, let line = chosen.plan.lackOfImportance { control.warning(line) }
     if let line = source.requantized(by: chosen.plan) { control.warning(line) }
     if let line = importance.flatMap({ CalibrationFile.tokenizerRemark($0, for: source) }) {
       control.warning(line)

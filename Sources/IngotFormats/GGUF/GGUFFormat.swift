@@ -7,12 +7,16 @@ extension Format {
   public static let gguf = Format(
     name: "gguf",
     summary: "GGUF for llama.cpp: experts stacked, one type a stack, tokenizer and template inside",
-    // Types whose names end in K, and IQ4_XS, have blocks of 256 columns.
+    // Types whose names end in K, and IQ4_XS and less, have blocks of 256 columns.
     traits: ContainerTraits(
       sharing: .stacks,
       candidates: [
         .init(
-          ["q2_k", "q3_k", "iq4_xs", "q4_k", "q5_k", "q6_k", "q8_0"], reference: "q3_k", columns: 256),
+          [
+            "iq1_m", "iq2_xxs", "iq2_xs", "iq2_s", "iq3_xxs", "q3_k", "iq3_s", "iq4_xs", "q4_k", "q5_k",
+            "q6_k",
+            "q8_0",
+          ], reference: "q3_k", columns: 256),
         .init(["q4_0", "q4_1", "q5_0", "q5_1", "q8_0"], reference: "q4_0"),
       ], engines: ["llama.cpp"], suffix: ".gguf"),
     recognizes: { path in path.hasSuffix(".gguf") || Format.begins(path, Array("GGUF".utf8)) },
