@@ -135,12 +135,16 @@ import Testing
 
   /// Σ (w − ŵ)H(w − ŵ)ᵀ in F64.
   static func error(_ weights: [Float], _ values: [Float], _ hessian: [Float], _ n: Int) -> Double {
-    (0..<weights.count / n).reduce(0) { sum, row in
+    var sum = 0.0
+    for row in 0..<weights.count / n {
       let rest = (0..<n).map { Double(weights[row * n + $0]) - Double(values[row * n + $0]) }
-      return (0..<n).reduce(sum) { sum, i in
-        sum + rest[i] * (0..<n).reduce(0) { $0 + Double(hessian[i * n + $1]) * rest[$1] }
+      for i in 0..<n {
+        var product = 0.0
+        for j in 0..<n { product += Double(hessian[i * n + j]) * rest[j] }
+        sum += rest[i] * product
       }
     }
+    return sum
   }
 
   /// The error of independent normal weights, next to what the best scales leave.

@@ -53,6 +53,18 @@ import Testing
       ["q2_k q4_k q3_k q3_k", "q2_k q4_k q3_k q3_k", "q2_k q4_k q3_k q3_k", "q2_k q4_k q3_k q3_k"]
     ),
     (
+      "iq3_m", "iq3_s q6_k", [String](repeating: "iq3_s q4_k q4_k iq3_s", count: 4)
+    ),
+    (
+      "iq3_xxs", "iq3_s q5_k", [String](repeating: "iq2_s q4_k iq3_s iq3_xxs", count: 4)
+    ),
+    (
+      "iq2_m", "iq3_s q5_k", [String](repeating: "iq2_s q4_k iq3_s iq2_s", count: 4)
+    ),
+    (
+      "iq1_s", "q2_k q5_k", [String](repeating: "iq1_s q4_k iq2_xxs iq1_s", count: 4)
+    ),
+    (
       "mxfp4_moe", "q8_0 q8_0",
       ["q8_0 q8_0 q8_0 mxfp4", "q8_0 q8_0 q8_0 mxfp4", "q8_0 q8_0 q8_0 mxfp4", "q8_0 q8_0 q8_0 mxfp4"]
     ),
@@ -76,6 +88,10 @@ import Testing
     ("q2_k", [String](repeating: "q8_0 q8_0 q5_k q3_k", count: 4)),
     ("iq4_xs", [String](repeating: "q8_0 q8_0 q5_k iq4_xs", count: 4)),
     ("mxfp4_moe", [String](repeating: "q8_0 q8_0 q8_0 mxfp4", count: 4)),
+    ("iq2_xxs", [String](repeating: "q4_k q4_k q5_k iq2_xxs", count: 4)),
+    (
+      "iq3_m", ["q8_0 q8_0 q5_k iq3_s", "q8_0 q8_0 q5_k iq3_s", "q8_0 q8_0 q5_k q4_k", "q8_0 q8_0 q5_k q4_k"]
+    ),
   ])
   func mixesOfEightExperts(_ name: String, _ layers: [String]) throws {
     let types = try Types(Recipe.named(name))
@@ -101,7 +117,9 @@ import Testing
   @Test(arguments: [
     ("q8_0", 243.1), ("q6_k", 187.8), ("q5_k_m", 162.3), ("q4_k_m", 138.3), ("q4_k_s", 130.0),
     ("mxfp4_moe", 123.8),
-    ("iq4_xs", 123.2), ("q3_k_m", 109.3), ("q2_k", 83.3),
+    ("iq4_xs", 123.2), ("q3_k_m", 109.3), ("q2_k", 83.3), ("iq3_m", 100.0), ("iq3_s", 98.7), ("iq3_xs", 93.3),
+    ("iq3_xxs", 87.9), ("iq2_m", 74.8), ("iq2_s", 68.0), ("iq2_xs", 66.9), ("iq2_xxs", 60.1), ("iq1_m", 51.6),
+    ("iq1_s", 46.5),
   ])
   func sizesOnM2(_ name: String, _ gigabytes: Double) throws {
     let bits = try #require(try Recipe.named(name).bitsPerWeightOfMiniMaxM2())

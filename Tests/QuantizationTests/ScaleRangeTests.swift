@@ -13,7 +13,7 @@ import Testing
     "int8 g32 zero f16", "int4 g64 zero f16", "int3 g64 sym f16", "int2 g16 bias f16", "int4 g64 zero bf16",
     "int4 g128 sym bf16", "int4 g64 bias bf16", "int8 row sym f32", "q4_0", "q4_1", "q5_0", "q5_1", "q8_0",
     "iq4_nl", "iq4_xs", "q2_k", "q3_k", "q4_k", "q5_k", "q6_k", "mxfp4", "mx-fp4", "mx-fp8", "nv-fp4",
-    "nv-fp4 global",
+    "nv-fp4 global", "iq1_s", "iq1_m", "iq2_xxs", "iq2_s", "iq3_xxs", "iq3_s",
   ]
   private static let role = Role(.down, layer: 1, expert: 2)
 
