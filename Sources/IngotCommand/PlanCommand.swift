@@ -157,9 +157,8 @@ struct PlanCommand: ParsableCommand {
     }
     print(([table.text] + notes).joined(separator: "\n"))
     guard let output = budget.output else { return }
-    print(
-      "\n  ingot quantize \(self.model) --plan \(output)\(making.importanceOption) -o \(making.suggestedOutput)"
-    )
+    let importance = making.importance.map { " --importance \(printable($0))" } ?? ""
+    print("\n  ingot quantize \(self.model) --plan \(output)\(importance) -o \(making.suggestedOutput)")
   }
 
   /// The tensors of a recipe's plan and the size of its artifact.

@@ -97,6 +97,11 @@ extension FormatError {
       case .quantize: "'ingot recipes' lists recipes for each format"
       case .giveTemplate: "use --chat-template FILE to give one"
       case .calibrate: "'ingot calibrate' collects them, --importance FILE uses them"
+      case .otherFile: "'ingot inspect \(printable(path))' says what that is for"
+      case .measure: "'ingot sensitivity' measures them: --format FORMAT, or --candidates with each"
+      case .predict:
+        "'ingot plan MODEL --plan \(printable(path)) --sensitivity FILE -o NEW' predicts it anew"
+      case .fewerThreads: "raise the limit (ulimit -v), or use --threads with fewer"
       }
     return description + ((hint ?? limit).map { " (\($0))" } ?? "")
   }

@@ -39,6 +39,14 @@ public struct FormatError: Error, Hashable, Sendable, CustomStringConvertible {
     case calibrate
     /// Give the chat template that the model lacks.
     case giveTemplate
+    /// Give a file of the kind that is expected.
+    case otherFile
+    /// Measure the encodings that are asked for.
+    case measure
+    /// Predict the plan anew, from a sensitivity file.
+    case predict
+    /// Compute with fewer threads, or allow more address space.
+    case fewerThreads
   }
 
   public enum Cause: Hashable, Sendable {

@@ -17,11 +17,11 @@ package struct OutputKind: Sendable {
   package static let sensitivity = OutputKind(
     what: "a sensitivity file", suffixes: [".sens", ".json"], command: "'ingot sensitivity'")
   package static let plan = OutputKind(
-    what: "a plan", suffixes: [".json"], command: "'ingot plan --sensitivity'")
+    what: "a plan", suffixes: [".json"], command: "'ingot plan'")
   package static let logits = OutputKind(
     what: "logits", suffixes: [".safetensors"], command: "'ingot logits'")
   package static let page = OutputKind(
-    what: "a page", suffixes: [".html", ".htm"], command: "'ingot verify --html' or 'ingot plan --html'")
+    what: "a page", suffixes: [".html", ".htm"], command: "'ingot verify' or 'ingot plan'")
 
   /// Artifacts that are files, and what else is known by its suffix.
   private static let others =

@@ -96,9 +96,9 @@ extension Format {
       "format \(name) is \(kind), found '\(printable(path))': name it "
       + (traits.suffix.map { "\(stem)\($0)" } ?? "without a file's suffix, such as \(suggestedName(stem))")
     if let other {
-      message += ", or choose --format \(other.name), or a recipe for it ('ingot recipes')"
+      message += ", or choose format \(other.name), or a recipe for it ('ingot recipes')"
     } else if traits.suffix != nil {
-      message += ", or choose --format or a recipe of a format that is a folder ('ingot recipes')"
+      message += ", or choose a format that is a folder, or a recipe for one ('ingot recipes')"
     }
     throw RequestError(.output, message)
   }
@@ -112,7 +112,7 @@ extension Format {
     let recipes = Recipe.builtIn.filter { $0.format == name }.map(\.name)
     var ways: [String] = []
     if let other {
-      ways.append(other.traits.suffix.map { "an output that ends in \($0)" } ?? "--format \(other.name)")
+      ways.append(other.traits.suffix.map { "an output that ends in \($0)" } ?? "format \(other.name)")
     }
     if !recipes.isEmpty {
       ways.append("a recipe for \(name) (\(recipes.prefix(5).joined(separator: ", ")) … of 'ingot recipes')")

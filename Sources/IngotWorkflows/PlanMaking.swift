@@ -52,8 +52,7 @@ extension Allocation {
       throw FormatError(
         path: path,
         expected: "encodings that \(format.name) holds, measured for that format",
-        found: sensitivity.candidates.map(\.description).joined(separator: ", ")
-          + "; measure them with 'ingot sensitivity --format \(format.name)'")
+        found: sensitivity.candidates.map(\.description).joined(separator: ", "), remedy: .measure)
     }
     try self.init(model, sensitivity, sharing, candidates: candidates) { format.refusal($0) == nil }
   }
@@ -154,8 +153,8 @@ package struct PlanMaking {
   /// What would make a plan smaller than the smallest choices.
   private var smaller: String {
     let drops = variants.allSatisfy { $0.dropped == nil } && sensitivity.drops != nil
-    return (drops ? "; --allow-drop also leaves experts out" : "")
-      + "; encodings of fewer bits can be measured with 'ingot sensitivity --candidates'"
+    return (drops ? "; allow that experts are left out" : "")
+      + "; or let 'ingot sensitivity' measure encodings of fewer bits as candidates"
   }
 
   /// - Parameter only: the number of experts left out, by its place; nil for the best.
@@ -171,10 +170,8 @@ package struct PlanMaking {
     try PlanBytes(model, format: format.name, options).bytes(plan, importance: sensitivity.importance)
   }
 
-  /// The statistics that the plan was measured with and its artifact needs, as a part of the command; empty without.
-  package var importanceOption: String {
-    sensitivity.importance?["name"]?.string.map { " --importance \(printable($0))" } ?? ""
-  }
+  /// Name of the statistics that the plan was measured with and its artifact needs; nil without.
+  package var importance: String? { sensitivity.importance?["name"]?.string }
 
   /// A name for the artifact, in examples.
   package var suggestedOutput: String { format.suggestedName("model") }

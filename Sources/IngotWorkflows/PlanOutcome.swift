@@ -29,9 +29,8 @@ package struct PlanOutcome {
     guard let predicted = file.predicted, file.isAsPredicted else {
       throw FormatError(
         path: path,
-        expected: "a prediction of these tensors (after an edit the plan has to be predicted anew: "
-          + "'ingot plan MODEL --plan \(printable(Folder.name(of: path))) --sensitivity FILE -o NEW')",
-        found: file.predicted == nil ? "none" : "one of other tensors")
+        expected: "a prediction of these tensors (after an edit the plan has to be predicted anew)",
+        found: file.predicted == nil ? "none" : "one of other tensors", remedy: .predict)
     }
     return (file, plan, predicted)
   }

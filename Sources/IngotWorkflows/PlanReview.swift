@@ -35,8 +35,7 @@ package struct PlanReview {
       guard divergence != nil else {
         throw FormatError(
           path: path, expected: "every encoding of the plan among those measured",
-          found: sensitivity.candidates.map(\.description).joined(separator: ", ")
-            + "; measure the others with 'ingot sensitivity --candidates'")
+          found: sensitivity.candidates.map(\.description).joined(separator: ", "), remedy: .measure)
       }
     }
     try self.init(plan, file, model, left, divergence, format: format, options)

@@ -236,7 +236,7 @@ extension PlanChoice.Chosen {
     let given = path.map { "with \(Folder.name(of: $0))" } ?? "without any"
     return
       "the plan was measured with calibration statistics, \(printable(name)), and is carried out \(given): "
-      + "expect a larger KL divergence than predicted (--importance \(printable(name)))"
+      + "expect a larger KL divergence than predicted, or give \(printable(name)) as importance"
   }
 }
 

@@ -32,7 +32,7 @@ public struct RunControl: Sendable {
     guard !hasBLASMemory(concurrent: workers) else { return }
     throw FormatError(
       path: path, expected: "\(workers) x 128 MiB of address space for matrix products",
-      found: "less: raise the limit (ulimit -v) or use fewer threads (--threads)")
+      found: "less", remedy: .fewerThreads)
   }
 
   /// Counts bytes for `progress`.

@@ -46,7 +46,7 @@ struct SensitivityRun {
       guard CalibrationFile.recognizes(importance) else {
         throw FormatError(
           path: importance, expected: "calibration statistics (.calib), as 'ingot calibrate' writes them",
-          found: try WrittenFile.recognize(importance)?.kind ?? "a file of another kind")
+          found: try WrittenFile.recognize(importance)?.title ?? "a file of another kind")
       }
       statistics = try CalibrationFile.read(importance, for: model)
     }

@@ -6,36 +6,79 @@ import IngotReports
 import IngotSystem
 import IngotTensors
 
-/// A file that this tool writes beside models: what it is, what made it, for which model, and what it is for.
+/// A file that this tool writes beside models: what it is, and for which model. Which commands write and use it is for
+/// callers to say.
 public struct WrittenFile: Sendable {
-  /// What the file is: `a plan`.
-  public var kind: String
-  /// The command that wrote it, and the version where the file has it.
-  public var madeBy: String
+  /// What the file is, in words.
+  public enum Kind: String, Sendable, CaseIterable {
+    case unfinished = "an output that is not finished"
+    case journal = "the journal of an unfinished output"
+    case calibration = "calibration statistics"
+    case importance = "an importance matrix of llama.cpp (GGUF)"
+    case legacyImportance = "an importance matrix of llama.cpp (old form)"
+    case sensitivity = "a sensitivity file"
+    case plan = "a plan"
+    case logits = "logits"
+    case recipe = "a recipe"
+    case chatTemplate = "a chat template"
+    case modelCard = "a model card"
+    case report = "a report"
+    // Results of commands.
+    case recipes = "the list of recipes"
+    case verification = "a verification"
+    case fits = "what fits where"
+    case machineFits = "what fits a machine"
+    case sensitivityResult = "the sensitivity of a model, in short"
+    case sensitivityCost = "the cost of a sensitivity run"
+    case recipeSize = "the size of a recipe's result"
+    case planSize = "the size of a plan"
+    case quantized = "what was quantized"
+    case converted = "what was converted"
+    case calibrated = "what was calibrated"
+    case logitsPlace = "where logits were written"
+    case check = "what a check found"
+    case conversations = "conversations as the model reads them"
+    case model = "what a model is"
+    case tensors = "the tensors of a model's files"
+    case file = "what a file is"
+    case error = "an error"
+  }
+
+  public var kind: Kind
+  /// Whether it is a page that shows this.
+  public var isPage = false
+  /// Its name without the folder.
+  public var name = ""
+  /// The tool that wrote it, with its version, where the file says.
+  public var tool: String?
   /// The model that it is of, as the file names it; nil where it does not.
   public var model: String?
   /// The main figures, each with its name.
   public var figures: [(name: String, value: String)] = []
-  /// The command that uses it; nil where it is for people.
-  public var use: String?
+  /// Name of the statistics that a plan was measured with.
+  public var importance: String?
 
-  init(
-    _ kind: String, madeBy: String, model: String? = nil, _ figures: [(String, String?)] = [],
-    use: String? = nil
-  ) {
-    (self.kind, self.madeBy, self.model, self.use) = (kind, madeBy, model, use)
+  init(_ kind: Kind, tool: String? = nil, model: String? = nil, _ figures: [(String, String?)] = []) {
+    (self.kind, self.tool, self.model) = (kind, tool, model)
     self.figures = figures.compactMap { name, value in value.map { (name, $0) } }
   }
+
+  /// What the file is: `a page of a plan`.
+  public var title: String { isPage ? "a page of \(kind.rawValue)" : kind.rawValue }
 
   /// Reads what a file says of itself.
   ///
   /// - Returns: nil for a file that is none of these, such as one of weights.
   /// - Throws: FormatError for one that cannot be read, or is of a kind that it is not as that kind is.
   public static func recognize(_ path: String) throws(FormatError) -> WrittenFile? {
+    var file = try recognized(path)
+    file?.name = Folder.name(of: path)
+    return file
+  }
+
+  private static func recognized(_ path: String) throws(FormatError) -> WrittenFile? {
     if Folder.kind(path) == .nothing, Folder.exists(path + ".partial" + Journal.suffix) {
-      return WrittenFile(
-        "an output that is not finished", madeBy: "a command that was interrupted, or is at work",
-        use: "the same command again, which resumes; or --force, which begins anew")
+      return WrittenFile(.unfinished)
     }
     guard Folder.kind(path) == .file else { return nil }
     if let tensors = try ofTensors(path) { return tensors }
@@ -56,78 +99,46 @@ public struct WrittenFile: Sendable {
     if start == UInt8(ascii: "<") {
       return page(String(decoding: try Bytes.mapping(path).array, as: UTF8.self), path)
     }
-    if name.hasSuffix(".jinja") {
-      return WrittenFile(
-        "a chat template", madeBy: "who made the model; commands carry it along",
-        [("bytes", grouped(size))],
-        use: "ingot verify, calibrate or inspect --render, --chat-template \(name)")
-    }
+    if name.hasSuffix(".jinja") { return WrittenFile(.chatTemplate, [("bytes", grouped(size))]) }
     let text = String(decoding: try Bytes.mapping(path).array, as: UTF8.self)
-    if name.hasSuffix(".md"), text.hasPrefix("---\n"), text.contains("\n- ingot\n") {
-      return card(text, name)
-    }
+    if name.hasSuffix(".md"), text.hasPrefix("---\n"), text.contains("\n- ingot\n") { return card(text) }
     if [".yaml", ".yml"].contains(where: name.hasSuffix), let recipe = try? Recipe(yaml: text, path: path) {
       return WrittenFile(
-        "a recipe", madeBy: "ingot recipes NAME, or by hand",
-        [("name", recipe.name), ("format", recipe.format), ("rules", "\(recipe.rules.count)")],
-        use: "ingot quantize MODEL --recipe \(name)")
+        .recipe, [("name", recipe.name), ("format", recipe.format), ("rules", "\(recipe.rules.count)")])
     }
     return nil
   }
 
   /// Reads a file that should be of a kind; where that fails since it is one of another kind of ours, the error says which.
   ///
-  /// - Parameter kinds: how `kind` of what is wanted begins.
+  /// - Parameters:
+  ///   - kinds: what is wanted.
+  ///   - expected: the same in words; nil for the first one's.
   static func reading<T>(
-    _ path: String, as kinds: [String], _ body: () throws(FormatError) -> T
+    _ path: String, as kinds: [Kind], _ expected: String? = nil, _ body: () throws(FormatError) -> T
   ) throws(FormatError) -> T {
     do throws(FormatError) {
       return try body()
     } catch {
-      guard let file = try? recognize(path), !kinds.contains(where: file.kind.hasPrefix) else { throw error }
+      guard let file = try? recognize(path), file.isPage || !kinds.contains(file.kind) else { throw error }
       throw FormatError(
-        path: path, expected: kinds.joined(separator: " or "),
-        found: "\(file.kind), made by \(file.madeBy)" + (file.use.map { "; it is for \($0)" } ?? ""))
+        path: path, expected: expected ?? kinds[0].rawValue, found: file.title, remedy: .otherFile)
     }
   }
 
   static func plan(_ path: String) throws(FormatError) -> PlanFile {
-    try reading(path, as: ["a plan"]) { () throws(FormatError) in try PlanFile.read(path) }
+    try reading(path, as: [.plan]) { () throws(FormatError) in try PlanFile.read(path) }
   }
 
   static func sensitivity(_ path: String, for model: Model) throws(FormatError) -> Sensitivity {
-    try reading(path, as: ["a sensitivity file"]) { () throws(FormatError) in
-      try Sensitivity.read(path, for: model)
-    }
+    try reading(path, as: [.sensitivity]) { () throws(FormatError) in try Sensitivity.read(path, for: model) }
   }
 
   static func importance(_ path: String, for model: Model) throws(FormatError) -> ImportanceFile {
-    try reading(path, as: ["calibration statistics", "an importance matrix"]) { () throws(FormatError) in
-      try ImportanceFile(path, for: model)
-    }
-  }
-
-  /// The result under the names that programs read.
-  public var json: JSON {
-    [
-      "kind": .string(kind), "madeBy": .string(madeBy), "model": JSON(model),
-      "figures": .object(
-        figures.reduce(into: [:] as JSONObject) { object, figure in
-          object[figure.name] = .string(figure.value)
-        }),
-      "use": JSON(use),
-    ]
-  }
-
-  /// The same for people.
-  public func text(_ path: String) -> String {
-    var table = Table(["", ""], left: [0, 1])
-    table.add(["file", "\(printable(path)): \(kind)"])
-    table.add(["made by", madeBy])
-    table.add(["model", model ?? "not named in the file"])
-    for (name, value) in figures { table.add([name, printable(value, limit: 200)]) }
-    if let use { table.add(["used by", use]) }
-    return String(table.text.drop { $0.isNewline })
+    try reading(
+      path, as: [.calibration, .importance, .legacyImportance],
+      "calibration statistics or an importance matrix"
+    ) { () throws(FormatError) in try ImportanceFile(path, for: model) }
   }
 
   // MARK: Files of tensors
@@ -139,21 +150,19 @@ public struct WrittenFile: Sendable {
       let texts = (metadata["texts"].flatMap { try? JSON.parse(Array($0.utf8), path: path) })?.array ?? []
       let model = metadata["model"].flatMap { try? JSON.parse(Array($0.utf8), path: path) }
       return WrittenFile(
-        "calibration statistics", madeBy: by("ingot calibrate", metadata["tool"]), model: model.flatMap(name),
+        .calibration, tool: metadata["tool"], model: model.flatMap(name),
         [
           ("layers", metadata["layers"]), ("tokens", metadata["tokens"].flatMap { Int($0) }.map(grouped)),
           ("texts", texts.compactMap(\.string).joined(separator: ", ")),
-        ],
-        use: "ingot quantize MODEL --importance \(Folder.name(of: path)), and ingot sensitivity --importance")
+        ])
     }
-    if let tool = metadata["reference"], tool.hasPrefix(Self.tool),
+    if let tool = metadata["reference"], tool.hasPrefix(Self.ownName),
       header.entries.contains(where: { $0.name == "ids" }),
       let shape = header.entries.first(where: { $0.name == "logits" })?.shape, shape.count == 3
     {
       return WrittenFile(
-        "logits", madeBy: by("ingot logits", tool), model: metadata["model"],
-        [("contexts", grouped(shape[0])), ("tokens", grouped(shape[1])), ("vocabulary", grouped(shape[2]))],
-        use: "your own comparison with another engine's logits")
+        .logits, tool: tool, model: metadata["model"],
+        [("contexts", grouped(shape[0])), ("tokens", grouped(shape[1])), ("vocabulary", grouped(shape[2]))])
     }
     return nil
   }
@@ -166,13 +175,12 @@ public struct WrittenFile: Sendable {
       return nil
     }
     return WrittenFile(
-      "an importance matrix of llama.cpp (\(isGGUF ? "GGUF" : "old form"))",
-      madeBy: "ingot calibrate -o NAME\(isGGUF ? ".gguf" : ".dat"), or llama-imatrix",
+      isGGUF ? .importance : .legacyImportance,
       [
         ("tensors", grouped(summary.entries)),
         ("chunks", summary.chunks > 0 ? grouped(summary.chunks) : nil),
         ("texts", summary.datasets.isEmpty ? nil : summary.datasets.joined(separator: ", ")),
-      ], use: "ingot quantize MODEL --importance \(name), and llama-quantize --imatrix")
+      ])
   }
 
   // MARK: Texts
@@ -181,9 +189,7 @@ public struct WrittenFile: Sendable {
     guard head.count > 18, head[17...].starts(with: "{\"journal\":1".utf8) else { return nil }
     let output = String(
       name.dropLast(Journal.suffix.count + (name.hasSuffix(".partial" + Journal.suffix) ? 8 : 0)))
-    return WrittenFile(
-      "the journal of an unfinished output", madeBy: "the command that writes \(output)",
-      [("output", output)], use: "the same command again, which resumes; or --force, which begins anew")
+    return WrittenFile(.journal, [("output", output)])
   }
 
   private static func page(_ text: String, _ path: String) -> WrittenFile? {
@@ -193,31 +199,25 @@ public struct WrittenFile: Sendable {
       let end = text[start.upperBound...].firstRange(of: "</script>"),
       let json = try? JSON.parse(Array(text[start.upperBound..<end.lowerBound].utf8), path: path)
     else { return nil }
-    var file = WrittenFile(json) ?? WrittenFile("a report", madeBy: Self.tool)
-    file.kind = "a page of \(file.kind)"
-    file.madeBy = file.madeBy.replacing(" --json", with: " --html")
-    file.use = "a browser"
+    var file = WrittenFile(json) ?? WrittenFile(.report)
+    file.isPage = true
     return file
   }
 
-  private static func card(_ text: String, _ name: String) -> WrittenFile? {
+  private static func card(_ text: String) -> WrittenFile? {
     guard let line = text.split(separator: "\n").first(where: { $0.hasPrefix("Made from ") }) else {
       return nil
     }
     return WrittenFile(
-      "a model card", madeBy: "ingot quantize or ingot convert, beside the weights",
+      .modelCard,
       model: line.dropFirst(10).firstRange(of: " by ").map {
         String(line[line.index(line.startIndex, offsetBy: 10)..<$0.lowerBound])
       },
-      [("says", String(line))], use: "ingot verify --card, which adds what it measured")
+      [("says", String(line))])
   }
 
   /// The tool's name without its version.
-  static let tool = String(Tool.name.prefix { $0 != " " })
-
-  static func by(_ command: String, _ version: String?) -> String {
-    command + (version.map { " (\(printable($0, limit: 40)))" } ?? "")
-  }
+  private static let ownName = String(Tool.name.prefix { $0 != " " })
 
   /// A model as files name it: with what tells it from others.
   static func name(_ model: JSON) -> String? {

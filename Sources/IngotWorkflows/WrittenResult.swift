@@ -3,12 +3,10 @@ import IngotSystem
 import IngotTensors
 
 extension WrittenFile {
-  /// What a JSON text is that a command wrote into a file, or printed with `--json`; nil for another one.
+  /// What a JSON text is that a command wrote into a file, or printed as its result; nil for another one.
   init?(_ json: JSON) {
     if let recipes = json.array, recipes.first?["text"]?.string != nil, recipes.first?["summary"] != nil {
-      self.init(
-        "the list of recipes", madeBy: "ingot recipes --json", [("recipes", "\(recipes.count)")],
-        use: "ingot recipes NAME, which prints one")
+      self.init(.recipes, [("recipes", "\(recipes.count)")])
       return
     }
     guard json.object != nil else { return nil }
@@ -19,10 +17,10 @@ extension WrittenFile {
     } else if let result = Self.results.first(where: { $0.keys.allSatisfy { json[$0] != nil } }) {
       let models = ["model", "candidate", "original"].compactMap { json[$0] }
       self.init(
-        result.kind, madeBy: Self.by(result.command + " --json", json["run"]?["tool"]?.string),
+        result.kind, tool: json["run"]?["tool"]?.string,
         model: models.lazy.compactMap { Self.name($0) ?? $0.string }.first
-          ?? (result.command == "ingot inspect" ? json["family"]?.string : nil),
-        Self.figures(json), use: result.use)
+          ?? (result.kind == .model ? json["family"]?.string : nil),
+        Self.figures(json))
     } else {
       return nil
     }
@@ -31,67 +29,47 @@ extension WrittenFile {
   private init(plan json: JSON) {
     let predicted = json["predicted"]
     self.init(
-      "a plan", madeBy: "ingot plan -o", model: json["model"].flatMap(Self.name),
+      .plan, model: json["model"].flatMap(Self.name),
       [
         ("name", json["name"]?.string), ("format", json["format"]?.string),
         ("stacks of tensors", json["tensors"]?.object.map { grouped($0.count) }),
         ("bits per weight", predicted?["bitsPerWeight"]?.double.map { fixed($0, 3) }),
         ("bytes", predicted?["bytes"]?.int.map(grouped)),
         ("predicted KL divergence", predicted?["klDivergence"]?["mean"]?.double.map { significant($0) }),
-      ],
-      use: "ingot quantize MODEL --plan FILE"
-        + (json["sensitivity"]?["importance"]?["name"]?.string.map { " --importance \($0)" } ?? "")
-        + ", and ingot verify --plan FILE")
+      ])
+    importance = json["sensitivity"]?["importance"]?["name"]?.string
   }
 
   private init(sensitivity json: JSON) {
     self.init(
-      "a sensitivity file", madeBy: "ingot sensitivity", model: json["model"].flatMap(Self.name),
+      .sensitivity, model: json["model"].flatMap(Self.name),
       [
         ("tokens", json["tokens"]?.int.map(grouped)),
         ("texts", json["texts"]?.array.map { $0.compactMap(\.string).joined(separator: ", ") }),
         ("encodings measured", json["candidates"]?.array.map { "\($0.count)" }),
         ("calibration statistics", json["importance"]?["name"]?.string ?? "none"),
-      ], use: "ingot plan MODEL --sensitivity FILE --bits N, --size or --fit")
+      ])
   }
 
   /// Results of commands: keys that tell them apart, the first that has all counts.
-  private static let results: [(kind: String, command: String, keys: [String], use: String?)] = [
-    ("a verification", "ingot verify", ["klDivergence", "perplexity", "candidate", "original"], nil),
-    ("what fits where", "ingot plan", ["cells"], "ingot plan MODEL --fit MACHINE"),
-    ("what fits a machine", "ingot plan --machine or --fit", ["machine", "choices"], "ingot quantize"),
-    (
-      "the sensitivity of a model, in short", "ingot sensitivity",
-      ["quantizer", "reference", "uniform", "parts"],
-      "the file under \"output\" with ingot plan --sensitivity"
-    ),
-    ("the cost of a sensitivity run", "ingot sensitivity --cost", ["rate", "stateBytes", "rows"], nil),
-    (
-      "the size of a recipe's result", "ingot plan --recipe", ["recipe", "rows", "sourceBytes"],
-      "ingot quantize --recipe"
-    ),
-    (
-      "the size of a plan", "ingot plan", ["plan", "format", "droppedExperts"],
-      "the file under \"output\" with ingot quantize --plan"
-    ),
-    (
-      "what was quantized", "ingot quantize", ["recipe", "files", "replacedNonfinite"],
-      "ingot verify on these files"
-    ),
-    ("what was converted", "ingot convert", ["files", "carried", "rounded"], "ingot check on these files"),
-    (
-      "what was calibrated", "ingot calibrate", ["output", "tokens", "contexts", "coverage"],
-      "the file under \"output\" with ingot quantize --importance"
-    ),
-    ("where logits were written", "ingot logits", ["file", "shape", "seconds"], nil),
-    ("what a check found", "ingot check", ["ok", "problems", "warnings"], nil),
-    ("conversations as the model reads them", "ingot inspect --render", ["conversations"], nil),
-    ("what a model is", "ingot inspect", ["family", "parameters", "claims"], nil),
-    (
-      "the tensors of a model's files", "ingot inspect --tensors", ["format", "tensorCount", "problems"], nil
-    ),
-    ("what a file is", "ingot inspect", ["kind", "madeBy", "figures"], nil),
-    ("an error", Self.tool, ["error"], nil),
+  private static let results: [(kind: Kind, keys: [String])] = [
+    (.verification, ["klDivergence", "perplexity", "candidate", "original"]),
+    (.fits, ["cells"]),
+    (.machineFits, ["machine", "choices"]),
+    (.sensitivityResult, ["quantizer", "reference", "uniform", "parts"]),
+    (.sensitivityCost, ["rate", "stateBytes", "rows"]),
+    (.recipeSize, ["recipe", "rows", "sourceBytes"]),
+    (.planSize, ["plan", "format", "droppedExperts"]),
+    (.quantized, ["recipe", "files", "replacedNonfinite"]),
+    (.converted, ["files", "carried", "rounded"]),
+    (.calibrated, ["output", "tokens", "contexts", "coverage"]),
+    (.logitsPlace, ["file", "shape", "seconds"]),
+    (.check, ["ok", "problems", "warnings"]),
+    (.conversations, ["conversations"]),
+    (.model, ["family", "parameters", "claims"]),
+    (.tensors, ["format", "tensorCount", "problems"]),
+    (.file, ["kind", "madeBy", "figures"]),
+    (.error, ["error"]),
   ]
 
   private static func figures(_ json: JSON) -> [(String, String?)] {

@@ -24,7 +24,7 @@ import Testing
     ),
     (
       "sensitivity $NANO --text $TEXT --context 32 --chunks 1 --quick --sample 1 -o x.sens --json", "x.sens",
-      ["sensitivity file", "ingot sensitivity", "m2-nano (4 layers", "ingot plan MODEL --sensitivity"]
+      ["sensitivity file", "ingot sensitivity", "m2-nano (4 layers", "ingot plan MODEL --sensitivity x.sens"]
     ),
     (
       "sensitivity $NANO --text $TEXT --chunks 1 --cost --json -o no.sens", "",
@@ -32,7 +32,7 @@ import Testing
     ),
     (
       "plan $NANO --sensitivity x.sens --bits 4.5 -o plan.json --html plan.html --json", "plan.json",
-      ["a plan", "m2-nano (4 layers", "bits per weight", "quantize MODEL --plan"]
+      ["a plan", "m2-nano (4 layers", "bits per weight", "quantize MODEL --plan plan.json"]
     ),
     (
       "plan $NANO --sensitivity x.sens --bits 4.4 --html plan2.html", "plan2.html",
@@ -119,7 +119,11 @@ import Testing
         "quantize $NANO --importance plan.json -o y.ingot",
         ["a plan", "calibration statistics or an importance matrix"]
       ),
-      ("plan $NANO --sensitivity plan.json --bits 4", ["expected a sensitivity file", "a plan"]),
+      (
+        "plan $NANO --sensitivity plan.json --bits 4",
+        ["expected a sensitivity file", "found a plan", "'ingot inspect plan.json'"]
+      ),
+      ("quantize $NANO --plan plan.html -o y.ingot", ["expected a plan", "found a page of"]),
       (
         "sensitivity $NANO --text $TEXT --chunks 1 --importance x.sens -o y.sens",
         ["found a sensitivity file"]
@@ -157,7 +161,7 @@ import Testing
     ("sensitivity $NANO --text $TEXT -o x.gguf", [".gguf", "x.sens"]),
     ("plan $NANO --sensitivity x.sens --bits 4 -o x.ingot", ["x.json", "ingot quantize"]),
     ("plan $NANO --sensitivity x.sens --bits 4 -o folder", ["folder/NAME.json"]),
-    ("plan $NANO --recipe int4 --html x.json", ["--html", "x.html", "ingot plan --sensitivity"]),
+    ("plan $NANO --recipe int4 --html x.json", ["--html", "x.html", "ingot plan"]),
     ("plan $NANO --html folder", ["--html", "folder/NAME.html"]),
     ("logits $NANO --tokens ids.json -o x.gguf", ["x.safetensors"]),
     ("logits $NANO --tokens ids.json -o x.calib", ["x.safetensors", "ingot calibrate"]),
