@@ -33,7 +33,8 @@ public struct FitRequest: Sendable {
     let longest = model.blueprint.contextLength
     guard let context else { return longest }
     guard context <= longest else {
-      throw RequestError(.context, "\(context): the model's longest is \(longest)")
+      throw RequestError(
+        .context, "\(context): the model's longest is \(longest), which is taken where none is given")
     }
     return context
   }
@@ -71,11 +72,41 @@ public struct FitChoices {
       }
     }
     guard !choices.isEmpty else {
-      throw RequestError(
-        request.engine == nil ? .format : .engine,
-        "no built-in recipe is for this engine and format and fits this model's shapes")
+      throw RequestError(request.engine == nil ? .format : .engine, try FitChoices.nothing(request))
     }
     self.choices = choices
+  }
+
+  /// Why there is no choice, and what to ask for instead.
+  ///
+  /// - Throws: RequestError for a format of an unknown name.
+  private static func nothing(_ request: FitRequest) throws(RequestError) -> String {
+    let formats = Format.all.filter { format in Recipe.builtIn.contains { $0.format == format.name } }
+    let format = try request.format.map { name throws(RequestError) in try Format.known(name) }
+    func names(_ formats: [Format]) -> String { formats.map(\.name).joined(separator: ", ") }
+    if let format, !formats.contains(where: { $0.name == format.name }) {
+      return "no built-in recipe is for \(format.name): choose a format that has some (\(names(formats)))"
+    }
+    if let engine = request.engine, let format, !engine.loads(format.traits) {
+      let engines = Engine.allCases.filter { $0.loads(format.traits) }.map(\.rawValue)
+      return
+        "\(engine.rawValue) does not load \(format.name): choose a format that it loads "
+        + "(\(names(formats.filter { engine.loads($0.traits) }))), or an engine that does "
+        + "(\(engines.joined(separator: ", ")))"
+    }
+    if let engine = request.engine, !formats.contains(where: { engine.loads($0.traits) }) {
+      let engines = Engine.allCases.filter { engine in formats.contains { engine.loads($0.traits) } }
+      return
+        "no built-in recipe is for a format that \(engine.rawValue) loads: choose an engine that has some "
+        + "(\(engines.map(\.rawValue).joined(separator: ", ")))"
+    }
+    let own = Format.ingot
+    let usual = PlanChoice.usualRecipe(forOutput: "", format: own.name)
+    return
+      "no built-in recipe \(format.map { "for \($0.name) " } ?? "")has groups that fit the rows of this model: recipe \(usual) "
+      + "with an output that ends in \(own.traits.suffix ?? own.name) takes rows of any length"
+      + (format == nil && request.engine == nil
+        ? "" : ", or ask for no engine and format, which shows what fits")
   }
 
   /// - Throws: RequestError when no machine has that name.
@@ -168,9 +199,19 @@ public struct FitChoices {
     let rows = choices.compactMap { choice in fit(choice, machine).map { (choice, $0) } }
       .sorted { ($0.0.engine.rawValue, -$0.0.bits) < ($1.0.engine.rawValue, -$1.0.bits) }
     guard !rows.isEmpty else {
-      throw RequestError(.machine, "no engine that is known here runs on \(machine.name)")
+      throw RequestError(.machine, nothing(on: machine))
     }
     return rows
+  }
+
+  private func nothing(on machine: Machine) -> String {
+    let asked = Engine.allCases.filter { engine in choices.contains { $0.engine == engine } }
+    let others = Engine.allCases.filter { $0.runs(on: machine.memory) }.map(\.rawValue)
+    let machines = machines.filter { machine in asked.contains { $0.runs(on: machine.memory) } }.map(\.name)
+    return
+      "\(asked.map(\.rawValue).joined(separator: ", ")) \(asked.count == 1 ? "does" : "do") not run on \(machine.name): "
+      + "choose an engine that does (\(others.joined(separator: ", "))) and a format that it loads, or another machine ("
+      + "\(machines.joined(separator: ", ")))"
   }
 
   /// The choices that fit, the one with the most bits first.

@@ -152,6 +152,34 @@ import Testing
     #expect(outcome.status == 64 && outcome.error.contains(message), "\(outcome.error)")
   }
 
+  /// What fits nothing says why, and what to ask for instead.
+  @Test(arguments: [
+    ("m2-nano", ["--engine", "MLX", "--format", "gguf"], ["MLX does not load gguf", "(mlx)", "llama.cpp"]),
+    (
+      "m2-nano", ["--engine", "vLLM", "--format", "safetensors"],
+      ["no built-in recipe is for safetensors", "gguf, mlx"]
+    ),
+    (
+      "m2-nano", ["--format", "mlx", "--machine", "8x24"],
+      ["MLX does not run on 8x24", "llama.cpp, vLLM", "mac-96"]
+    ),
+    (
+      "m2-nano", ["--engine", "ingot", "--machine", "8x24"],
+      ["a format that ingot loads", "llama.cpp", "vLLM"]
+    ),
+    (
+      "families/qwen3_moe-raw", ["--format", "gptq"],
+      ["no built-in recipe for gptq", "recipe int4", ".ingot", "no engine and format"]
+    ),
+    ("m2-nano", ["--context", "1000000000"], ["the model's longest is", "where none is given"]),
+  ])
+  func nothingFitsAndWhatWould(_ model: String, _ arguments: [String], _ words: [String]) throws {
+    let fixtures = Command.repository.appending(path: "Tests/Fixtures").path
+    let outcome = try Command.run(["plan", "\(fixtures)/\(model)"] + arguments)
+    #expect(outcome.status == 64, "\(outcome.output) \(outcome.error)")
+    for word in words { #expect(outcome.error.contains(word), "\(word): \(outcome.error)") }
+  }
+
   @Test func fewerExpertsWhereThatIsBetter() throws {
     let folder = try Folder.temporary()
     defer { Folder.remove(folder) }
