@@ -165,7 +165,7 @@ struct PlanCommand: ParsableCommand {
   private func show(_ recipe: Recipe) throws {
     let model = try Model.read(model, reading.options)
     let format = try Format.known(format.format ?? recipe.format ?? Format.ingot.name)
-    let plan = format.fitted(try recipe.plan(for: model), model)
+    let plan = try format.requireFitted(recipe.plan(for: model), model)
     let quantized = try model.quantized(by: plan)
     var options = layout.options
     options.provenance["recipe"] = recipe.provenance

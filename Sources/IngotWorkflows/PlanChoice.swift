@@ -41,8 +41,10 @@ public enum PlanChoice: Sendable {
     var importance: JSON?
 
     /// Gives rows that the format's groups do not divide what fits them. A plan's file says what it means itself.
-    mutating func fit(_ format: Format, _ model: Model) {
-      if kind == "recipe" { plan = format.fitted(plan, model) }
+    ///
+    /// - Throws: RequestError when no row fits.
+    mutating func fit(_ format: Format, _ model: Model) throws(RequestError) {
+      if kind == "recipe" { plan = try format.requireFitted(plan, model) }
     }
   }
 

@@ -53,7 +53,7 @@ package struct PlanReview {
     let dropped = sensitivity.least(count)
     let left = try model.dropping(dropped)
     let container = try Format.known(format ?? recipe.format ?? Format.ingot.name)
-    var plan = container.fitted(try recipe.plan(for: left), left)
+    var plan = try container.requireFitted(recipe.plan(for: left), left)
     plan.dropped = dropped
     plan.name =
       "\(Folder.name(of: model.sourceName)), \(recipe.name), \(left.blueprint.experts.count) experts"

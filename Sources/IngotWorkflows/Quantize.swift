@@ -85,7 +85,7 @@ extension QuantizeRequest {
     try await source.requireWholeFiles(control)
     var chosen = try choice.chosen(for: source)
     let format = try Format.chosen(format, forOutput: output, suggested: chosen.format)
-    chosen.fit(format, source)
+    try chosen.fit(format, source)
     let fallbacks = RowFallback.all(chosen.plan, source)
     for fallback in fallbacks { control.warning(fallback.line) }
     if chosen.format != format.name {

@@ -96,6 +96,29 @@ import Testing
     }
   }
 
+  /// Where no row fits, nothing is written: neither what is wider than the source, nor a half.
+  @Test(arguments: [
+    ("mlx-4bit", "groups of 64 or 32"), ("q4_0_pure", "groups of 32"), ("gptq-4bit", "groups of 128"),
+  ])
+  func nothingToQuantizeIsRefused(_ recipe: String, _ groups: String) throws {
+    let folder = try Folder.temporary()
+    defer { Folder.remove(folder) }
+    // Rows of 60, 44, 100 and 120.
+    let model = "\(Self.families)/qwen3_moe-raw"
+    let output = folder + "/out" + (recipe.hasPrefix("q") ? ".gguf" : "")
+    for arguments in [["quantize", model, "-o", output], ["plan", model]] {
+      let outcome = try Command.run(arguments + ["--recipe", recipe])
+      #expect(outcome.status == 64, "\(arguments): \(outcome.output) \(outcome.error)")
+      for word in [recipe, "44", "60", groups, "recipe int4", ".ingot", "ingot convert"] {
+        #expect(outcome.error.contains(word), "\(word): \(outcome.error)")
+      }
+      #expect(!outcome.error.contains("recipe \(recipe) for"), "\(outcome.error)")
+    }
+    #expect(try Folder.names(folder).isEmpty)
+    let kept = try Command.run("convert", model, "-o", folder + "/kept", "--format", "mlx")
+    #expect(kept.status == 0, "\(kept.error)")
+  }
+
   /// Experts are stacked by engines: where down projections do not divide, none is quantized.
   @Test func expertsAllOrNone() throws {
     let folder = try Folder.temporary()
