@@ -92,6 +92,43 @@ import Testing
     #expect(config["ignore"]?.array?.contains("model.layers.3.block_sparse_moe.gate") == true)
   }
 
+  /// The text model of a checkpoint with a vision model: `ignore` matches the names of the files, and those of both classes of
+  /// engines.
+  @Test func ignoredModulesOfNestedModelsAreFoundByEveryName() async throws {
+    let scratch = try Scratch()
+    let model = try Model.read(repository + "/Tests/Fixtures/families/gemma3-nested")
+    let recipe = try Recipe(
+      yaml: "rules:\n  - {parts: attention_output, encoding: int4 g32 sym bf16}\n  - {encoding: keep}",
+      path: "test")
+    _ = try await model.quantized(by: recipe.plan(for: model)).write(
+      scratch("out"), as: try #require(Format.named("compressed-tensors")), .with())
+    let ignored = try #require(try Self.config(scratch("out"))["quantization_config"]?["ignore"]?.array)
+    let expressions = try ignored.map { entry in
+      let text = try #require(entry.string)
+      #expect(text.hasPrefix("re:"), "\(text)")
+      return try Regex(String(text.dropFirst(3)))
+    }
+    // As compressed-tensors and vLLM match: from the beginning of a name.
+    func isIgnored(_ name: String) -> Bool {
+      expressions.contains { (try? $0.prefixMatch(in: name)) ?? nil != nil }
+    }
+    let text = ["model.", "language_model.model.", "model.language_model."]
+    for layer in 0..<3 {
+      for module in ["self_attn.q_proj", "self_attn.v_proj", "mlp.gate_proj", "mlp.down_proj"] {
+        for place in text { #expect(isIgnored("\(place)layers.\(layer).\(module)"), "\(place) \(module)") }
+      }
+      for place in text { #expect(!isIgnored("\(place)layers.\(layer).self_attn.o_proj"), "\(place)") }
+    }
+    for name in ["lm_head", "language_model.lm_head"] { #expect(isIgnored(name), "\(name)") }
+    for name in [
+      "vision_tower.vision_model.embeddings.position_embedding",
+      "model.vision_tower.vision_model.encoder.layers.0.self_attn.q_proj",
+    ] { #expect(isIgnored(name), "\(name)") }
+    #expect(ignored.count == Set(ignored.compactMap(\.string)).count)
+    let read = try Model.read(scratch("out"))
+    #expect(read[.attentionOutput, layer: 1]?.encoding == Encoding(name: "int4 g32 sym bf16"))
+  }
+
   @Test func attentionOfAnotherSchemeHasItsOwnGroup() async throws {
     let scratch = try Scratch()
     let recipe = try Self.recipe(

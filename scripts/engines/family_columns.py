@@ -125,8 +125,6 @@ GAPS = {
         "qwen3_next-norm", "qwen3_next-long", "qwen3_next-even", "qwen3_5-dense", "qwen3_5-even", "qwen3_5_moe-fused",
         "qwen3_5_moe-even")},
     ("mlx", "gpt_oss-even"): ("parameters not in model", "mlx-lm does not load what its converter makes of gpt_oss in BF16"),
-    ("compressed-tensors", "gemma3-nested"): (
-        "no attribute 'weight'", "`ignore` has the file's names, language_model.…; transformers' text class has others"),
     ("mlx", "qwen2-window"): ("KLD", "mlx-lm has no window in qwen2"),
     ("mlx", "mistral-window"): ("KLD", "mlx-lm has no window in all layers"),
     **{("gguf", case): INDEXER for case in (
@@ -142,7 +140,6 @@ GAPS = {
     ("gguf", "gemma3-nested"): SCORES,
     ("gguf", "gemma3-text"): SCORES,
     ("gguf", "olmoe-norm"): ("heads of keys", "llama.cpp has as many heads of keys as of queries in olmoe"),
-    ("safetensors", "gemma3-nested"): ("missing_keys", "the case has a piece of a vision model only"),
     ("gguf", "qwen2_moe-norm"): ("leaves the weights as they are",
                                  "llama.cpp never normalizes the router's weights in qwen2moe"),
     ("gguf", "qwen3_next-long"): ("divides the weights", "llama.cpp always normalizes the router's weights"),

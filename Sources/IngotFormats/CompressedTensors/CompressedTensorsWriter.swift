@@ -101,8 +101,27 @@ struct CompressedTensorsWriter {
       "quant_method": "compressed-tensors",
       "format": formats.count == 1 ? JSON(main.format) : "mixed-precision",
       "quantization_status": "compressed", "config_groups": .object(groups),
-      "ignore": .array(model.denseModules.map { .string($0) }), "kv_cache_scheme": nil,
+      "ignore": .array(ignored.map { .string($0) }), "kv_cache_scheme": nil,
     ]
+  }
+
+  /// Modules that stay dense, by name. In a checkpoint of several models, engines' classes call the text model's modules
+  /// otherwise than the files do, and each other: then expressions over how all these names end, and one for each of the other
+  /// models.
+  private var ignored: [String] {
+    let place = model.family.place
+    guard place != .whole else { return model.denseModules }
+    var expressions: [String] = []
+    for module in model.denseModules {
+      // A tied head has no name in the files.
+      let plain = place.plain(module) ?? (module.contains(".") ? nil : module)
+      let name = plain ?? module
+      let pieces = (name.hasPrefix("model.") ? name.dropFirst("model.".count) : name[...]).split(
+        separator: ".")
+      let end = plain == nil ? "\(pieces[0])\\..*" : pieces.joined(separator: "\\.") + "$"
+      if !expressions.contains("re:(.*\\.)?" + end) { expressions.append("re:(.*\\.)?" + end) }
+    }
+    return expressions
   }
 
   /// Encodings of linear layers that are not the main one, each with expressions over the modules that have it, as vLLM (which
