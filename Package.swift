@@ -117,7 +117,8 @@ let package = Package(
       swiftSettings: strict),
     .testTarget(name: "ReportsTests", dependencies: ["IngotReports"], swiftSettings: strict),
     .testTarget(
-      name: "CommandTests", dependencies: ["IngotTensors", "IngotCommand"], exclude: ["Snapshots"],
+      name: "CommandTests", dependencies: ["IngotTensors", "IngotWorkflows", "IngotCommand"],
+      exclude: ["Snapshots"],
       swiftSettings: strict),
   ]
 )

@@ -156,7 +156,9 @@ private struct Filling: Sendable {
     for index in item.placements {
       let before = sums
       let sum = try await place(placements[index]) { sum in
-        if index == item.placements.last { try journal.add(FilledBefore.record(before + [(index, sum)])) }
+        guard index == item.placements.last else { return }
+        try options.notes?.record(in: journal)
+        try journal.add(FilledBefore.record(before + [(index, sum)]))
       }
       sums.append((index, sum))
     }

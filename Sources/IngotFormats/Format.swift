@@ -109,6 +109,8 @@ public struct WriteOptions: Sendable {
   public var hashSource = true
   /// Files that the run reads beside the model's: no output may replace them.
   public var inputs = InputFiles()
+  /// What is found out about units of work and kept with them, for a run that resumes.
+  public var notes: RunNotes?
   /// What the artifact's provenance says of how it was made, beside the source: recipe, tool version.
   public var provenance: JSONObject = [:]
 

@@ -69,6 +69,7 @@ struct Output: Sendable {
           return size == part.size || grows && size > part.size
         }
     }
+    for note in journal.records.compactMap({ $0["note"] }) { options.notes?.recall(note) }
     isComplete = journal.records.contains(Output.complete)
     if isComplete {
       files = []

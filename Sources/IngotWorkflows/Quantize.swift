@@ -112,8 +112,10 @@ extension QuantizeRequest {
         "tensor '\(printable(tensor.name))' (\(tensor.role)): \(count) values not finite, replaced by 0")
     }
     let coarse = CoarseScales()
-    quantization.coarse = { coarse.add($0, $1) }
+    let notes = RunNotes(recall: coarse.recall)
+    quantization.coarse = { notes.add(coarse.add($0, $1)) }
     var options = try writeOptions(control)
+    options.notes = notes
     options.inputs = inputs
     var plan = chosen.plan
     let left = try source.dropping(plan.dropped)

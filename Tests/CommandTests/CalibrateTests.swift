@@ -173,7 +173,9 @@ import Testing
   }
 
   /// Multiplies F32 tensors of a checkpoint in place.
-  static func scale(_ model: String, _ factors: [String: Float]) throws {
+  ///
+  /// - Parameter count: only so many values of each, from the first; nil for all.
+  static func scale(_ model: String, _ factors: [String: Float], first count: Int? = nil) throws {
     var left = factors
     for name in try Folder.names(model) where name.hasSuffix(".safetensors") && name.hasPrefix("model-") {
       let url = URL(fileURLWithPath: model + "/" + name)
@@ -182,7 +184,8 @@ import Testing
       let header = try JSON.parse(Array(bytes[8..<8 + length]), path: name)
       for (tensor, factor) in left {
         guard let range = header[tensor]?["data_offsets"]?.array?.compactMap(\.int) else { continue }
-        for place in stride(from: 8 + length + range[0], to: 8 + length + range[1], by: 4) {
+        let end = count.map { min(range[0] + 4 * $0, range[1]) } ?? range[1]
+        for place in stride(from: 8 + length + range[0], to: 8 + length + end, by: 4) {
           let bits = (0..<4).reduce(UInt32(0)) { $0 | UInt32(bytes[place + $1]) << UInt32(8 * $1) }
           let value = (Float(bitPattern: bits) * factor).bitPattern
           for byte in 0..<4 { bytes[place + byte] = UInt8(truncatingIfNeeded: value >> UInt32(8 * byte)) }

@@ -1,6 +1,7 @@
 import Foundation
 import IngotSystem
 import IngotTensors
+import IngotWorkflows
 import Testing
 
 /// `inspect` knows whatever a command writes or prints with --json.
@@ -178,7 +179,7 @@ import Testing
     #expect(try Folder.names(folder).sorted() == ["folder", "ids.json"])
   }
 
-  @Test func anUnfinishedOutputIsSaid() throws {
+  @Test func anUnfinishedOutputIsSaid() async throws {
     let folder = try Folder.temporary()
     defer { Folder.remove(folder) }
     let stopped = try CalibrateTests.run(
@@ -188,5 +189,16 @@ import Testing
     #expect(outcome.status == 0 && outcome.output.contains("not finished"), "\(outcome.error)")
     let journal = try Command.run("inspect", folder + "/x.calib.partial.journal")
     #expect(journal.output.contains("journal") && journal.output.contains("x.calib"), "\(journal.error)")
+    // A model that is half written: no name of it is there, and its parts are none.
+    for (name, recipe) in [("y.ingot", "int4"), ("y.gguf", "q8_0"), ("y", "mlx-4bit")] {
+      var request = QuantizeRequest(Command.nano, to: folder + "/" + name)
+      request.choice = .recipe(recipe)
+      let error = try await InterruptedRunTests.interrupted(request, after: 20)
+      #expect(error?.isResumable == true, "\(name): \(String(describing: error))")
+      let said = try Command.run("inspect", folder + "/" + name)
+      #expect(said.status == 0 && said.output.contains("not finished"), "\(name): \(said.error)")
+      #expect(said.output.contains("--force"), "\(name): \(said.output)")
+      #expect(try Command.run("check", folder + "/" + name).status == 1)
+    }
   }
 }
