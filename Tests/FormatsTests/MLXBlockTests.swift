@@ -1,4 +1,5 @@
 import IngotFormats
+import IngotKernels
 import IngotModels
 import IngotQuantization
 import IngotSystem
@@ -67,6 +68,41 @@ import Testing
       let isDense = index / 64 % head < attention.plainDim
       #expect(isDense ? abs(a - b) <= abs(a) / 256 : a == b)
     }
+  }
+
+  /// Codes under scales of F16 that mean what F16 does not hold: nothing is written as infinite or as 0 unsaid.
+  @Test(arguments: [(Float(8e4), "[0, 0]"), (5e-6, "at most")])
+  func valuesOfLatentsThatF16DoesNotHoldAreRefused(_ most: Float, _ words: String) async throws {
+    let scratch = try Scratch()
+    let source = try Self.source("deepseek_v3-even")
+    let largest = try source[.keyValueB, layer: 0]!.floats().reduce(0) { max($0, abs($1)) }
+    let model = try source.mapTensors { tensor in
+      guard tensor.role == Role(.keyValueB, layer: 0) else { return tensor }
+      return tensor.mapped(to: .dense(.f32)) { rows, planes throws(FormatError) in
+        var values = [Float](repeating: 0, count: rows.count * tensor.columns)
+        var span = values.mutableSpan
+        tensor.encoding.decode(planes, rows: rows.count, columns: tensor.columns, into: &span)
+        // One outlier, or all of them small.
+        if most < 1 { for index in values.indices { values[index] *= most / largest } }
+        if most > 1, rows.lowerBound == 0 { values[0] = most }
+        return [Bytes(count: 4 * values.count) { encode(.f32, values.span, into: &$0) }]
+      }
+    }
+    func quantized(_ scale: String) throws -> Model {
+      let text = "rules:\n  - {parts: [attention, experts, mlp], encoding: int4 g32 bias \(scale)}\n"
+      return try model.quantized(by: try Recipe(yaml: text, path: "test").plan(for: model))
+    }
+    let error = try #require(
+      try await awaitedRefusal {
+        _ = try await quantized("f16").write(scratch("out"), as: .mlx, .with())
+      })
+    let name = "model.layers.0.self_attn.kv_b_proj.weight"
+    #expect(error.tensor == name && error.description.contains("weights "), "\(error)")
+    for word in [words, "names: [\(name)]", "encoding: bf16", "\(Role(.keyValueB, layer: 0))"] {
+      #expect(error.description.contains(word), "\(word): \(error)")
+    }
+    // BF16 holds both.
+    _ = try await quantized("bf16").write(scratch("wide"), as: .mlx, .with())
   }
 
   @Test func normsAreSumsAndConvolutionsHaveTheirTapsFirst() async throws {

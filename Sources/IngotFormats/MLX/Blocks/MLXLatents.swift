@@ -53,9 +53,16 @@ struct MLXLatents {
       as: rows.encoding, shape: [heads, value, latent], name: tensor.name, role: spare(paths.unembed)
     ) { planes in planes.map { Bytes($0.array) } }
     let type = denseType(tensor.encoding)
+    // Codes under scales of F16 may mean more than F16 holds, or less.
+    let watch =
+      encoding == .dense(type)
+      ? nil
+      : ScaleWatch(
+        shared.remade(as: .dense(type), shape: [heads * latent, plain], name: tensor.name, role: role) { $0 },
+        as: .dense(type))
     let embed = shared.remade(
       as: .dense(type), shape: [heads, latent, plain], name: tensor.name, role: spare(paths.embed)
-    ) { planes in
+    ) { planes throws(FormatError) in
       var decoded = [Float](repeating: 0, count: heads * head * latent)
       var span = decoded.mutableSpan
       encoding.decode(planes, rows: heads * head, columns: latent, into: &span)
@@ -67,9 +74,11 @@ struct MLXLatents {
           }
         }
       }
-      return [
-        Bytes(count: turned.count * type.bits / 8) { encode(type.floatFormat!, turned.span, into: &$0) }
-      ]
+      let values = Bytes(count: turned.count * type.bits / 8) {
+        encode(type.floatFormat!, turned.span, into: &$0)
+      }
+      try watch?.check([values], rows: 0..<heads * latent) { () throws(FormatError) in turned }
+      return [values]
     }
     return (embed, unembed)
   }
