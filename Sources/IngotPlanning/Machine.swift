@@ -51,7 +51,9 @@ public struct Machine: Sendable {
     guard let path else { return builtIn }
     let bytes = try Bytes.mapping(path)
     guard bytes.count <= sizeLimit else {
-      throw FormatError(path: path, expected: "at most \(sizeLimit) bytes", found: "\(bytes.count)")
+      throw FormatError(
+        path: path, expected: "a YAML file of machines, at most \(sizeLimit) bytes",
+        found: "\(bytes.count) bytes")
     }
     let own = try read(bytes.array, path: path)
     return builtIn.filter { machine in !own.contains { $0.name == machine.name } } + own
@@ -62,7 +64,7 @@ public struct Machine: Sendable {
   /// - Throws: FormatError that names the line, what was expected and what was found.
   static func read(_ bytes: [UInt8], path: String) throws(FormatError) -> [Machine] {
     guard let text = String(validating: bytes, as: UTF8.self) else {
-      throw FormatError(path: path, expected: "UTF-8", found: "other bytes")
+      throw FormatError(path: path, expected: "a YAML file of machines in UTF-8", found: "other bytes")
     }
     try requireNoAnchors(text, path: path)
     let root: Node?
@@ -71,8 +73,12 @@ public struct Machine: Sendable {
     } catch {
       throw FormatError(path: path, expected: "YAML", found: "\(error)")
     }
-    guard let list = root?.mapping?["machines"]?.sequence, list.count <= 10_000 else {
-      throw FormatError(path: path, expected: "a list under 'machines'", found: "none")
+    guard let list = root?.mapping?["machines"]?.sequence else {
+      throw FormatError(
+        path: path, expected: "a list under 'machines', each with a name and its memory", found: "none")
+    }
+    guard list.count <= 10_000 else {
+      throw FormatError(path: path, expected: "at most 10000 machines", found: "\(list.count)")
     }
     var machines: [Machine] = []
     for node in list { machines.append(try MachineReader(path: path, node: node).machine()) }
@@ -104,14 +110,16 @@ private struct MachineReader {
   }
 
   func machine() throws(FormatError) -> Machine {
-    guard let mapping = node.mapping else { throw wrong("a mapping", "another kind of value") }
+    guard let mapping = node.mapping else {
+      throw wrong("a machine as a mapping: its name and its memory", "another kind of value")
+    }
     for (key, _) in mapping {
       guard let name = key.scalar?.string, MachineReader.keys.contains(name) else {
         throw wrong(
           "one of the keys \(MachineReader.keys.joined(separator: ", "))", "'\(key.scalar?.string ?? "")'")
       }
     }
-    guard let name = text("name"), !name.isEmpty else { throw wrong("a name", "none") }
+    guard let name = text("name"), !name.isEmpty else { throw wrong("a 'name' for each machine", "none") }
     var machine = Machine(name: name, title: text("title") ?? name, memory: try memory())
     machine.bandwidth = try size("bandwidth").map(Double.init)
     machine.gpuBandwidth = try size("gpu-bandwidth").map(Double.init)
@@ -122,16 +130,18 @@ private struct MachineReader {
   private func memory() throws(FormatError) -> Machine.Memory {
     var count = 0
     if let text = text("gpus") {
-      guard let value = Int(text), (0...1024).contains(value) else { throw wrong("gpus of 0 to 1024", text) }
+      guard let value = Int(text), (0...1024).contains(value) else {
+        throw wrong("'gpus' from 0 to 1024", "'\(text)'")
+      }
       count = value
     }
     let each = try size("gpu-memory") ?? 0
-    guard count == 0 || each > 0 else { throw wrong("'gpu-memory' beside 'gpus'", "none") }
+    guard count == 0 || each > 0 else { throw wrong("'gpu-memory' beside 'gpus', such as 24 GiB", "none") }
     if let bytes = try size("unified-memory") {
       var share = 0.75
       if let text = text("gpu-share") {
         guard let value = Double(text), value > 0, value <= 1 else {
-          throw wrong("a gpu-share above 0 and at most 1", text)
+          throw wrong("a 'gpu-share' above 0 and at most 1", "'\(text)'")
         }
         share = value
       }

@@ -12,14 +12,15 @@ extension PlanFile {
   public static func read(_ path: String) throws(FormatError) -> PlanFile {
     let bytes = try Bytes.mapping(path)
     guard bytes.count <= sizeLimit else {
-      throw FormatError(path: path, expected: "at most \(sizeLimit) bytes", found: "\(bytes.count)")
+      throw FormatError(
+        path: path, expected: "a plan of at most \(sizeLimit) bytes", found: "\(bytes.count) bytes")
     }
     let json = try JSON.parse(bytes.array, path: path)
     func wrong(_ expected: String, _ found: JSON?) -> FormatError {
       FormatError(path: path, expected: expected, found: found?.kind ?? "none")
     }
     guard let object = json.object, json["plan"]?.int == 1 else {
-      throw wrong("\"plan\": 1, as 'ingot plan -o' writes", json["plan"])
+      throw wrong("\"plan\": 1, as 'ingot plan' writes it", json["plan"])
     }
     for (key, _) in object where !keys.contains(key) {
       throw FormatError(
@@ -137,7 +138,9 @@ extension PlanFile {
         guard model.canQuantize(tensor), encoding.planes(tensor.shape) != nil,
           let quantizer = Quantizer.filling(encoding).first
         else {
-          throw wrong("an encoding that fits a tensor of \(tensor.shape)", "'\(encoding)'")
+          throw wrong(
+            "an encoding whose blocks divide the rows of a tensor of \(tensor.shape), or 'keep'",
+            "'\(encoding)'")
         }
         guard let role = planned(role) else { return }
         plan.assignments[role] = .init(encoding: encoding, quantizer: quantizer.rawValue)

@@ -33,6 +33,30 @@ import Testing
     #expect(outcome.error.hasPrefix("error: no-such-recipe"))
   }
 
+  /// Numbers of a config that forward passes cannot take: the key and what it is, before anything is read.
+  @Test(arguments: ["1e300", "0", "-1e-6", "\"1e-6\""])
+  func epsilonThatF32DoesNotHold(_ value: String) throws {
+    let folder = try Folder.temporary()
+    defer { Folder.remove(folder) }
+    try FileManager.default.copyItem(atPath: Command.nano, toPath: folder + "/model")
+    let path = folder + "/model/config.json"
+    let text = try String(contentsOfFile: path, encoding: .utf8)
+    let changed = try text.replacing(
+      Regex("\"rms_norm_eps\": *[0-9.e-]+"), with: "\"rms_norm_eps\": \(value)")
+    #expect(changed != text)
+    try changed.write(toFile: path, atomically: true, encoding: .utf8)
+    for arguments in [
+      ["inspect", folder + "/model"], ["quantize", folder + "/model", "-o", folder + "/x.ingot"],
+    ] {
+      let outcome = try Command.run(arguments)
+      #expect(outcome.status == 1, "\(outcome.output) \(outcome.error)")
+      for word in ["config.json", "rms_norm_eps", "a positive number that F32 holds"] {
+        #expect(outcome.error.contains(word), "\(word): \(outcome.error)")
+      }
+    }
+    #expect(try Folder.names(folder) == ["model"])
+  }
+
   @Test func nanInTheSourceStopsAndLeavesNothing() throws {
     let folder = try Folder.temporary()
     defer { Folder.remove(folder) }

@@ -54,7 +54,8 @@ import Testing
       ("attn_type_list", .array(Array(repeating: 0, count: 62))), ("num_experts_per_tok", 257),
       ("num_key_value_heads", 7), ("rotary_dim", 63), ("rotary_dim", 130), ("hidden_size", nil),
       ("hidden_size", -1),
-      ("hidden_size", "3072"), ("num_hidden_layers", 1_000_000_000), ("rms_norm_eps", 0), ("rope_theta", -1),
+      ("hidden_size", "3072"), ("num_hidden_layers", 1_000_000_000), ("rms_norm_eps", 0),
+      ("rms_norm_eps", .number(JSONNumber(1e300))), ("rope_theta", -1),
       ("rope_scaling", ["type": "yarn"]), ("attention_bias", true),
     ] as [(String, JSON?)])
   func refusesWhatItWasNotWrittenFor(_ key: String, _ value: JSON?) throws {

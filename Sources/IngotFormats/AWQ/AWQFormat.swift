@@ -55,10 +55,13 @@ enum AWQConfig {
     func value(_ keys: String...) -> JSON { keys.lazy.compactMap { quantization[$0] }.first ?? .null }
     let version = quantization["version"] ?? "gemm"
     guard version.string?.lowercased() == "gemm" else {
-      throw config.error("quantization_config", "version \"gemm\"", found: version.kind)
+      throw config.error(
+        "quantization_config", "version: \"gemm\"",
+        found: "\(version.kind), another layout of codes: quantize the original model instead")
     }
     guard value("bits", "w_bit") == 4 else {
-      throw config.error("quantization_config", "bits 4", found: value("bits", "w_bit").kind)
+      throw config.error(
+        "quantization_config", "bits 4, the only width of AWQ", found: value("bits", "w_bit").kind)
     }
     let hasZeros = quantization["zero_point"] ?? true
     guard let hasZeros = hasZeros.isNull ? true : hasZeros.bool else {
@@ -66,7 +69,8 @@ enum AWQConfig {
     }
     guard let group = value("group_size", "q_group_size").int, group == -1 || group > 0 else {
       throw config.error(
-        "quantization_config", "group_size −1 or above 0", found: value("group_size", "q_group_size").kind)
+        "quantization_config", "group_size: −1 (one group a row) or above 0",
+        found: value("group_size", "q_group_size").kind)
     }
     return ColumnPackedReader(
       files: files, layout: .awq, offset: hasZeros ? .zeroPoint : .symmetric, activationOrder: false, bits: 4,

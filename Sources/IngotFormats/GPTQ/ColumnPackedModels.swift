@@ -43,7 +43,9 @@ struct ColumnPackedWriter {
       guard name.hasSuffix(".weight"), tensor.shape.count == 2,
         let stored = scheme.stored(rows: tensor.rows, columns: tensor.columns)
       else {
-        throw tensor.error("a module's weight of two extents for \(scheme)", found: "shape \(tensor.shape)")
+        throw tensor.error(
+          "a module's weight of two extents whose codes fill words of 32 bits in \(scheme) (a first rule with its name and "
+            + "'encoding: bf16' in a recipe leaves it dense)", found: "shape \(tensor.shape)")
       }
       let module = name.dropLast("weight".count)
       items.append(
@@ -130,7 +132,9 @@ struct ColumnPackedReader {
           "qzeros",
           "zero points \(scheme.middle) everywhere, since quantization_config has "
             + (layout == .awq ? "zero_point: false" : "sym: true"),
-          found: layout == .awq ? "\(zero)" : "\(zero), by the layout of checkpoint_format")
+          found: layout == .awq
+            ? "\(zero); zero_point: true reads it as it is stored"
+            : "\(zero), by the layout of checkpoint_format; sym: false reads it as it is stored")
       }
       if let order = planes.count > 3 ? planes[3] : nil {
         for column in 0..<columns {

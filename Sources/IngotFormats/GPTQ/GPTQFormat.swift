@@ -85,7 +85,9 @@ enum GPTQConfig {
       quantization["packing_format"] ?? quantization["checkpoint_format"] ?? quantization["format"] ?? "gptq"
     let layouts = autoRoundLayouts.merging(["gptq": .gptq, "gptq_v2": .gptqV2]) { $1 }
     guard let layout = name.string.flatMap({ layouts[$0] }) else {
-      throw config.error("quantization_config", "checkpoint_format \"gptq\" or \"gptq_v2\"", found: name.kind)
+      throw config.error(
+        "quantization_config", "checkpoint_format \"gptq\" or \"gptq_v2\"",
+        found: "\(name.kind), another layout of codes: quantize the original model instead")
     }
     guard let bits = quantization["bits"]?.int, [2, 3, 4, 8].contains(bits) else {
       throw config.error(
@@ -93,7 +95,8 @@ enum GPTQConfig {
     }
     guard let group = quantization["group_size"]?.int, group == -1 || group > 0 else {
       throw config.error(
-        "quantization_config", "group_size −1 or above 0", found: (quantization["group_size"] ?? .null).kind)
+        "quantization_config", "group_size: −1 (one group a row) or above 0",
+        found: (quantization["group_size"] ?? .null).kind)
     }
     // `dynamic` and AutoRound's `extra_config` give modules schemes of their own: their shapes say which.
     let own = ["dynamic", "extra_config"].compactMap { quantization[$0]?.object }.filter { $0.count > 0 }

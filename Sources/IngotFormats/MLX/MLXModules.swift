@@ -29,7 +29,8 @@ struct MLXModules {
       let role = tensor.role
       guard !role.isOutsideBlocks else {
         throw tensor.error(
-          "a tensor that mlx-lm has a module for", found: "\(role), which it refuses to load")
+          "a tensor that mlx-lm has a module for",
+          found: "\(role), which it refuses to load; write another format")
       }
       if let latents = MLXLatents(role, family, model.blueprint) {
         let (embed, unembed) = try latents.split(tensor)
@@ -37,7 +38,9 @@ struct MLXModules {
         add(unembed, latents.paths.unembed + MLXNames.weight, isQuantizable: true)
       } else if role.expert != nil, let layer = role.layer {
         guard let name = MLXNames.stack(role.kind, layer: layer, family) else {
-          throw tensor.error("a gate, up or down projection of an expert", found: "\(role)")
+          throw tensor.error(
+            "a gate, up or down projection of an expert, which MLX stacks",
+            found: "\(role); write another format")
         }
         if let place = places[name] {
           stored[place].members.append(tensors.count)

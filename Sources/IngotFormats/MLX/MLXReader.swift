@@ -67,6 +67,9 @@ struct MLXReader {
     return marks.contains { Text.holds(bytes, $0) }
   }
 
+  /// What is found in the place of a tensor that others need.
+  private static let absent = "no such tensor; fetch the folder whole, or convert the model again"
+
   /// What other ways to quantize have beside or in place of a weight.
   private static let othersSuffixes = ["_scale_inv", ".weight_packed", ".weight_scale", ".qweight"]
 
@@ -79,14 +82,15 @@ struct MLXReader {
       if let owner = module.owner {
         // Read with its weight.
         guard files.stored[owner] != nil else {
-          throw files.error(name, "'\(owner)' that it belongs to", found: "no such tensor")
+          throw files.error(name, "'\(owner)' that it belongs to", found: MLXReader.absent)
         }
         guard module.known else {
           throw files.error(
-            name, "scales and biases", found: "\(module.suffix), which this reader does not apply")
+            name, "scales and biases beside codes",
+            found: "\(module.suffix), which is not read here: quantize the original model instead")
         }
         guard files.stored[module.path + MLXNames.scales] != nil else {
-          throw files.error(name, "'\(module.path)\(MLXNames.scales)' beside it", found: "no such tensor")
+          throw files.error(name, "'\(module.path)\(MLXNames.scales)' beside it", found: MLXReader.absent)
         }
         continue
       }
@@ -107,13 +111,16 @@ struct MLXReader {
       let split = MLXLatents(role, family, blueprint)!
       let pair = pair.sorted { $0.name < $1.name }
       guard pair.count == 2 else {
-        throw pair[0].error("'\(split.paths.embed)' and '\(split.paths.unembed)'", found: "one of them")
+        throw pair[0].error(
+          "'\(split.paths.embed)' and '\(split.paths.unembed)'",
+          found: "one of them; fetch the folder whole, or convert the model again")
       }
       tensors.append(try split.joined(pair[0], pair[1]))
     }
     if let path = unused.min() {
       throw files.config.error(
-        "quantization", "modules that are stored", found: "'\(path)', of which there is no tensor")
+        "quantization", "modules that are stored",
+        found: "'\(path)', of which there is no tensor; fetch the folder whole, or take its entry out")
     }
     return try Model(
       family: family, blueprint: blueprint, tensors: tensors,
@@ -133,12 +140,12 @@ struct MLXReader {
   private func scheme(of path: String, _ name: String) throws(FormatError) -> MLXScheme? {
     guard files.stored[path + MLXNames.scales] != nil else {
       guard files.stored[name]!.dtype != .u32 else {
-        throw files.error(name, "'\(path)\(MLXNames.scales)' beside packed codes", found: "no such tensor")
+        throw files.error(name, "'\(path)\(MLXNames.scales)' beside packed codes", found: MLXReader.absent)
       }
       guard !schemes.named.contains(path) else {
         throw files.error(
           name, "'\(path)\(MLXNames.scales)', since config.json gives a scheme for it",
-          found: "no such tensor")
+          found: MLXReader.absent)
       }
       return nil
     }
@@ -166,7 +173,8 @@ struct MLXReader {
     let columns = words * 32 / scheme.bits
     guard words * 32 % scheme.bits == 0, columns % scheme.group == 0 else {
       throw files.error(
-        name, "words of whole groups (config.json: \(scheme))", found: "\(words) words a row")
+        name, "words of whole groups (config.json: \(scheme))",
+        found: "\(words) words a row; do config.json and the weights belong together?")
     }
     let grid = Array(weight.shape.dropLast()) + [columns / scheme.group]
     guard scales.shape == grid else {
@@ -188,7 +196,7 @@ struct MLXReader {
       return Quantized(encoding: encoding, planes: [weight.bytes, scales.bytes], columns: columns)
     }
     guard let biases else {
-      throw files.error(name, "biases '\(biasesName)' in mode affine", found: "no such tensor")
+      throw files.error(name, "biases '\(biasesName)' in mode affine", found: MLXReader.absent)
     }
     guard biases.shape == grid, biases.dtype == scales.dtype else {
       throw files.error(

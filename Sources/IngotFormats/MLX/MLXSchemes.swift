@@ -23,7 +23,8 @@ struct MLXSchemes {
     if first == nil, second?["quant_method"] != nil { second = Optional.none }
     if let first, let second, !first.isEqual(to: second) {
       throw config.error(
-        "quantization_config", "the same as 'quantization'", found: "\(second.kind) that differs")
+        "quantization_config", "the same as 'quantization'",
+        found: "\(second.kind) that differs; take out the one that is wrong")
     }
     guard let value = first ?? second else {
       usual = nil
@@ -56,7 +57,8 @@ struct MLXSchemes {
     guard let entry = modules[path] else { return usual }
     guard let entry else {
       throw config.error(
-        "quantization", "a scheme for '\(printable(path, limit: 100))', which has scales", found: "false")
+        "quantization", "a scheme for '\(printable(path, limit: 100))', which has scales",
+        found: "false; give it an object with group_size and bits")
     }
     return entry
   }

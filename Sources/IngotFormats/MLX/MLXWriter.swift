@@ -60,11 +60,14 @@ struct MLXWriter {
 
   private func scheme(of tensor: Tensor, _ stored: MLXModules.Stored) throws(FormatError) -> MLXScheme {
     guard let scheme = MLXScheme(tensor.encoding) else {
-      throw tensor.error("an encoding that MLX has", found: "\(tensor.encoding)")
+      var error = tensor.error("an encoding that MLX has", found: "\(tensor.encoding)")
+      error.remedy = .quantize
+      throw error
     }
     guard stored.isQuantizable else {
       throw tensor.error(
-        "dense values for \(tensor.role.kind.rawValue), which MLX cannot quantize",
+        "dense values for \(tensor.role.kind.rawValue), which MLX cannot quantize (a first rule with its name and "
+          + "'encoding: bf16' in a recipe leaves it dense)",
         found: "\(tensor.encoding)")
     }
     guard tensor.columns % scheme.group == 0, tensor.columns > 0 else {

@@ -29,7 +29,9 @@ extension Tensor {
       for _ in 0..<steps {
         magnitude = magnitude >> mantissaBits == 0 ? magnitude << 1 : magnitude + 1 << mantissaBits
         guard magnitude >> mantissaBits < greatest else {
-          throw error("scales whose biases \(scheme.scale.rawValue) holds", found: "a larger one")
+          throw error(
+            "scales whose biases, \(1 << steps) times as large, \(scheme.scale.rawValue) holds",
+            found: "a larger one; an encoding with scales of BF16 holds it, as in recipe mlx-4bit")
         }
       }
       let bias = magnitude | ~scale & 0x8000
