@@ -36,11 +36,13 @@ struct RootCommand: AsyncParsableCommand {
     ])
 
   static func main() async {
+    restartWithoutBLASThreads()
     Terminal.prepare()
     raiseOpenFileLimit()
     do {
       var command = try parseAsRoot()
       if var asynchronous = command as? any AsyncParsableCommand {
+        try requireAddressSpace()
         try await asynchronous.run()
       } else {
         try command.run()
@@ -96,12 +98,12 @@ extension FormatError {
       case .decode: "convert with --decode bf16 to write rounded values"
       case .quantize: "'ingot recipes' lists recipes for each format"
       case .giveTemplate: "use --chat-template FILE to give one"
-      case .calibrate: "'ingot calibrate' collects them, --importance FILE uses them"
       case .otherFile: "'ingot inspect \(printable(path))' says what that is for"
       case .measure: "'ingot sensitivity' measures them: --format FORMAT, or --candidates with each"
       case .predict:
         "'ingot plan MODEL --plan \(printable(path)) --sensitivity FILE -o NEW' predicts it anew"
       case .fewerThreads: "raise the limit (ulimit -v), or use --threads with fewer"
+      case .calibrate: "'ingot calibrate' collects them, --importance FILE uses them"
       }
     return description + ((hint ?? limit).map { " (\($0))" } ?? "")
   }

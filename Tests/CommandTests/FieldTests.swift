@@ -112,6 +112,24 @@ import Testing
       !outcome.error.contains("error"), "\(arguments): \(outcome.error)")
   }
 
+  #if os(Linux)
+    /// Little address space: a result, or an error that says what to raise. No command looks for memory for ever; the limit of
+    /// processor time ends one that does.
+    @Test(arguments: commands.filter { !$0.contains("recipes") && !$0.contains("help") })
+    func littleAddressSpace(_ arguments: String) throws {
+      let folder = try inputs()
+      defer { Folder.remove(folder) }
+      for megabytes in [150, 300, 700] {
+        let outcome = try shell(
+          "ulimit -v \(megabytes * 1024) -t 120; $INGOT \(arguments)", ["OUT": folder, "TEXT": Self.text])
+        #expect([0, 1].contains(outcome.status), "\(arguments) in \(megabytes) MB: \(outcome)")
+        #expect(
+          outcome.status == 0 || outcome.error.contains("ulimit -v"),
+          "\(arguments) in \(megabytes) MB: \(outcome.error)")
+      }
+    }
+  #endif
+
   /// As many shards as large models have, where few files may be open.
   @Test func moreShardsThanOpenFiles() throws {
     let folder = try Folder.temporary()

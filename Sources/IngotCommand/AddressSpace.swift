@@ -1,0 +1,46 @@
+import IngotSystem
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Darwin)
+  import Darwin
+#endif
+
+/// What threads, their stacks and buffers of a small model take, about.
+private let leastAddressSpace = 384 << 20
+
+/// Refuses to begin where a limit leaves less address space than threads and buffers take: Swift looks for its threads' stacks
+/// for ever, and ends the program where memory is not there.
+///
+/// - Throws: FormatError that says which limit to raise.
+func requireAddressSpace() throws(FormatError) {
+  #if os(Linux)
+    let address = unsafe mmap(
+      nil, leastAddressSpace, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
+    if let address = unsafe address, unsafe address != MAP_FAILED {
+      unsafe munmap(address, leastAddressSpace)
+      return
+    }
+    var error = FormatError(
+      path: "this process",
+      expected: "\(leastAddressSpace >> 20) MiB of address space for threads and buffers",
+      found: "less")
+    error.cause = .system(ENOMEM)
+    throw error
+  #endif
+}
+
+/// Begins the program anew without BLAS's own threads, which nothing here uses, where address space is limited. Each wants 128
+/// MiB when it begins and looks for them for ever where there are none, and the program would wait for it at its end.
+func restartWithoutBLASThreads() {
+  #if os(Linux)
+    let variable = "OPENBLAS_NUM_THREADS"
+    var limit = rlimit()
+    let kind = __rlimit_resource_t(RLIMIT_AS.rawValue)
+    guard unsafe getenv(variable) == nil, unsafe getrlimit(kind, &limit) == 0, limit.rlim_cur < rlim_t.max
+    else { return }
+    unsafe setenv(variable, "1", 1)
+    // Comes back only when it fails; then the threads are there.
+    unsafe _ = execv("/proc/self/exe", CommandLine.unsafeArgv)
+  #endif
+}
