@@ -16,7 +16,7 @@ extension Lane {
         for (row, score) in chunk.enumerated() { scores[context][row].absorb(score) }
       }
     }
-    return try SensitivityPass.Divergence(scores, model)
+    return try SensitivityPass.Divergence(scores, contexts, model)
   }
 
   /// Divergences from this lane of others of its model: each row of the head is decoded once.
@@ -58,7 +58,7 @@ extension Lane {
       }
     }
     var found: [SensitivityPass.Divergence] = []
-    for score in scores { found.append(try .init(score, model)) }
+    for score in scores { found.append(try .init(score, contexts, model)) }
     return found
   }
 
@@ -81,21 +81,45 @@ private func compared(_ text: Context, _ rows: Range<Int>, _ logits: Span<Float>
 
 extension SensitivityPass.Divergence {
   /// Mean over all positions, and its error by the spread of contexts.
-  fileprivate init(_ scores: [[TokenComparison]], _ model: Model) throws(FormatError) {
-    let sums = scores.map { $0.reduce(0.0) { $0 + max($1.divergence, 0) } }
-    let count = scores.reduce(0) { $0 + $1.count }
-    mean = sums.reduce(0, +) / Double(max(count, 1))
+  fileprivate init(_ scores: [[TokenComparison]], _ contexts: [Context], _ model: Model) throws(FormatError) {
+    let all = Sums(scores)
+    mean = all.divergence
+    uncertainty = all.uncertainty
+    texts = []
+    for name in contexts.compactMap(\.text) where !texts.contains(where: { $0.name == name }) {
+      let sums = Sums(contexts.indices.filter { contexts[$0].text == name }.map { scores[$0] })
+      texts.append(Text(name: name, mean: sums.divergence, uncertainty: sums.uncertainty))
+    }
     guard mean.isFinite else { throw unrepresentable("KL divergence", mean, model) }
-    guard scores.count > 1 else {
-      standardError = nil
-      return
+    standardError = all.standardError
+  }
+
+  /// Sums over the positions of some contexts.
+  private struct Sums {
+    /// By context.
+    let divergences: [Double]
+    let counts: [Int]
+    let uncertainty: Double
+
+    init(_ scores: [[TokenComparison]]) {
+      divergences = scores.map { $0.reduce(0.0) { $0 + max($1.divergence, 0) } }
+      counts = scores.map(\.count)
+      let sum = scores.joined().reduce(0.0) { $0 + $1.uncertainty }
+      uncertainty = sum / Double(max(counts.reduce(0, +), 1))
     }
-    // Of a ratio of sums over contexts.
-    let squares = zip(sums, scores).reduce(0.0) { total, pair in
-      let difference = pair.0 - mean * Double(pair.1.count)
-      return total + difference * difference
+
+    var count: Double { Double(max(counts.reduce(0, +), 1)) }
+    var divergence: Double { divergences.reduce(0, +) / count }
+
+    /// Of a ratio of sums over contexts; nil for fewer than two.
+    var standardError: Double? {
+      guard counts.count > 1 else { return nil }
+      let squares = zip(divergences, counts).reduce(0.0) { total, pair in
+        let difference = pair.0 - divergence * Double(pair.1)
+        return total + difference * difference
+      }
+      let n = Double(counts.count)
+      return (squares * n / (n - 1)).squareRoot() / count
     }
-    let n = Double(scores.count)
-    standardError = (squares * n / (n - 1)).squareRoot() / Double(max(count, 1))
   }
 }

@@ -69,6 +69,8 @@ package struct TokenComparison: Sendable {
   package private(set) var candidate = Normalizer()
   /// Σ exp(a − original.maximum) (a − b)
   private var weightedDifference = 0.0
+  /// Σ exp(a − original.maximum)²
+  private var squares = 0.0
 
   package init() {}
 
@@ -87,6 +89,7 @@ package struct TokenComparison: Sendable {
       original.sum += weight
       candidate.sum += exp(b - candidate.maximum)
       weightedDifference += weight * (a - b)
+      squares += weight * weight
     }
   }
 
@@ -95,6 +98,8 @@ package struct TokenComparison: Sendable {
     weightedDifference =
       weightedDifference * exp(original.maximum - all)
       + next.weightedDifference * exp(next.original.maximum - all)
+    squares =
+      squares * exp(2 * (original.maximum - all)) + next.squares * exp(2 * (next.original.maximum - all))
     original.absorb(next.original)
     candidate.absorb(next.candidate)
   }
@@ -103,6 +108,11 @@ package struct TokenComparison: Sendable {
   package var divergence: Double {
     weightedDifference / original.sum - (original.logSum - candidate.logSum)
   }
+  /// How unsure the original is of the next token: 1 − Σ p², from 0 for one token that is certain to almost 1 for many alike.
+  ///
+  /// Small errors of logits that do not depend on each other, of variance σ², give a divergence of σ²/2 times this: KL is
+  /// half the variance of the errors under p, to second order.
+  package var uncertainty: Double { 1 - squares / (original.sum * original.sum) }
   /// Probability of the token that comes next, candidate − original.
   package var deltaP: Double { exp(candidate.logProbability) - exp(original.logProbability) }
   /// Whether both find the same token most probable.

@@ -17,10 +17,15 @@ public struct SensitivityPass: Sendable {
     public var mean: Double
     /// Over contexts; nil for fewer than two.
     public var standardError: Double?
+    /// Mean over the same positions of how unsure the original is of the next token (`TokenComparison.uncertainty`).
+    public var uncertainty: Double
+    /// The same for each text that contexts come from, in order of appearance.
+    public var texts: [Text]
 
-    public init(mean: Double, standardError: Double?) {
-      self.mean = mean
-      self.standardError = standardError
+    public struct Text: Sendable, Hashable {
+      public var name: String
+      public var mean: Double
+      public var uncertainty: Double
     }
   }
 
@@ -154,9 +159,9 @@ public struct SensitivityPass: Sendable {
       // One tensor does both: what it costs as the embedding and as the head.
       let embedding = found[place].divergence
       let errors = [embedding.standardError, divergence.standardError].compactMap { $0 }
-      found[place].divergence = .init(
-        mean: embedding.mean + divergence.mean,
-        standardError: errors.count == 2 ? (errors[0] * errors[0] + errors[1] * errors[1]).squareRoot() : nil)
+      found[place].divergence.mean = embedding.mean + divergence.mean
+      found[place].divergence.standardError =
+        errors.count == 2 ? (errors[0] * errors[0] + errors[1] * errors[1]).squareRoot() : nil
     } else {
       found.append((original.blueprint.headRole, divergence))
     }

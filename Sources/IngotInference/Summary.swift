@@ -77,6 +77,7 @@ struct Summary {
         p999: percentile(0.999, of: divergences),
         maximum: divergences[divergences.count - 1],
         histogram: Histogram(of: divergences)),
+      uncertainty: uncertainty(all),
       deltaP: .init(
         mean: changes.reduce(0, +) / tokens,
         rms: (changes.reduce(0) { $0 + $1 * $1 } / tokens).squareRoot()),
@@ -88,7 +89,7 @@ struct Summary {
         guard count > 0 else { return nil }
         return .init(
           name: name, tokens: count, perplexity: perplexities(members),
-          divergence: mean(members, \.divergence),
+          divergence: mean(members, \.divergence), uncertainty: uncertainty(members),
           sameTop: sameTop(members))
       },
       worst: worst,
@@ -115,6 +116,11 @@ struct Summary {
       candidate: exponential(mean(members) { -$0.candidate.logProbability }),
       ratio: exponential(
         mean(members) { $0.original.logProbability - $0.candidate.logProbability }))
+  }
+
+  private func uncertainty(_ members: [Int]) -> Double {
+    let sum = members.reduce(0.0) { $0 + scores[$1].reduce(0.0) { $0 + $1.uncertainty } }
+    return sum / Double(members.reduce(0) { $0 + scores[$1].count })
   }
 
   private func sameTop(_ members: [Int]) -> Double {

@@ -10,6 +10,9 @@ public struct VerificationReport: Hashable, Sendable {
   public var perplexity: Perplexities
   /// KL(original ‖ candidate) of the predicted distributions, in nats.
   public var divergence: Divergence
+  /// How unsure the original is of these texts: the mean of 1 − Σ p² over its predictions, from 0 to 1. The divergence that
+  /// errors of logits make is proportional to it.
+  public var uncertainty: Double
   /// Probability of the token that comes next, candidate − original.
   public var deltaP: DeltaP
   /// Share of predictions in which both models find the same token most probable.
@@ -77,6 +80,7 @@ public struct VerificationReport: Hashable, Sendable {
     public var tokens: Int
     public var perplexity: Perplexities
     public var divergence: Estimate
+    public var uncertainty: Double
     public var sameTop: Double
   }
 }
@@ -103,6 +107,7 @@ extension VerificationReport {
         "maximum": JSON(divergence.maximum),
         "histogram": divergence.histogram.json,
       ],
+      "uncertainty": JSON(uncertainty),
       "deltaP": ["mean": JSON(deltaP.mean), "rms": JSON(deltaP.rms)],
       "sameTop": JSON(sameTop),
       "layers": .array(layers.map(\.json)),
@@ -166,6 +171,7 @@ extension VerificationReport.Text {
       "tokens": JSON(tokens),
       "perplexity": perplexity.json,
       "klDivergence": ["mean": JSON(divergence.value), "standardError": divergence.errorJSON],
+      "uncertainty": JSON(uncertainty),
       "sameTop": JSON(sameTop),
     ]
   }
