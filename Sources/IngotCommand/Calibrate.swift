@@ -15,7 +15,8 @@ struct Calibrate: AsyncParsableCommand {
       chat APIs take them, rendered by the model's own chat template. A .json file is a list of such objects.
       An output that ends in .gguf or .dat is a llama.cpp importance matrix, in the new or old format.
       An interrupted run resumes after the last completed layer when the same command is run again.
-      Never calibrate on the text you measure with.
+      Never calibrate on the text you measure with. The last eighth of each text is left out for \
+      'ingot sensitivity', which finds by the file which contexts it has seen; --chunks leaves out more.
       """)
 
   @Argument(help: "Folder, .safetensors, .gguf or .ingot file, or name in the HF cache.")
@@ -40,6 +41,11 @@ struct Calibrate: AsyncParsableCommand {
         + "tokens are forced to experts that lack them, for statistics only.", valueName: "n"))
   var untilCovered: Int?
 
+  @Flag(
+    name: .long,
+    help: "Use every context of the texts, and leave none to 'ingot sensitivity' and 'ingot verify'.")
+  var allContexts = false
+
   @Flag(name: .long, help: "Print one line per expert.")
   var experts = false
 
@@ -57,6 +63,7 @@ struct Calibrate: AsyncParsableCommand {
     restartWithBetterBLAS()
     var request = CalibrateRequest(model, texts: texts.selection, to: output)
     request.coverage = untilCovered
+    request.usesAllContexts = allContexts
     request.force = force
     request.takeOver = takeOver
     request.reading = reading.options
@@ -69,6 +76,9 @@ struct Calibrate: AsyncParsableCommand {
     if let coverage = result.coverage { print(coverage.text) }
     print(
       "\(grouped(result.tokens)) tokens in \(grouped(result.contexts)) contexts, \(duration(result.seconds))")
+    if result.contextsLeft > 0 {
+      print("left for 'ingot sensitivity' and 'ingot verify': \(grouped(result.contextsLeft)) contexts")
+    }
     print(output)
   }
 }

@@ -19,10 +19,10 @@ struct SensitivityCommand: AsyncParsableCommand {
       With --importance, tensors are quantized as by 'ingot quantize --importance'; use it here if you \
       will use it there.
       At the end, plans for several budgets are run through the whole model on other contexts than \
-      they were chosen on: twice as many, the last of each text. They calibrate the predictions, best \
-      when 'ingot calibrate' has seen neither: give it fewer contexts than the text has.
-      A few contexts are enough, because errors are averaged over tokens. Use text like your own, but \
-      not the text you verify with.
+      they were chosen on: twice as many, the last of each text. They calibrate the predictions. \
+      Contexts that the calibration file was made of are used for neither, where the texts have others.
+      A few contexts are enough, because errors are averaged over tokens. Use text like your own, of \
+      several kinds if you can, but not the text you verify with.
       An interrupted run resumes after the last saved layer when the same command is run again.
       """)
 
@@ -94,12 +94,16 @@ struct SensitivityCommand: AsyncParsableCommand {
       var object = table.json
       object["output"] = .string(output)
       object["seconds"] = JSON(result.seconds)
+      object["contexts"] = result.contextsRecord
       print(JSON.object(object).text(indented: true))
     } else {
       print(table.text)
       print(
-        "\(grouped(result.sensitivity.tokens)) tokens in \(grouped(result.contexts)) contexts, "
-          + duration(result.seconds))
+        "\(grouped(result.sensitivity.tokens)) tokens in \(grouped(result.contexts)) contexts, plans on "
+          + "\(grouped(result.judgingContexts)) others, \(duration(result.seconds))")
+      if result.seenContexts > 0 {
+        print("left out, since the statistics were made of them: \(grouped(result.seenContexts)) contexts")
+      }
       print(output)
     }
   }

@@ -13,7 +13,8 @@ extension CalibrationStatistics {
   public func dropping(_ dropped: DroppedExperts?, of model: Model) -> CalibrationStatistics {
     guard let dropped else { return self }
     let (all, latest) = (layer, LoadedStatistics())
-    return CalibrationStatistics(tokens: tokens, layers: layers, texts: texts) { layer throws(FormatError) in
+    return CalibrationStatistics(tokens: tokens, layers: layers, texts: texts, contexts: contexts) {
+      layer throws(FormatError) in
       try latest.layer(layer) { () throws(FormatError) in
         try all(layer).dropping(dropped, of: model)
       }

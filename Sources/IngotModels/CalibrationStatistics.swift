@@ -209,6 +209,8 @@ public struct CalibrationStatistics: Sendable {
   public var layers: Int
   /// Names of the texts.
   public var texts: [String]
+  /// The contexts that it was gathered from; nil for files of older versions, which do not say.
+  public var contexts: SeenContexts?
   /// A layer's statistics: those that are loaded, else read anew for each call.
   ///
   /// - Throws: FormatError when the file that it stands in is broken there.
@@ -216,12 +218,13 @@ public struct CalibrationStatistics: Sendable {
   let held: HeldLayers
 
   public init(
-    tokens: Int, layers: Int, texts: [String],
+    tokens: Int, layers: Int, texts: [String], contexts: SeenContexts? = nil,
     layer: @escaping @Sendable (Int) throws(FormatError) -> LayerStatistics
   ) {
     self.tokens = tokens
     self.layers = layers
     self.texts = texts
+    self.contexts = contexts
     let held = HeldLayers(layer)
     self.held = held
     self.layer = { layer throws(FormatError) in try held.layer(layer) }

@@ -50,6 +50,8 @@ public struct Sensitivity: Sendable {
     public var sum: Double
     /// That the divergence was measured on.
     public var tokens: Int
+    /// Of each text; empty in files of older versions.
+    public var texts: [TextMeasure] = []
 
     public init(format: String, bitsPerWeight: Double, divergence: Measure, sum: Double, tokens: Int) {
       self.format = format
@@ -86,6 +88,8 @@ public struct Sensitivity: Sendable {
   public var mixedPlans: [MixedPlan] = []
   /// What artifacts say of the statistics that their codes are chosen by; nil without, and in files of older versions.
   public var importance: JSON?
+  /// nil in files of older versions.
+  public var contexts: MeasuredContexts?
   /// By layer and expert.
   public var loads: [[Load]]
   /// By tensor and candidate: the share of the KL divergence; nil where the candidate does not fit.

@@ -44,6 +44,7 @@ extension Sensitivity {
       "groups": .object(groupLines), "experts": .object(loadLines), "errors": .object(errorLines),
     ]
     if let importance { object["importance"] = importance }
+    if let contexts { object["contexts"] = contexts.json }
     if let drops {
       var lines: JSONObject = [:]
       for (layer, drop) in drops.enumerated() { lines[StackName.text(layer: layer)] = drop.json }
@@ -53,12 +54,14 @@ extension Sensitivity {
     if !mixedPlans.isEmpty {
       object["mixtures"] = .array(
         mixedPlans.map {
-          [
+          var line: JSONObject = [
             "format": .string($0.format), "bitsPerWeight": JSON(rounded($0.bitsPerWeight)),
             "klDivergence": JSON(rounded($0.divergence.mean)),
             "standardError": $0.divergence.standardError.map { JSON(rounded($0)) } ?? .null,
             "sum": JSON(rounded($0.sum)), "tokens": JSON($0.tokens),
           ]
+          if !$0.texts.isEmpty { line["texts"] = .array($0.texts.map(\.json)) }
+          return .object(line)
         })
     }
     return linesOfJSON(object, opening: ["uniform", "mixtures", "groups", "experts", "errors", "drops"])
@@ -95,7 +98,7 @@ private struct SensitivityReader {
 
   private static let keys: Set<String> = [
     "sensitivity", "model", "tokens", "texts", "quantizer", "candidates", "reference", "uniform", "groups",
-    "experts", "errors", "mixtures", "importance", "drops",
+    "experts", "errors", "mixtures", "importance", "drops", "contexts",
   ]
 
   func read(_ model: Model) throws(FormatError) -> Sensitivity {
@@ -133,13 +136,25 @@ private struct SensitivityReader {
     if let importance = result.importance, importance.object == nil {
       throw wrong("an object in \"importance\"", importance)
     }
+    if let value = json["contexts"] {
+      guard let contexts = Sensitivity.MeasuredContexts(value) else {
+        throw wrong("\"contexts\": measured and judged ones, and their novelty", value)
+      }
+      result.contexts = contexts
+    }
     for value in json["mixtures"]?.array ?? [] {
       guard let format = value["format"]?.string, let sum = value["sum"]?.double, sum >= 0,
         let bits = value["bitsPerWeight"]?.double, let tokens = value["tokens"]?.int
       else { throw wrong("a mixed plan with format, bitsPerWeight, sum of at least 0 and tokens", value) }
-      result.mixedPlans.append(
-        .init(
-          format: format, bitsPerWeight: bits, divergence: try measure(value), sum: sum, tokens: tokens))
+      var plan = Sensitivity.MixedPlan(
+        format: format, bitsPerWeight: bits, divergence: try measure(value), sum: sum, tokens: tokens)
+      for text in value["texts"]?.array ?? [] {
+        guard let measured = Sensitivity.TextMeasure(text) else {
+          throw wrong("a mixed plan's texts with klDivergence and uncertainty of 0 to 1", text)
+        }
+        plan.texts.append(measured)
+      }
+      result.mixedPlans.append(plan)
     }
     for (key, value) in json["groups"]?.object ?? [:] {
       guard let stack = StackName.role(key) else { throw wrong("a stack's name in \"groups\"", .string(key)) }

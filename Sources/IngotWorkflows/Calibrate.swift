@@ -14,6 +14,9 @@ public struct CalibrateRequest: Sendable {
   /// Tokens that every expert is to see: more contexts than `texts.chunks` are used where the texts have them, then tokens
   /// are forced to experts that lack them.
   public var coverage: Int?
+  /// Use every context of the texts. Otherwise statistics (not an importance matrix) leave the last contexts of each text out
+  /// where they would take them all: an eighth, for `sensitivity` and `verify` to measure on.
+  public var usesAllContexts = false
   /// Replace what is at the output's path, and discard an unfinished output there.
   public var force = false
   /// Continue an unfinished output of a run on another host, which must have ended.
@@ -33,6 +36,8 @@ public struct CalibrateResult: Sendable {
   public var ledger: ExpertLedger
   public var tokens: Int
   public var contexts: Int
+  /// Contexts at the ends of the texts that were left to `sensitivity` and `verify`.
+  public var contextsLeft: Int
   /// Nil without a wanted coverage.
   public var coverage: CoverageReport?
   public var seconds: Double
@@ -43,6 +48,7 @@ public struct CalibrateResult: Sendable {
     object["output"] = .string(output)
     object["tokens"] = JSON(tokens)
     object["contexts"] = JSON(contexts)
+    object["contextsLeft"] = JSON(contextsLeft)
     object["coverage"] = coverage?.json ?? .null
     object["seconds"] = JSON(seconds)
     return .object(object)
@@ -69,18 +75,20 @@ extension CalibrateRequest {
     var writing = WriteOptions()
     writing.inputs = inputs
     (writing.force, writing.takeOver) = (force, takeOver)
+    let usesAll = usesAllContexts || form != nil
     // An importance matrix is made from statistics beside it, of which some fields are enough.
     let writer = try CalibrationFile.Writer(
       form == nil ? output : output + ".evidence", for: source, texts: texts.names,
       isForImportance: form != nil, origin: try CalibrationRun.origin(source),
-      identity: CalibrationRun.identity(source, texts, coverage: coverage), writing)
+      identity: CalibrationRun.identity(source, texts, coverage: coverage, usesAll: usesAll), writing)
     var options = CalibrationOptions()
     options.workers = control.workers
     options.coverage = coverage
     options.progress = { control.progress($0.bytes, $0.totalBytes) }
     let run: CalibrationRun
     do throws(FormatError) {
-      var going = try CalibrationRun(source, texts, writer, options, shouldStop: control.shouldStop)
+      var going = try CalibrationRun(
+        source, texts, writer, options, usesAll: usesAll, shouldStop: control.shouldStop)
       try await going.run()
       if let form {
         try going.importance(source, texts).write(
@@ -102,6 +110,7 @@ extension CalibrateRequest {
     for line in run.ledger.overflows { control.warning(line) }
     return CalibrateResult(
       output: output, ledger: run.ledger, tokens: run.tokens, contexts: run.contexts.count,
+      contextsLeft: run.left,
       coverage: coverage.map { CoverageReport(wanted: $0, run) },
       seconds: (ContinuousClock.now - start).seconds)
   }

@@ -65,11 +65,13 @@ struct CalibratedRun {
   static func provenance(
     _ path: String, _ statistics: CalibrationStatistics, _ techniques: CalibrationTechniques
   ) -> JSON {
-    [
+    var record: JSONObject = [
       "name": .string(Folder.name(of: path)), "tokens": JSON(statistics.tokens),
       "texts": .array(statistics.texts.map { .string($0) }),
       "without": .array(techniques.without.map { .string($0.rawValue) }),
     ]
+    record["contexts"] = statistics.contexts?.json
+    return .object(record)
   }
 
   var outcome: CalibrationOutcome {

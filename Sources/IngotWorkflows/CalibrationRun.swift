@@ -19,17 +19,23 @@ struct CalibrationRun {
   var options: CalibrationOptions
   let shouldStop: @Sendable () -> Bool
 
+  /// Whether every context of the texts may be used, and none at a text's end is left to other commands.
+  let usesAll: Bool
+
   private(set) var ledger: ExpertLedger
   private(set) var contexts: [Context] = []
   /// Contexts of each text that a survey has seen, after each round; empty without one.
   private(set) var drawn: [Int] = []
+  /// Contexts that would be used too, were they not left to other commands.
+  private(set) var left = 0
 
   var tokens: Int { contexts.reduce(0) { $0 + $1.tokens.count } }
 
   init(
     _ model: Model, _ texts: TextSelection, _ writer: CalibrationFile.Writer, _ options: CalibrationOptions,
-    shouldStop: @escaping @Sendable () -> Bool
+    usesAll: Bool, shouldStop: @escaping @Sendable () -> Bool
   ) throws(FormatError) {
+    self.usesAll = usesAll
     self.model = model
     self.texts = texts
     self.writer = writer
@@ -43,7 +49,9 @@ struct CalibrationRun {
   mutating func run() async throws(FormatError) {
     contexts = try await drawnContexts()
     let blueprint = model.blueprint
-    try writer.begin(tokens: tokens, mostForced: (options.coverage ?? 0) * blueprint.experts.count)
+    try writer.begin(
+      tokens: tokens, contexts: SeenContexts(contexts),
+      mostForced: (options.coverage ?? 0) * blueprint.experts.count)
     for note in writer.notes {
       guard let layer = note["evidence"]?.int else { continue }
       ledger.entries += (note["ledger"]?.array ?? []).compactMap { ExpertLedger.Entry($0, layer: layer) }
@@ -76,16 +84,18 @@ struct CalibrationRun {
 
   /// The contexts to gather statistics from: the first of each text, as many as `--chunks` says, twice as many, four times as
   /// many, … until the router sends every expert the tokens it is to have, or the texts end.
+  ///
+  /// The last contexts of each text are left to what measures later, unless `usesAll`.
   private mutating func drawnContexts() async throws(FormatError) -> [Context] {
     guard let wanted = options.coverage, var chunks = texts.chunks else {
-      return try texts.contexts(tokenizer, of: model)
+      return try contexts(chunks: texts.chunks).flatMap { $0 }
     }
     let blueprint = model.blueprint
     var counts = [[Int]](
       repeating: [Int](repeating: 0, count: blueprint.experts.count), count: blueprint.layerCount)
     var seen = texts.paths.map { _ in 0 }
     while true {
-      let all = try texts.contexts(tokenizer, of: model, chunks: chunks)
+      let all = try contexts(chunks: chunks)
       let fresh = zip(all, seen).flatMap { $0.dropFirst($1) }
       if !fresh.isEmpty {
         try await survey(fresh, chunks, &counts)
@@ -96,6 +106,13 @@ struct CalibrationRun {
       seen = all.map(\.count)
       chunks *= 2
     }
+  }
+
+  private mutating func contexts(chunks: Int?) throws(FormatError) -> [[Context]] {
+    if usesAll { return try texts.contexts(tokenizer, of: model, chunks: chunks) }
+    let found = try texts.calibrationContexts(tokenizer, of: model, chunks: chunks)
+    left = found.reduce(0) { $0 + $1.left }
+    return found.map(\.used)
   }
 
   /// Adds the tokens that experts get of some contexts, those of layers that an earlier run has surveyed among them.
@@ -134,7 +151,7 @@ struct CalibrationRun {
 
   /// What an unfinished run must have in common with this one, beside the model's files.
   static func identity(
-    _ model: Model, _ texts: TextSelection, coverage: Int?
+    _ model: Model, _ texts: TextSelection, coverage: Int?, usesAll: Bool = true
   ) throws(FormatError) -> JSONObject {
     var files: [JSON] = []
     for path in model.weightFiles { files.append(try fileIdentity(path)) }
@@ -160,6 +177,7 @@ struct CalibrationRun {
       // Sums of matrix products depend on it.
       "BLAS": .string(blasName()),
     ]
+    if !usesAll { identity["leaves contexts"] = true }
     if let template = texts.chatTemplate {
       identity["chat template"] = .string(sha256(try Bytes.mapping(template)))
     }

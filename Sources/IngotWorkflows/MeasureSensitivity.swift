@@ -51,7 +51,19 @@ public struct SensitivityResult: Sendable {
   public var sensitivity: Sensitivity
   public var output: String
   public var contexts: Int
+  /// Contexts that plans were run whole on.
+  public var judgingContexts: Int
+  /// Contexts of the texts that the calibration statistics have seen, and that were left out.
+  public var seenContexts: Int
   public var seconds: Double
+
+  /// Which contexts were used, for programs.
+  package var contextsRecord: JSON {
+    [
+      "measured": JSON(contexts), "judging": JSON(judgingContexts), "leftOut": JSON(seenContexts),
+      "novelty": sensitivity.contexts.map { .string($0.novelty.rawValue) } ?? .null,
+    ]
+  }
 }
 
 extension SensitivityRequest {
@@ -69,15 +81,26 @@ extension SensitivityRequest {
       model, tokens: try mostTokens(model), choice, effort, isCalibrated: importance != nil)
   }
 
+  /// What codes are chosen by; nil without.
+  private func statistics(_ model: Model) throws(FormatError) -> CalibrationStatistics? {
+    guard let importance else { return nil }
+    guard CalibrationFile.recognizes(importance) else {
+      throw FormatError(
+        path: importance, expected: "calibration statistics (.calib), as 'ingot calibrate' writes them",
+        found: try WrittenFile.recognize(importance)?.title ?? "a file of another kind")
+    }
+    return try CalibrationFile.read(importance, for: model)
+  }
+
   /// Tokens that tensors and plans would be measured on; with `chunks`, at most, without a look at the texts.
   private func mostTokens(_ model: Model) throws(FormatError) -> (tensors: Int, mixedPlans: Int) {
     if let chunks = texts.chunks {
       let tokens = texts.paths.count * chunks * texts.context
       return (tokens, 2 * tokens)
     }
-    let (tensors, mixedPlans) = try texts.contextsApart(try Tokenizer(of: model), of: model)
+    let split = try texts.contextsApart(Tokenizer(of: model), of: model, from: try statistics(model)?.origin)
     func tokens(_ contexts: [Context]) -> Int { contexts.reduce(0) { $0 + $1.tokens.count } }
-    return (tokens(tensors), tokens(mixedPlans))
+    return (tokens(split.choosing), tokens(split.judging))
   }
 
   /// - Throws: FormatError for what is wrong with files, a resumable one when the run was stopped; RequestError for formats
@@ -94,11 +117,13 @@ extension SensitivityRequest {
     inputs.add("the calibration file", importance)
     try inputs.requireApart(output)
     try OutputKind.sensitivity.requireName(output)
-    let (contexts, others) = try texts.contextsApart(try Tokenizer(of: source), of: source)
+    let statistics = try statistics(source)
+    let split = try texts.contextsApart(Tokenizer(of: source), of: source, from: statistics?.origin)
+    if let line = remark(split) { control.warning(line) }
     // A run that ended between naming the file and forgetting how it came to it goes on.
     if !SensitivityJournal.exists(beside: output) { try WholeFile.check(output, force: force) }
     var run = try await SensitivityRun(
-      source, contexts, judging: others, choice, importance: importance, techniques, effort, control)
+      source, split, choice, importance: importance, statistics, techniques, effort, control)
     let kept = try SensitivityJournal(
       output, identity: try identity(source, choice), discard: force, takeOver: takeOver,
       shouldStop: control.shouldStop)
@@ -111,8 +136,32 @@ extension SensitivityRequest {
       throw kept.left(error)
     }
     return SensitivityResult(
-      sensitivity: sensitivity, output: output, contexts: contexts.count,
+      sensitivity: sensitivity, output: output, contexts: split.choosing.count,
+      judgingContexts: split.judging.count,
+      seenContexts: split.novelty == .unseen && !split.isChosenBySeen ? split.seenCount : 0,
       seconds: (ContinuousClock.now - start).seconds)
+  }
+
+  /// A word where plans are measured on contexts of the calibration, or may be; nil where not.
+  private func remark(_ split: ContextSplit) -> String? {
+    let file = importance.map { printable(Folder.name(of: $0)) } ?? ""
+    let names = printable(texts.names.joined(separator: ", "), limit: 200)
+    let wayOut = "give 'ingot sensitivity' other text, or let 'ingot calibrate' leave contexts out"
+    switch split.novelty {
+    case .seen:
+      return
+        "\(names): \(file) was made of every context of this text, on which GPTQ does better than on any other. "
+        + "Predictions allow for that by their usual factor and a wider interval; to measure it, " + wayOut
+    case .unknown:
+      return "\(names): \(file) was made of a text of this name and does not say of which contexts of "
+        + "\(grouped(texts.context)) tokens (an older file, or contexts of another length), so plans may be measured on what "
+        + "they were calibrated on; collect statistics anew with contexts of this length, or give other text"
+    case .unseen:
+      guard split.isChosenBySeen else { return nil }
+      return
+        "\(names): \(file) has left only \(grouped(split.judging.count)) contexts, which plans are run on; the costs of "
+        + "tensors are measured on contexts that it has seen; for better plans, " + wayOut
+    }
   }
 
   private func identity(_ source: Model, _ choice: SensitivityChoice) throws(FormatError) -> JSONObject {
@@ -124,7 +173,13 @@ extension SensitivityRequest {
     identity["sample"] = JSON(effort.sample)
     identity["quick"] = .bool(effort.quick)
     identity["drops"] = true
+    identity["contexts apart"] = true
     identity["techniques"] = .array(techniques.without.map { .string($0.rawValue) })
     return identity
   }
+}
+
+extension CalibrationStatistics {
+  /// By what contexts are kept apart from these.
+  fileprivate var origin: ContextSplit.Statistics { .init(texts: texts, contexts: contexts) }
 }

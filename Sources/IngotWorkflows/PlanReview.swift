@@ -117,6 +117,7 @@ extension Sensitivity {
       "texts": .array(texts.map { .string($0) }),
     ]
     record["importance"] = importance
+    record["contexts"] = contexts?.json
     return .object(record)
   }
 }

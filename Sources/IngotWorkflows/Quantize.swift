@@ -102,7 +102,10 @@ extension QuantizeRequest {
     try requireCalibration(isCalibrated)
     var texts = TextSelection(sequentialTexts)
     texts.chatTemplate = chatTemplate
-    let contexts = sequentialTexts.isEmpty ? [] : try texts.contexts(Tokenizer(of: source), of: source)
+    // The contexts that 'calibrate' takes of the same texts, so that statistics say what was seen.
+    let contexts =
+      sequentialTexts.isEmpty
+      ? [] : try texts.calibrationContexts(Tokenizer(of: source), of: source, chunks: nil).flatMap(\.used)
     let replaced = Replacements()
     var quantization = QuantizationOptions()
     quantization.allowNonfinite = allowsNonfinite

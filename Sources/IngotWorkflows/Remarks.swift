@@ -6,19 +6,18 @@ import IngotSystem
 import IngotTensors
 
 extension VerifyRequest {
-  /// What a reader of the figures should know of how they came about: the candidate saw the texts, or was made from
-  /// another model.
-  func remarks(_ candidate: Model, _ original: Model) -> [String] {
+  /// What a reader of the figures should know of how they came about: the candidate, or the plan it was made by, saw the
+  /// contexts, or was made from another model.
+  ///
+  /// - Parameter plan: `sensitivity` of the plan's file; nil for none.
+  func remarks(_ candidate: Model, _ original: Model, _ contexts: [Context], plan: JSON?) -> [String] {
     var lines: [String] = []
-    let seen = Set(
-      (candidate.provenance?["importance"]?["texts"]?.array
-        ?? candidate.provenance?["importance"]?["datasets"]?.array ?? [])
-        .compactMap { $0.string.map { Folder.name(of: $0) } })
-    let again = texts.names.filter(seen.contains)
-    if !again.isEmpty {
+    if let line = calibrationRemark(candidate.provenance?["importance"], contexts) { lines.append(line) }
+    let measured = ["measured", "judged"].compactMap { SeenContexts(plan?["contexts"]?[$0]) }
+    if let again = SeenAgain(contexts, measured.reduce(into: []) { $0.formUnion($1.hashes) }) {
       lines.append(
-        "\(printable(again.joined(separator: ", "), limit: 200)): the candidate was calibrated on a text of this name, so the "
-          + "figures may be better than on other text: verify on text that calibration has not seen")
+        "\(again.text): the plan's prediction was measured on them, so they say little of how it does on other text: "
+          + "verify on contexts that 'ingot sensitivity' has not seen")
     }
     if let name = candidate.otherSource(than: original) {
       lines.append(
@@ -26,6 +25,49 @@ extension VerifyRequest {
           + "files of weights: the figures hold only if both are the same model")
     }
     return lines
+  }
+}
+
+extension VerifyRequest {
+  /// A word where the candidate's codes were chosen on contexts that are verified on, or may have been: an artifact's record
+  /// has their hashes, older ones and importance matrices only names of texts.
+  ///
+  /// - Parameter importance: what the candidate says of its calibration.
+  private func calibrationRemark(_ importance: JSON?, _ contexts: [Context]) -> String? {
+    let recorded = SeenContexts(importance?["contexts"])
+    if let again = SeenAgain(contexts, recorded?.hashes ?? []) {
+      return
+        "\(again.text): the candidate was calibrated on them, so the figures are better than on other text: "
+        + "verify on text that calibration has not seen"
+    }
+    if let recorded, recorded.length == texts.context { return nil }
+    let seen = Set(
+      (importance?["texts"]?.array ?? importance?["datasets"]?.array ?? [])
+        .compactMap { $0.string.map { Folder.name(of: $0) } })
+    let again = texts.names.filter(seen.contains)
+    if again.isEmpty { return nil }
+    return
+      "\(printable(again.joined(separator: ", "), limit: 200)): the candidate was calibrated on a text of this name"
+      + (recorded.map {
+        ", in contexts of \(grouped($0.length)) tokens instead of \(grouped(texts.context)), so which parts it has seen cannot be told"
+      } ?? "")
+      + ", so the figures may be better than on other text: verify on text that calibration has not seen"
+  }
+}
+
+/// Contexts that were used before, in words.
+private struct SeenAgain {
+  let text: String
+
+  /// - Returns: nil where there are none.
+  init?(_ contexts: [Context], _ hashes: Set<UInt64>) {
+    let again = contexts.filter { hashes.contains(SeenContexts.hash($0.tokens)) }
+    if again.isEmpty { return nil }
+    var names: [String] = []
+    for name in again.compactMap(\.text) where !names.contains(name) { names.append(name) }
+    text =
+      "\(grouped(again.count)) of \(grouped(contexts.count)) contexts"
+      + (names.isEmpty ? "" : " (\(printable(names.joined(separator: ", "), limit: 200)))")
   }
 }
 

@@ -9,9 +9,10 @@ import IngotTensors
 /// One pass through a model that measures what quantizing each of its tensors costs.
 struct SensitivityRun {
   private let model: Model
-  private let contexts: [Context]
+  private let split: ContextSplit
+  private var contexts: [Context] { split.choosing }
   /// That mixtures are judged by.
-  private let others: [Context]
+  private var others: [Context] { split.judging }
   private let choice: SensitivityChoice
   private let control: RunControl
   private let quantizer: String
@@ -30,26 +31,16 @@ struct SensitivityRun {
   private var place: Int { choice.candidates.firstIndex(of: choice.reference)! }
 
   init(
-    _ model: Model, _ contexts: [Context], judging others: [Context], _ choice: SensitivityChoice,
-    importance: String?,
+    _ model: Model, _ split: ContextSplit, _ choice: SensitivityChoice,
+    importance: String?, _ statistics: CalibrationStatistics?,
     _ techniques: CalibrationTechniques, _ options: SensitivityEffort, _ control: RunControl
   ) async throws(FormatError) {
     self.options = options
     self.model = model
-    self.contexts = contexts
-    self.others = others
+    self.split = split
     self.choice = choice
     self.control = control
     quantizer = (importance == nil ? Quantizer.search : .gptq).rawValue
-    var statistics: CalibrationStatistics?
-    if let importance {
-      guard CalibrationFile.recognizes(importance) else {
-        throw FormatError(
-          path: importance, expected: "calibration statistics (.calib), as 'ingot calibrate' writes them",
-          found: try WrittenFile.recognize(importance)?.title ?? "a file of another kind")
-      }
-      statistics = try CalibrationFile.read(importance, for: model)
-    }
     mixedPlans = MixedPlans(
       model: model, formats: choice.formats, importance: importance, statistics: statistics,
       techniques: techniques, isSearched: options.quick, control: control)
@@ -137,6 +128,8 @@ struct SensitivityRun {
     let found = try await sensitivity(pass, journal)
     var sensitivity = found.made
     sensitivity.importance = mixedPlans.provenance
+    sensitivity.contexts = .init(
+      measured: SeenContexts(contexts), judged: SeenContexts(others), novelty: split.novelty)
     try await measureMixedPlans(&sensitivity, searched: found.searched, journal)
     return sensitivity
   }
@@ -166,17 +159,23 @@ struct SensitivityRun {
       try journal.finishedMixedPlans(pass.layer, pass.states)
     }
     let tokens = others.reduce(0) { $0 + $1.tokens.count }
-    let divergences = try await pass.divergences().map {
-      Sensitivity.Measure(mean: $0.mean, standardError: $0.standardError)
+    let divergences = try await pass.divergences()
+    func measure(_ divergence: SensitivityPass.Divergence) -> Sensitivity.Measure {
+      .init(mean: divergence.mean, standardError: divergence.standardError)
     }
+    sensitivity.contexts?.uncertainty = divergences.first?.uncertainty
     sensitivity.mixedPlans = zip(plans, divergences).map { plan, divergence in
-      .init(
+      var mixed = Sensitivity.MixedPlan(
         format: plan.format, bitsPerWeight: 8 * Double(plan.result.tensorBytes) / Double(model.parameters),
-        divergence: divergence,
+        divergence: measure(divergence),
         sum: (options.quick ? searched : sensitivity).sum(plan.result.plan, model) ?? plan.result.sum,
         tokens: tokens)
+      mixed.texts = divergence.texts.map { .init(name: $0.name, mean: $0.mean, uncertainty: $0.uncertainty) }
+      return mixed
     }
-    if let dropped { sensitivity.dropped = .init(count: dropped.count, divergence: divergences[plans.count]) }
+    if let dropped {
+      sensitivity.dropped = .init(count: dropped.count, divergence: measure(divergences[plans.count]))
+    }
   }
 
   private func sensitivity(_ pass: SensitivityPass, _ journal: SensitivityJournal) async throws(FormatError)

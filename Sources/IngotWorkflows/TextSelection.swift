@@ -57,21 +57,25 @@ public struct TextSelection: Sendable {
     return all
   }
 
-  /// Contexts to choose by and others to judge the choice by: of each text the first `chunks`, and of those that follow the last
-  /// ones, twice as many at most. Without `chunks`, or where no context follows, the last quarter of those that there are; a
-  /// text of one context is for both.
-  package func contextsApart(_ tokenizer: Tokenizer, of model: Model) throws(FormatError)
-    -> (choosing: [Context], judging: [Context])
+  /// The contexts of each text that calibration uses: the first `chunks`, without those at its end that are left to what
+  /// measures later (`ContextSplit.reserved`).
+  ///
+  /// - Returns: with each text's contexts, how many were left that would have been used otherwise.
+  func calibrationContexts(_ tokenizer: Tokenizer, of model: Model, chunks: Int?) throws(FormatError)
+    -> [(used: [Context], left: Int)]
   {
-    var (choosing, judging): ([Context], [Context]) = ([], [])
-    for all in try contexts(tokenizer, of: model, chunks: nil) {
-      var first = min(chunks ?? all.count, all.count)
-      if first == all.count { first = max(all.count - max(all.count / 4, 1), min(all.count, 1)) }
-      choosing += all.prefix(first)
-      let others = all.dropFirst(first)
-      judging += others.isEmpty ? all[...] : others.suffix(2 * (chunks ?? all.count))
+    try contexts(tokenizer, of: model, chunks: chunks.map(ContextSplit.needed)).map { all in
+      let wanted = min(chunks ?? all.count, all.count)
+      let used = min(wanted, all.count - ContextSplit.reserved(of: all.count))
+      return (Array(all.prefix(used)), wanted - used)
     }
-    return (choosing, judging)
+  }
+
+  /// Contexts to choose by and others to judge the choice by, apart from those that statistics have seen.
+  package func contextsApart(
+    _ tokenizer: Tokenizer, of model: Model, from statistics: ContextSplit.Statistics?
+  ) throws(FormatError) -> ContextSplit {
+    ContextSplit(try contexts(tokenizer, of: model, chunks: nil), chunks: chunks, seen: statistics)
   }
 
   /// Tokens of a file of JSON, or of a beginning of it that has at least `needed`.

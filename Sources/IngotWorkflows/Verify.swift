@@ -2,6 +2,7 @@ import IngotFormats
 import IngotInference
 import IngotKernels
 import IngotModels
+import IngotPlanning
 import IngotReports
 import IngotSystem
 import IngotTensors
@@ -68,7 +69,6 @@ extension VerifyRequest {
     let original = try Model.read(original, reading)
     let candidate = try Model.read(candidate, reading)
     for remark in Set([original, candidate].compactMap(\.remark)) { control.warning(remark) }
-    for remark in remarks(candidate, original) { control.warning(remark) }
     for model in [original, candidate] { try await model.requireWholeFiles(control) }
     if let state {
       var inputs = inputs
@@ -90,6 +90,9 @@ extension VerifyRequest {
     }
     let planned = try plan.map { path throws(FormatError) in try PlanOutcome.read(path, for: original) }
     let contexts = try texts.contexts(tokenizer, of: original)
+    for remark in remarks(candidate, original, contexts, plan: planned?.0.sensitivity) {
+      control.warning(remark)
+    }
     var options = VerificationOptions()
     options.workers = control.workers
     options.progress = { control.progress($0.bytes, $0.totalBytes) }

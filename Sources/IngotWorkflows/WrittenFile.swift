@@ -153,6 +153,10 @@ public struct WrittenFile: Sendable {
         .calibration, tool: metadata["tool"], model: model.flatMap(name),
         [
           ("layers", metadata["layers"]), ("tokens", metadata["tokens"].flatMap { Int($0) }.map(grouped)),
+          (
+            "contexts",
+            metadata[CalibrationFile.contexts].map { Int($0).map(grouped) ?? $0 } ?? "not recorded"
+          ),
           ("texts", texts.compactMap(\.string).joined(separator: ", ")),
         ])
     }

@@ -21,6 +21,25 @@ import Testing
     #expect(made.status == 0 && !made.error.contains("warning"), "\(made.error)")
     let seen = try Command.run(["verify", artifact, "--against", Command.nano] + Self.verify)
     #expect(seen.status == 0 && seen.error.contains("was calibrated on a text of this name"), "\(seen.error)")
+    // Contexts of the same length are told apart: the first two were seen, others of the same file were not.
+    func verified(_ chunks: String) throws -> Command.Outcome {
+      try Command.run(
+        "verify", artifact, "--against", Command.nano, "--text", CalibrateTests.text, "--context", "64",
+        "--chunks", chunks)
+    }
+    let some = try verified("3")
+    #expect(some.error.contains("2 of 3 contexts (prose.txt)"), "\(some.error)")
+    let rest = folder + "/rest.txt"
+    let text = try String(contentsOfFile: CalibrateTests.text, encoding: .utf8)
+    try String(text.suffix(4000)).write(toFile: rest, atomically: true, encoding: .utf8)
+    let renamed = try Command.run(
+      "verify", artifact, "--against", Command.nano, "--text", rest, "--context", "64", "--chunks", "2")
+    #expect(renamed.status == 0 && !renamed.error.contains("calibrated on"), "\(renamed.error)")
+    try FileManager.default.copyItem(atPath: CalibrateTests.text, toPath: folder + "/other-name.txt")
+    let copied = try Command.run(
+      "verify", artifact, "--against", Command.nano, "--text", folder + "/other-name.txt", "--context", "64",
+      "--chunks", "1")
+    #expect(copied.error.contains("1 of 1 contexts (other-name.txt)"), "\(copied.error)")
     let fresh = try Command.run(
       "verify", artifact, "--against", Command.nano, "--text", CalibrateTests.code, "--context", "32",
       "--chunks", "1")

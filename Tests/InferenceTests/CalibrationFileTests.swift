@@ -7,12 +7,12 @@ import IngotTensors
 import Testing
 
 @Suite struct CalibrationFileTests {
-  static func written(_ folder: String) async throws -> String {
+  static func written(_ folder: String, contexts: SeenContexts? = nil) async throws -> String {
     let model = try Nano.model()
     let statistics = try await CalibrationTests.statistics(model, contexts: 1)
     let path = folder + "/x.calib"
     let writer = try CalibrationFile.Writer(path, for: model, texts: ["a"])
-    try writer.begin(tokens: 128)
+    try writer.begin(tokens: 128, contexts: contexts)
     for layer in 0..<statistics.layers { try writer.write(try statistics.layer(layer)) }
     try writer.commit()
     return path
@@ -42,6 +42,34 @@ import Testing
   static func readAll(_ path: String) throws {
     let statistics = try CalibrationFile.read(path, for: Nano.model())
     for layer in 0..<statistics.layers { _ = try statistics.layer(layer) }
+  }
+
+  /// A file says which contexts it is of; one of an older version does not, and is read all the same.
+  @Test func contextsAreRecorded() async throws {
+    let folder = try Self.folder()
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    let old = try CalibrationFile.read(try await Self.written(folder), for: Nano.model())
+    #expect(old.contexts == nil)
+    let seen = SeenContexts(try Nano.contexts(3, of: 128))
+    let other = folder + "/other"
+    try FileManager.default.createDirectory(atPath: other, withIntermediateDirectories: true)
+    let path = try await Self.written(other, contexts: seen)
+    let read = try CalibrationFile.read(path, for: Nano.model())
+    #expect(read.contexts == seen && seen.count == 3 && seen.length == 128)
+    #expect(read.dropping(nil, of: try Nano.model()).contexts == seen)
+    try Self.readAll(path)
+    let header = try SafeTensorsHeader(path: path)
+    #expect(header.metadata["contexts"] == "3")
+    // A byte of it, or of its checksum.
+    let place = try #require(header.entries.first { $0.name == "contexts" }).range
+    var bytes = Array(try Data(contentsOf: URL(filePath: path)))
+    for index in [place.lowerBound + 5, place.upperBound - 20, place.upperBound - 1] {
+      bytes[index] ^= 1
+      try Data(bytes).write(to: URL(filePath: path))
+      let error = #expect(throws: FormatError.self) { try CalibrationFile.read(path, for: Nano.model()) }
+      #expect(error?.tensor == "contexts", "\(String(describing: error))")
+      bytes[index] ^= 1
+    }
   }
 
   @Test func everyFlippedByteOfAFieldIsFound() async throws {

@@ -1,3 +1,4 @@
+import IngotKernels
 import IngotModels
 import IngotSystem
 import IngotTensors
@@ -6,10 +7,15 @@ import IngotTensors
 /// tokens and the texts they came from. Each tensor is U8, what `CompressedField` makes of a field, whose type and shape
 /// follow from the model and the number of tokens; of symmetric matrices the lower triangle is kept, row by row.
 ///
-/// Layers follow each other as they are gathered. The header's place is kept free until all sizes are known.
+/// Layers follow each other as they are gathered. The header's place is kept free until all sizes are known. A last tensor,
+/// `contexts`, says which contexts all this is of: JSON (`SeenContexts`) and behind it its XXH3-64. Files of older versions have
+/// none.
 public struct CalibrationFile: Sendable {
   package static let label = "ingot calibration"
   static let version = "2"
+
+  /// Name of the tensor that says which contexts the statistics are of.
+  package static let contexts = "contexts"
 
   /// Whether a file says that it holds statistics.
   public static func recognizes(_ path: String) -> Bool {
@@ -86,7 +92,8 @@ public struct CalibrationFile: Sendable {
     }
     let all = places
     return CalibrationStatistics(
-      tokens: tokens, layers: blueprint.layerCount, texts: list("texts").compactMap(\.string)
+      tokens: tokens, layers: blueprint.layerCount, texts: list("texts").compactMap(\.string),
+      contexts: try contexts(stored[contexts], mapping, path)
     ) { layer throws(FormatError) in
       var statistics = LayerStatistics(layer: layer, tokens: tokens, fields: [:])
       for (field, bytes) in all[layer] {
@@ -100,6 +107,27 @@ public struct CalibrationFile: Sendable {
       }
       return statistics
     }
+  }
+
+  /// The contexts that statistics are of, from their tensor.
+  ///
+  /// - Returns: nil for a file without.
+  private static func contexts(_ entry: SafeTensorsHeader.Entry?, _ mapping: Bytes, _ path: String)
+    throws(FormatError) -> SeenContexts?
+  {
+    guard let entry else { return nil }
+    let text = mapping[entry.range.lowerBound..<max(entry.range.upperBound - 8, entry.range.lowerBound)]
+    guard entry.dtype == .u8, entry.range.count > 8,
+      XXH3.hash(text.span) == mapping.span.littleEndian(UInt64.self, at: entry.range.upperBound - 8),
+      let json = try? JSON.parse(text.array, path: path), let found = SeenContexts(json)
+    else {
+      throw FormatError(
+        path: path, tensor: contexts,
+        expected:
+          "JSON with the length of contexts and, for each text, its name and the hashes of its contexts, and the checksum of that",
+        found: "something else: damaged; collect statistics anew with 'ingot calibrate'")
+    }
+    return found
   }
 
   /// Bytes of a field out of what is stored.

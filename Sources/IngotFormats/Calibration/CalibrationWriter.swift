@@ -29,6 +29,7 @@ extension CalibrationFile {
     private var places: [Place] = []
     private var forced: [Int] = []
     private var tokens = 0
+    private var contexts: SeenContexts?
     /// How much of `places` has been kept.
     private var keptPlaces = 0
     /// What was kept so far, by this run and earlier ones.
@@ -80,10 +81,15 @@ extension CalibrationFile {
     /// could be compressed, and twice the hidden states, the old ones staying until the new ones are safe. Nothing is
     /// reserved: the file will be smaller, and grows layer by layer.
     ///
-    /// - Parameter mostForced: routed tokens that may be forced in a layer.
+    /// - Parameters:
+    ///   - contexts: what the tokens come from, for the file to say.
+    ///   - mostForced: routed tokens that may be forced in a layer.
     /// - Throws: FormatError when the disk has less room, with the bytes needed and free.
-    public func begin(tokens: Int, mostForced: Int = 0) throws(FormatError) {
+    public func begin(
+      tokens: Int, contexts: SeenContexts? = nil, mostForced: Int = 0
+    ) throws(FormatError) {
       self.tokens = tokens
+      self.contexts = contexts
       if forced.count == blueprint.layerCount { return }
       var (total, isTooMuch) = tokens.multipliedReportingOverflow(by: 2 * 4 * blueprint.hiddenSize)
       guard !isTooMuch else {
@@ -153,9 +159,18 @@ extension CalibrationFile {
       if !output.isComplete {
         precondition(
           forced.count == blueprint.layerCount && !isForImportance)
+        var said: (range: Range<Int>, count: Int)?
+        if let contexts {
+          let text = Array(contexts.json.text().utf8)
+          var bytes = ByteWriter()
+          bytes.put(text)
+          bytes.put(XXH3.hash(Bytes(text).span))
+          try output.files[0].write(bytes.bytes, at: end)
+          said = (end..<end + bytes.bytes.count, contexts.count)
+        }
         try output.files[0].write(
           Writer.header(
-            places, tokens: tokens, texts: texts, forced: forced, origin, length: headerLength), at: 0)
+            places, said, tokens: tokens, texts: texts, forced: forced, origin, length: headerLength), at: 0)
       }
       try output.commit()
       removeStates(but: nil)
@@ -297,12 +312,17 @@ extension CalibrationFile {
         }
       }
       let forced = [Int](repeating: most, count: blueprint.layerCount)
-      return header(places, tokens: most, texts: texts, forced: forced, origin, length: 0).count
+      return header(
+        places, (most..<2 * most, most), tokens: most, texts: texts, forced: forced, origin, length: 0
+      ).count
     }
 
     /// Length and JSON, spaces up to `length` bytes in all.
+    ///
+    /// - Parameter contexts: where the file says which contexts it is of, and how many they are.
     private static func header(
-      _ places: [Place], tokens: Int, texts: [String], forced: [Int], _ origin: JSONObject, length: Int
+      _ places: [Place], _ contexts: (range: Range<Int>, count: Int)?, tokens: Int, texts: [String],
+      forced: [Int], _ origin: JSONObject, length: Int
     ) -> [UInt8] {
       var metadata: JSONObject = [
         "format": .string(CalibrationFile.label), "version": .string(CalibrationFile.version),
@@ -310,14 +330,17 @@ extension CalibrationFile {
         "texts": .string(JSON.array(texts.map { .string($0) }).text()),
         "forced": .string(JSON.array(forced.map { JSON($0) }).text()),
       ]
+      if let contexts { metadata[CalibrationFile.contexts] = .string("\(contexts.count)") }
       for (key, value) in origin { metadata[key] = value }
       var header: JSONObject = ["__metadata__": .object(metadata)]
-      for place in places {
-        header[place.name] = [
-          "dtype": "U8", "shape": [JSON(place.range.count)],
-          "data_offsets": [JSON(place.range.lowerBound - length), JSON(place.range.upperBound - length)],
+      func add(_ name: String, _ range: Range<Int>) {
+        header[name] = [
+          "dtype": "U8", "shape": [JSON(range.count)],
+          "data_offsets": [JSON(range.lowerBound - length), JSON(range.upperBound - length)],
         ]
       }
+      for place in places { add(place.name, place.range) }
+      if let contexts { add(CalibrationFile.contexts, contexts.range) }
       var text = Array(JSON.object(header).text().utf8)
       while text.count + 8 < length || text.count % 8 != 0 { text.append(0x20) }
       var bytes = ByteWriter()

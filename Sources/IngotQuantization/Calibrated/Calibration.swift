@@ -32,7 +32,8 @@ public struct Calibration: Sendable {
     var calibration = self
     calibration.scales = nil
     calibration.statistics = CalibrationStatistics(
-      tokens: statistics.tokens, layers: statistics.layers, texts: statistics.texts
+      tokens: statistics.tokens, layers: statistics.layers, texts: statistics.texts,
+      contexts: statistics.contexts
     ) {
       _ in layer()
     }
