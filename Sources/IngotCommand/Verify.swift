@@ -126,13 +126,23 @@ extension PlanOutcome {
       "bytes", grouped(predicted.bytes), "", grouped(bytes),
       bytes == predicted.bytes ? "equal" : fixed(Double(bytes) / Double(max(predicted.bytes, 1)), 6),
     ])
-    if let interval = predicted.divergence {
+    if let interval {
       table.add([
         "KL divergence", significant(interval.mean),
         "\(significant(interval.low)) to \(significant(interval.high))", significant(divergence.value),
         fixed(divergence.value / max(interval.mean, 1e-300), 3),
       ])
+      if let other = interval.other {
+        table.add([
+          "  text of another kind", significant(other.mean),
+          "\(significant(other.low)) to \(significant(other.high))", "",
+          fixed(divergence.value / max(other.mean, 1e-300), 3),
+        ])
+      }
     }
+    guard let planned = predicted.divergence, let interval, interval != planned else { return table.text }
     return table.text
+      + "\nthe plan's \(significant(planned.mean)) is for text of which the original is unsure by "
+      + "\(fixed(planned.uncertainty ?? 0, 3)); here it is by \(fixed(interval.uncertainty ?? 0, 3))"
   }
 }

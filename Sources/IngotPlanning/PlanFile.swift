@@ -130,10 +130,7 @@ extension PlanFile.Predicted {
       "bitsPerWeight": JSON(rounded(bitsPerWeight)),
     ]
     if let divergence {
-      object["klDivergence"] = [
-        "mean": JSON(rounded(divergence.mean)), "low": JSON(rounded(divergence.low)),
-        "high": JSON(rounded(divergence.high)),
-      ]
+      object["klDivergence"] = .object(divergence.json(rounded))
     }
     if let gap { object["gap"] = JSON(rounded(gap)) }
     return .object(object)
@@ -149,5 +146,27 @@ extension PlanFile.Predicted {
     guard let mean = found["mean"]?.double, let low = found["low"]?.double, let high = found["high"]?.double
     else { return nil }
     divergence = .init(mean: mean, low: low, high: high)
+    if let other = found["otherText"], let mean = other["mean"]?.double, let low = other["low"]?.double,
+      let high = other["high"]?.double
+    {
+      divergence?.other = .init(mean: mean, low: low, high: high)
+    }
+    divergence?.uncertainty = found["uncertainty"]?.double
+  }
+}
+
+extension Prediction.Interval {
+  /// Under the names of plan files; `low` and `high` are for text like that which was measured.
+  ///
+  /// - Parameter value: makes a number what it is in the file.
+  public func json(_ value: (Double) -> Double = { $0 }) -> JSONObject {
+    var object: JSONObject = ["mean": JSON(value(mean)), "low": JSON(value(low)), "high": JSON(value(high))]
+    if let other {
+      object["otherText"] = [
+        "mean": JSON(value(other.mean)), "low": JSON(value(other.low)), "high": JSON(value(other.high)),
+      ]
+    }
+    if let uncertainty { object["uncertainty"] = JSON(value(uncertainty)) }
+    return object
   }
 }

@@ -1,3 +1,6 @@
+import IngotModels
+import IngotQuantization
+
 #if canImport(Glibc)
   import Glibc
 #elseif canImport(Darwin)
@@ -11,23 +14,55 @@
 /// through these over ln Σ, points that are close being one; at both ends the next line goes on. For plans of a format these
 /// models are plans of some budgets, measured on other text than chose them; for one encoding everywhere, models of one encoding.
 public struct Prediction: Sendable {
-  /// A KL divergence with an interval of 90 %.
+  /// A KL divergence with intervals of 90 %, on text of which the original is as unsure as of what was measured.
   public struct Interval: Hashable, Sendable {
     public var mean: Double
+    /// On text like that which was measured.
     public var low: Double
     public var high: Double
+    /// On text of another kind; nil in plans of older versions.
+    public var other: Other?
+    /// How unsure the original is of the text that was measured: the mean of 1 − Σ p²; nil where that was not measured.
+    public var uncertainty: Double?
 
     public init(mean: Double, low: Double, high: Double) {
       self.mean = mean
       self.low = low
       self.high = high
     }
+
+    /// What is expected on text of a kind that neither statistics nor the sensitivity have seen.
+    public struct Other: Hashable, Sendable {
+      public var mean: Double
+      public var low: Double
+      public var high: Double
+
+      public init(mean: Double, low: Double, high: Double) {
+        self.mean = mean
+        self.low = low
+        self.high = high
+      }
+    }
+
+    /// The same on a text of another uncertainty, to which divergences are proportional.
+    public func scaled(to uncertainty: Double) -> Interval {
+      guard let own = self.uncertainty, own > 0 else { return self }
+      let factor = uncertainty / own
+      var scaled = Interval(mean: factor * mean, low: factor * low, high: factor * high)
+      scaled.other = other.map { Other(mean: factor * $0.mean, low: factor * $0.low, high: factor * $0.high) }
+      scaled.uncertainty = uncertainty
+      return scaled
+    }
   }
 
   /// ln Σ and ln K of whole models, by rising Σ.
   private var points: [(x: Double, y: Double)] = []
-  /// Standard deviation of ln K.
+  /// Standard deviations of ln K on text like that which was measured, and on text of another kind.
   private var deviation: Double
+  private let otherDeviation: Double
+  /// By what ln K is more on text of another kind.
+  private let otherShift: Double
+  private let uncertainty: Double?
 
   static let slopes = 0.3...1.2
   /// Points whose ln Σ differ by less are one.
@@ -35,8 +70,13 @@ public struct Prediction: Sendable {
   /// Of ln K, beside what few contexts leave open: no less than the root mean square of ln(found / predicted) over the plans of
   /// m2-mini that the README lists. Where there are no mixtures to go by, that over plans that were predicted from models in one
   /// encoding, by GPTQ and by the search.
-  static let plans = 0.17
-  static func plansByUniform(_ quantizer: String) -> Double { quantizer == "gptq" ? 0.27 : 0.6 }
+  package static let plans = 0.17
+  static func plansByUniform(_ quantizer: String) -> Double {
+    quantizer == Quantizer.gptq.rawValue ? 0.27 : 0.6
+  }
+  /// By what GPTQ does worse on text that its calibration has not seen than on what it has: what a divergence that was measured
+  /// on the latter is multiplied by, and half of whose logarithm is added to the deviation of that.
+  package static let optimism = 1.35
 
   /// - Parameter format: of plans that predictions are for; nil for models in one encoding.
   public init(_ sensitivity: Sensitivity, format: String?) {
@@ -74,14 +114,31 @@ public struct Prediction: Sendable {
     let plans =
       format == nil || !mixedPlans.isEmpty
       ? Prediction.plans : Prediction.plansByUniform(sensitivity.quantizer)
-    deviation = (residual + 2 * text * text + plans * plans).squareRoot()
+    var variance = residual + 2 * text * text + plans * plans
+    // Codes that are searched for are not fitted to the text.
+    let novelty =
+      sensitivity.quantizer == Quantizer.gptq.rawValue ? sensitivity.contexts?.novelty ?? .unseen : .unseen
+    let optimism = log(Prediction.optimism)
+    if novelty == .seen { for index in points.indices { points[index].y += optimism } }
+    if novelty != .unseen { variance += optimism * optimism / (novelty == .seen ? 4 : 1) }
+    deviation = variance.squareRoot()
+    let spread = KindSpread(
+      isCalibrated: sensitivity.quantizer == Quantizer.gptq.rawValue,
+      mixedPlans.map { $0.texts.map { (divergence: $0.mean, uncertainty: $0.uncertainty) } })
+    otherShift = spread.shift
+    otherDeviation = (variance + spread.variance).squareRoot()
+    uncertainty = sensitivity.contexts?.uncertainty
   }
 
   public func divergence(sum: Double) -> Interval {
     guard sum > 0 else { return Interval(mean: 0, low: 0, high: 0) }
     let mean = exp(logarithm(log(sum)))
-    let width = exp(1.645 * deviation)
-    return Interval(mean: mean, low: mean / width, high: mean * width)
+    let (width, otherWidth) = (exp(1.645 * deviation), exp(1.645 * otherDeviation))
+    var interval = Interval(mean: mean, low: mean / width, high: mean * width)
+    let other = mean * exp(otherShift)
+    interval.other = .init(mean: other, low: other / otherWidth, high: other * otherWidth)
+    interval.uncertainty = uncertainty
+    return interval
   }
 
   /// The sum that a divergence is predicted for: bisection over its logarithm.

@@ -20,7 +20,7 @@ public struct PlanFilePage {
         "curve", "Curve", "Size and quality",
         note: """
           Predicted KL divergence of the best plan of each size, and of models of one encoding everywhere. The interval \
-          is of 90 %.
+          is of 90 %, on text like that which was measured.
           """,
         .element("div", ["class": "pair"], curve, uniform.markup), best.folded)
     }
@@ -193,6 +193,13 @@ public struct PlanFilePage {
         figures.name("file.sensitivity.texts.\($0)")
       }
       if let first = texts.first { add("texts", texts.dropFirst().reduce(first) { $0 + ", " + $1 }) }
+    }
+    let other = "file.predicted.klDivergence.otherText."
+    if figures.number(other + "low") != nil {
+      add(
+        "KL divergence on text of another kind",
+        figures(other + "low", .significant(3)) + " to " + figures(other + "high", .significant(3))
+          + " nats, if the model is as sure of it")
     }
     if figures["file.predicted.checksum"].string != nil {
       add("checksum of the tensors", .element("code", [:], figures.name("file.predicted.checksum")))

@@ -20,8 +20,17 @@ struct MixedPlans: Sendable {
   let isSearched: Bool
   let control: RunControl
 
-  /// Bits per weight of the plans, over all tensors; a format whose smallest choices take more begins above these.
-  static let bits = [3.25, 4.25, 5.5]
+  /// Bits per weight of the plans, over all tensors: the first a quarter above the format's smallest choices, since a line to
+  /// plans of more bits says too little of where errors no longer add up; then these, or as far above the first as here is above
+  /// 2.75.
+  private static let bits = [3.25, 4.25, 5.5]
+  static let count = 1 + bits.count
+
+  /// - Parameter least: bits of the smallest choices.
+  static func bits(above least: Double) -> [Double] {
+    let first = least + 0.25
+    return [first] + bits.map { max($0, first + $0 - 2.75) }
+  }
 
   /// The best choices within budgets, each other than the one before.
   func plans(_ sensitivity: Sensitivity) throws(FormatError) -> [(format: String, result: Allocation.Result)]
@@ -32,8 +41,8 @@ struct MixedPlans: Sendable {
       let allocation = try Allocation(model, sensitivity, for: format, path: "sensitivity")
       let least = 8 * Double(allocation.leastBytes) / Double(model.parameters)
       var last = -1
-      for (place, bits) in MixedPlans.bits.enumerated() {
-        let budget = Int(max(bits, least + 0.25 + Double(place)) * Double(model.parameters) / 8)
+      for (place, bits) in MixedPlans.bits(above: least).enumerated() {
+        let budget = Int(bits * Double(model.parameters) / 8)
         guard let result = allocation.solved(tensorBytes: budget, name: "\(name) \(place)"),
           result.tensorBytes > last
         else { continue }

@@ -13,6 +13,8 @@ package struct PlanOutcome {
   /// Of the artifact's files.
   package let bytes: Int
   package let divergence: Estimate
+  /// What was predicted, on text of which the original is as unsure as of what was verified on.
+  package let interval: Prediction.Interval?
   /// Tensors whose encoding is another than the plan's.
   private let different: [Role]
   /// Experts that the artifact lacks, where these are not those that the plan drops.
@@ -54,10 +56,14 @@ package struct PlanOutcome {
     }
     bytes = try candidate.fileBytes()
     divergence = report.divergence.mean
+    interval = predicted.divergence?.scaled(to: report.uncertainty)
   }
 
-  private var isInInterval: Bool? {
-    predicted.divergence.map { $0.low...$0.high ~= divergence.value }
+  private var isInInterval: Bool? { interval.map { $0.low...$0.high ~= divergence.value } }
+
+  /// Whether it is what text of another kind than that which was measured may have.
+  private var isInOtherInterval: Bool? {
+    interval?.other.map { $0.low...$0.high ~= divergence.value }
   }
 
   /// What is outside of what was predicted, one line each.
@@ -66,10 +72,14 @@ package struct PlanOutcome {
     if bytes != predicted.bytes {
       lines.append("\(grouped(bytes)) bytes, planned were \(grouped(predicted.bytes))")
     }
-    if let interval = predicted.divergence, divergence.value > interval.high {
-      lines.append(
-        "mean KL divergence \(significant(divergence.value)) is above the predicted interval, which ends at "
-          + significant(interval.high))
+    // Whether a text is of a kind that was measured cannot be told.
+    if let interval {
+      let high = max(interval.high, interval.other?.high ?? 0)
+      if divergence.value > high {
+        lines.append(
+          "mean KL divergence \(significant(divergence.value)) is above the predicted interval, which ends at "
+            + significant(high) + (interval.other == nil ? "" : " for text of any kind"))
+      }
     }
     if let droppedOtherwise { lines.append(droppedOtherwise) }
     if let first = different.first {
@@ -82,12 +92,18 @@ package struct PlanOutcome {
     [
       "plan": .string(file.name), "bytes": ["predicted": JSON(predicted.bytes), "found": JSON(bytes)],
       "klDivergence": [
-        "predicted": predicted.divergence.map { JSON($0.mean) } ?? .null,
-        "low": predicted.divergence.map { JSON($0.low) } ?? .null,
-        "high": predicted.divergence.map { JSON($0.high) } ?? .null, "found": JSON(divergence.value),
+        "predicted": interval.map { JSON($0.mean) } ?? .null,
+        "low": interval.map { JSON($0.low) } ?? .null,
+        "high": interval.map { JSON($0.high) } ?? .null,
+        "otherText": interval?.other.map {
+          ["predicted": JSON($0.mean), "low": JSON($0.low), "high": JSON($0.high)]
+        } ?? .null,
+        "planned": predicted.divergence.map { JSON($0.mean) } ?? .null,
+        "found": JSON(divergence.value),
         "standardError": divergence.standardError.map { JSON($0) } ?? .null,
       ],
       "inInterval": isInInterval.map { .bool($0) } ?? .null,
+      "inIntervalOfOtherText": isInOtherInterval.map { .bool($0) } ?? .null,
       "otherEncodings": JSON(different.count),
     ]
   }

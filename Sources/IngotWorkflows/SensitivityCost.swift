@@ -37,7 +37,7 @@ package struct SensitivityCost {
     let layer = attentionOperations + expertOperations
     let groups = 8 * layers + 1
     let uniform = Double(choice.uniform.count)
-    let mixedPlans = Double(choice.formats.count * MixedPlans.bits.count)
+    let mixedPlans = Double(choice.formats.count * MixedPlans.count)
     let candidates = Double(choice.candidates.count)
     // A copy of each of 8 groups begins in every layer; four of them run the layer, three only its experts, beside exact ones, and
     // without some experts these run for scores and once more, for about twice as many tokens.

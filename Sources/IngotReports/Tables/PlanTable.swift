@@ -72,7 +72,12 @@ package struct PlanTable {
       if let divergence = predicted.divergence {
         lines.append(
           "predicted KL divergence \(significant(divergence.mean)) "
-            + "(90 %: \(significant(divergence.low)) to \(significant(divergence.high)))")
+            + "(90 %: \(significant(divergence.low)) to \(significant(divergence.high)))\(measuredTexts)")
+        if let other = divergence.other {
+          lines.append(
+            "on text of another kind \(significant(other.mean)) (90 %: \(significant(other.low)) to "
+              + "\(significant(other.high))), if the model is as sure of it")
+        }
       }
       if let gap = predicted.gap {
         lines.append("at most \(fixed(100 * gap, 3)) % above the best choice there is")
@@ -82,6 +87,12 @@ package struct PlanTable {
       lines.append(nearest)
     }
     return lines.joined(separator: "\n")
+  }
+
+  /// The texts that the prediction is of.
+  private var measuredTexts: String {
+    let names = (file.sensitivity?["texts"]?.array ?? []).compactMap(\.string).joined(separator: ", ")
+    return names.isEmpty ? "" : ",\non text like \(printable(names, limit: 80))"
   }
 
   /// A line for each layer, cut where it would be too long.
@@ -121,9 +132,7 @@ package struct PlanTable {
       object["bitsPerWeight"] = JSON(predicted.bitsPerWeight)
       object["sourceBytes"] = JSON(model.bytes)
       if let divergence = predicted.divergence {
-        object["klDivergence"] = [
-          "mean": JSON(divergence.mean), "low": JSON(divergence.low), "high": JSON(divergence.high),
-        ]
+        object["klDivergence"] = .object(divergence.json())
       }
       object["gap"] = predicted.gap.map { JSON($0) } ?? .null
     }
