@@ -20,16 +20,16 @@ struct MixedPlans: Sendable {
   let isSearched: Bool
   let control: RunControl
 
-  /// Bits per weight of the plans, over all tensors: the first a quarter above the format's smallest choices, since a line to
-  /// plans of more bits says too little of where errors no longer add up; then these, or as far above the first as here is above
-  /// 2.75.
-  private static let bits = [3.25, 4.25, 5.5]
-  static let count = 1 + bits.count
+  /// Bits per weight of the plans, over all tensors; a format whose smallest choices take more begins a quarter above these.
+  private static let bits = [2.75, 3.25, 4.25, 5.5]
+  /// How many there are of a format, one more for one of very few bits.
+  static let count = bits.count
 
-  /// - Parameter least: bits of the smallest choices.
+  /// - Parameter least: bits of the smallest choices. The first plan is near them, since a line to plans of more bits says too
+  ///   little of where errors no longer add up.
   static func bits(above least: Double) -> [Double] {
     let first = least + 0.25
-    return [first] + bits.map { max($0, first + $0 - 2.75) }
+    return (first < 2.4 ? [first] : []) + bits.map { max($0, first + $0 - bits[0]) }
   }
 
   /// The best choices within budgets, each other than the one before.
