@@ -60,6 +60,10 @@ struct ingot_few;
       const ingot_grid *, size_t, const ingot_grid_move *, size_t, const float *, const uint32_t *, const float *, \
       float *, float *); \
   void ingot_few_##suffix(const struct ingot_few *); \
+  void ingot_decode_trellis_##suffix( \
+      const ingot_trellis *, const void *, size_t, size_t, const float *, const float *, float *); \
+  void ingot_trellis_forward_##suffix( \
+      const ingot_trellis *, const int16_t *, const int16_t *, size_t, size_t, uint16_t *); \
   double ingot_squared_error_##suffix(const float *, const float *, const float *, size_t); \
   void ingot_xxh3_blocks_##suffix(uint64_t *, const uint8_t *, size_t);
 

@@ -259,6 +259,53 @@ enum { INGOT_FEW = 16 };
 void ingot_multiply_rows(
     ingot_isa isa, const ingot_rows *source, const float *x, size_t tokens, float *y, float *tile);
 
+// ---- trellis codes -----------------------------------------------------------------------------------
+
+/// How the rows of a column are coded as a path through states; see trellis.h in the sources.
+typedef struct {
+  unsigned halves;  // bits a weight, in halves: 3…8
+  unsigned window;  // bits of a state: 8…16
+  size_t ring;      // rows of a path, which closes on itself: a multiple of 64, up to 4096
+} ingot_trellis;
+
+bool ingot_trellis_is_valid(const ingot_trellis *trellis);
+
+/// Decodes rows. `codes` (rows / 64 rounded up · halves, columns), 32-bit little endian; `row_scales` (rows),
+/// `column_scales` (columns); `out` (rows, columns) = value · row scale · column scale.
+void ingot_decode_trellis(
+    ingot_isa isa, const ingot_trellis *trellis, const void *codes, size_t rows, size_t columns,
+    const float *row_scales, const float *column_scales, float *out);
+
+/// Targets and values are this many times as large while a path is searched, so that they fill 16 bits.
+enum { INGOT_TRELLIS_UNIT = 64 };
+/// What the search needs to know of the states' values, so many times as large: (2^window).
+void ingot_trellis_book(unsigned window, int16_t *book);
+size_t ingot_trellis_scratch(const ingot_trellis *trellis);
+
+typedef struct {
+  ingot_trellis trellis;
+  const int16_t *book;
+  size_t rows, columns;
+  const float *row_scales, *inverses;  // (rows), and 1 / each, or 0
+  const float *column_scales;          // (columns)
+  uint8_t *codes;                      // as they are decoded
+} ingot_trellis_job;
+
+/// Codes `count` columns one after the other; what each leaves is made up for by those after it.
+///
+/// `weights` (count, rows) in `order`; `factor` as in ingot_gptq_columns, or null where columns do not know of each
+/// other. `values` (columns, rows) gets the states' values, `errors` (count, rows) what is left, over the factor's own.
+void ingot_trellis_columns(
+    ingot_isa isa, const ingot_trellis_job *job, const uint32_t *order, size_t count, float *weights,
+    const float *factor, size_t stride, float *values, float *errors, void *scratch);
+
+/// The best path for a ring of targets, INGOT_TRELLIS_UNIT times values; states with the latest bit in bit 0.
+void ingot_trellis_ring(
+    ingot_isa isa, const ingot_trellis *trellis, const int16_t *book, const int16_t *targets, uint16_t *states,
+    void *scratch);
+/// The words of a ring's states, `stride` words apart.
+void ingot_trellis_pack(const ingot_trellis *trellis, const uint16_t *states, void *words, size_t stride);
+
 // ---- hashes ------------------------------------------------------------------------------------------
 
 typedef struct {

@@ -20,6 +20,7 @@
 #include "micro.h"
 #include "round_to_nearest.h"
 #include "search_groups.h"
+#include "trellis.h"
 #include "fp8_tables.h"
 
 #pragma clang diagnostic pop
