@@ -322,6 +322,40 @@ static void check_products(ingot_float format, size_t rows, size_t columns, size
   }
 }
 
+// ---- trellis codes -----------------------------------------------------------------------------------
+
+static void check_trellis(unsigned halves, unsigned window, size_t rows, size_t columns) {
+  static int16_t book[1 << 16];
+  static float weights[1 << 14], left[1 << 14], row_scales[1 << 11], inverses[1 << 11], column_scales[64];
+  static uint8_t work[1 << 23] __attribute__((aligned(64)));
+  ingot_trellis trellis = {halves, window, 256};
+  ingot_trellis_book(window, book);
+  uint32_t order[64];
+  for (size_t row = 0; row < rows; row++) {
+    row_scales[row] = (float)(0.005 * (0.5 + uniform()));
+    inverses[row] = 1 / row_scales[row];
+  }
+  for (size_t column = 0; column < columns; column++) {
+    column_scales[column] = (float)(0.5 + uniform());
+    order[column] = (uint32_t)(columns - 1 - column);
+  }
+  for (size_t i = 0; i < rows * columns; i++) weights[i] = normal() * (i % 97 == 0 ? 9 : 1);
+  if (ingot_trellis_scratch(&trellis) > sizeof work) return;
+  for (ingot_isa isa = INGOT_SCALAR; isa <= INGOT_NEON; isa++) {
+    if (!ingot_isa_supported(isa)) continue;
+    uint8_t(*out)[MOST_BYTES] = isa == INGOT_SCALAR ? wanted : made;
+    for (int p = 0; p < 3; p++) memset(out[p], 0xAA, MOST_BYTES);
+    memcpy(left, weights, sizeof left);
+    ingot_trellis_job job = {trellis, book, rows, columns, row_scales, inverses, column_scales, out[0]};
+    ingot_trellis_columns(isa, &job, order, columns, left, NULL, 0, (float *)(void *)out[1], tile, work);
+    ingot_decode_trellis(
+        isa, &trellis, out[0], rows, columns, row_scales, column_scales, (float *)(void *)out[2]);
+    char what[128];
+    snprintf(what, sizeof what, "trellis %u w%u %zux%zu", halves, window, rows, columns);
+    if (isa != INGOT_SCALAR) compare(what, isa, 0, 0, 0);
+  }
+}
+
 int main(int arguments, char **argument) {
   int seeds = arguments > 1 ? atoi(argument[1]) : 1;
   printf("instruction sets:");
@@ -342,6 +376,11 @@ int main(int arguments, char **argument) {
         check_products((ingot_float)format, 5, 100, 40, tokens);
         check_products((ingot_float)format, 3, 2090, 2000, tokens);
       }
+    for (unsigned halves = 3; halves <= 8; halves++) {
+      check_trellis(halves, 8, 70, 3);
+      check_trellis(halves, 9, 300, 17);
+      check_trellis(halves, 12, 257, 2);
+    }
     for (size_t count = 0; count < 70; count += 7) check_small(count);
     check_small(1000);
     check_small(4096);

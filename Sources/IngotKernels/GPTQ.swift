@@ -85,7 +85,7 @@ public func chooseCodes(
 }
 
 /// Σ w H wᵀ, of at most 64 rows, evenly spread, in proportion: it is reported and decides nothing.
-private func outputPower(_ weights: Span<Float>, _ hessian: Span<Float>, rows: Int, columns: Int) -> Double {
+func outputPower(_ weights: Span<Float>, _ hessian: Span<Float>, rows: Int, columns: Int) -> Double {
   let count = min(rows, 64)
   var some = [Float](repeating: 0, count: count * columns)
   for index in 0..<count {
@@ -128,7 +128,7 @@ private func differences(_ weights: [Float], _ values: [Float], _ grid: CodeGrid
 }
 
 /// (columns, stride) of weights (rows, columns); rows beyond the last are zeros.
-private func transposedRows(_ weights: Span<Float>, rows: Int, columns: Int, stride: Int) -> [Float] {
+func transposedRows(_ weights: Span<Float>, rows: Int, columns: Int, stride: Int) -> [Float] {
   var out = [Float](repeating: 0, count: columns * stride)
   var target = out.mutableSpan
   let block = 32
@@ -152,7 +152,7 @@ private func multiply(_ h: [Float], _ x: [Float], _ columns: Int, _ stride: Int,
     c: &target, ldc: stride)
 }
 
-private func sumOfSquares(_ values: [Float], _ range: Range<Int>) -> Double {
+func sumOfSquares(_ values: [Float], _ range: Range<Int>) -> Double {
   unsafe values.withUnsafeBufferPointer { values in
     let first = unsafe values.baseAddress! + range.lowerBound
     return unsafe ingot_dot(first, first, range.count)

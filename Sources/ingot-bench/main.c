@@ -29,8 +29,8 @@ static int rounds = 5;
 
 typedef struct {
   const char *name;
-  enum { AFFINE, GGML, MICRO, CAST, DECODE } kind;
-  int bits, group, scheme, type;  // type: of GGML; for MICRO 1 for E8M0 scales
+  enum { AFFINE, GGML, MICRO, CAST, DECODE, TRELLIS } kind;
+  int bits, group, scheme, type;  // type: of GGML; for MICRO 1 for E8M0 scales; bits: for TRELLIS in halves
   bool search, from_bf16, mlx;
   double bytes;  // that come out for a weight
 } kernel;
@@ -124,6 +124,12 @@ static void quantize(const kernel *k, int tensor, size_t rows, uint8_t *out, ing
     }
     case CAST: ingot_encode_rows(isa, &source, INGOT_BF16, out, tile); return;
     case DECODE: ingot_decode_rows(isa, &source, 0, rows, (float *)(void *)out); return;
+    case TRELLIS: {
+      // Any bits are codes, and any scales will do.
+      ingot_trellis trellis = {(unsigned)k->bits, 12, 256};
+      ingot_decode_trellis(isa, &trellis, fp8[tensor], rows, COLUMNS, tile, tile + ROWS, (float *)(void *)out);
+      return;
+    }
   }
 }
 
@@ -141,7 +147,7 @@ static void print_spread(const char *name, double *values, int count) {
 
 static void time_kernel(const kernel *k, bool first) {
   double per_copy[MOST_ROUNDS], per_scalar[MOST_ROUNDS], rate[MOST_ROUNDS], copy_rate[MOST_ROUNDS];
-  int tensors = k->search ? 1 : k->kind == DECODE ? TENSORS / 4 : TENSORS, turns = k->search ? 2 : rounds;
+  int tensors = k->search ? 1 : k->kind >= DECODE ? TENSORS / 4 : TENSORS, turns = k->search ? 2 : rounds;
   size_t rows = k->search ? ROWS / 8 : ROWS, weights = rows * COLUMNS, out = (size_t)((double)weights * k->bytes);
   ingot_isa best = ingot_isa_best();
   for (int r = 0; r < turns; r++) {
@@ -263,6 +269,7 @@ int main(int count, char **arguments) {
       {"fp8 to bf16", CAST, 0, 0, 0, 0, false, false, false, 2},
       {"fp8 to f32", DECODE, 0, 0, 0, 0, false, false, false, 4},
       {"bf16 to f32", DECODE, 0, 0, 0, 0, false, true, false, 4},
+      {"trellis-2.5 to f32", TRELLIS, 5, 0, 0, 0, false, false, false, 4},
       {"int4 g64 zero, search", AFFINE, 4, 64, INGOT_ZERO_POINT, 0, true, false, false, 0.5 + 2.5 / 64},
       {"mxfp4, search", MICRO, 0, 32, 0, 1, true, false, false, 0.5 + 1.0 / 32},
       {"nvfp4, search", MICRO, 0, 16, 0, 0, true, false, false, 0.5 + 1.0 / 16},
