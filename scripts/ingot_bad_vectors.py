@@ -4,11 +4,13 @@ import struct
 
 from ingot_bad_block_vectors import bad_blocks
 from ingot_bad_cases import Bad, align, extents, i32, u16, u32, u64
+from ingot_trellis_vectors import bad_trellis
 from xxh3 import xxh3
 
 
-def bad_vectors(tiny, split, blocks):
+def bad_vectors(tiny, split, blocks, trellis):
     one, three, blocky = Bad("tiny", tiny), Bad("tiny-split", split), Bad("blocks", blocks)
+    paths = Bad("trellis", trellis)
     bad_header(one)
     bad_counts(one)
     bad_encodings(one)
@@ -20,7 +22,8 @@ def bad_vectors(tiny, split, blocks):
     bad_payload(one)
     bad_parts(three)
     bad_blocks(blocky)
-    return one.cases + three.cases + blocky.cases
+    bad_trellis(paths)
+    return one.cases + three.cases + blocky.cases + paths.cases
 
 
 def bad_header(bad):
@@ -102,7 +105,7 @@ def bad_encodings(bad):
         places.setdefault(data[at], (index, at))
     kinds = {0: "dense", 1: "block scaled", 2: "affine"}
     edits = {
-        0: {"kind 5": (0, b"\5"), "kind 255": (0, b"\xff"), "value type 20": (1, b"\x14"), "a second type": (2, b"\1"),
+        0: {"kind 6": (0, b"\6"), "kind 255": (0, b"\xff"), "value type 20": (1, b"\x14"), "a second type": (2, b"\1"),
             "bits": (3, b"\4"), "Reserved byte 5": (5, b"\1"), "Reserved byte 31": (31, b"\1"), "a group": (8, u32(16))},
         1: {"codes of BF16": (1, b"\3"), "codes of U8": (1, b"\x11"), "scales of F64": (2, b"\0"), "scales of type 77": (2, b"\x4d"),
             "no rows a block": (12, u32(0)), "2^20 + 1 rows a block": (12, u32(2**20 + 1)), "no columns a block": (16, u32(0)),

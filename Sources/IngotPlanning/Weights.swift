@@ -59,7 +59,7 @@ extension Encoding {
   /// Values along a row that share a scale and so must not be cut apart; nil when there are none such.
   var group: Int? {
     switch self {
-    case .dense: nil
+    case .dense, .trellis: nil
     case .blockScaled(let scheme): scheme.blockColumns
     case .affine(let scheme): scheme.group
     case .microScaled(let scheme): scheme.group

@@ -39,6 +39,7 @@ public enum Quantizer: String, CaseIterable, Sendable {
     case .microScaled(let scheme) where scheme.global == .factor: []
     case .affine, .microScaled: [.search, .roundToNearest]
     case .ggml(let type): Quantizer.filling(type)
+    case .trellis: [.search]
     case .dense(.f32), .dense(.f16), .dense(.bf16): [.cast]
     case .dense, .blockScaled, .columnPacked: []
     }
@@ -69,6 +70,8 @@ public enum Quantizer: String, CaseIterable, Sendable {
       return microScaled(values, rows, columns, importance, scheme)
     case .ggml(let type) where self != .cast:
       return ggml(values, rows, importance, type)
+    case .trellis(let scheme) where self == .search:
+      return Quantizer.trellis(values, rows: rows, columns: columns, hessian: nil, scheme).planes
     default: break
     }
     preconditionFailure("\(rawValue) does not fill \(encoding)")

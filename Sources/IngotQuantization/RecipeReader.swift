@@ -120,7 +120,8 @@ private struct RecipeReader {
       throw wrong(
         node,
         "an encoding: 'keep', 'f32', 'f16', 'bf16', or int2|3|4|5|6|8 with g16…g128 (multiples of 16) "
-          + "or row, then sym|zero|bias and f16|bf16|f32, or mx-fp4, mx-fp8, nv-fp4, 'nv-fp4 global', or a GGUF type such as q4_k",
+          + "or row, then sym|zero|bias and f16|bf16|f32, or mx-fp4, mx-fp8, nv-fp4, 'nv-fp4 global', or trellis-1.5 to trellis-4 in "
+          + "half bits with w8…w16, or a GGUF type such as q4_k",
         "'\(name)'")
     }
     return known

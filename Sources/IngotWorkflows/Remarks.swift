@@ -124,7 +124,7 @@ extension Model {
       ?? false
     {
       switch tensor.encoding {
-      case .ggml, .columnPacked, .affine: codes["\(tensor.encoding)", default: 0] += tensor.count
+      case .ggml, .columnPacked, .affine, .trellis: codes["\(tensor.encoding)", default: 0] += tensor.count
       case .microScaled, .blockScaled:
         if isArtifact { codes["\(tensor.encoding)", default: 0] += tensor.count }
       case .dense: break

@@ -9,7 +9,7 @@ import Testing
 /// What is written is what is read: for every encoding, number of workers and split.
 @Suite struct IngotRoundTripTests {
   /// Reading and writing the vectors' models of all encodings changes no bit of any plane.
-  @Test(arguments: ["encodings", "blocks"])
+  @Test(arguments: ["encodings", "blocks", "trellis"])
   func everyEncodingKeepsItsPlanes(_ name: String) async throws {
     let vector = try #require(try Vectors.all.get().good.first { $0.name == name })
     let scratch = try Scratch()

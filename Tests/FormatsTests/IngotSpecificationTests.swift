@@ -180,6 +180,7 @@ import Testing
     switch encoding {
     case .columnPacked: Issue.record("column-packed codes have no record")
     case .ggml(let type): record[0...1] = [3, type.rawValue]
+    case .trellis(let scheme): record[0...2] = [5, UInt8(scheme.shape.halves), UInt8(scheme.shape.window)]
     case .dense(let type): record[1] = number(type)
     case .blockScaled(let scheme):
       record[0...2] = [1, number(scheme.code), number(scheme.scale)]

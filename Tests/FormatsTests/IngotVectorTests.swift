@@ -72,6 +72,12 @@ import Testing
       }
     }
     for type in GGMLType.allCases { #expect(encodings.contains(.ggml(type)), "\(type)") }
+    for halves in 3...8 {
+      for window in 8...16 where halves == 5 || [8, 9, 12, 16].contains(window) {
+        let scheme = try #require(Trellis(halves: halves, window: window))
+        #expect(encodings.contains(.trellis(scheme)), "\(scheme)")
+      }
+    }
     for code in [DType.f4, .f8e4m3] {
       for group in [16, 32] {
         for (scale, global) in [

@@ -172,7 +172,7 @@ import Testing
   @Test(arguments: [
     "int4 g64 zero f16", "int3 g64 bias bf16", "int4 g128 sym f16", "int4 row sym f32", "q4_0", "q4_k",
     "q3_k", "q6_k",
-    "iq4_xs", "mxfp4", "mx-fp4", "nv-fp4 global",
+    "iq4_xs", "mxfp4", "mx-fp4", "nv-fp4 global", "trellis-3", "trellis-2.5 w9",
   ])
   func gptqBeatsTheSearch(_ name: String) async throws {
     let model = try Nano.model()

@@ -61,6 +61,17 @@ import Testing
     }
   }
 
+  @Test func trellisCodesAreCloserThanGroups() throws {
+    let model = try Model.read(nano)
+    for tensor in [model[.down, layer: 1, expert: 2]!, model[.key, layer: 3]!] {
+      for (trellis, groups) in [("trellis-2 w9", "int2 g64 zero f16"), ("trellis-3", "int3 g64 zero f16")] {
+        let codes = try Self.error(tensor, model, trellis, "search")
+        let others = try Self.error(tensor, model, groups, "search")
+        #expect(codes.0 < 0.8 * others.0, "\(trellis) \(tensor.name): \(codes.0) of \(others.0)")
+      }
+    }
+  }
+
   @Test func rowsDoNotDependOnTheRange() throws {
     let model = try Model.read(nano)
     let quantized = try model.quantized(by: Recipe.named("int3").plan(for: model))

@@ -7,7 +7,7 @@
     reader.py FILE --dump FOLDER         side files, and every tensor as .npy
 
 Any part of an artifact in parts stands for the whole. Every checksum of what is read is held against the
-bytes. Needs numpy and the files beside it (xxh3.py, ggml_blocks.py, ggml_points.py), but for one thing: side files may
+bytes. Needs numpy and the files beside it (xxh3.py, ggml_blocks.py, ggml_points.py, trellis_codes.py), but for one thing: side files may
 be stored as zstd frames, and to get at their content (--dump) this takes Python 3.14, the package `zstandard`
 or the command `zstd`. The provenance is stored plain.
 """
@@ -24,6 +24,7 @@ import numpy as np
 
 import ggml_blocks
 import ggml_points
+import trellis_codes
 from xxh3 import xxh3
 
 
@@ -104,7 +105,7 @@ class Encoding:
 
     def __init__(self, record):
         kind, first, second, self.bits, offset, _, group, rows, columns, _ = struct.unpack("<5B3s3I12s", record)
-        self.kind = {0: "dense", 1: "block scaled", 2: "affine", 3: "GGML blocks", 4: "micro-scaled"}.get(kind)
+        self.kind = {0: "dense", 1: "block scaled", 2: "affine", 3: "GGML blocks", 4: "micro-scaled", 5: "trellis"}.get(kind)
         assert self.kind
         self.group, self.block = group, (rows, columns)
         if kind == 0:
@@ -127,6 +128,11 @@ class Encoding:
             assert offset <= 2 and not (self.whole and self.scale == "F8_E8M0")
             used = struct.pack("<5B3xI", 4, first, second, 0, offset, group)
             self.name = f"{self.type} g{group} {self.scale}{('', ' global', ' factor')[offset]}"
+        elif kind == 5:
+            self.halves, self.window = first, second
+            assert 3 <= first <= 8 and 8 <= second <= 16
+            used = bytes([5, first, second])
+            self.name = f"trellis-{first // 2}{'.5' if first % 2 else ''}{'' if second == 12 else f' w{second}'}"
         else:
             self.scale, self.offset = TYPES[second], ("sym", "zero", "bias")[offset]
             assert self.scale in SCALES and self.bits in (2, 3, 4, 5, 6, 8)
@@ -147,6 +153,8 @@ class Encoding:
         if self.kind == "GGML blocks":
             assert columns % self.layout.weights == 0
             return [(columns // self.layout.weights * self.layout.bytes, rows)]
+        if self.kind == "trellis":
+            return [(4 * columns * self.halves, -(-rows // 64)), (4 * min(columns, 1), rows), (2 * columns, min(rows, 1))]
         groups = -(-columns // (self.group or max(columns, 1)))
         if self.kind == "micro-scaled":
             planes = [(-(-columns * BITS[self.type] // 8), rows), (groups, rows)]
@@ -305,6 +313,10 @@ class Artifact:
             values = None if scheme.type == "F8_E8M0" else floats(scheme.type, planes[0])
         elif scheme.kind == "GGML blocks":
             values = ggml_blocks.decode(scheme.layout, planes[0])
+        elif scheme.kind == "trellis":
+            words = planes[0].reshape(-1).copy().view("<u4").reshape(trellis_codes.words_of(rows, scheme.halves), columns)
+            scales = floats("F32", planes[1]).reshape(-1), floats("F16", planes[2]).reshape(-1)
+            values = trellis_codes.decode(scheme.halves, scheme.window, words, *scales)
         elif scheme.kind == "block scaled":
             scales = floats(scheme.scale, planes[1])
             scales = scales.repeat(scheme.block[0], 0)[:rows] if rows else scales

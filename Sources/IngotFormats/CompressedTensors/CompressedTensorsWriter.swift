@@ -68,7 +68,8 @@ struct CompressedTensorsWriter {
       return items
     case .dense(let type):
       return [.init(name: name, dtype: type, shape: tensor.shape, parts: [(index, 0)])]
-    case .blockScaled, .columnPacked, .ggml: preconditionFailure("\(tensor.encoding) is refused before")
+    case .blockScaled, .columnPacked, .ggml, .trellis:
+      preconditionFailure("\(tensor.encoding) is refused before")
     }
   }
 

@@ -108,6 +108,7 @@ struct IngotDirectory {
     case .columnPacked(let scheme):
       preconditionFailure("\(scheme) has no record: it is stored with rows apart")
     case .ggml(let type): out.put([3, type.rawValue])
+    case .trellis(let scheme): out.put([5, UInt8(scheme.shape.halves), UInt8(scheme.shape.window)])
     }
     out.pad(to: IngotLayout.encodingSize)
     return out.bytes
@@ -140,6 +141,7 @@ struct IngotDirectory {
       encoding = MicroScaled(code: code, group: word(8), scale: scale, global: global)
         .map { .microScaled($0) }
     case 3: encoding = GGMLType(rawValue: record[1]).map { .ggml($0) }
+    case 5: encoding = Trellis(halves: Int(record[1]), window: Int(record[2])).map { .trellis($0) }
     default: return nil
     }
     // Reserved bytes must be zero: one encoding has one record.

@@ -212,6 +212,9 @@ extension Quantizer {
     _ values: [Float], rows: Int, columns: Int, hessian: GPTQHessian, encoding: Encoding,
     _ options: GPTQOptions
   ) -> ([Bytes], GPTQResult) {
+    if case .trellis(let scheme) = encoding {
+      return trellis(values, rows: rows, columns: columns, hessian: hessian, scheme, options)
+    }
     let importance = (0..<columns).map { hessian.matrix[$0 * columns + $0] }
     let planes = Quantizer.search.planes(
       values, rows: rows, columns: columns, importance: importance, encoding: encoding)

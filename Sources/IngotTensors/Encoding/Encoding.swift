@@ -3,7 +3,7 @@ import IngotSystem
 /// How the values of a tensor stand in bytes. Part of a format's specification; how codes were chosen
 /// (the quantizer) is another matter.
 ///
-/// Every encoding has a fixed rate, so the bytes of a tensor follow from its shape. All but `columnPacked` keep rows
+/// Every encoding has a fixed rate, so the bytes of a tensor follow from its shape. All but `columnPacked` and `trellis` keep rows
 /// apart, so a range of rows can be read, decoded or written alone. A tensor is seen as a matrix: the last
 /// extent is the columns, the product of the others the rows.
 public enum Encoding: Hashable, Sendable {
@@ -19,6 +19,8 @@ public enum Encoding: Hashable, Sendable {
   case columnPacked(ColumnPacked)
   /// Blocks as GGUF files hold them, each with its scales inside.
   case ggml(GGMLType)
+  /// Paths through states along the columns.
+  case trellis(Trellis)
 
   /// The runs of bytes that a tensor of this encoding and `shape` consists of, in their order.
   ///
@@ -33,6 +35,7 @@ public enum Encoding: Hashable, Sendable {
     case .microScaled(let scheme): return scheme.planes(matrix)
     case .columnPacked(let scheme): return scheme.planes(matrix)
     case .ggml(let type): return type.planes(matrix)
+    case .trellis(let scheme): return scheme.planes(matrix)
     }
   }
 
@@ -52,7 +55,7 @@ public enum Encoding: Hashable, Sendable {
     switch self {
     case .blockScaled(let scheme): scheme.blockRows
     case .microScaled(let scheme) where scheme.hasGlobal: max(rows, 1)
-    case .columnPacked: max(rows, 1)
+    case .columnPacked, .trellis: max(rows, 1)
     default: 1
     }
   }
@@ -61,7 +64,7 @@ public enum Encoding: Hashable, Sendable {
   public var isDecodable: Bool {
     switch self {
     case .dense(let type): type.isDecodable
-    case .blockScaled, .affine, .microScaled, .columnPacked, .ggml: true
+    case .blockScaled, .affine, .microScaled, .columnPacked, .ggml, .trellis: true
     }
   }
 
@@ -83,12 +86,13 @@ public enum Encoding: Hashable, Sendable {
     case .microScaled(let scheme): scheme.decode(planes, rows: rows, columns: columns, into: &out)
     case .columnPacked(let scheme): scheme.decode(planes, rows: rows, columns: columns, into: &out)
     case .ggml(let type): type.decode(planes, into: &out)
+    case .trellis(let scheme): scheme.decode(planes, rows: rows, columns: columns, into: &out)
     }
   }
 }
 
 extension Encoding: CustomStringConvertible {
-  /// The name that recipes, plans and reports use: `bf16`, `fp8 128×128`, `int4 g64 zero f16`, `q4_k`.
+  /// The name that recipes, plans and reports use: `bf16`, `fp8 128×128`, `int4 g64 zero f16`, `q4_k`, `trellis-2.5`.
   public var description: String {
     switch self {
     case .dense(let type): type.rawValue.lowercased()
@@ -97,6 +101,7 @@ extension Encoding: CustomStringConvertible {
     case .microScaled(let scheme): scheme.description
     case .columnPacked(let scheme): scheme.description
     case .ggml(let type): type.description
+    case .trellis(let scheme): scheme.description
     }
   }
 }
@@ -119,7 +124,7 @@ public struct Matrix: Hashable, Sendable {
 
 /// One run of bytes of a tensor: codes, scales, … Its own rows are cut like the tensor's.
 public struct Plane: Hashable, Sendable {
-  /// `values`, `codes`, `scales`, `zeros`, `biases`, `global` or `blocks`.
+  /// `values`, `codes`, `scales`, `zeros`, `biases`, `global`, `columns` or `blocks`.
   public var name: String
   public var dtype: DType
   /// Rows of the tensor that one row of the plane stands for.

@@ -196,7 +196,7 @@ extension Tensor {
         throw error("whole blocks of \(width) columns", found: "columns \(range)")
       }
       return (encoding, [packed(8 * type.blockBytes, group: width, try groups(width))])
-    case .columnPacked: throw error("an encoding that keeps rows apart", found: "\(encoding)")
+    case .columnPacked, .trellis: throw error("an encoding that keeps rows apart", found: "\(encoding)")
     }
   }
 }

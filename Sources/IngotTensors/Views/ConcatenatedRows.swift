@@ -15,8 +15,10 @@ extension Tensor {
     guard let extent = first.shape.first else {
       throw first.error("a tensor of at least one extent", found: "shape \(first.shape)")
     }
-    if case .columnPacked = encoding {
+    switch encoding {
+    case .columnPacked, .trellis:
       throw first.error("an encoding that keeps rows apart", found: "\(encoding)")
+    default: break
     }
     let isVector = first.shape.count == 1
     guard !isVector || first.isWholeBytes else {

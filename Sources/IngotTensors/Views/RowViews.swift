@@ -103,8 +103,10 @@ extension Tensor {
   private func view(
     _ selection: RowSelection, shape: [Int], name: String?, role: Role?
   ) throws(FormatError) -> Tensor {
-    if case .columnPacked = encoding {
+    switch encoding {
+    case .columnPacked, .trellis:
       throw error("an encoding that keeps rows apart", found: "\(encoding)")
+    default: break
     }
     let target = encoding(selecting: selection)
     guard let layout = target.planes(shape), target.bytes(shape) != nil else {
