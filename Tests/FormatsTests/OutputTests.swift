@@ -60,7 +60,9 @@ import Testing
   }
 
   /// Every recipe, so every format and encoding that is written; nil is what `convert` does without one.
-  private static let exporters: [String?] = Recipe.builtIn.map(\.name) + [nil]
+  /// llama.cpp's mixes of IQ1 to IQ3 differ in their types alone: one stands for them.
+  private static let exporters: [String?] =
+    Recipe.builtIn.map(\.name).filter { !$0.hasPrefix("iq") || ["iq4_xs", "iq2_m"].contains($0) } + [nil]
 
   @Test(arguments: exporters)
   func oneNaNOfOneExpertStopsEveryExporter(_ recipe: String?) async throws {

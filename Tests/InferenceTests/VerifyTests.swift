@@ -113,8 +113,9 @@ import Testing
     let json = try JSON.parse(Array(report.json.text().utf8), path: "report")
     #expect(
       json.object!.keys == [
-        "tokens", "contexts", "perplexity", "klDivergence", "deltaP", "sameTop", "layers", "texts", "worst",
-        "seconds",
+        "tokens", "contexts", "perplexity", "klDivergence", "uncertainty", "deltaP", "sameTop", "layers",
+        "texts",
+        "worst", "seconds",
       ])
     #expect(
       json["perplexity"]!.object!.keys == [

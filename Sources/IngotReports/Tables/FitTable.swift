@@ -7,25 +7,35 @@ import IngotTensors
 package enum FitTable {
   package static func gigabytes(_ bytes: Int) -> String { fixed(Double(bytes) / 1e9, 1) }
 
-  /// An engine's recipes against machines.
+  /// An engine's recipes against machines, in as many tables as keep lines within 100 columns.
   ///
   /// - Parameter contextAsked: cells show GB to spare at that context instead of the longest one that fits.
   package static func machines(
     _ engine: Engine, _ choices: [EngineChoice], _ cells: [[FitCell]], contextAsked: Bool
   ) -> String {
-    var table = Table([engine.rawValue] + choices.map(\.recipe.name))
-    table.add(["bits"] + choices.map { fixed($0.bits, 2) })
-    table.add(["GB"] + choices.map { fixed(Double($0.weights.total) / 1e9, 0) })
-    var none: [String] = []
-    for cells in cells {
-      let row = cells.map { text($0, contextAsked) }
-      if row.contains(where: { $0 != "-" }) {
-        table.add([cells[0].machine.name] + row)
-      } else {
-        none.append(cells[0].machine.name)
-      }
+    let rows = cells.map { cells in (cells[0].machine.name, cells.map { text($0, contextAsked) }) }
+    let used = rows.filter { row in row.1.contains { $0 != "-" } }
+    func table(_ columns: Range<Int>) -> String {
+      let some = choices[columns]
+      var table = Table([engine.rawValue] + some.map(\.recipe.name))
+      table.add(["bits"] + some.map { fixed($0.bits, 2) })
+      table.add(["GB"] + some.map { fixed(Double($0.weights.total) / 1e9, 0) })
+      for (name, cells) in used { table.add([name] + cells[columns]) }
+      return table.text
     }
-    return table.text + (none.isEmpty ? "" : "\nnothing fits on \(none.joined(separator: ", "))")
+    var tables: [String] = []
+    var first = 0
+    while first < choices.count {
+      var end = choices.count
+      while end > first + 1, table(first..<end).split(separator: "\n").contains(where: { $0.count > 100 }) {
+        end -= 1
+      }
+      tables.append(table(first..<end))
+      first = end
+    }
+    let none = rows.filter { row in row.1.allSatisfy { $0 == "-" } }.map(\.0)
+    return tables.joined(separator: "\n\n")
+      + (none.isEmpty ? "" : "\nnothing fits on \(none.joined(separator: ", "))")
   }
 
   private static func text(_ cell: FitCell, _ contextAsked: Bool) -> String {
