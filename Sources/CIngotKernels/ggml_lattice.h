@@ -1,4 +1,4 @@
-// Block types of GGML that are read only: points of lattices that are numbered (IQ1, IQ2, IQ3), three values (TQ), one and
+// Decoding of GGML's other block types: points of lattices that are numbered (IQ1, IQ2, IQ3), three values (TQ), one and
 // two bits, and E2M1 under scales of E4M3. A block's weights are
 //
 //     scale of the sub-block * entry of a point, or entry + a shift

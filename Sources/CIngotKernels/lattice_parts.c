@@ -4,7 +4,7 @@
 
 #pragma STDC FP_CONTRACT OFF
 
-/// The number of a point; points stand in rising order.
+/// The number of a point; points are sorted.
 static unsigned number_of(const lattice_form *f, unsigned point) {
   size_t low = 0, high = f->count;
   while (high - low > 1) {

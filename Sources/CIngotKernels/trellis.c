@@ -75,7 +75,7 @@ static size_t trellis_back(
   for (size_t i = count; i-- > 0;) {
     size_t row = trellis_row(t, first + i);
     unsigned bits = trellis_bits(t, row), next = trellis_bits(t, row + 1), best = ~0u;
-    // Which of the paths is the cheapest stands below its cost.
+    // The low bits below a cost say which of the paths it is of.
     for (unsigned h = 0; h < 1u << next; h++) {
       size_t p = end + ((size_t)h << (t->window - next));
       unsigned cost = trellis_sum(least[i * ends + (p >> bits)], trellis_cost(targets[row], book[p]));

@@ -1,6 +1,6 @@
 // Bitshift trellis codes: what the scalar and the vector bodies share.
 //
-// The rows of a column are cut into rings: of `ring` rows, the last of what is left, rounded up to 64. Bit i of a ring
+// The rows of a column are cut into rings: of `ring` rows, the last of the remaining ones, rounded up to 64. Bit i of a ring
 // is bit i % 32 of its word i / 32. Weight r's own bits end before bit e(r) = ⌊(r + 1) · halves / 2⌋; its state is the
 // `window` bits that end there, the earliest in bit 0, around the ring.
 #ifndef INGOT_TRELLIS_H

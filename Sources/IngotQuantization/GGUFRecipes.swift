@@ -1,7 +1,7 @@
 extension Recipe {
   /// Recipes for llama.cpp. Those under its own names give its mixes, as it chooses them without an importance matrix where
-  /// it makes them without one, with its extra care for models of exactly eight experts; `_moe` spends bits on attention, embedding and head, which are 2 % of a mixture's weights;
-  /// `_pure` has one type for every linear layer, to compare types like with like. Rows that are no multiple of 256 weights
+  /// it makes them without one, with its extra care for models of exactly eight experts; `_moe` spends bits on attention, embedding and
+  /// head, which are 2 % of a mixture's weights; `_pure` has one type for every linear layer, to compare types like with like. Rows that are no multiple of 256 weights
   /// get the type that llama.cpp takes instead.
   ///
   /// Source of the mixes: llama.cpp's choice of tensor types (src/llama-quant.cpp).
