@@ -1,4 +1,5 @@
 import IngotFormats
+import IngotInference
 import IngotModels
 import IngotQuantization
 import IngotSystem
@@ -10,7 +11,7 @@ struct CalibratedRun {
   var model: Model
   var importance: Importance
   var calibration: Calibration
-  let provenance: JSON
+  private let provenance: JSONObject
   private let errors = OutputErrors()
   private let choices: [[ChannelScales.Choice]]
   private var rescued: [Role] = []
@@ -64,13 +65,20 @@ struct CalibratedRun {
   /// What an artifact says of the statistics in the file at a path.
   static func provenance(
     _ path: String, _ statistics: CalibrationStatistics, _ techniques: CalibrationTechniques
-  ) -> JSON {
+  ) -> JSONObject {
     var record: JSONObject = [
       "name": .string(Folder.name(of: path)), "tokens": JSON(statistics.tokens),
       "texts": .array(statistics.texts.map { .string($0) }),
       "without": .array(techniques.without.map { .string($0.rawValue) }),
     ]
     record["contexts"] = statistics.contexts?.json
+    return record
+  }
+
+  /// - Parameter contexts: on which layers are calibrated anew, one after the other.
+  func provenance(following contexts: [Context]) -> JSON {
+    var record = provenance
+    if !contexts.isEmpty { record["sequential"] = SeenContexts(contexts).json }
     return .object(record)
   }
 

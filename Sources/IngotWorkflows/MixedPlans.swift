@@ -56,7 +56,7 @@ struct MixedPlans: Sendable {
   /// What artifacts say of the statistics; nil without.
   var provenance: JSON? {
     guard let importance, let statistics else { return nil }
-    return CalibratedRun.provenance(importance, statistics, techniques)
+    return .object(CalibratedRun.provenance(importance, statistics, techniques))
   }
 
   /// The model as a plan makes it.

@@ -5,7 +5,6 @@ import IngotQuantization
 import IngotSystem
 import IngotTensors
 import IngotTokenizer
-import Synchronization
 
 /// Quantizes a model's files to an artifact.
 ///
@@ -109,13 +108,16 @@ extension QuantizeRequest {
     let replaced = Replacements()
     var quantization = QuantizationOptions()
     quantization.allowNonfinite = allowsNonfinite
+    let coarse = CoarseScales()
+    let notes = RunNotes { note in
+      coarse.recall(note)
+      replaced.recall(note)
+    }
     quantization.replaced = { tensor, count in
-      replaced.count.add(count, ordering: .relaxed)
+      notes.add(replaced.add(tensor, count))
       control.warning(
         "tensor '\(printable(tensor.name))' (\(tensor.role)): \(count) values not finite, replaced by 0")
     }
-    let coarse = CoarseScales()
-    let notes = RunNotes(recall: coarse.recall)
     quantization.coarse = { notes.add(coarse.add($0, $1)) }
     var options = try writeOptions(control)
     options.notes = notes
@@ -140,7 +142,7 @@ extension QuantizeRequest {
       quantization.importance = run.importance
       quantization.calibration = run.calibration
       if let live { quantization.calibration = run.calibration.following { live.get() } }
-      options.provenance["importance"] = run.provenance
+      options.provenance["importance"] = run.provenance(following: contexts)
       if refitsBias { options.provenance["refit-bias"] = .bool(true) }
       calibrated = run
     } else if let importance {
@@ -173,7 +175,7 @@ extension QuantizeRequest {
     return QuantizeResult(
       written: written, format: format.name, plan: plan.name, planKind: chosen.kind,
       sourceBytes: source.bytes, bitsPerWeight: 8 * Double(quantized.bytes) / Double(quantized.parameters),
-      replacedNonfinite: replaced.count.load(ordering: .relaxed), fallbacks: fallbacks, coarse: coarse,
+      replacedNonfinite: replaced.total, fallbacks: fallbacks, coarse: coarse,
       calibration: calibrated?.outcome,
       routerBias: refits, seconds: (ContinuousClock.now - start).seconds)
   }
@@ -228,9 +230,6 @@ extension QuantizeRequest {
       beside: output, identity: identity, takeOver: writing.takeOver,
       shouldStop: options.shouldStop ?? { false })
   }
-
-  /// Counts values that were replaced, from any task.
-  private final class Replacements: Sendable { let count = Atomic<Int>(0) }
 }
 
 extension PlanChoice.Chosen {

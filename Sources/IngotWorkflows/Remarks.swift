@@ -35,7 +35,8 @@ extension VerifyRequest {
   /// - Parameter importance: what the candidate says of its calibration.
   private func calibrationRemark(_ importance: JSON?, _ contexts: [Context]) -> String? {
     let recorded = SeenContexts(importance?["contexts"])
-    if let again = SeenAgain(contexts, recorded?.hashes ?? []) {
+    let hashes = [recorded, SeenContexts(importance?["sequential"])].compactMap { $0?.hashes }
+    if let again = SeenAgain(contexts, hashes.reduce(into: []) { $0.formUnion($1) }) {
       return
         "\(again.text): the candidate was calibrated on them, so the figures are better than on other text: "
         + "verify on text that calibration has not seen"

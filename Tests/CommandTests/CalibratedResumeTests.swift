@@ -86,5 +86,11 @@ import Testing
       #expect(counts[0] - counts[1] == counts[2] - counts[3] && counts.allSatisfy { $0 >= 0 })
     }
     #expect(try Command.run("check", path).status == 0)
+    // The statistics are of shorter contexts: it is the layers calibrated in turn that have seen this one.
+    let seen = try Command.run(
+      "verify", path, "--against", Command.nano, "--text", CalibrateTests.code, "--context", "512",
+      "--chunks",
+      "1")
+    #expect(seen.error.contains("1 of 1 contexts (code.txt)"), "\(seen.error)")
   }
 }

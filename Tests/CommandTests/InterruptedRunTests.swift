@@ -68,4 +68,28 @@ import Testing
     let again = try await finished(request("again"))
     #expect(again.coarse == whole.coarse && again.lines == whole.lines, "\(again)")
   }
+
+  @Test func replacedValuesOfFinishedTensorsAreCounted() async throws {
+    let folder = try Folder.temporary()
+    defer { Folder.remove(folder) }
+    let model = folder + "/model"
+    try FileManager.default.copyItem(atPath: Command.nano, toPath: model)
+    try CalibrateTests.scale(
+      model, Dictionary(uniqueKeysWithValues: Self.small.map { ($0, Float.infinity) }), first: 1)
+    func request(_ name: String) -> QuantizeRequest {
+      var request = QuantizeRequest(model, to: folder + "/" + name + ".ingot")
+      request.allowsNonfinite = true
+      return request
+    }
+    let whole = try await request("whole").run(RunControl())
+    #expect(whole.replacedNonfinite > 0)
+    for pieces in [2, 60] {
+      let error = try await Self.interrupted(request("again"), after: pieces)
+      #expect(error?.cause == .stopped && error?.isResumable == true, "\(String(describing: error))")
+    }
+    let journal = try String(contentsOfFile: folder + "/again.ingot.partial.journal", encoding: .utf8)
+    #expect(journal.contains("\"replaced\""), "some of them were finished before")
+    let again = try await request("again").run(RunControl())
+    #expect(again.replacedNonfinite == whole.replacedNonfinite)
+  }
 }
