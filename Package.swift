@@ -14,6 +14,8 @@ let strict: [SwiftSetting] = [
 // scripts/check-llama-vocabs: tests on files that are not in this repository.
 let vocabularies: [SwiftSetting] =
   Context.environment["INGOT_LLAMA_VOCABS"] == nil ? [] : [.define("LLAMA_VOCABS")]
+// Suites that call the library and the command and compute little themselves: optimizing them takes longer than it saves.
+let quickly: [SwiftSetting] = strict + [.unsafeFlags(["-Onone"])]
 let apple: [Platform] = [.macOS]
 let others: [Platform] = [.linux]
 let yams = Target.Dependency.product(name: "Yams", package: "Yams")
@@ -100,13 +102,13 @@ let package = Package(
     .testTarget(name: "KernelsTests", dependencies: ["IngotKernels"], swiftSettings: strict),
     .testTarget(name: "TensorsTests", dependencies: ["IngotTensors"], swiftSettings: strict),
     .testTarget(
-      name: "TemplatesTests", dependencies: ["IngotSystem", "IngotTemplates"], swiftSettings: strict),
+      name: "TemplatesTests", dependencies: ["IngotSystem", "IngotTemplates"], swiftSettings: quickly),
     .testTarget(
       name: "ModelsTests", dependencies: ["IngotModels", "IngotTokenizer", "IngotFormats"],
       swiftSettings: strict),
     .testTarget(
       name: "FormatsTests", dependencies: ["IngotFormats", "IngotQuantization"],
-      swiftSettings: strict + vocabularies),
+      swiftSettings: quickly + vocabularies),
     .testTarget(
       name: "QuantizationTests", dependencies: ["IngotFormats", "IngotQuantization"], swiftSettings: strict),
     .testTarget(
@@ -114,11 +116,11 @@ let package = Package(
       swiftSettings: strict),
     .testTarget(
       name: "PlanningTests", dependencies: ["IngotFormats", "IngotPlanning", "IngotQuantization"],
-      swiftSettings: strict),
-    .testTarget(name: "ReportsTests", dependencies: ["IngotReports"], swiftSettings: strict),
+      swiftSettings: quickly),
+    .testTarget(name: "ReportsTests", dependencies: ["IngotReports"], swiftSettings: quickly),
     .testTarget(
       name: "CommandTests", dependencies: ["IngotTensors", "IngotWorkflows", "IngotCommand"],
       exclude: ["Snapshots"],
-      swiftSettings: strict),
+      swiftSettings: quickly),
   ]
 )
