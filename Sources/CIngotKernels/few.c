@@ -9,7 +9,7 @@
 void ingot_few_scalar(const ingot_few *part) {
   for (size_t i = 0; i < FEW_ROWS; i++)
     for (size_t token = 0; token < part->tokens; token++) {
-      const float *w = part->weights + i * FEW_COLUMNS, *x = part->x + token * part->leading;
+      const float *w = part->weights + i * part->stride, *x = part->x + token * part->leading;
       float *sums = part->sums + (i * INGOT_FEW + token) * 16;
       for (size_t j = 0; j < part->columns; j++) sums[j % 16] = fmaf(w[j], x[j], sums[j % 16]);
     }
@@ -44,9 +44,15 @@ void ingot_multiply_rows(
     memset(sums, 0, sizeof(float) * FEW_ROWS * INGOT_FEW * 16);
     for (size_t j = 0; j < source->columns; j += FEW_COLUMNS) {
       size_t columns = source->columns - j < FEW_COLUMNS ? source->columns - j : FEW_COLUMNS;
-      for (size_t i = 0; i < FEW_ROWS; i++)
-        decode_columns(isa, source, first + (i < rows ? i : 0), j, columns, weights + i * FEW_COLUMNS);
-      ingot_few part = {weights, x + j, columns, source->columns, tokens, sums};
+      ingot_few part = {weights, FEW_COLUMNS, x + j, columns, source->columns, tokens, sums};
+      // Rows of F32 are read where they stand.
+      if (source->format == INGOT_F32 && !source->scales && rows == FEW_ROWS && (uintptr_t)source->values % 4 == 0) {
+        part.weights = (const float *)(const void *)source->values + first * source->columns + j;
+        part.stride = source->columns;
+      } else {
+        for (size_t i = 0; i < FEW_ROWS; i++)
+          decode_columns(isa, source, first + (i < rows ? i : 0), j, columns, weights + i * FEW_COLUMNS);
+      }
       INGOT_DISPATCH(isa, ingot_few, &part);
     }
     for (size_t i = 0; i < rows; i++)

@@ -21,6 +21,7 @@ struct RootCommand: AsyncParsableCommand {
       ingot quantize MODEL -o X.ingot --recipe int4
       ingot check X.ingot                      every checksum
       ingot verify X.ingot --against MODEL --text held-out.txt
+      ingot generate X.ingot                   a chat with it
 
       MODEL is a folder with config.json and SafeTensors, a .gguf or .ingot file, or a name such as \
       MiniMaxAI/MiniMax-M2 that is in the Hugging Face cache.
@@ -29,8 +30,9 @@ struct RootCommand: AsyncParsableCommand {
       """,
     version: Tool.version,
     subcommands: [
-      Inspect.self, PlanCommand.self, Calibrate.self, SensitivityCommand.self, Quantize.self, Convert.self,
-      Verify.self, Logits.self,
+      Inspect.self, PlanCommand.self, Calibrate.self, SensitivityCommand.self, Quantize.self,
+      Convert.self,
+      Verify.self, Generate.self, Logits.self,
       Check.self,
       Recipes.self,
     ])

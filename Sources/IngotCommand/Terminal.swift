@@ -39,9 +39,18 @@ enum Terminal {
     }
   }
 
+  /// Some text of a result on standard output at once; what cannot be written is found by `finish`.
+  static func piece(_ text: String) {
+    print(text, terminator: "")
+    _ = fflush(nil)
+  }
+
+  /// Text without a line's end on standard error.
+  static func errorPiece(_ text: String) { _ = put(text, 2, end: "") }
+
   /// - Returns: whether all of the text and a line feed were written; errno says why not.
-  private static func put(_ text: String, _ descriptor: Int32) -> Bool {
-    var line = Array((text + "\n").utf8)[...]
+  private static func put(_ text: String, _ descriptor: Int32, end: String = "\n") -> Bool {
+    var line = Array((text + end).utf8)[...]
     while !line.isEmpty {
       let written = unsafe line.withUnsafeBytes { unsafe write(descriptor, $0.baseAddress, $0.count) }
       if written < 0 && errno == EINTR { continue }

@@ -4,10 +4,13 @@ import IngotModels
 struct Carried: Sendable {
   /// The keys that the last indexer chose; nil where the next layer does not want them, and where queries see all before them.
   var choice: KeyChoice?
-  /// Keys and values that layers share, (tokens, keyValueHeads · headDim) each, by the number of their place.
-  var keyValues: [Int: (keys: [Float], values: [Float])] = [:]
+  /// Keys and values that layers share, (tokens, keyValueHeads · headDim) each, by the number of their place, and how many tokens'
+  /// at the beginning are left out.
+  var keyValues: [Int: (keys: [Float], values: [Float], dropped: Int)] = [:]
   /// The state before the first layer, which layers with inputs of their own read again: (tokens, hidden). Empty for none.
   var embedded: [Float] = []
+  /// What the layer at hand keeps of earlier tokens, where a sequence is continued; nil for a whole context.
+  var past: Past?
 }
 
 /// Between two layers a pass keeps what is carried behind each context's states, always as many values, so that a stopped run
@@ -66,7 +69,7 @@ extension Carried {
       if isChosen { choice = KeyChoice(tokens: tokens, words: words) }
     }
     for (place, width) in Carried.places(blueprint) {
-      keyValues[place] = (Array(take(tokens * width)), Array(take(tokens * width)))
+      keyValues[place] = (Array(take(tokens * width)), Array(take(tokens * width)), 0)
     }
     if Carried.hasEmbedded(blueprint) { embedded = Array(take(tokens * blueprint.hiddenSize)) }
   }

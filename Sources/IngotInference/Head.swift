@@ -93,6 +93,22 @@ extension Lane {
     let (hidden, count) = (blueprint.hiddenSize, positions.count * rows.count)
     linear(
       inputs, weights, tokens: positions.count, inputs: hidden, outputs: rows.count, into: &buffer)
+    try source.finish(&buffer, rows: rows, count: count) {
+      "token \(positions[$0]) of \(contexts.name(context))"
+    }
+  }
+}
+
+extension LaneModel {
+  /// Makes logits of products with rows of the head: bias, scale and cap.
+  ///
+  /// - Parameters:
+  ///   - buffer: (positions, rows), at the beginning.
+  ///   - count: of all of them.
+  ///   - place: names a position for messages.
+  func finish(_ buffer: inout [Float], rows: Range<Int>, count: Int, place: (Int) -> String)
+    throws(FormatError)
+  {
     if blueprint.hasHeadBias {
       let bias = try model.required(.head.bias).floats(rows: 0..<1)
       for index in 0..<count { buffer[index] += bias[rows.lowerBound + index % rows.count] }
@@ -103,9 +119,9 @@ extension Lane {
     }
     if let index = firstNonFinite(buffer.span.extracting(0..<count)) {
       throw FormatError(
-        path: model.path, tensor: try head.name, expected: "finite logits",
-        found: "\(buffer[index]) for entry \(rows.lowerBound + index % rows.count) at token "
-          + "\(positions[index / rows.count]) of \(contexts.name(context))")
+        path: model.path, tensor: try model.required(blueprint.headRole).name, expected: "finite logits",
+        found: "\(buffer[index]) for entry \(rows.lowerBound + index % rows.count) at "
+          + place(index / rows.count))
     }
   }
 }

@@ -2,26 +2,60 @@ import IngotKernels
 import IngotModels
 import IngotSystem
 import IngotTensors
+import Synchronization
 
 /// A model that lanes go by. Lanes of the same one share its decoded weights.
 final class LaneModel: Sendable {
   let model: Model
   /// Cosines and sines of each rotation of the model.
   let tables: [RotaryEmbedding: Rotation]
+  /// Whether lanes continue sequences, some tokens at a time: then weights stay as they are stored, and what is decoded of them,
+  /// norms and routers, is kept.
+  let continues: Bool
+  private let kept = Mutex<[Int: (weights: LayerWeights, feedForward: (any FeedForwardExecutor)?)]>([:])
 
   var blueprint: Blueprint { model.blueprint }
 
   /// - Throws: FormatError for a token outside the vocabulary, a context of no tokens or of more than the model takes, and
   ///   for a model with blocks that this build cannot run.
-  init(_ model: Model, _ contexts: [Context]) throws(FormatError) {
-    try model.requireForwardPass()
+  convenience init(_ model: Model, _ contexts: [Context]) throws(FormatError) {
     try contexts.check(for: model)
+    try self.init(model, positions: contexts.map(\.tokens.count).max() ?? 0, continues: false)
+  }
+
+  /// - Parameters:
+  ///   - positions: of the longest context.
+  ///   - continues: whether contexts are continued.
+  init(_ model: Model, positions: Int, continues: Bool) throws(FormatError) {
+    try model.requireForwardPass()
     for layer in model.blueprint.layers.indices {
       _ = try model.blueprint.executable(layer: layer, of: model)
       _ = try model.blueprint.executableFeedForward(layer: layer, of: model)
     }
     self.model = model
-    tables = model.blueprint.rotations(positions: contexts.map(\.tokens.count).max() ?? 0)
+    self.continues = continues
+    tables = model.blueprint.rotations(positions: positions)
+  }
+
+  /// A layer's weights up to its feed-forward, loaded as far as they are.
+  func weights(layer: Int, _ site: RowSite) throws(FormatError) -> LayerWeights {
+    if let kept = kept.withLock({ $0[layer]?.weights }) { return kept }
+    return try LayerWeights(self, layer: layer, site)
+  }
+
+  func executor(layer: Int, _ site: RowSite, _ workers: Workers, decodesOnce: Bool) async throws(FormatError)
+    -> any FeedForwardExecutor
+  {
+    if let known = kept.withLock({ $0[layer]?.feedForward }) { return known }
+    let executor = try await blueprint.executableFeedForward(layer: layer, of: model).executor(
+      self, layer: layer, site, workers, decodesOnce: decodesOnce && !continues)
+    kept.withLock { $0[layer]?.feedForward = executor }
+    return executor
+  }
+
+  /// Keeps weights that have been loaded for the tokens to come, where there are any.
+  func keep(_ weights: LayerWeights, layer: Int) {
+    if continues { kept.withLock { if $0[layer] == nil { $0[layer] = (weights, nil) } } }
   }
 }
 
@@ -38,7 +72,7 @@ struct Lane: Sendable {
   /// The hidden state of each context: (tokens, hidden).
   private(set) var states: [[Float]]
   /// What layers left for later ones, by context.
-  private(set) var carried: [Carried]
+  var carried: [Carried]
 
   /// All that the lane is between two layers, by context: the hidden state, then what layers carry.
   var snapshot: [[Float]] {
@@ -82,7 +116,7 @@ struct Lane: Sendable {
     try self.init(source, contexts, states: states, carried: carried)
   }
 
-  private init(_ source: LaneModel, _ contexts: [Context], states: [[Float]], carried: [Carried])
+  init(_ source: LaneModel, _ contexts: [Context], states: [[Float]], carried: [Carried])
     throws(FormatError)
   {
     self.source = source

@@ -92,10 +92,13 @@ struct LayerRunner: Sendable {
     if weights.isEmpty {
       for (index, source) in sources.enumerated() {
         let site = lanes[sourceOfLane.firstIndex(of: index)!].site
-        weights.append(try LayerWeights(source, layer: layer, site))
+        weights.append(try source.weights(layer: layer, site))
       }
     }
-    for index in weights.indices { try await weights[index].load(place, workers) }
+    for index in weights.indices {
+      try await weights[index].load(place, workers)
+      if place == .feedForwardInput { sources[index].keep(weights[index], layer: layer) }
+    }
     let first = reached.map { $0.rawValue + 1 } ?? 0
     let steps = LayerPlace.allCases[first...place.rawValue]
     let (weights, sourceOfLane, isAbreast) = (weights, sourceOfLane, isAbreast)
@@ -309,8 +312,7 @@ struct LayerRunner: Sendable {
   private func executor(_ source: LaneModel, _ site: RowSite, decodesOnce: Bool) async throws(FormatError)
     -> any FeedForwardExecutor
   {
-    try await source.blueprint.executableFeedForward(layer: layer, of: source.model).executor(
-      source.model, layer: layer, site, workers, decodesOnce: decodesOnce)
+    try await source.executor(layer: layer, site, workers, decodesOnce: decodesOnce)
   }
 
   private func zeros(_ like: [[Float]]) -> [[Float]] { like.map { [Float](repeating: 0, count: $0.count) } }

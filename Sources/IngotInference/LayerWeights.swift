@@ -3,10 +3,11 @@ import IngotModels
 import IngotSystem
 import IngotTensors
 
-/// What every token needs of a layer's weights, decoded to F32, as far as lanes have come: the first norm, then the mixer, then
+/// What every token needs of a layer's weights, as far as lanes have come: the first norm, then the mixer, then
 /// its output projection with the second norm and the router. The feed-forward's own weights come later, with its executor.
 struct LayerWeights: Sendable {
-  private let source: LaneModel
+  /// Unowned: it may keep these weights itself.
+  private unowned let source: LaneModel
   private let layer: Int
   private let site: RowSite
   private let mixerNorm: DecodedNorm?
@@ -44,7 +45,7 @@ struct LayerWeights: Sendable {
     let model = source.model
     if mixer == nil {
       mixer = try await source.blueprint.executable(layer: layer, of: model).executor(
-        model, layer: layer, source.tables, workers, withOutput: withOutput)
+        source, layer: layer, workers, withOutput: withOutput)
       hasOutput = withOutput
       if let norm = description.mixerResidual.outputNorm {
         outputNorm = try model.norm(.attentionOutputNorm, layer: layer, norm)
@@ -54,7 +55,7 @@ struct LayerWeights: Sendable {
       router = try source.blueprint.executableFeedForward(layer: layer, of: model).router(model, layer: layer)
     }
     if withOutput && !hasOutput {
-      mixer!.output = try model.values(description.mixerOutput.linears[0], layer: layer)
+      mixer!.output = .decoded(try model.values(description.mixerOutput.linears[0], layer: layer))
       hasOutput = true
     }
   }
@@ -72,18 +73,18 @@ struct LayerWeights: Sendable {
       passage.rows = mixerNorm!.rows(passage.state)
       description.mixerResidual.takeNorm(passage.rows, &passage.state)
     case .mixerOutput:
-      mixer!.run(passage.rows, tokens: tokens, &buffers, &passage.carried, show: show)
+      try mixer!.run(passage.rows, tokens: tokens, &buffers, &passage.carried, show: show)
       passage.rows = Array(buffers.attended.prefix(tokens * mixer!.outputInputs))
     case .feedForwardInput:
       let mixer = mixer!
       if description.mixerResidual.addsPlainly {
-        linear(
+        try linear(
           passage.rows, mixer.output, tokens: tokens, inputs: mixer.outputInputs, outputs: hidden,
           into: &passage.state, accumulate: true)
         addBias(mixer.outputBias, to: &passage.state, tokens: tokens)
       } else {
         var outputs: [Float] = []
-        linear(
+        try linear(
           passage.rows, mixer.output, tokens: tokens, inputs: mixer.outputInputs, outputs: hidden,
           into: &outputs)
         addBias(mixer.outputBias, to: &outputs, tokens: tokens)

@@ -114,7 +114,12 @@ extension Tensor {
   }
 
   /// `out` (tokens, rows) = x · wᵀ, by `weights`, which are this tensor's, or without them where there are few tokens.
-  func linear(_ x: [Float], tokens: Int, _ weights: [Float], into out: inout [Float]) throws(FormatError) {
+  ///
+  /// - Parameter threads: of a product straight from the stored weights, whatever the number of tokens; nil for none.
+  func linear(_ x: [Float], tokens: Int, _ weights: [Float], _ threads: Int?, into out: inout [Float])
+    throws(FormatError)
+  {
+    if let threads { return try product(x, tokens: tokens, threads: threads, into: &out) }
     if try multiply(x, tokens: tokens, into: &out) { return }
     if 1...StoredRows.fewTokens ~= tokens, rows > 0, columns > 0 {
       // In the same order of summation: equal weights give equal bits, however they are stored.

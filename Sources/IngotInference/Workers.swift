@@ -54,6 +54,8 @@ actor Worker {
 struct Workers: Sendable {
   private let members: [Worker]
 
+  var count: Int { members.count }
+
   init(_ count: Int) {
     precondition(count > 0, "work needs a worker")
     members = (0..<count).map { _ in Worker() }

@@ -63,6 +63,23 @@ public struct Conversation: Sendable {
     }
   }
 
+  /// The only conversation of a file in JSON.
+  ///
+  /// - Throws: `FormatError` for a file that has no conversation, or more than one.
+  public init(reading path: String) throws(FormatError) {
+    var found: [Conversation] = []
+    try ConversationFile.read(try Bytes.mapping(path), path: path) { entry throws(FormatError) in
+      if case .conversation(let conversation) = entry { found.append(conversation) }
+      return found.count < 2
+    }
+    guard found.count == 1 else {
+      throw FormatError(
+        path: path, expected: "one conversation, a list of messages or an object with \"messages\"",
+        found: found.isEmpty ? "none" : "several")
+    }
+    self = found[0]
+  }
+
   /// Some datasets hold the list as text.
   private static func tools(_ json: JSON?, place: String) throws(FormatError) -> [JSON]? {
     switch json {

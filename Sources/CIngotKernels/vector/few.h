@@ -15,14 +15,14 @@ enum { FEW_HELD_ROWS = 2, FEW_HELD_TOKENS = 2 };
 INGOT_INLINE void few_held(const ingot_few *part, size_t row, size_t token, size_t tokens) {
   lanes_f32 held[FEW_HELD_ROWS][FEW_HELD_TOKENS];
   float *sums = part->sums + (row * INGOT_FEW + token) * 16;
-  const float *weights = part->weights + row * FEW_COLUMNS, *x = part->x + token * part->leading;
+  const float *weights = part->weights + row * part->stride, *x = part->x + token * part->leading;
 #define EACH_ROW _Pragma("clang loop unroll(full)") for (size_t i = 0; i < FEW_HELD_ROWS; i++)
 #define EACH_TOKEN _Pragma("clang loop unroll(full)") for (size_t t = 0; t < tokens; t++)
   EACH_ROW EACH_TOKEN held[i][t] = load_lanes(sums + (i * INGOT_FEW + t) * 16);
   size_t j = 0;
   for (; j + 16 <= part->columns; j += 16) {
     lanes_f32 w[FEW_HELD_ROWS];
-    EACH_ROW w[i] = load_lanes(weights + i * FEW_COLUMNS + j);
+    EACH_ROW w[i] = load_lanes(weights + i * part->stride + j);
     EACH_TOKEN {
       lanes_f32 input = load_lanes(x + t * part->leading + j);
       EACH_ROW held[i][t] = __builtin_elementwise_fma(w[i], input, held[i][t]);
@@ -33,7 +33,7 @@ INGOT_INLINE void few_held(const ingot_few *part, size_t row, size_t token, size
     EACH_TOKEN {
       lanes_f32 input = load_part(x + t * part->leading + j, left, 0);
       EACH_ROW held[i][t] =
-          __builtin_elementwise_fma(load_part(weights + i * FEW_COLUMNS + j, left, 0), input, held[i][t]);
+          __builtin_elementwise_fma(load_part(weights + i * part->stride + j, left, 0), input, held[i][t]);
     }
   }
   EACH_ROW EACH_TOKEN store_lanes(sums + (i * INGOT_FEW + t) * 16, held[i][t]);

@@ -45,41 +45,49 @@ package struct AttentionShape: Sendable {
   }
 }
 
-/// The keys that queries of one context see, of those before them.
+/// The keys that the last queries of one context see, of those before them.
 package struct KeyChoice: Hashable, Sendable {
   /// Heads that choose for as many heads each.
   package let heads: Int
+  /// Queries, of which the last is the last of the context.
   package let tokens: Int
+  /// Tokens before the first query.
+  package let past: Int
   /// (heads, queries, keys), a bit each; the keys of a query begin with a word.
   private(set) var words: [UInt16]
 
   /// Words of a query's keys.
-  private static func width(_ tokens: Int) -> Int { (tokens + 15) / 16 }
+  private var width: Int { (past + tokens + 15) / 16 }
 
-  /// Words of a choice by one head.
-  static func count(tokens: Int) -> Int { tokens * width(tokens) }
+  /// Words of a choice by one head for a whole context.
+  static func count(tokens: Int) -> Int { tokens * ((tokens + 15) / 16) }
 
   /// Nothing chosen yet.
-  package init(heads: Int, tokens: Int) {
+  package init(heads: Int, tokens: Int, past: Int = 0) {
     self.heads = heads
     self.tokens = tokens
-    words = [UInt16](repeating: 0, count: heads * KeyChoice.count(tokens: tokens))
+    self.past = past
+    words = []
+    words = [UInt16](repeating: 0, count: heads * tokens * width)
   }
 
-  /// One head's choice by its words.
+  /// One head's choice for a whole context by its words.
   init(tokens: Int, words: [UInt16]) {
     precondition(words.count == KeyChoice.count(tokens: tokens), "(queries, words)")
-    (heads, self.tokens, self.words) = (1, tokens, words)
+    (heads, self.tokens, past, self.words) = (1, tokens, 0, words)
   }
 
-  private func first(head: Int, query: Int) -> Int { (head * tokens + query) * KeyChoice.width(tokens) }
+  private func first(head: Int, query: Int) -> Int { (head * tokens + query) * width }
 
+  /// - Parameters:
+  ///   - keys: positions in the context; later ones than the query's are left out.
+  ///   - query: its number among the queries.
   package mutating func see(_ keys: some Sequence<Int>, head: Int, query: Int) {
     let first = first(head: head, query: query)
-    for key in keys where key <= query { words[first + key >> 4] |= 1 << UInt16(key & 15) }
+    for key in keys where key <= past + query { words[first + key >> 4] |= 1 << UInt16(key & 15) }
   }
 
-  /// Lowers scores of keys that are not seen: `scores` are of keys from `key` on.
+  /// Lowers scores of keys that are not seen: `scores` are of keys from position `key` on.
   func mask(_ scores: inout MutableSpan<Float>, from key: Int, head: Int, of all: Int, query: Int) {
     let first = first(head: head / (all / heads), query: query)
     for index in 0..<scores.count
@@ -97,8 +105,10 @@ package struct KeyChoice: Hashable, Sendable {
 /// at once grow with the context, not with its square.
 /// - Parameters:
 ///   - queries: (tokens, heads · headDim), normalized and rotated.
-///   - keys: (tokens, keyValueHeads · headDim), normalized and rotated.
-///   - values: (tokens, keyValueHeads · valueDim)
+///   - keys: (keys, keyValueHeads · headDim), normalized and rotated, the last one that of the last query.
+///   - values: (keys, keyValueHeads · valueDim)
+///   - past: tokens of the context before the first query.
+///   - dropped: of these, how many at the context's beginning no query sees: keys and values begin behind them.
 ///   - sinks: (heads), or empty.
 ///   - choice: the keys that queries see; nil for all that window and order allow.
 ///   - scores: memory to work in.
@@ -106,7 +116,7 @@ package struct KeyChoice: Hashable, Sendable {
 ///
 /// The arrays may be larger; what they hold is at their beginning.
 package func attend(
-  queries: [Float], keys: [Float], values: [Float], tokens: Int,
+  queries: [Float], keys: [Float], values: [Float], tokens: Int, past: Int = 0, dropped: Int = 0,
   _ attention: AttentionShape, sinks: [Float] = [], choice: KeyChoice? = nil, scores: inout [Float],
   into out: inout [Float]
 ) {
@@ -115,29 +125,33 @@ package func attend(
   let (width, sharedWidth) = (heads * dim, sharedHeads * dim)
   let (outWidth, valueWidth) = (heads * valueDim, sharedHeads * valueDim)
   precondition(queries.count >= tokens * width, "queries are (tokens, heads · headDim)")
-  precondition(keys.count >= tokens * sharedWidth, "keys are (tokens, keyValueHeads · headDim)")
-  precondition(values.count >= tokens * valueWidth, "values are (tokens, keyValueHeads · valueDim)")
+  let kept = past - dropped + tokens
+  precondition(keys.count >= kept * sharedWidth, "keys are (keys, keyValueHeads · headDim)")
+  precondition(values.count >= kept * valueWidth, "values are (keys, keyValueHeads · valueDim)")
+  precondition(dropped <= attention.firstSeen(by: past), "dropped keys are seen by no query")
   precondition(heads % sharedHeads == 0, "key heads are shared evenly")
   let block = 256
-  scores.provide(min(block, tokens) * (tokens + 1))
+  scores.provide(min(block, tokens) * (past + tokens + 1))
   var scores = scores.mutableSpan
   out.provide(tokens * outWidth)
   var out = out.mutableSpan
   for first in stride(from: 0, to: tokens, by: block) {
     let rows = min(block, tokens - first)
-    // Keys that some query of the block sees: those from `start` to before `first + rows`.
-    let start = attention.firstSeen(by: first)
-    let seen = first + rows - start
+    // Keys that some query of the block sees: those at positions from `start` to before `position + rows`.
+    let position = past + first
+    let start = attention.firstSeen(by: position)
+    let seen = position + rows - start
     for head in 0..<heads {
       let shared = head / (heads / sharedHeads)
       gemm(
         m: rows, n: seen, k: dim, alpha: attention.scale,
         a: queries.span, aOffset: first * width + head * dim, lda: width,
-        b: keys.span, bOffset: start * sharedWidth + shared * dim, ldb: sharedWidth, bTransposed: true,
+        b: keys.span, bOffset: (start - dropped) * sharedWidth + shared * dim, ldb: sharedWidth,
+        bTransposed: true,
         c: &scores, ldc: seen)
       for row in 0..<rows {
-        let end = first + row + 1 - start
-        let begin = attention.firstSeen(by: first + row) - start
+        let end = position + row + 1 - start
+        let begin = attention.firstSeen(by: position + row) - start
         var line = scores._mutatingExtracting(row * seen..<(row + 1) * seen)
         var visible = line._mutatingExtracting(begin..<end)
         if let cap = attention.softcap {
@@ -157,7 +171,8 @@ package func attend(
       gemm(
         m: rows, n: valueDim, k: seen,
         a: scores.span, lda: seen,
-        b: values.span, bOffset: start * valueWidth + shared * valueDim, ldb: valueWidth, bTransposed: false,
+        b: values.span, bOffset: (start - dropped) * valueWidth + shared * valueDim, ldb: valueWidth,
+        bTransposed: false,
         c: &out, cOffset: first * outWidth + head * valueDim, ldc: outWidth)
     }
   }

@@ -9,7 +9,7 @@ protocol ExecutableFeedForward: FeedForward {
   /// What computes these of a layer.
   ///
   /// - Parameter decodesOnce: whether weights that every token needs may be held decoded; else one projection at a time is.
-  func executor(_ model: Model, layer: Int, _ site: RowSite, _ workers: Workers, decodesOnce: Bool)
+  func executor(_ source: LaneModel, layer: Int, _ site: RowSite, _ workers: Workers, decodesOnce: Bool)
     async throws(FormatError) -> any FeedForwardExecutor
 }
 

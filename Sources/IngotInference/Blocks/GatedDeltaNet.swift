@@ -13,17 +13,17 @@ extension GatedDeltaNet: ExecutableMixer {
   var rotations: [RotaryEmbedding] { [] }
 
   func executor(
-    _ model: Model, layer: Int, _ tables: [RotaryEmbedding: Rotation], _ workers: Workers, withOutput: Bool
+    _ source: LaneModel, layer: Int, _ workers: Workers, withOutput: Bool
   ) async throws(FormatError) -> any MixerExecutor {
-    try await DeltaExecutor(self, model, layer: layer, workers, withOutput: withOutput)
+    try await DeltaExecutor(self, source, layer: layer, workers, withOutput: withOutput)
   }
 }
 
-/// Gated DeltaNet of one layer, its weights decoded to F32. Tokens come one after the other, as in the definition.
+/// Gated DeltaNet of one layer. Tokens come one after the other, as in the definition.
 private struct DeltaExecutor: MixerExecutor {
   let block: GatedDeltaNet
   /// Large weights by kind.
-  private var weights: [TensorKind: [Float]]
+  private var weights: [TensorKind: LinearWeights]
   /// Rows of the inputs' projection that hold each channel of the convolution and each gate; empty where they are in order.
   private var order: [Int] = []
   /// (valueHeads, hidden) each.
@@ -38,21 +38,22 @@ private struct DeltaExecutor: MixerExecutor {
 
   var outputBias: [Float] { [] }
   var outputInputs: Int { block.valueWidth }
-  var output: [Float] {
-    get { weights[.deltaOutput] ?? [] }
+  var output: LinearWeights {
+    get { weights[.deltaOutput] ?? .none }
     set { weights[.deltaOutput] = newValue }
   }
 
-  init(_ block: GatedDeltaNet, _ model: Model, layer: Int, _ workers: Workers, withOutput: Bool)
+  init(_ block: GatedDeltaNet, _ source: LaneModel, layer: Int, _ workers: Workers, withOutput: Bool)
     async throws(FormatError)
   {
     self.block = block
+    let model = source.model
     convolution = try model.finiteValues(.deltaConvolution, layer: layer)
     decay = try model.finiteValues(.deltaDecay, layer: layer).map { -Float(exp(Double($0))) }
     timeBias = try model.finiteValues(.deltaTimeBias, layer: layer)
     norm = try model.normWeights(.deltaNorm, layer: layer, block.norm)
     let kinds = block.taps.flatMap(\.linears).filter { withOutput || $0 != .deltaOutput }
-    weights = try await model.decoded(kinds, layer: layer, workers)
+    weights = try await source.weights(kinds, layer: layer, workers)
     guard block.isGrouped else {
       beta = try model.values(.deltaBeta, layer: layer)
       alpha = try model.values(.deltaAlpha, layer: layer)
@@ -82,14 +83,14 @@ private struct DeltaExecutor: MixerExecutor {
   func run(
     _ inputs: [Float], tokens: Int, _ buffers: inout Buffers, _ carried: inout Carried,
     show: (_ tap: String, _ rows: [Float], _ columns: Int) -> Void
-  ) {
+  ) throws(FormatError) {
     let (hidden, channels, valueWidth) = (block.hiddenSize, block.channels, block.valueWidth)
     var mixed: [Float] = []  // (tokens, channels)
     var gates: [Float] = []  // (tokens, valueWidth)
     if block.isGrouped {
       let all = channels + valueWidth
       var stored: [Float] = []
-      linear(inputs, weights[.deltaQKVGate]!, tokens: tokens, inputs: hidden, outputs: all, into: &stored)
+      try linear(inputs, weights[.deltaQKVGate]!, tokens: tokens, inputs: hidden, outputs: all, into: &stored)
       mixed = [Float](repeating: 0, count: tokens * channels)
       gates = [Float](repeating: 0, count: tokens * valueWidth)
       for token in 0..<tokens {
@@ -103,15 +104,22 @@ private struct DeltaExecutor: MixerExecutor {
         }
       }
     } else {
-      linear(inputs, weights[.deltaQKV]!, tokens: tokens, inputs: hidden, outputs: channels, into: &mixed)
-      linear(inputs, weights[.deltaGate]!, tokens: tokens, inputs: hidden, outputs: valueWidth, into: &gates)
+      try linear(
+        inputs, weights[.deltaQKV]!, tokens: tokens, inputs: hidden, outputs: channels, into: &mixed)
+      try linear(
+        inputs, weights[.deltaGate]!, tokens: tokens, inputs: hidden, outputs: valueWidth, into: &gates)
     }
     var betas: [Float] = []
     var alphas: [Float] = []
     linear(inputs, beta, tokens: tokens, inputs: hidden, outputs: block.valueHeads, into: &betas)
     linear(inputs, alpha, tokens: tokens, inputs: hidden, outputs: block.valueHeads, into: &alphas)
-    let convolved = convolve(mixed, tokens: tokens)
-    attend(convolved, betas, alphas, tokens: tokens, into: &buffers.attended)
+    let convolved = convolve(mixed, tokens: tokens, after: carried.past?.convolution ?? [])
+    carried.past?.keepInputs(mixed, count: tokens * channels, of: (block.kernel - 1) * channels)
+    var states = carried.past?.states ?? []
+    carried.past?.states = []
+    attend(convolved, betas, alphas, tokens: tokens, &states, into: &buffers.attended)
+    carried.past?.states = states
+    carried.past?.tokens += tokens
     let (dim, heads) = (block.valueDim, block.valueHeads)
     normalizeRows(&buffers.attended, tokens: tokens * heads, weight: norm, eps: block.norm.epsilon)
     for index in 0..<tokens * heads * dim { buffers.attended[index] *= silu(gates[index]) }
@@ -120,12 +128,16 @@ private struct DeltaExecutor: MixerExecutor {
   private func silu(_ x: Float) -> Float { x * sigmoid(x) }
 
   /// silu of the causal convolution of each channel: (tokens, channels).
-  private func convolve(_ x: [Float], tokens: Int) -> [Float] {
+  ///
+  /// - Parameter earlier: inputs of the last tokens before, as many as there are of kernel − 1.
+  private func convolve(_ x: [Float], tokens: Int, after earlier: [Float]) -> [Float] {
     let (channels, kernel) = (block.channels, block.kernel)
+    let past = earlier.count / channels
+    let x = earlier.isEmpty ? x : earlier + x
     var out = [Float](repeating: 0, count: tokens * channels)
     for token in 0..<tokens {
-      for tap in max(0, kernel - 1 - token)..<kernel {
-        let row = (token + tap + 1 - kernel) * channels
+      for tap in max(0, kernel - 1 - token - past)..<kernel {
+        let row = (past + token + tap + 1 - kernel) * channels
         for channel in 0..<channels {
           out[token * channels + channel] += convolution[channel * kernel + tap] * x[row + channel]
         }
@@ -136,8 +148,11 @@ private struct DeltaExecutor: MixerExecutor {
   }
 
   /// The delta rule of all value heads: (tokens, valueHeads · valueDim).
+  ///
+  /// - Parameter states: of the heads before these tokens, empty at the beginning; then those behind them.
   private func attend(
-    _ x: [Float], _ betas: [Float], _ alphas: [Float], tokens: Int, into attended: inout [Float]
+    _ x: [Float], _ betas: [Float], _ alphas: [Float], tokens: Int, _ states: inout [Float],
+    into attended: inout [Float]
   ) {
     let (keyDim, valueDim, heads) = (block.keyDim, block.valueDim, block.valueHeads)
     let (channels, keyWidth) = (block.channels, block.keyWidth)
@@ -154,11 +169,11 @@ private struct DeltaExecutor: MixerExecutor {
     }
     attended.provide(tokens * block.valueWidth)
     var out = attended.mutableSpan
-    var state = [Float](repeating: 0, count: keyDim * valueDim)
+    let size = keyDim * valueDim
+    if states.isEmpty { states = [Float](repeating: 0, count: heads * size) }
     var scratch = [Float](repeating: 0, count: valueDim)
     let span = x.span
     for head in 0..<heads {
-      for index in state.indices { state[index] = 0 }
       let keyHead = head / block.sharing
       for token in 0..<tokens {
         let row = token * channels
@@ -166,7 +181,8 @@ private struct DeltaExecutor: MixerExecutor {
         let value = row + 2 * keyWidth + head * valueDim
         let a = Double(alphas[token * heads + head] + timeBias[head])
         let softplus = a > 20 ? a : log1p(exp(a))
-        var stateSpan = state.mutableSpan
+        var allStates = states.mutableSpan
+        var stateSpan = allStates._mutatingExtracting(head * size..<(head + 1) * size)
         var scratchSpan = scratch.mutableSpan
         let place = token * block.valueWidth + head * valueDim
         var target = out._mutatingExtracting(place..<place + valueDim)

@@ -6,11 +6,14 @@ import IngotTensors
 extension GatedMLP: ExecutableFeedForward {
   func router(_ model: Model, layer: Int) -> any TokenRouter { EveryToken() }
 
-  func executor(_ model: Model, layer: Int, _ site: RowSite, _ workers: Workers, decodesOnce: Bool)
+  func executor(_ source: LaneModel, layer: Int, _ site: RowSite, _ workers: Workers, decodesOnce: Bool)
     async throws(FormatError) -> any FeedForwardExecutor
   {
-    guard decodesOnce else { return try GatedMLPs(self, model, layer: layer, site) }
-    return try await DecodedMLP(self, model, layer: layer, site, workers)
+    guard decodesOnce else {
+      return try GatedMLPs(
+        self, source.model, layer: layer, site, threads: source.continues ? workers.count : nil)
+    }
+    return try await DecodedMLP(self, source.model, layer: layer, site, workers)
   }
 }
 

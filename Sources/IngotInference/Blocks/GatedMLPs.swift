@@ -10,9 +10,14 @@ struct GatedMLPs: FeedForwardExecutor {
   private let layer: Int
   private let site: RowSite
   private var own: OwnNorms?
+  /// Of each product straight from stored weights; nil where they are decoded.
+  private let threads: Int?
 
-  init(_ block: any FeedForward, _ model: Model, layer: Int, _ site: RowSite) throws(FormatError) {
+  init(_ block: any FeedForward, _ model: Model, layer: Int, _ site: RowSite, threads: Int?)
+    throws(FormatError)
+  {
     self.block = block
+    self.threads = threads
     self.model = model
     self.layer = layer
     self.site = site
@@ -100,18 +105,21 @@ struct GatedMLPs: FeedForwardExecutor {
       gather(batch.forced, inputs, hidden, into: &buffers.forced.gathered)
     }
     // Rows aside apart from the others, so that these have the same bits with and without them.
+    let decodes = threads == nil
     let gate = try projection(projections.gating)
-    try gate.decode(into: &buffers.weights, if: readsWeights || gate.wantsDecoding(count, aside))
+    try gate.decode(into: &buffers.weights, if: readsWeights || decodes && gate.wantsDecoding(count, aside))
     if readsWeights { show(.weights(projections.gating), buffers.weights, width, hidden, []) }
-    try gate.linear(buffers.gathered, tokens: count, buffers.weights, into: &buffers.gateActivations)
     try gate.linear(
-      buffers.forced.gathered, tokens: aside, buffers.weights, into: &buffers.forced.gateActivations)
+      buffers.gathered, tokens: count, buffers.weights, threads, into: &buffers.gateActivations)
+    try gate.linear(
+      buffers.forced.gathered, tokens: aside, buffers.weights, threads, into: &buffers.forced.gateActivations)
     let up = try projection(projections.lifting)
-    try up.decode(into: &buffers.weights, if: readsWeights || up.wantsDecoding(count, aside))
+    try up.decode(into: &buffers.weights, if: readsWeights || decodes && up.wantsDecoding(count, aside))
     if readsWeights { show(.weights(projections.lifting), buffers.weights, width, hidden, []) }
-    try up.linear(buffers.gathered, tokens: count, buffers.weights, into: &buffers.upActivations)
     try up.linear(
-      buffers.forced.gathered, tokens: aside, buffers.weights, into: &buffers.forced.upActivations)
+      buffers.gathered, tokens: count, buffers.weights, threads, into: &buffers.upActivations)
+    try up.linear(
+      buffers.forced.gathered, tokens: aside, buffers.weights, threads, into: &buffers.forced.upActivations)
     addBias(biases.gate, to: &buffers.gateActivations, tokens: count)
     addBias(biases.up, to: &buffers.upActivations, tokens: count)
     addBias(biases.gate, to: &buffers.forced.gateActivations, tokens: aside)
@@ -134,11 +142,12 @@ struct GatedMLPs: FeedForwardExecutor {
       show(.input(.feedForwardInner), buffers.forced.gateActivations, aside, width, batch.forced)
     }
     let down = try projection(projections.lowering)
-    try down.decode(into: &buffers.weights, if: readsWeights || down.wantsDecoding(count, probes))
+    try down.decode(into: &buffers.weights, if: readsWeights || decodes && down.wantsDecoding(count, probes))
     if readsWeights { show(.weights(projections.lowering), buffers.weights, hidden, width, []) }
     var outputs: [Float] = []  // (routed tokens, hidden)
-    try down.linear(buffers.gateActivations, tokens: count, buffers.weights, into: &outputs)
-    try down.linear(buffers.forced.gateActivations, tokens: probes, buffers.weights, into: &buffers.probed)
+    try down.linear(buffers.gateActivations, tokens: count, buffers.weights, threads, into: &outputs)
+    try down.linear(
+      buffers.forced.gateActivations, tokens: probes, buffers.weights, threads, into: &buffers.probed)
     addBias(biases.down, to: &outputs, tokens: count)
     addBias(biases.down, to: &buffers.probed, tokens: probes)
     if let index = firstNonFinite(outputs.span) {

@@ -12,23 +12,23 @@ extension GroupedQueryAttention: ExecutableMixer {
   var rotations: [RotaryEmbedding] { rotary.map { [$0] } ?? [] }
 
   func executor(
-    _ model: Model, layer: Int, _ tables: [RotaryEmbedding: Rotation], _ workers: Workers, withOutput: Bool
+    _ source: LaneModel, layer: Int, _ workers: Workers, withOutput: Bool
   ) async throws(FormatError) -> any MixerExecutor {
-    try await GroupedQueryExecutor(self, model, layer: layer, tables, workers, withOutput: withOutput)
+    try await GroupedQueryExecutor(self, source, layer: layer, workers, withOutput: withOutput)
   }
 }
 
-/// Grouped-query attention of one layer, its weights decoded to F32.
+/// Grouped-query attention of one layer.
 private struct GroupedQueryExecutor: MixerExecutor {
   let block: GroupedQueryAttention
   let rotation: Rotation?
   /// (heads · headDim, hidden)
-  var query: [Float]
+  var query: LinearWeights
   /// (keyValueHeads · headDim, hidden)
-  var key: [Float]
-  var value: [Float]
+  var key: LinearWeights
+  var value: LinearWeights
   /// (hidden, heads · headDim)
-  var output: [Float]
+  var output: LinearWeights
   var queryBias: [Float] = []
   var keyBias: [Float] = []
   var valueBias: [Float] = []
@@ -37,20 +37,22 @@ private struct GroupedQueryExecutor: MixerExecutor {
   var keyNorm: [Float] = []
   var sinks: [Float] = []
   /// Projections of the indexer and weights of its norms; empty for none.
-  var indexer: (query: [Float], key: [Float], queryNorm: [Float], keyNorm: [Float]) = ([], [], [], [])
+  var indexer: (query: LinearWeights, key: LinearWeights, queryNorm: [Float], keyNorm: [Float]) = (
+    .none, .none, [], []
+  )
 
   var outputInputs: Int { block.queryWidth }
 
   init(
-    _ block: GroupedQueryAttention, _ model: Model, layer: Int, _ tables: [RotaryEmbedding: Rotation],
-    _ workers: Workers, withOutput: Bool
+    _ block: GroupedQueryAttention, _ source: LaneModel, layer: Int, _ workers: Workers, withOutput: Bool
   ) async throws(FormatError) {
     self.block = block
-    rotation = block.rotary.map { tables[$0]! }
+    rotation = block.rotary.map { source.tables[$0]! }
+    let model = source.model
     let kinds = block.taps.flatMap(\.linears).filter { withOutput || $0 != .attentionOutput }
-    let large = try await model.decoded(kinds, layer: layer, workers)
+    let large = try await source.weights(kinds, layer: layer, workers)
     (query, key, value, output) = (
-      large[.query]!, large[.key] ?? [], large[.value] ?? [], large[.attentionOutput] ?? []
+      large[.query]!, large[.key] ?? .none, large[.value] ?? .none, large[.attentionOutput] ?? .none
     )
     let (hasKey, hasValue) = (large[.key] != nil, large[.value] != nil)
     if block.hasInputBias {
@@ -81,10 +83,12 @@ private struct GroupedQueryExecutor: MixerExecutor {
   func run(
     _ inputs: [Float], tokens: Int, _ buffers: inout Buffers, _ carried: inout Carried,
     show: (_ tap: String, _ rows: [Float], _ columns: Int) -> Void
-  ) {
+  ) throws(FormatError) {
     let hidden = block.hiddenSize
     let (width, keyWidth) = (block.queryWidth, block.keyWidth)
-    linear(inputs, query, tokens: tokens, inputs: hidden, outputs: block.queryRows, into: &buffers.queries)
+    let past = carried.past?.tokens ?? 0
+    try linear(
+      inputs, query, tokens: tokens, inputs: hidden, outputs: block.queryRows, into: &buffers.queries)
     addBias(queryBias, to: &buffers.queries, tokens: tokens)
     var gates: [Float] = []
     if block.hasOutputGate { gates = separateGates(&buffers.queries, tokens: tokens) }
@@ -93,35 +97,48 @@ private struct GroupedQueryExecutor: MixerExecutor {
     if !queryNorm.isEmpty {
       normalizeRows(&buffers.queries, tokens: tokens * width / queryNorm.count, weight: queryNorm, eps: eps)
     }
-    rotation?.apply(to: &buffers.queries, tokens: tokens, heads: block.heads, headDim: block.headDim)
-    if let temperature = block.temperature { heat(&buffers.queries, tokens: tokens, temperature) }
+    rotation?.apply(
+      to: &buffers.queries, tokens: tokens, heads: block.heads, headDim: block.headDim, at: past)
+    if let temperature = block.temperature { heat(&buffers.queries, tokens: tokens, past: past, temperature) }
+    let shape = AttentionShape(block)
+    var dropped = 0
     if let shared = block.shared, shared.takes {
-      (buffers.keys, buffers.values) = carried.keyValues[shared.place]!
+      (buffers.keys, buffers.values, dropped) = carried.keyValues[shared.place]!
     } else {
-      projectKeyValues(inputs, tokens: tokens, keyWidth, &buffers)
+      try projectKeyValues(inputs, tokens: tokens, keyWidth, past: past, &buffers)
+      var count = tokens * keyWidth
+      if carried.past != nil {
+        carried.past!.add(buffers.keys, buffers.values, count: count, width: keyWidth, block, shape, tokens)
+        (buffers.keys, buffers.values) = carried.past!.keyValues(group: block.headDim)
+        dropped = carried.past!.keys.dropped
+        count = buffers.keys.count
+      }
       if let shared = block.shared {
-        let count = tokens * keyWidth
         carried.keyValues[shared.place] = (
-          Array(buffers.keys.prefix(count)), Array(buffers.values.prefix(count))
+          Array(buffers.keys.prefix(count)), Array(buffers.values.prefix(count)), dropped
         )
       }
     }
+    let choice = try choice(inputs, tokens: tokens, &carried.past)
+    carried.past?.tokens += tokens
     attend(
-      queries: buffers.queries, keys: buffers.keys, values: buffers.values, tokens: tokens,
-      AttentionShape(block), sinks: sinks, choice: choice(inputs, tokens: tokens), scores: &buffers.scores,
+      queries: buffers.queries, keys: buffers.keys, values: buffers.values, tokens: tokens, past: past,
+      dropped: dropped, shape, sinks: sinks, choice: choice, scores: &buffers.scores,
       into: &buffers.attended)
     for index in gates.indices { buffers.attended[index] *= sigmoid(gates[index]) }
   }
 
   /// Keys and values of all tokens, as they go into attention.
-  private func projectKeyValues(_ inputs: [Float], tokens: Int, _ width: Int, _ buffers: inout Buffers) {
+  private func projectKeyValues(
+    _ inputs: [Float], tokens: Int, _ width: Int, past: Int, _ buffers: inout Buffers
+  ) throws(FormatError) {
     let (hidden, eps) = (block.hiddenSize, block.norm.epsilon)
-    linear(inputs, key, tokens: tokens, inputs: hidden, outputs: width, into: &buffers.keys)
+    try linear(inputs, key, tokens: tokens, inputs: hidden, outputs: width, into: &buffers.keys)
     addBias(keyBias, to: &buffers.keys, tokens: tokens)
     if block.valueIsKey {
       buffers.values = buffers.keys
     } else {
-      linear(inputs, value, tokens: tokens, inputs: hidden, outputs: width, into: &buffers.values)
+      try linear(inputs, value, tokens: tokens, inputs: hidden, outputs: width, into: &buffers.values)
       addBias(valueBias, to: &buffers.values, tokens: tokens)
     }
     if block.hasValueNorm {
@@ -131,32 +148,43 @@ private struct GroupedQueryExecutor: MixerExecutor {
     if !keyNorm.isEmpty {
       normalizeRows(&buffers.keys, tokens: tokens * width / keyNorm.count, weight: keyNorm, eps: eps)
     }
-    rotation?.apply(to: &buffers.keys, tokens: tokens, heads: block.keyValueHeads, headDim: block.headDim)
+    rotation?.apply(
+      to: &buffers.keys, tokens: tokens, heads: block.keyValueHeads, headDim: block.headDim, at: past)
   }
 
   /// Multiplies queries by what their position makes of the temperature.
-  private func heat(_ queries: inout [Float], tokens: Int, _ temperature: GroupedQueryAttention.Temperature) {
+  private func heat(
+    _ queries: inout [Float], tokens: Int, past: Int, _ temperature: GroupedQueryAttention.Temperature
+  ) {
     for token in 0..<tokens {
-      let steps = (Double(token + 1) / temperature.floor).rounded(.down)
+      let steps = (Double(past + token + 1) / temperature.floor).rounded(.down)
       let factor = Float(1 + temperature.scale * log1p(steps))
       for index in token * block.queryWidth..<(token + 1) * block.queryWidth { queries[index] *= factor }
     }
   }
 
   /// The keys that queries see by the indexer; nil for all.
-  private func choice(_ inputs: [Float], tokens: Int) -> KeyChoice? {
-    guard let chooser = block.indexer, tokens > chooser.kept * chooser.blockSize else { return nil }
+  private func choice(_ inputs: [Float], tokens: Int, _ past: inout Past?) throws(FormatError) -> KeyChoice? {
+    guard let chooser = block.indexer, past != nil || tokens > chooser.kept * chooser.blockSize else {
+      return nil
+    }
+    let before = past?.tokens ?? 0
     let (hidden, dim, eps) = (block.hiddenSize, chooser.dim, block.norm.epsilon)
-    func projected(_ weights: [Float], heads: Int, norm: [Float]) -> [Float] {
+    func projected(_ weights: LinearWeights, heads: Int, norm: [Float]) throws(FormatError) -> [Float] {
       var out: [Float] = []
-      linear(inputs, weights, tokens: tokens, inputs: hidden, outputs: heads * dim, into: &out)
+      try linear(inputs, weights, tokens: tokens, inputs: hidden, outputs: heads * dim, into: &out)
       normalizeRows(&out, tokens: tokens * heads, weight: norm, eps: eps)
-      rotation?.apply(to: &out, tokens: tokens, heads: heads, headDim: dim)
+      rotation?.apply(to: &out, tokens: tokens, heads: heads, headDim: dim, at: before)
       return out
     }
+    var keys = try projected(indexer.key, heads: 1, norm: indexer.keyNorm)
+    if past != nil {
+      past!.indexKeys += keys
+      keys = past!.indexKeys
+    }
     return chooser.choice(
-      queries: projected(indexer.query, heads: chooser.heads, norm: indexer.queryNorm),
-      keys: projected(indexer.key, heads: 1, norm: indexer.keyNorm), tokens: tokens)
+      queries: try projected(indexer.query, heads: chooser.heads, norm: indexer.queryNorm), keys: keys,
+      tokens: tokens, past: before)
   }
 
   /// Takes gates out from behind each head's queries: (tokens, heads · headDim) of both.

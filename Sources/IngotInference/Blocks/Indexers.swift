@@ -14,37 +14,41 @@ extension TokenIndexer {
   ///   - keys: (tokens, dim), before norm and rotation.
   ///   - weights: (tokens, heads), as the projection gives them.
   ///   - norm: weight and bias of the LayerNorm of keys.
+  ///   - earlier: keys of the tokens before, normalized and rotated; these ones are added to them.
   func choice(
     queries: [Float], keys: [Float], weights: [Float], norm: (weight: [Float], bias: [Float]), tokens: Int,
-    _ rotation: Rotation
+    _ rotation: Rotation, earlier: inout [Float]
   ) -> KeyChoice? {
-    guard tokens > kept else { return nil }
+    let past = earlier.count / dim
     var (queries, keys) = (queries, keys)
     layerNormalize(&keys, tokens: tokens, norm)
-    rotation.apply(to: &queries, tokens: tokens, heads: heads, headDim: dim)
-    rotation.apply(to: &keys, tokens: tokens, heads: 1, headDim: dim)
+    rotation.apply(to: &queries, tokens: tokens, heads: heads, headDim: dim, at: past)
+    rotation.apply(to: &keys, tokens: tokens, heads: 1, headDim: dim, at: past)
+    earlier += keys.prefix(tokens * dim)
+    guard past + tokens > kept else { return nil }
     let share = 1 / Float(heads).squareRoot()
-    var choice = KeyChoice(heads: 1, tokens: tokens)
+    var choice = KeyChoice(heads: 1, tokens: tokens, past: past)
     for first in stride(from: 0, to: tokens, by: rowsAtOnce) {
       let rows = min(rowsAtOnce, tokens - first)
-      let seen = first + rows
+      let seen = past + first + rows
       var sums = [Float](repeating: 0, count: rows * seen)
       var products = sums
       for head in 0..<heads {
         var span = products.mutableSpan
         gemm(
           m: rows, n: seen, k: dim, alpha: 1 / Float(dim).squareRoot(), a: queries.span,
-          aOffset: first * heads * dim + head * dim, lda: heads * dim, b: keys.span, ldb: dim,
+          aOffset: first * heads * dim + head * dim, lda: heads * dim, b: earlier.span, ldb: dim,
           bTransposed: true, c: &span, ldc: seen)
         for row in 0..<rows {
           let weight = weights[(first + row) * heads + head] * share
-          for key in 0...first + row { sums[row * seen + key] += weight * max(products[row * seen + key], 0) }
+          for key in 0...past + first + row {
+            sums[row * seen + key] += weight * max(products[row * seen + key], 0)
+          }
         }
       }
       for row in 0..<rows {
-        let query = first + row
-        let scores = Array(sums[row * seen...row * seen + query])
-        choice.see(topIndices(kept, of: scores), head: 0, query: query)
+        let scores = Array(sums[row * seen...row * seen + past + first + row])
+        choice.see(topIndices(kept, of: scores), head: 0, query: first + row)
       }
     }
     return choice
@@ -69,13 +73,14 @@ extension BlockIndexer {
   ///
   /// - Parameters:
   ///   - queries: (tokens, heads · dim), normalized and rotated.
-  ///   - keys: (tokens, dim), normalized and rotated.
-  func choice(queries: [Float], keys: [Float], tokens: Int) -> KeyChoice? {
-    guard tokens > kept * blockSize else { return nil }
-    var choice = KeyChoice(heads: heads, tokens: tokens)
+  ///   - keys: (past + tokens, dim), normalized and rotated.
+  ///   - past: tokens before the first query.
+  func choice(queries: [Float], keys: [Float], tokens: Int, past: Int) -> KeyChoice? {
+    guard past + tokens > kept * blockSize else { return nil }
+    var choice = KeyChoice(heads: heads, tokens: tokens, past: past)
     for first in stride(from: 0, to: tokens, by: rowsAtOnce) {
       let rows = min(rowsAtOnce, tokens - first)
-      let seen = first + rows
+      let seen = past + first + rows
       var products = [Float](repeating: 0, count: rows * seen)
       for head in 0..<heads {
         var span = products.mutableSpan
@@ -84,15 +89,15 @@ extension BlockIndexer {
           lda: heads * dim,
           b: keys.span, ldb: dim, bTransposed: true, c: &span, ldc: seen)
         for row in 0..<rows {
-          let query = first + row
-          let own = query / blockSize
+          let position = past + first + row
+          let own = position / blockSize
           var best = [Float](repeating: -.infinity, count: own + 1)
-          for key in 0...query {
+          for key in 0...position {
             best[key / blockSize] = max(best[key / blockSize], products[row * seen + key])
           }
           for block in max(0, own + 1 - localBlocks)...own { best[block] = .infinity }
           for block in topIndices(kept, of: best) {
-            choice.see(block * blockSize..<(block + 1) * blockSize, head: head, query: query)
+            choice.see(block * blockSize..<(block + 1) * blockSize, head: head, query: first + row)
           }
         }
       }

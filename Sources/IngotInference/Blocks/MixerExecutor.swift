@@ -11,7 +11,7 @@ protocol ExecutableMixer: Mixer {
   ///
   /// - Parameter withOutput: whether the projection that ends the block is wanted; else it is empty.
   func executor(
-    _ model: Model, layer: Int, _ tables: [RotaryEmbedding: Rotation], _ workers: Workers, withOutput: Bool
+    _ source: LaneModel, layer: Int, _ workers: Workers, withOutput: Bool
   ) async throws(FormatError) -> any MixerExecutor
 }
 
@@ -20,32 +20,40 @@ protocol MixerExecutor: Sendable {
   /// Values of a token that go into the output projection.
   var outputInputs: Int { get }
   /// (hidden, outputInputs)
-  var output: [Float] { get set }
+  var output: LinearWeights { get set }
   /// (hidden); empty for none.
   var outputBias: [Float] { get }
   /// Leaves what goes into the output projection in `buffers.attended`: (tokens, outputInputs).
   ///
   /// - Parameters:
-  ///   - inputs: normalized states, (tokens, hidden), of one context from its first position on.
-  ///   - carried: what earlier layers left, and what this one leaves.
+  ///   - inputs: normalized states, (tokens, hidden), of one context from its first position on, or from behind the tokens that
+  ///     `carried.past` has.
+  ///   - carried: what earlier layers left, and what this one leaves. A past gets these tokens too.
   ///   - show: is shown what taps within the block have, by name: (tokens, columns).
   func run(
     _ inputs: [Float], tokens: Int, _ buffers: inout Buffers, _ carried: inout Carried,
-    show: (_ tap: String, _ rows: [Float], _ columns: Int) -> Void)
+    show: (_ tap: String, _ rows: [Float], _ columns: Int) -> Void) throws(FormatError)
 }
 
-extension Model {
-  /// Large weights of a layer by kind, decoded side by side.
-  func decoded(_ kinds: [TensorKind], layer: Int, _ workers: Workers) async throws(FormatError)
-    -> [TensorKind: [Float]]
+extension LaneModel {
+  /// Large weights of a layer by kind, decoded side by side, or as they are stored where sequences are continued.
+  func weights(_ kinds: [TensorKind], layer: Int, _ workers: Workers) async throws(FormatError)
+    -> [TensorKind: LinearWeights]
   {
-    var decoded: [[Float]] = []
-    try await workers.inOrder(kinds.count) { index, _ throws(FormatError) in
-      try values(kinds[index], layer: layer)
-    } deliver: { _, values in
-      decoded.append(values)
+    var weights: [TensorKind: LinearWeights] = [:]
+    if continues {
+      for kind in kinds {
+        weights[kind] = .stored(try model.required(kind, layer: layer), threads: workers.count)
+      }
+      return weights
     }
-    return Dictionary(uniqueKeysWithValues: zip(kinds, decoded))
+    let model = model
+    try await workers.inOrder(kinds.count) { index, _ throws(FormatError) in
+      try model.values(kinds[index], layer: layer)
+    } deliver: { index, values in
+      weights[kinds[index]] = .decoded(values)
+    }
+    return weights
   }
 }
 

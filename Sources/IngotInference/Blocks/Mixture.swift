@@ -8,10 +8,13 @@ extension Mixture: ExecutableFeedForward {
     try MixtureRouter(self, model, layer: layer)
   }
 
-  func executor(_ model: Model, layer: Int, _ site: RowSite, _ workers: Workers, decodesOnce: Bool)
+  func executor(_ source: LaneModel, layer: Int, _ site: RowSite, _ workers: Workers, decodesOnce: Bool)
     throws(FormatError) -> any FeedForwardExecutor
   {
-    try GatedMLPs(self, model, layer: layer, site)
+    // As many experts as a token has go side by side.
+    try GatedMLPs(
+      self, source.model, layer: layer, site,
+      threads: source.continues ? max(workers.count / perToken, 1) : nil)
   }
 }
 

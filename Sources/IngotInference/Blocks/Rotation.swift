@@ -36,14 +36,18 @@ package struct Rotation: Sendable {
     self.sines = sines
   }
 
-  /// Rotates every head of x, which begins with (tokens, heads · headDim), in place; token t stands at position t.
+  /// Rotates every head of x, which begins with (tokens, heads · headDim), in place.
   ///
-  /// - Parameter offset: the first dimension of a head that is rotated.
-  package func apply(to x: inout [Float], tokens: Int, heads: Int, headDim: Int, from offset: Int = 0) {
+  /// - Parameters:
+  ///   - offset: the first dimension of a head that is rotated.
+  ///   - position: of the first token.
+  package func apply(
+    to x: inout [Float], tokens: Int, heads: Int, headDim: Int, from offset: Int = 0, at position: Int = 0
+  ) {
     let half = embedding.dims / 2
     precondition(x.count >= tokens * heads * headDim, "x is (tokens, heads · headDim)")
     precondition(offset + 2 * half <= headDim, "a head has all rotated dimensions")
-    precondition(tokens * half <= cosines.count, "positions beyond the table")
+    precondition((position + tokens) * half <= cosines.count, "positions beyond the table")
     // Places of a pair's two dimensions: i and i + half, or 2i and 2i + 1.
     let (step, apart) = embedding.pairing == .half ? (1, half) : (2, 1)
     var x = x.mutableSpan
@@ -51,7 +55,8 @@ package struct Rotation: Sendable {
       for head in 0..<heads {
         let first = (token * heads + head) * headDim + offset
         for pair in 0..<half {
-          let (cosine, sine) = (cosines[token * half + pair], sines[token * half + pair])
+          let entry = (position + token) * half + pair
+          let (cosine, sine) = (cosines[entry], sines[entry])
           let place = first + pair * step
           let (low, high) = (x[place], x[place + apart])
           x[place] = low * cosine - high * sine

@@ -1,0 +1,156 @@
+import Dispatch
+import IngotKernels
+import IngotModels
+import IngotSystem
+import IngotTensors
+import Synchronization
+
+/// Values in F32 that a few rows are decoded to at a time, for products with few tokens: they stay in the nearer caches.
+private let panelValues = 1 << 15
+
+extension Tensor {
+  /// `out` (tokens, rows) = x (tokens, columns) · wᵀ, straight from the bytes as they are stored, which stay mapped. Rows are shared
+  /// out over threads.
+  ///
+  /// For few tokens some rows at a time are decoded and multiplied in the order that `StoredRows.multiply` has, so that the bits
+  /// of an element depend on its row and its token alone. For more, each thread decodes its rows and calls the matrix product.
+  ///
+  /// - Throws: FormatError for bytes that cannot be had, and for an encoding without values in F32.
+  func product(_ x: [Float], tokens: Int, threads: Int, into out: inout [Float]) throws(FormatError) {
+    guard encoding.isDecodable else {
+      throw error("values that can be decoded to F32", found: "\(encoding)")
+    }
+    let rows = rows
+    out.provide(tokens * rows)
+    guard tokens > 0, rows > 0, columns > 0 else { return }
+    let slices = rowSlices(threads)
+    if slices.count == 1 {
+      out.replaceRows(with: try part(slices[0], x, tokens: tokens), slices[0], width: rows, tokens: tokens)
+      return
+    }
+    let parts = Mutex([Result<[Float], FormatError>?](repeating: nil, count: slices.count))
+    DispatchQueue.concurrentPerform(iterations: slices.count) { index in
+      let result: Result<[Float], FormatError>
+      do throws(FormatError) {
+        result = .success(try part(slices[index], x, tokens: tokens))
+      } catch {
+        result = .failure(error)
+      }
+      parts.withLock { $0[index] = result }
+    }
+    for (index, result) in parts.withLock({ $0 }).enumerated() {
+      out.replaceRows(with: try result!.get(), slices[index], width: rows, tokens: tokens)
+    }
+  }
+
+  /// Ranges of rows, about as long as each other, that can be had alone.
+  private func rowSlices(_ threads: Int) -> [Range<Int>] {
+    let rows = rows
+    let steps = (rows + rowStep - 1) / rowStep
+    let share = max((steps + threads - 1) / threads, 1) * rowStep
+    return stride(from: 0, to: rows, by: share).map { $0..<min($0 + share, rows) }
+  }
+
+  /// The product of some rows: (tokens, rows).
+  private func part(_ slice: Range<Int>, _ x: [Float], tokens: Int) throws(FormatError) -> [Float] {
+    var out = [Float](repeating: 0, count: tokens * slice.count)
+    guard tokens <= StoredRows.fewTokens else {
+      var weights = [Float](repeating: 0, count: slice.count * columns)
+      var span = weights.mutableSpan
+      try decode(rows: slice, into: &span)
+      IngotInference.linear(x, weights, tokens: tokens, inputs: columns, outputs: slice.count, into: &out)
+      return out
+    }
+    let columns = columns
+    let panel = max(panelValues / columns / rowStep * rowStep, rowStep)
+    var panelOut: [Float] = []
+    var weights: [Float] = []
+    if storedFormat == nil { weights = [Float](repeating: 0, count: min(panel, slice.count) * columns) }
+    _ = try Bytes(overwriting: StoredRows.scratchBytes(columns: columns)) { scratch throws(FormatError) in
+      for first in stride(from: slice.lowerBound, to: slice.upperBound, by: panel) {
+        let rows = first..<min(first + panel, slice.upperBound)
+        panelOut.provide(tokens * rows.count)
+        if let format = storedFormat {
+          let plane = try planes(rows: rows)[0]
+          StoredRows(format, plane.span, rows: rows.count, columns: columns)
+            .multiply(x, tokens: tokens, into: &panelOut, &scratch)
+        } else {
+          var span = weights.mutableSpan
+          var target = span._mutatingExtracting(0..<rows.count * columns)
+          try decode(rows: rows, into: &target)
+          StoredRows(
+            .f32, weights.span.extracting(0..<rows.count * columns).raw, rows: rows.count, columns: columns
+          ).multiply(x, tokens: tokens, into: &panelOut, &scratch)
+        }
+        let place = rows.lowerBound - slice.lowerBound..<rows.upperBound - slice.lowerBound
+        out.replaceRows(with: panelOut, place, width: slice.count, tokens: tokens)
+      }
+    }
+    return out
+  }
+
+  /// The format of values that products read as they are stored; nil where they are decoded first.
+  private var storedFormat: FloatFormat? {
+    guard case .dense(let type) = encoding else { return nil }
+    return type.floatFormat
+  }
+}
+
+extension [Float] {
+  /// Puts products with some rows of weights, (tokens, rows), into their places among those with all: (tokens, width).
+  fileprivate mutating func replaceRows(with part: [Float], _ rows: Range<Int>, width: Int, tokens: Int) {
+    let source = part.span
+    var target = mutableSpan
+    for token in 0..<tokens {
+      for row in 0..<rows.count {
+        target[token * width + rows.lowerBound + row] = source[token * rows.count + row]
+      }
+    }
+  }
+}
+
+extension StoredRows {
+  fileprivate func multiply(
+    _ x: [Float], tokens: Int, into out: inout [Float], _ scratch: inout MutableRawSpan
+  ) {
+    var all = out.mutableSpan
+    var y = all._mutatingExtracting(0..<tokens * rows)
+    multiply(x.span.extracting(0..<tokens * columns), tokens: tokens, into: &y, scratch: &scratch)
+  }
+}
+
+/// The weights of a linear layer at work.
+enum LinearWeights: Sendable {
+  /// (outputs, inputs) in F32.
+  case decoded([Float])
+  /// As they are stored, each product by so many threads.
+  case stored(Tensor, threads: Int)
+
+  static let none = LinearWeights.decoded([])
+
+  /// (outputs, inputs) in F32, decoded anew where they are stored.
+  func values() throws(FormatError) -> [Float] {
+    switch self {
+    case .decoded(let values): values
+    case .stored(let tensor, _): try tensor.floats()
+    }
+  }
+}
+
+/// `linear` by weights that are decoded or stored.
+func linear(
+  _ x: [Float], _ weights: LinearWeights, tokens: Int, inputs: Int, outputs: Int, into out: inout [Float],
+  accumulate: Bool = false
+) throws(FormatError) {
+  switch weights {
+  case .decoded(let values):
+    linear(
+      x, values, tokens: tokens, inputs: inputs, outputs: outputs, into: &out, accumulate: accumulate)
+  case .stored(let tensor, let threads):
+    precondition(tensor.rows == outputs && tensor.columns == inputs, "\(tensor.name): (outputs, inputs)")
+    guard accumulate else { return try tensor.product(x, tokens: tokens, threads: threads, into: &out) }
+    var sums: [Float] = []
+    try tensor.product(x, tokens: tokens, threads: threads, into: &sums)
+    for index in 0..<tokens * outputs { out[index] += sums[index] }
+  }
+}
