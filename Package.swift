@@ -45,6 +45,7 @@ let package = Package(
     .target(
       name: "CIngotSystem",
       cSettings: [.treatAllWarnings(as: .error)]),
+    .target(name: "CIngotTexts", cSettings: [.treatAllWarnings(as: .error)]),
     .systemLibrary(
       name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
     .systemLibrary(
@@ -77,7 +78,7 @@ let package = Package(
       name: "IngotWorkflows",
       dependencies: [
         "IngotFormats", "IngotQuantization", "IngotInference", "IngotPlanning", "IngotReports",
-        "IngotTokenizer", "IngotTemplates",
+        "IngotTokenizer", "IngotTemplates", "CIngotTexts",
       ],
       swiftSettings: strict),
     .target(

@@ -17,6 +17,7 @@ struct RootCommand: AsyncParsableCommand {
     abstract: "Make large language models fit your hardware, and measure what it cost.",
     discussion: """
       ingot inspect MODEL                      what is in the files
+      ingot fit MODEL --machine mac-128        all of what follows, for a machine
       ingot plan MODEL --recipe int4           the size of the result, to the byte
       ingot quantize MODEL -o X.ingot --recipe int4
       ingot check X.ingot                      every checksum
@@ -30,7 +31,7 @@ struct RootCommand: AsyncParsableCommand {
       """,
     version: Tool.version,
     subcommands: [
-      Inspect.self, PlanCommand.self, Calibrate.self, SensitivityCommand.self, Quantize.self,
+      Inspect.self, Fit.self, PlanCommand.self, Calibrate.self, SensitivityCommand.self, Quantize.self,
       Convert.self,
       Verify.self, Generate.self, Logits.self,
       Check.self,

@@ -145,6 +145,11 @@ public struct FitChoices {
     (try machine(text, among: Machine.all(adding: request.machines)), try request.tokens(model))
   }
 
+  /// The machine that a name or a size means.
+  static func machine(_ text: String, machines path: String?) throws -> Machine {
+    try machine(text, among: Machine.all(adding: path))
+  }
+
   private func demand(_ choice: EngineChoice) -> Demand {
     Demand(model.blueprint, choice.weights, context: context, cache: request.cache)
   }

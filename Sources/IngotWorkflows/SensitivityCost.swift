@@ -60,12 +60,7 @@ package struct SensitivityCost {
       ("errors of candidates", errors),
     ]
     if isCalibrated {
-      // Of an expert, as scripts/bench-gptq counts them: Hessians of 2048 tokens, factors, GPTQ and its refits.
-      let inverse = 2 * (hidden * hidden * hidden + width * width * width) / 3
-      let passes = 2 * width * hidden * hidden + hidden * width * width
-      let refits = 5 * 2 * passes
-      let each =
-        2048 * (hidden * hidden + width * width) + inverse + passes + refits + 8 * 2048 * hidden * width
+      let each = SensitivityCost.gptq(hidden, width)
       let sample = min(Double(options.sample), experts)
       rows.append(
         ("GPTQ of \(Int(sample)) experts a layer to every candidate", candidates * layers * sample * each))
@@ -76,6 +71,23 @@ package struct SensitivityCost {
     self.rows = rows
     states = Int(max(tokens * (groups + uniform + 1), judged * (1 + mixedPlans)) * hidden) * 4
     rate = SensitivityCost.measuredRate()
+  }
+
+  /// Operations of GPTQ on an expert, as scripts/bench-gptq counts them: Hessians of 2048 tokens, factors, GPTQ and its refits.
+  private static func gptq(_ hidden: Double, _ width: Double) -> Double {
+    let inverse = 2 * (hidden * hidden * hidden + width * width * width) / 3
+    let passes = 2 * width * hidden * hidden + hidden * width * width
+    let refits = 5 * 2 * passes
+    return 2048 * (hidden * hidden + width * width) + inverse + passes + refits + 8 * 2048 * hidden * width
+  }
+
+  /// Operations of GPTQ on all experts of a model.
+  static func gptq(of blueprint: Blueprint) -> Double {
+    blueprint.layers.reduce(0) { sum, layer in
+      let block = layer.feedForward
+      return sum + Double(max(block.count, 1))
+        * gptq(Double(layer.hiddenSize), Double(block.intermediateSize))
+    }
   }
 
   /// Of products of (512, 1024) by (1024, 1024) on one core: the best of some.
