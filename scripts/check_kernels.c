@@ -308,7 +308,7 @@ static void check_small(size_t count) {
 
 static void check_products(ingot_float format, size_t rows, size_t columns, size_t block, size_t tokens) {
   ingot_rows source = make_rows(format, rows, columns, block, NORMAL);
-  static float x[16 * 2100];
+  static float x[40 * 2100];
   for (size_t j = 0; j < tokens * columns; j++) x[j] = normal();
   for (int p = 0; p < 3; p++) {
     memset(wanted[p], 0xAA, MOST_BYTES);
@@ -319,6 +319,54 @@ static void check_products(ingot_float format, size_t rows, size_t columns, size
     if (!ingot_isa_supported(isa)) continue;
     ingot_multiply_rows(isa, &source, x, tokens, (float *)(void *)made[0], tile);
     compare("product", isa, 0, 0, 0);
+  }
+}
+
+/// A product of matrices whose rows lie a little apart; `kind` says which are turned and whether c is a triangle.
+static void check_matrices(size_t m, size_t n, size_t k, unsigned kind) {
+  static float a[1 << 18], b[1 << 19];
+  bool lower = kind & 4;
+  if (lower) n = m;
+  ingot_product p = {0};
+  p.m = m, p.n = n, p.k = k, p.a = a, p.b = b, p.a_turned = kind & 1, p.b_turned = kind & 2, p.lower = lower;
+  p.lda = (p.a_turned ? m : k) + 3, p.ldb = (p.b_turned ? n : k) + 1, p.ldc = n + 2;
+  p.alpha = kind & 8 ? -0.7f : 1, p.beta = kind & 16 ? 0.3f : 0;
+  size_t in_a = (p.a_turned ? k : m) * p.lda, in_b = (p.b_turned ? k : n) * p.ldb;
+  if (in_a > 1 << 18 || in_b > 1 << 19 || m * p.ldc * 4 > MOST_BYTES) return;
+  for (size_t j = 0; j < in_a; j++) a[j] = normal();
+  for (size_t j = 0; j < in_b; j++) b[j] = normal();
+  for (int plane = 0; plane < 3; plane++) memset(wanted[plane], 0x3E, MOST_BYTES);
+  p.c = (float *)(void *)wanted[0];
+  ingot_multiply(INGOT_SCALAR, &p, tile);
+  for (ingot_isa isa = INGOT_AVX2; isa <= INGOT_NEON; isa++) {
+    if (!ingot_isa_supported(isa)) continue;
+    for (int plane = 0; plane < 3; plane++) memset(made[plane], 0x3E, MOST_BYTES);
+    p.c = (float *)(void *)made[0];
+    ingot_multiply(isa, &p, tile);
+    char what[128];
+    snprintf(what, sizeof what, "product %zux%zux%zu kind %u", m, n, k, kind);
+    compare(what, isa, 0, 0, 0);
+  }
+}
+
+/// The inverse of a Cholesky factor.
+static void check_factor(size_t n) {
+  static float x[400 * 360];
+  for (size_t j = 0; j < (n + 40) * n; j++) x[j] = normal();
+  for (int plane = 0; plane < 3; plane++) memset(wanted[plane], 0x7F, MOST_BYTES), memset(made[plane], 0x7F, MOST_BYTES);
+  ingot_product p = {0};
+  p.m = p.n = n, p.k = n + 40, p.a = x, p.b = x, p.a_turned = p.b_turned = true, p.lower = true;
+  p.lda = p.ldb = p.ldc = n, p.alpha = 1;
+  p.c = (float *)(void *)wanted[0];
+  ingot_multiply(INGOT_SCALAR, &p, tile);
+  memcpy(made[1], wanted[0], n * n * 4);
+  bool expected = ingot_invert_cholesky(INGOT_SCALAR, n, p.c, tile);
+  for (ingot_isa isa = INGOT_AVX2; isa <= INGOT_NEON; isa++) {
+    if (!ingot_isa_supported(isa)) continue;
+    memcpy(made[0], made[1], n * n * 4);
+    memcpy(wanted[1], made[1], n * n * 4);
+    bool definite = ingot_invert_cholesky(isa, n, (float *)(void *)made[0], tile);
+    compare("inverse of a Cholesky factor", isa, definite, expected, 1);
   }
 }
 
@@ -371,11 +419,19 @@ int main(int arguments, char **argument) {
         if (kind == NORMAL || kind == BROKEN) check_rows((ingot_float)format, 3, 160, 96, (sample_kind)kind);
       }
     for (int format = 0; format < 5; format++)
-      for (size_t tokens = 1; tokens <= 16; tokens++) {
+      for (size_t tokens = 1; tokens <= 40; tokens += tokens < 16 ? 1 : 8) {
         check_products((ingot_float)format, 6, 2080, 128, tokens);
         check_products((ingot_float)format, 5, 100, 40, tokens);
         check_products((ingot_float)format, 3, 2090, 2000, tokens);
       }
+    for (unsigned kind = 0; kind < 32; kind++) {
+      check_matrices(1, 17, 520, kind);
+      check_matrices(7, 33, 300, kind);
+      check_matrices(13, 70, 256, kind);
+      check_matrices(300, 90, 70, kind);
+      check_matrices(40, 1100, 5, kind);
+    }
+    for (size_t n = 1; n < 330; n += n % 2 == 0 ? 1 : 62) check_factor(n);
     for (unsigned halves = 3; halves <= 8; halves++) {
       check_trellis(halves, 8, 70, 3);
       check_trellis(halves, 9, 300, 17);

@@ -1,10 +1,4 @@
-// Matrix product by plain loops, to hold the library's against; and Apple's, whose header only C can
-// include without its deprecated names.
-#if defined(__APPLE__)
-#define ACCELERATE_NEW_LAPACK
-#include <Accelerate/Accelerate.h>
-#endif
-
+// Matrix product by plain loops in F64, to hold the others against.
 #include "isa.h"
 
 #pragma STDC FP_CONTRACT OFF
@@ -22,31 +16,3 @@ void ingot_gemm_reference(
       c[i * ldc + j] = (float)((double)alpha * sum + old);
     }
 }
-
-#if defined(__APPLE__)
-void ingot_gemm_accelerate(
-    size_t m, size_t n, size_t k, float alpha, const float *a, size_t lda, const float *b, size_t ldb,
-    bool transposed, float beta, float *c, size_t ldc) {
-  cblas_sgemm(
-      CblasRowMajor, CblasNoTrans, transposed ? CblasTrans : CblasNoTrans, (int)m, (int)n, (int)k, alpha, a,
-      (int)lda, b, (int)ldb, beta, c, (int)ldc);
-}
-
-void ingot_ssyrk_accelerate(
-    size_t n, size_t k, float alpha, const float *a, size_t lda, float beta, float *c, size_t ldc) {
-  cblas_ssyrk(
-      CblasRowMajor, CblasLower, CblasTrans, (int)n, (int)k, alpha, a, (int)lda, beta, c, (int)ldc);
-}
-
-int ingot_spotrf_accelerate(size_t n, float *a) {
-  int size = (int)n, info = 0;
-  spotrf_("U", &size, a, &size, &info);
-  return info;
-}
-
-int ingot_strtri_accelerate(size_t n, float *a) {
-  int size = (int)n, info = 0;
-  strtri_("U", "N", &size, a, &size, &info);
-  return info;
-}
-#endif

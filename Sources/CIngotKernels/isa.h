@@ -22,7 +22,9 @@ typedef struct {
   uint8_t *codes, *scales, *biases, *zeros;
 } ingot_affine_planes;
 
-struct ingot_few;
+struct ingot_corner;
+struct ingot_strip;
+struct ingot_turned;
 
 #define INGOT_VECTOR_BODIES(suffix) \
   ingot_straight ingot_affine_row_##suffix( \
@@ -59,7 +61,9 @@ struct ingot_few;
   void ingot_lattice_part_##suffix( \
       const ingot_grid *, size_t, const ingot_grid_move *, size_t, const float *, const uint32_t *, const float *, \
       float *, float *); \
-  void ingot_few_##suffix(const struct ingot_few *); \
+  void ingot_corner_##suffix(const struct ingot_corner *); \
+  void ingot_strip_##suffix(const struct ingot_strip *); \
+  void ingot_turned_##suffix(const struct ingot_turned *); \
   void ingot_decode_trellis_##suffix( \
       const ingot_trellis *, const void *, size_t, size_t, const float *, const float *, float *); \
   void ingot_trellis_forward_##suffix( \

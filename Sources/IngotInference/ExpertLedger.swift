@@ -104,7 +104,6 @@ public struct ExpertLedger: Sendable {
     for index in 0..<n { gram[index * n + index] += Float(epsilon) }
     var factor = gram.mutableSpan
     guard invertCholesky(&factor, n: n) else { return (rank, 1) }
-    for row in 0..<n { for column in row + 1..<max(n, row + 1) { gram[row * n + column] = 0 } }
     var product = [Float](repeating: 0, count: n * n)
     var productSpan = product.mutableSpan
     gemm(

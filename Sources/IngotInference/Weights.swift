@@ -99,13 +99,15 @@ extension Tensor {
 }
 
 extension Tensor {
-  /// Whether products with any of these numbers of tokens want the decoded weights: more than few tokens, or an
-  /// encoding that `multiply` does not take. It depends on the number alone, so that the bits of a product do too.
-  func wantsDecoding(_ tokens: Int...) -> Bool {
+  /// Whether products with any of these numbers of tokens want the decoded weights, since `multiply` does not take the
+  /// encoding.
+  func wantsDecoding(_ tokens: Int...) -> Bool { !multipliesStored && tokens.contains { $0 > 0 } }
+
+  private var multipliesStored: Bool {
     switch encoding {
-    case .dense(let type) where type.floatFormat == nil: tokens.contains { $0 > 0 }
-    case .dense, .blockScaled: rows == 0 || columns == 0 || tokens.contains { $0 > StoredRows.fewTokens }
-    default: tokens.contains { $0 > 0 }
+    case .dense(let type): type.floatFormat != nil
+    case .blockScaled: true
+    default: false
     }
   }
 
@@ -113,7 +115,8 @@ extension Tensor {
     if wanted { try decode(into: &buffer) }
   }
 
-  /// `out` (tokens, rows) = x · wᵀ, by `weights`, which are this tensor's, or without them where there are few tokens.
+  /// `out` (tokens, rows) = x · wᵀ, straight from FP8 or dense weights, or by `weights`, which are this tensor's: the bits
+  /// are the same.
   ///
   /// - Parameter threads: of a product straight from the stored weights, whatever the number of tokens; nil for none.
   func linear(_ x: [Float], tokens: Int, _ weights: [Float], _ threads: Int?, into out: inout [Float])
@@ -121,27 +124,15 @@ extension Tensor {
   {
     if let threads { return try product(x, tokens: tokens, threads: threads, into: &out) }
     if try multiply(x, tokens: tokens, into: &out) { return }
-    if 1...StoredRows.fewTokens ~= tokens, rows > 0, columns > 0 {
-      // In the same order of summation: equal weights give equal bits, however they are stored.
-      out.provide(tokens * rows)
-      let (rows, columns) = (rows, columns)
-      _ = Bytes(overwriting: StoredRows.scratchBytes(columns: columns)) { scratch in
-        let values = weights.span.extracting(0..<rows * columns).raw
-        let stored = StoredRows(.f32, values, rows: rows, columns: columns)
-        var all = out.mutableSpan
-        var y = all._mutatingExtracting(0..<tokens * rows)
-        stored.multiply(x.span.extracting(0..<tokens * columns), tokens: tokens, into: &y, scratch: &scratch)
-      }
-      return
-    }
     IngotInference.linear(x, weights, tokens: tokens, inputs: columns, outputs: rows, into: &out)
   }
 
-  /// `out` (tokens, rows) = x (tokens, columns) · wᵀ for few tokens, straight from FP8 or dense weights.
+  /// `out` (tokens, rows) = x (tokens, columns) · wᵀ, straight from FP8 or dense weights.
   ///
-  /// - Returns: false, and nothing done, for more tokens or another encoding: these are to be decoded.
+  /// - Returns: false, and nothing done, for another encoding: these are to be decoded.
   func multiply(_ x: [Float], tokens: Int, into out: inout [Float]) throws(FormatError) -> Bool {
-    guard !wantsDecoding(tokens), tokens > 0 else { return false }
+    guard multipliesStored else { return false }
+    if tokens == 0 { return true }
     let scheme: BlockScaled?
     let format: FloatFormat
     switch encoding {
@@ -163,19 +154,16 @@ extension Tensor {
       IngotKernels.decode(scheme.scale.floatFormat!, plane.span, into: &span)
     }
     let (rows, columns) = (rows, columns)
-    _ = Bytes(overwriting: StoredRows.scratchBytes(columns: columns)) { scratch in
-      var all = out.mutableSpan
-      var y = all._mutatingExtracting(0..<tokens * rows)
-      let x = x.span.extracting(0..<tokens * columns)
-      if let scheme {
-        let stored = StoredRows(
-          format, values.span, scales: scales.span, blockRows: scheme.blockRows,
-          blockColumns: scheme.blockColumns, rows: rows, columns: columns)
-        stored.multiply(x, tokens: tokens, into: &y, scratch: &scratch)
-      } else {
-        let stored = StoredRows(format, values.span, rows: rows, columns: columns)
-        stored.multiply(x, tokens: tokens, into: &y, scratch: &scratch)
-      }
+    var all = out.mutableSpan
+    var y = all._mutatingExtracting(0..<tokens * rows)
+    let inputs = x.span.extracting(0..<tokens * columns)
+    if let scheme {
+      let stored = StoredRows(
+        format, values.span, scales: scales.span, blockRows: scheme.blockRows,
+        blockColumns: scheme.blockColumns, rows: rows, columns: columns)
+      stored.multiply(inputs, tokens: tokens, into: &y)
+    } else {
+      StoredRows(format, values.span, rows: rows, columns: columns).multiply(inputs, tokens: tokens, into: &y)
     }
     for plane in planes { plane.release() }
     return true

@@ -1,35 +1,5 @@
 import CIngotKernels
 
-#if !canImport(Accelerate)
-  import COpenBLAS
-#endif
-
-/// Adds `alpha · xᵀx` to the lower triangle of `sum`: x (tokens, columns), sum (columns, columns).
-///
-/// Single threaded; the order of its sums, and so the last bits, depend on the processor.
-/// - Precondition: the spans have exactly these sizes.
-public func addOuterProducts(
-  _ x: Span<Float>, tokens: Int, columns: Int, alpha: Float = 1, to sum: inout MutableSpan<Float>
-) {
-  precondition(x.count == tokens * columns && sum.count == columns * columns, "(tokens, columns)")
-  precondition(max(tokens, columns) <= Int(Int32.max), "a BLAS counts in 32 bits")
-  if tokens == 0 || columns == 0 { return }
-  unsafe x.withUnsafeBufferPointer { x in
-    unsafe sum.withUnsafeMutableBufferPointer { sum in
-      let x = x.baseAddress!
-      let sum = sum.baseAddress!
-      #if canImport(Accelerate)
-        unsafe ingot_ssyrk_accelerate(columns, tokens, alpha, x, columns, 1, sum, columns)
-      #else
-        _ = oneThread
-        unsafe cblas_ssyrk(
-          CblasRowMajor, CblasLower, CblasTrans, blasint(columns), blasint(tokens), alpha, x,
-          blasint(columns), 1, sum, blasint(columns))
-      #endif
-    }
-  }
-}
-
 /// Makes a matrix (n, n) symmetric: what stands below the diagonal is copied above it.
 public func mirrorLowerTriangle(_ matrix: inout MutableSpan<Float>, n: Int) {
   precondition(matrix.count == n * n, "(n, n)")
@@ -114,24 +84,17 @@ public func gptqFactor(
 /// Whether a column whose diagonal value this is was seen at all.
 func hasStatistics(_ diagonal: Float) -> Bool { diagonal > 0x1p-100 && diagonal.isFinite }
 
-/// L⁻¹ in the lower triangle for A = LLᵀ, of which the lower triangle is given; false when there is no such L. What
-/// stands above the diagonal is left.
-public func invertCholesky(_ matrix: inout MutableSpan<Float>, n: Int) -> Bool {
-  precondition(matrix.count == n * n && n <= Int(Int32.max), "(n, n)")
+/// L⁻¹ in place of A = LLᵀ, of which the lower triangle is given, and zeros above the diagonal; false when there is no
+/// such L. By halves on products in the order of `gemm`, so that the bits are the same on every machine.
+public func invertCholesky(
+  _ matrix: inout MutableSpan<Float>, n: Int, using isa: InstructionSet = .best
+) -> Bool {
+  precondition(matrix.count == n * n, "(n, n)")
+  if n == 0 { return true }
+  let native = isa.checked
   return unsafe matrix.withUnsafeMutableBufferPointer { matrix in
-    let a = matrix.baseAddress!
-    #if canImport(Accelerate)
-      return unsafe ingot_spotrf_accelerate(n, a) == 0 && ingot_strtri_accelerate(n, a) == 0
-    #else
-      _ = oneThread
-      // Columns first, as LAPACK sees it, the lower triangle is the upper one.
-      var size = blasint(n)
-      var info: blasint = 0
-      var leading = size
-      unsafe spotrf_("U", &size, a, &leading, &info, 1)
-      guard info == 0 else { return false }
-      unsafe strtri_("U", "N", &size, a, &leading, &info, 1, 1)
-      return info == 0
-    #endif
+    unsafe withAlignedFloats(ingot_factor_floats(n)) { scratch in
+      unsafe ingot_invert_cholesky(native, n, matrix.baseAddress!, scratch)
+    }
   }
 }

@@ -159,27 +159,23 @@ public struct StoredRows: ~Escapable {
     }
   }
 
-  /// Tokens that `multiply` takes at most.
-  public static var fewTokens: Int { Int(INGOT_FEW) }
-
-  /// `y (tokens, rows) = x (tokens, columns) · wᵀ`, w being these rows, for few tokens.
+  /// `y (tokens, rows) = x (tokens, columns) · wᵀ`, w being these rows: as `matmul` of the decoded rows, bit for bit, without
+  /// decoding more than a few of them at a time. Values that are not finite take part as in any product.
   ///
-  /// Unlike `matmul`, the bits of an element depend on nothing but its row and its token: on no processor, and not on
-  /// what other tokens there are. Values that are not finite take part as in any product.
-  ///
-  /// - Precondition: 1…`fewTokens` tokens, and spans of these sizes.
+  /// - Precondition: spans of these sizes.
   public func multiply(
-    _ x: Span<Float>, tokens: Int, into y: inout MutableSpan<Float>, scratch: inout MutableRawSpan,
-    using isa: InstructionSet = .best
+    _ x: Span<Float>, tokens: Int, into y: inout MutableSpan<Float>, using isa: InstructionSet = .best
   ) {
-    precondition(1...StoredRows.fewTokens ~= tokens, "few tokens")
     precondition(x.count == tokens * columns, "x is (tokens, columns)")
     precondition(y.count == tokens * rows, "y is (tokens, rows)")
-    _ = unsafe withSource(nil, &scratch) { source, _, tile, _ in
+    if tokens == 0 || rows == 0 { return }
+    let native = isa.checked
+    unsafe withNative { source in
       unsafe x.withUnsafeBufferPointer { x in
         unsafe y.withUnsafeMutableBufferPointer { y in
-          unsafe ingot_multiply_rows(isa.checked, source, x.baseAddress, tokens, y.baseAddress, tile)
-          return 0
+          unsafe withAlignedFloats(ingot_multiply_rows_floats(native, source, tokens)) { scratch in
+            unsafe ingot_multiply_rows(native, source, x.baseAddress, tokens, y.baseAddress, scratch)
+          }
         }
       }
     }
@@ -213,23 +209,30 @@ public struct StoredRows: ~Escapable {
     precondition(scratch.byteCount >= StoredRows.scratchBytes(columns: columns), "room for a tile")
     if rows == 0 || columns == 0 { return true }
     let tileBytes = ingot_tile_bytes(columns)
-    let finite = unsafe values.withUnsafeBytes { values in
-      unsafe scales.withUnsafeBufferPointer { scales in
-        unsafe scratch.withUnsafeMutableBytes { scratch in
-          var source = unsafe ingot_rows(
-            format: format.native, values: values.baseAddress?.assumingMemoryBound(to: UInt8.self),
-            scales: scales.baseAddress, block_rows: blockRows, block_columns: blockColumns, rows: rows,
-            columns: columns)
-          let start = unsafe scratch.baseAddress!.alignedUp(toMultipleOf: 64)
-          let tile = unsafe start.bindMemory(to: Float.self, capacity: tileBytes / 4)
-          let bytes = unsafe (start + tileBytes).assumingMemoryBound(to: UInt8.self)
-          guard let importance else { return unsafe body(&source, nil, tile, bytes) }
-          return unsafe importance.withUnsafeBufferPointer {
-            unsafe body(&source, $0.baseAddress, tile, bytes)
-          }
+    let finite = unsafe withNative { source in
+      unsafe scratch.withUnsafeMutableBytes { scratch in
+        let start = unsafe scratch.baseAddress!.alignedUp(toMultipleOf: 64)
+        let tile = unsafe start.bindMemory(to: Float.self, capacity: tileBytes / 4)
+        let bytes = unsafe (start + tileBytes).assumingMemoryBound(to: UInt8.self)
+        guard let importance else { return unsafe body(source, nil, tile, bytes) }
+        return unsafe importance.withUnsafeBufferPointer {
+          unsafe body(source, $0.baseAddress, tile, bytes)
         }
       }
     }
     return finite == rows * columns
+  }
+
+  @unsafe
+  private func withNative<Result>(_ body: (UnsafePointer<ingot_rows>) -> Result) -> Result {
+    unsafe values.withUnsafeBytes { values in
+      unsafe scales.withUnsafeBufferPointer { scales in
+        var source = unsafe ingot_rows(
+          format: format.native, values: values.baseAddress?.assumingMemoryBound(to: UInt8.self),
+          scales: scales.baseAddress, block_rows: blockRows, block_columns: blockColumns, rows: rows,
+          columns: columns)
+        return unsafe body(&source)
+      }
+    }
   }
 }

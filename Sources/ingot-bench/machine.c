@@ -1,5 +1,7 @@
 #include "machine.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -7,6 +9,25 @@ double thread_seconds(void) {
   struct timespec t;
   clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
   return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+double uniform(void) {
+  static uint64_t state = 1;
+  state += 0x9E3779B97F4A7C15;
+  uint64_t z = (state ^ state >> 30) * 0xBF58476D1CE4E5B9;
+  z = (z ^ z >> 27) * 0x94D049BB133111EB;
+  return (double)((z ^ z >> 31) >> 11) * 0x1p-53;
+}
+
+static int ascending(const void *a, const void *b) {
+  double x = *(const double *)a, y = *(const double *)b;
+  return x < y ? -1 : x > y;
+}
+
+void print_spread(const char *name, double *values, int count) {
+  qsort(values, (size_t)count, sizeof *values, ascending);
+  double median = (values[(count - 1) / 2] + values[count / 2]) / 2;
+  printf("\"%s\": [%.5g, %.5g, %.5g]", name, median, values[0], values[count - 1]);
 }
 
 // Twelve chains of multiply-adds hide the latency of each.

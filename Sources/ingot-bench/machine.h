@@ -14,4 +14,11 @@ double peak_gflops(void);
 /// The traffic of a kernel that reads `in` bytes and writes `out`: the shorter is copied, the rest read or written.
 void traffic(const uint8_t *source, size_t in, uint8_t *target, size_t out);
 
+/// Uniform in 0 ..< 1, the same sequence in every run.
+double uniform(void);
+
+enum { MOST_ROUNDS = 100 };
+/// Prints median, least and greatest as a JSON array.
+void print_spread(const char *name, double *values, int count);
+
 #endif

@@ -14,14 +14,10 @@
 
 #include "ckernels.h"
 #include "machine.h"
-
-#if !defined(__APPLE__)
-#include <cblas.h>
-#include <unistd.h>
-#endif
+#include "products.h"
 
 /// A projection of an expert of MiniMax-M2.
-enum { ROWS = 1536, COLUMNS = 3072, WEIGHTS = ROWS * COLUMNS, TENSORS = 16, SLOW_ROWS = 32, MOST_ROUNDS = 100 };
+enum { ROWS = 1536, COLUMNS = 3072, WEIGHTS = ROWS * COLUMNS, TENSORS = 16, SLOW_ROWS = 32 };
 
 static uint8_t *fp8[TENSORS], *bf16[TENSORS], *target, *scratch;
 static float *tile, scales[12 * 24];
@@ -34,14 +30,6 @@ typedef struct {
   bool search, from_bf16, mlx;
   double bytes;  // that come out for a weight
 } kernel;
-
-static double uniform(void) {
-  static uint64_t state = 1;
-  state += 0x9E3779B97F4A7C15;
-  uint64_t z = (state ^ state >> 30) * 0xBF58476D1CE4E5B9;
-  z = (z ^ z >> 27) * 0x94D049BB133111EB;
-  return (double)((z ^ z >> 31) >> 11) * 0x1p-53;
-}
 
 static uint8_t e4m3(double value) {
   double magnitude = fabs(value);
@@ -133,18 +121,6 @@ static void quantize(const kernel *k, int tensor, size_t rows, uint8_t *out, ing
   }
 }
 
-static int ascending(const void *a, const void *b) {
-  double x = *(const double *)a, y = *(const double *)b;
-  return x < y ? -1 : x > y;
-}
-
-/// Median, least and greatest as a JSON array.
-static void print_spread(const char *name, double *values, int count) {
-  qsort(values, (size_t)count, sizeof *values, ascending);
-  double median = (values[(count - 1) / 2] + values[count / 2]) / 2;
-  printf("\"%s\": [%.5g, %.5g, %.5g]", name, median, values[0], values[count - 1]);
-}
-
 static void time_kernel(const kernel *k, bool first) {
   double per_copy[MOST_ROUNDS], per_scalar[MOST_ROUNDS], rate[MOST_ROUNDS], copy_rate[MOST_ROUNDS];
   int tensors = k->search ? 1 : k->kind >= DECODE ? TENSORS / 4 : TENSORS, turns = k->search ? 2 : rounds;
@@ -178,52 +154,6 @@ static void time_kernel(const kernel *k, bool first) {
   fflush(stdout);
 }
 
-/// Tokens through one projection of an expert: FP8 decoded to F32, then the library's product; where they are few, also
-/// without decoding all.
-static void time_matmul(int tokens, double peak, bool first) {
-  double share[MOST_ROUNDS], product[MOST_ROUNDS], few[MOST_ROUNDS];
-  float *x = aligned_alloc(4096, sizeof(float) * (size_t)tokens * COLUMNS);
-  float *w = aligned_alloc(4096, sizeof(float) * WEIGHTS);
-  float *y = aligned_alloc(4096, sizeof(float) * (size_t)tokens * ROWS);
-  for (size_t j = 0; j < (size_t)tokens * COLUMNS; j++) x[j] = (float)uniform();
-  ingot_isa best = ingot_isa_best();
-  double work = 2.0 * tokens * WEIGHTS * 1e-9;
-  for (int r = -1; r < rounds; r++) {
-    ingot_rows source = {INGOT_F8E4M3, fp8[(r + 1) % TENSORS], scales, 128, 128, ROWS, COLUMNS};
-    double start = thread_seconds();
-    ingot_decode_rows(best, &source, 0, ROWS, w);
-    double decoded = thread_seconds();
-#if defined(__APPLE__)
-    ingot_gemm_accelerate(
-        (size_t)tokens, ROWS, COLUMNS, 1, x, COLUMNS, w, COLUMNS, true, 0, y, ROWS);
-#else
-    cblas_sgemm(
-        CblasRowMajor, CblasNoTrans, CblasTrans, tokens, ROWS, COLUMNS, 1, x, COLUMNS, w, COLUMNS, 0, y, ROWS);
-#endif
-    double end = thread_seconds();
-    if (r >= 0 && tokens <= INGOT_FEW) {
-      ingot_multiply_rows(best, &source, x, (size_t)tokens, y, tile);
-      few[r] = (end - start) / (thread_seconds() - end);
-    }
-    if (r < 0) continue;
-    share[r] = work / (end - start) / peak;
-    product[r] = work / (end - decoded) / peak;
-  }
-  printf("%s\n    {\"tokens\": %d, ", first ? "" : ",", tokens);
-  print_spread("perPeak", share, rounds);
-  printf(", ");
-  print_spread("productAlonePerPeak", product, rounds);
-  if (tokens <= INGOT_FEW) {
-    printf(", ");
-    print_spread("fewPerDecoded", few, rounds);
-  }
-  printf("}");
-  fflush(stdout);
-  free(x);
-  free(w);
-  free(y);
-}
-
 int main(int count, char **arguments) {
   if (count > 1) rounds = atoi(arguments[1]);
   const char *only = count > 2 ? arguments[2] : "";
@@ -231,14 +161,7 @@ int main(int count, char **arguments) {
     fprintf(stderr, "usage: ingot-bench [ROUNDS [KERNEL]]\n");
     return 64;
   }
-#if !defined(__APPLE__)
-  // As the command does, see Sources/IngotCommand/BLAS.swift.
-  const char *core = getenv("OPENBLAS_CORETYPE") ? NULL : ingot_blas_core(openblas_get_corename());
-  if (core) {
-    setenv("OPENBLAS_CORETYPE", core, 1);
-    execv("/proc/self/exe", arguments);
-  }
-#endif
+  take_best_blas(arguments);
   make_weights();
   size_t most = (size_t)TENSORS * WEIGHTS * 5 / 2;
   target = aligned_alloc(4096, most);
@@ -281,12 +204,7 @@ int main(int count, char **arguments) {
   static const char *const names[] = {"scalar", "AVX2", "AVX-512", "NEON"};
   double peak = peak_gflops();
   printf("{\n  \"isa\": \"%s\", \"peakGflops\": %.1f, ", names[ingot_isa_best()], peak);
-#if !defined(__APPLE__)
-  openblas_set_num_threads(1);
-  printf("\"blas\": \"OpenBLAS for %s\",\n", openblas_get_corename());
-#else
-  printf("\"blas\": \"Accelerate\",\n");
-#endif
+  printf("\"blas\": \"%s\",\n", blas_name());
   printf("  \"kernels\": [");
   bool first = true;
   for (size_t i = 0; i < sizeof kernels / sizeof *kernels; i++) {
@@ -294,8 +212,12 @@ int main(int count, char **arguments) {
     time_kernel(&kernels[i], first);
     first = false;
   }
-  printf("\n  ],\n  \"matmul\": [");
-  for (int tokens = 1; tokens <= 512 && !*only; tokens *= 2) time_matmul(tokens, peak, tokens == 1);
-  printf("\n  ]\n}\n");
+  printf("\n  ]");
+  if (!*only) {
+    ingot_rows weights[TENSORS];
+    for (int t = 0; t < TENSORS; t++) weights[t] = source_of(&(kernel){.kind = DECODE}, t, ROWS);
+    time_products(weights, TENSORS, rounds, peak);
+  }
+  printf("\n}\n");
   return 0;
 }

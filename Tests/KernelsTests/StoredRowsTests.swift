@@ -230,8 +230,8 @@ import Testing
     }
   }
 
-  /// Products of few tokens: the same bits on every instruction set and beside any other tokens, close to a product
-  /// in F64.
+  /// Products: the bits of the decoded rows' on every instruction set and beside any other tokens, close to a product in
+  /// F64.
   @Test(arguments: [
     Sample(.f8e4m3, rows: 9, columns: 160, block: (4, 96), seed: 3),
     Sample(.f8e4m3, rows: 130, columns: 1280, block: (128, 128), seed: 2),
@@ -245,11 +245,11 @@ import Testing
     let x = random.normals(16 * sample.columns)
     func product(_ tokens: Range<Int>, _ isa: InstructionSet) -> [Float] {
       var y = [Float](repeating: .nan, count: tokens.count * sample.rows)
-      _ = sample.planes([0, 0, 0]) { rows, _, _, _, scratch in
+      _ = sample.planes([0, 0, 0]) { rows, _, _, _, _ in
         var span = y.mutableSpan
         let inputs = x.span.extracting(
           tokens.lowerBound * sample.columns..<tokens.upperBound * sample.columns)
-        rows.multiply(inputs, tokens: tokens.count, into: &span, scratch: &scratch, using: isa)
+        rows.multiply(inputs, tokens: tokens.count, into: &span, using: isa)
         return true
       }
       return y
@@ -257,6 +257,12 @@ import Testing
     let wanted = product(0..<16, .scalar)
     for isa in InstructionSet.supported {
       #expect(product(0..<16, isa) == wanted, "\(sample) \(isa)")
+      var decoded = [Float](repeating: .nan, count: 16 * sample.rows)
+      var span = decoded.mutableSpan
+      gemm(
+        m: 16, n: sample.rows, k: sample.columns, a: x.span, lda: sample.columns, b: weights.span,
+        ldb: sample.columns, bTransposed: true, c: &span, ldc: sample.rows, using: isa)
+      #expect(decoded == wanted, "\(sample) \(isa), decoded")
       for tokens in [0..<1, 3..<5, 9..<16] {
         let part = Array(wanted[tokens.lowerBound * sample.rows..<tokens.upperBound * sample.rows])
         #expect(product(tokens, isa) == part, "\(sample) \(tokens) \(isa)")

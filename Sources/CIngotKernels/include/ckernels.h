@@ -250,14 +250,12 @@ size_t ingot_quantize_rows_ggml(
 size_t ingot_encode_rows(
     ingot_isa isa, const ingot_rows *source, ingot_float format, void *out, float *tile);
 
-/// Tokens that `ingot_multiply_rows` takes at most.
-enum { INGOT_FEW = 16 };
-
-/// y (tokens, rows) = x (tokens, columns) · wᵀ, w being the rows, without NaN among them being looked for. An element of y
-/// is summed in 16 lanes, column j in lane j % 16, then as a tree: its bits depend on nothing but its row and token.
-/// `tile` as above.
+/// y (tokens, rows) = x (tokens, columns) · wᵀ, w being the rows, without NaN among them being looked for: as ingot_multiply
+/// of the decoded rows, bit for bit.
 void ingot_multiply_rows(
-    ingot_isa isa, const ingot_rows *source, const float *x, size_t tokens, float *y, float *tile);
+    ingot_isa isa, const ingot_rows *source, const float *x, size_t tokens, float *y, float *scratch);
+/// Floats of scratch that it takes.
+size_t ingot_multiply_rows_floats(ingot_isa isa, const ingot_rows *source, size_t tokens);
 
 // ---- trellis codes -----------------------------------------------------------------------------------
 
@@ -354,22 +352,46 @@ void ingot_add_scaled(float *y, const float *x, float s, size_t count);
 /// Products and sum in F64, 16 lanes.
 double ingot_dot(const float *a, const float *b, size_t count);
 
+// ---- matrix products ------------------------------------------------------------------------------
+
+/// Terms of a product's sums that are added in one chain.
+enum { INGOT_PRODUCT_DEPTH = 256 };
+/// Decodes `rows` rows of b from row `row` on, `columns` terms from `column` on, to (rows, INGOT_PRODUCT_DEPTH).
+typedef void (*ingot_fill)(
+    const void *source, size_t row, size_t rows, size_t column, size_t columns, float *out);
+/// c (m, n) = alpha · a · b + beta · c; product.c says in which order. With `beta` 0 what stands in c is not looked at.
+typedef struct {
+  size_t m, n, k;
+  const float *a;  // (m, k), or (k, m) when turned
+  size_t lda;
+  bool a_turned;
+  const void *b;  // F32 (n, k), or (k, n) when turned; with `fill` null, or (n, k) of values of `width` bytes that it reads
+  size_t ldb;
+  bool b_turned;
+  ingot_fill fill;  // null for F32
+  const void *source;
+  size_t width;
+  float alpha, beta;
+  float *c;
+  size_t ldc;
+  bool lower;  // c (m, m) is made on the diagonal and below it only
+} ingot_product;
+/// Floats of scratch that ingot_multiply takes; aligned to 64 bytes it is fastest.
+size_t ingot_product_floats(ingot_isa isa, const ingot_product *product);
+/// No product takes more.
+size_t ingot_product_most_floats(void);
+void ingot_multiply(ingot_isa isa, const ingot_product *product, float *scratch);
+/// Floats of scratch that ingot_invert_cholesky takes.
+size_t ingot_factor_floats(size_t n);
+/// L⁻¹ in place of A = LLᵀ (n, n), of which what stands on the diagonal and below is looked at; zeros above. False where
+/// there is no such L: a square root would not be of a positive number.
+bool ingot_invert_cholesky(ingot_isa isa, size_t n, float *a, float *scratch);
+
 /// c (m, n) = alpha * a (m, k) · b + beta * c, b (n, k) when transposed else (k, n); plain loops, F64 sums.
 void ingot_gemm_reference(
     size_t m, size_t n, size_t k, float alpha, const float *a, size_t lda, const float *b, size_t ldb,
     bool transposed, float beta, float *c, size_t ldc);
 /// The core type that OpenBLAS should have taken this processor for instead of `taken`; null when it did well.
 const char *ingot_blas_core(const char *taken);
-#if defined(__APPLE__)
-/// Accelerate's ssyrk, spotrf and strtri, as Kernels/Factor.swift calls OpenBLAS's.
-void ingot_ssyrk_accelerate(
-    size_t n, size_t k, float alpha, const float *a, size_t lda, float beta, float *c, size_t ldc);
-int ingot_spotrf_accelerate(size_t n, float *a);
-int ingot_strtri_accelerate(size_t n, float *a);
-/// The same through Accelerate.
-void ingot_gemm_accelerate(
-    size_t m, size_t n, size_t k, float alpha, const float *a, size_t lda, const float *b, size_t ldb,
-    bool transposed, float beta, float *c, size_t ldc);
-#endif
 
 #endif

@@ -104,8 +104,8 @@ struct GatedMLPs: FeedForwardExecutor {
     } else {
       gather(batch.forced, inputs, hidden, into: &buffers.forced.gathered)
     }
-    // Rows aside apart from the others, so that these have the same bits with and without them.
     let decodes = threads == nil
+    // Rows aside apart from the others, which are shown without them.
     let gate = try projection(projections.gating)
     try gate.decode(into: &buffers.weights, if: readsWeights || decodes && gate.wantsDecoding(count, aside))
     if readsWeights { show(.weights(projections.gating), buffers.weights, width, hidden, []) }

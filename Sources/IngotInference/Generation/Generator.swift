@@ -10,8 +10,8 @@ import IngotTensors
 ///     var logits = try await generator.feed(prompt)
 ///     logits = try await generator.feed([sampler.choose(logits)])
 ///
-/// Logits are those of `logits(of:)` for the same tokens, but for the last bits: products take another order with few tokens than
-/// with many. They do not depend on the number of workers while few tokens are fed at once.
+/// Logits are those of `logits(of:)` for the same tokens, but for the last bits where sums of attention are cut otherwise. They do not
+/// depend on the number of workers.
 public struct Generator: Sendable {
   /// Tokens that go through the layers at once.
   private static let tokensAtOnce = 512

@@ -7,13 +7,15 @@ import Synchronization
 
 /// Values in F32 that a few rows are decoded to at a time, for products with few tokens: they stay in the nearer caches.
 private let panelValues = 1 << 15
+/// Tokens up to which that pays.
+private let panelTokens = 16
 
 extension Tensor {
   /// `out` (tokens, rows) = x (tokens, columns) · wᵀ, straight from the bytes as they are stored, which stay mapped. Rows are shared
   /// out over threads.
   ///
-  /// For few tokens some rows at a time are decoded and multiplied in the order that `StoredRows.multiply` has, so that the bits
-  /// of an element depend on its row and its token alone. For more, each thread decodes its rows and calls the matrix product.
+  /// For few tokens some rows at a time are decoded and multiplied; for more, each thread decodes its rows first. The bits are the
+  /// same either way.
   ///
   /// - Throws: FormatError for bytes that cannot be had, and for an encoding without values in F32.
   func product(_ x: [Float], tokens: Int, threads: Int, into out: inout [Float]) throws(FormatError) {
@@ -54,7 +56,7 @@ extension Tensor {
   /// The product of some rows: (tokens, rows).
   private func part(_ slice: Range<Int>, _ x: [Float], tokens: Int) throws(FormatError) -> [Float] {
     var out = [Float](repeating: 0, count: tokens * slice.count)
-    guard tokens <= StoredRows.fewTokens else {
+    guard tokens <= panelTokens else {
       var weights = [Float](repeating: 0, count: slice.count * columns)
       var span = weights.mutableSpan
       try decode(rows: slice, into: &span)
@@ -65,26 +67,28 @@ extension Tensor {
     let panel = max(panelValues / columns / rowStep * rowStep, rowStep)
     var panelOut: [Float] = []
     var weights: [Float] = []
-    if storedFormat == nil { weights = [Float](repeating: 0, count: min(panel, slice.count) * columns) }
-    _ = try Bytes(overwriting: StoredRows.scratchBytes(columns: columns)) { scratch throws(FormatError) in
-      for first in stride(from: slice.lowerBound, to: slice.upperBound, by: panel) {
-        let rows = first..<min(first + panel, slice.upperBound)
-        panelOut.provide(tokens * rows.count)
-        if let format = storedFormat {
-          let plane = try planes(rows: rows)[0]
-          StoredRows(format, plane.span, rows: rows.count, columns: columns)
-            .multiply(x, tokens: tokens, into: &panelOut, &scratch)
-        } else {
-          var span = weights.mutableSpan
-          var target = span._mutatingExtracting(0..<rows.count * columns)
-          try decode(rows: rows, into: &target)
-          StoredRows(
-            .f32, weights.span.extracting(0..<rows.count * columns).raw, rows: rows.count, columns: columns
-          ).multiply(x, tokens: tokens, into: &panelOut, &scratch)
-        }
-        let place = rows.lowerBound - slice.lowerBound..<rows.upperBound - slice.lowerBound
-        out.replaceRows(with: panelOut, place, width: slice.count, tokens: tokens)
+    let format = storedFormat
+    if format == nil { weights = [Float](repeating: 0, count: min(panel, slice.count) * columns) }
+    for first in stride(from: slice.lowerBound, to: slice.upperBound, by: panel) {
+      let rows = first..<min(first + panel, slice.upperBound)
+      panelOut.provide(tokens * rows.count)
+      var all = panelOut.mutableSpan
+      var target = all._mutatingExtracting(0..<tokens * rows.count)
+      let inputs = x.span.extracting(0..<tokens * columns)
+      if let format {
+        let plane = try planes(rows: rows)[0]
+        StoredRows(format, plane.span, rows: rows.count, columns: columns)
+          .multiply(inputs, tokens: tokens, into: &target)
+      } else {
+        var span = weights.mutableSpan
+        var decoded = span._mutatingExtracting(0..<rows.count * columns)
+        try decode(rows: rows, into: &decoded)
+        matmul(
+          inputs, weights.span.extracting(0..<rows.count * columns), tokens: tokens, inputs: columns,
+          outputs: rows.count, into: &target)
       }
+      let place = rows.lowerBound - slice.lowerBound..<rows.upperBound - slice.lowerBound
+      out.replaceRows(with: panelOut, place, width: slice.count, tokens: tokens)
     }
     return out
   }
@@ -106,16 +110,6 @@ extension [Float] {
         target[token * width + rows.lowerBound + row] = source[token * rows.count + row]
       }
     }
-  }
-}
-
-extension StoredRows {
-  fileprivate func multiply(
-    _ x: [Float], tokens: Int, into out: inout [Float], _ scratch: inout MutableRawSpan
-  ) {
-    var all = out.mutableSpan
-    var y = all._mutatingExtracting(0..<tokens * rows)
-    multiply(x.span.extracting(0..<tokens * columns), tokens: tokens, into: &y, scratch: &scratch)
   }
 }
 

@@ -104,15 +104,10 @@ package struct ExpertInputs {
   private static func addProducts(
     _ a: [Float], _ rows: Int, _ b: [Float], _ columns: Int, to sum: inout [Float]
   ) {
-    let tokens = a.count / rows
-    // By way of the transposed rows that a product takes on its left.
-    var turned = a
-    for token in 0..<tokens { for row in 0..<rows { turned[row * tokens + token] = a[token * rows + row] } }
     var span = sum.mutableSpan
     gemm(
-      m: rows, n: columns, k: tokens, a: turned.span, lda: tokens, b: b.span, ldb: columns,
-      bTransposed: false,
-      beta: 1, c: &span, ldc: columns)
+      m: rows, n: columns, k: a.count / rows, a: a.span, lda: rows, aTransposed: true, b: b.span,
+      ldb: columns, bTransposed: false, beta: 1, c: &span, ldc: columns)
   }
 
   private func scaleRows(_ x: inout [Float], _ columns: Int, _ factors: [Float]) {
@@ -248,7 +243,6 @@ package struct ExpertInputs {
     }
     var span = inverse.mutableSpan
     guard invertCholesky(&span, n: width) else { return }
-    for row in 0..<width { for column in row + 1..<max(width, row + 1) { inverse[row * width + column] = 0 } }
     // (H + λ)⁻¹ = L⁻ᵀ L⁻¹ and so w C L⁻ᵀ L⁻¹.
     var moved = wanted ?? [Float](repeating: 0, count: rows * width)
     var movedSpan = moved.mutableSpan
