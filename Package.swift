@@ -18,6 +18,11 @@ let vocabularies: [SwiftSetting] =
 let quickly: [SwiftSetting] = strict + [.unsafeFlags(["-Onone"])]
 let apple: [Platform] = [.macOS]
 let others: [Platform] = [.linux]
+// The machine's BLAS, which nothing here needs, to hold our products against in tests and in ingot-bench.
+let withBLAS = Context.environment["INGOT_BLAS"] != nil
+let blas: [Target.Dependency] =
+  withBLAS ? [.target(name: "COpenBLAS", condition: .when(platforms: others))] : []
+let blasLinking: [LinkerSetting] = withBLAS ? [.linkedFramework("Accelerate", .when(platforms: apple))] : []
 let yams = Target.Dependency.product(name: "Yams", package: "Yams")
 let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 
@@ -47,16 +52,8 @@ let package = Package(
       cSettings: [.treatAllWarnings(as: .error)]),
     .target(name: "CIngotTexts", cSettings: [.treatAllWarnings(as: .error)]),
     .systemLibrary(
-      name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
-    .systemLibrary(
       name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"]), .brew(["zstd"])]),
-    .target(
-      name: "IngotKernels",
-      dependencies: [
-        "CIngotKernels", .target(name: "COpenBLAS", condition: .when(platforms: others)),
-      ],
-      swiftSettings: strict,
-      linkerSettings: [.linkedFramework("Accelerate", .when(platforms: apple))]),
+    .target(name: "IngotKernels", dependencies: ["CIngotKernels"], swiftSettings: strict),
     .target(name: "IngotSystem", dependencies: ["IngotKernels", "CIngotSystem"], swiftSettings: strict),
     .target(name: "IngotTensors", dependencies: ["IngotKernels", "IngotSystem"], swiftSettings: strict),
     .target(name: "IngotTokenizer", dependencies: ["IngotSystem"], swiftSettings: strict),
@@ -95,12 +92,14 @@ let package = Package(
       swiftSettings: strict),
     .executableTarget(
       name: "ingot-bench",
-      dependencies: ["CIngotKernels", .target(name: "COpenBLAS", condition: .when(platforms: others))],
-      cSettings: [.treatAllWarnings(as: .error)],
-      linkerSettings: [.linkedLibrary("m", .when(platforms: others))]),
+      dependencies: ["CIngotKernels"] + blas,
+      cSettings: [.treatAllWarnings(as: .error)] + (withBLAS ? [.define("INGOT_BLAS")] : []),
+      linkerSettings: [.linkedLibrary("m", .when(platforms: others))] + blasLinking),
     .executableTarget(
       name: "render-templates", dependencies: ["IngotSystem", "IngotTemplates"], swiftSettings: strict),
-    .testTarget(name: "KernelsTests", dependencies: ["IngotKernels"], swiftSettings: strict),
+    .testTarget(
+      name: "KernelsTests", dependencies: ["IngotKernels"] + blas,
+      swiftSettings: strict + (withBLAS ? [.define("INGOT_BLAS")] : [])),
     .testTarget(name: "TensorsTests", dependencies: ["IngotTensors"], swiftSettings: strict),
     .testTarget(
       name: "TemplatesTests", dependencies: ["IngotSystem", "IngotTemplates"], swiftSettings: quickly),
@@ -124,4 +123,9 @@ let package = Package(
       exclude: ["Snapshots"],
       swiftSettings: quickly),
   ]
+    + (withBLAS
+      ? [
+        .systemLibrary(
+          name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])])
+      ] : [])
 )

@@ -29,18 +29,3 @@ func requireAddressSpace() throws(FormatError) {
     throw error
   #endif
 }
-
-/// Begins the program anew without BLAS's own threads, which nothing here uses, where address space is limited. Each wants 128
-/// MiB when it begins and looks for them for ever where there are none, and the program would wait for it at its end.
-func restartWithoutBLASThreads() {
-  #if os(Linux)
-    let variable = "OPENBLAS_NUM_THREADS"
-    var limit = rlimit()
-    let kind = __rlimit_resource_t(RLIMIT_AS.rawValue)
-    guard unsafe getenv(variable) == nil, unsafe getrlimit(kind, &limit) == 0, limit.rlim_cur < rlim_t.max
-    else { return }
-    unsafe setenv(variable, "1", 1)
-    // Comes back only when it fails; then the threads are there.
-    unsafe _ = execv("/proc/self/exe", CommandLine.unsafeArgv)
-  #endif
-}

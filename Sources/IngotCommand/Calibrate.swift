@@ -60,7 +60,6 @@ struct Calibrate: AsyncParsableCommand {
   }
 
   func run() async throws {
-    restartWithBetterBLAS()
     var request = CalibrateRequest(model, texts: texts.selection, to: output)
     request.coverage = untilCovered
     request.usesAllContexts = allContexts

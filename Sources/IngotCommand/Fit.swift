@@ -101,7 +101,6 @@ struct Fit: AsyncParsableCommand {
   }
 
   func run() async throws {
-    restartWithBetterBLAS()
     let request = request
     let decision = try request.decided(workers: work.workers)
     if dryRun {

@@ -81,7 +81,6 @@ struct Generate: AsyncParsableCommand {
   }
 
   func run() async throws {
-    restartWithBetterBLAS()
     Interrupt.handle()
     var control = RunControl()
     control.workers = work.workers

@@ -31,7 +31,6 @@ struct Logits: AsyncParsableCommand {
   @OptionGroup var json: JSONOption
 
   func run() async throws {
-    restartWithBetterBLAS()
     var request = LogitsRequest(model, tokens: tokens, to: output)
     request.force = force
     request.reading = reading.options

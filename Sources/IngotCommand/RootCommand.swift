@@ -39,7 +39,6 @@ struct RootCommand: AsyncParsableCommand {
     ])
 
   static func main() async {
-    restartWithoutBLASThreads()
     Terminal.prepare()
     raiseOpenFileLimit()
     do {
@@ -105,7 +104,6 @@ extension FormatError {
       case .measure: "'ingot sensitivity' measures them: --format FORMAT, or --candidates with each"
       case .predict:
         "'ingot plan MODEL --plan \(printable(path)) --sensitivity FILE -o NEW' predicts it anew"
-      case .fewerThreads: "raise the limit (ulimit -v), or use --threads with fewer"
       case .calibrate: "'ingot calibrate' collects them, --importance FILE uses them"
       }
     return description + ((hint ?? limit).map { " (\($0))" } ?? "")

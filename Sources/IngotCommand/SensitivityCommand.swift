@@ -72,7 +72,6 @@ struct SensitivityCommand: AsyncParsableCommand {
   @OptionGroup var json: JSONOption
 
   func run() async throws {
-    restartWithBetterBLAS()
     var request = SensitivityRequest(model, texts: texts.selection, to: output)
     request.importance = importance
     request.formats = format

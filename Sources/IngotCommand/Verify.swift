@@ -68,7 +68,6 @@ struct Verify: AsyncParsableCommand {
     request.plan = plan
     let page = page.writer(force: force, inputs: request.inputs)
     try page.check()
-    restartWithBetterBLAS()
     request.worst = worst
     request.tolerances = tolerances.tolerances
     request.reading = reading.options

@@ -63,7 +63,7 @@ final class LaneModel: Sendable {
 /// a perturbed run, which began elsewhere and goes by the original's weights from there on.
 ///
 /// Every hidden state is held; of the model, what `LayerRunner` decodes of one layer. Any mixture of encodings will do.
-/// Results do not depend on the number of workers; their last bits depend on the processor, as those of its BLAS do.
+/// Results depend neither on the number of workers nor on the processor.
 ///
 /// What is computed is what the blueprint says; golden logits of every family from transformers hold it to that.
 struct Lane: Sendable {

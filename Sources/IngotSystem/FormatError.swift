@@ -45,8 +45,6 @@ public struct FormatError: Error, Hashable, Sendable, CustomStringConvertible {
     case measure
     /// Predict the plan anew, from a sensitivity file.
     case predict
-    /// Compute with fewer threads, or allow more address space.
-    case fewerThreads
   }
 
   public enum Cause: Hashable, Sendable {

@@ -59,7 +59,6 @@ extension CalibrateRequest {
   /// - Throws: FormatError for what is wrong with files, a resumable one when the run was stopped.
   public func run(_ control: RunControl = RunControl()) async throws -> CalibrateResult {
     let start = ContinuousClock.now
-    try control.requireBLASMemory(model)
     let source = try Model.read(model, reading)
     try await source.requireWholeFiles(control)
     try source.requireForwardPass()

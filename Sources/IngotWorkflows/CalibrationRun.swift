@@ -174,8 +174,6 @@ struct CalibrationRun {
       "texts": .array(sources), "context": JSON(texts.context),
       "chunks": texts.chunks.map { JSON($0) } ?? .null,
       "until-covered": coverage.map { JSON($0) } ?? .null,
-      // Sums of matrix products depend on it.
-      "BLAS": .string(blasName()),
     ]
     if !usesAll { identity["leaves contexts"] = true }
     if let template = texts.chatTemplate {

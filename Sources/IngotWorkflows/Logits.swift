@@ -26,7 +26,6 @@ extension LogitsRequest {
   /// - Returns: shape of the logits.
   /// - Throws: FormatError for what is wrong with files, RequestError for an output whose name says another kind of file.
   public func run(_ control: RunControl = RunControl()) async throws -> [Int] {
-    try control.requireBLASMemory(model)
     let contexts = try Context.reading(tokens)
     var inputs = InputFiles()
     inputs.add("the token file", tokens)

@@ -107,7 +107,6 @@ extension SensitivityRequest {
   ///   and encodings that are none.
   public func run(_ control: RunControl = RunControl()) async throws -> SensitivityResult {
     let start = ContinuousClock.now
-    try control.requireBLASMemory(model)
     let (source, choice) = try source()
     try await source.requireWholeFiles(control)
     var inputs = InputFiles()

@@ -76,7 +76,6 @@ public struct QuantizeResult: Sendable {
 extension QuantizeRequest {
   /// - Throws: FormatError for what is wrong with files, RequestError for a request that contradicts itself.
   public func run(_ control: RunControl = RunControl()) async throws -> QuantizeResult {
-    if importance != nil { try control.requireBLASMemory(model) }
     let source = try Model.read(model, reading)
     if let remark = source.remark { control.warning(remark) }
     let inputs = inputs(source)

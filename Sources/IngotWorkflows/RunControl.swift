@@ -1,4 +1,3 @@
-import IngotKernels
 import IngotSystem
 import Synchronization
 
@@ -26,14 +25,6 @@ public struct RunControl: Sendable {
   public var warning: @Sendable (String) -> Void = { _ in }
 
   public init() {}
-
-  /// Refuses work with matrix products where the system does not let them have their buffers.
-  func requireBLASMemory(_ path: String) throws(FormatError) {
-    guard !hasBLASMemory(concurrent: workers) else { return }
-    throw FormatError(
-      path: path, expected: "\(workers) x 128 MiB of address space for matrix products",
-      found: "less", remedy: .fewerThreads)
-  }
 
   /// Counts bytes for `progress`.
   func counter(total: Int) -> @Sendable (Int) -> Void {

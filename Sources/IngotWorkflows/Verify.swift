@@ -65,7 +65,6 @@ extension VerifyRequest {
   public func run(
     _ control: RunControl = RunControl(), deliver: (VerifyResult) throws(FormatError) -> Void = { _ in }
   ) async throws -> VerifyResult {
-    try control.requireBLASMemory(candidate)
     let original = try Model.read(original, reading)
     let candidate = try Model.read(candidate, reading)
     for remark in Set([original, candidate].compactMap(\.remark)) { control.warning(remark) }

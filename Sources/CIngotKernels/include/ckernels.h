@@ -391,7 +391,5 @@ bool ingot_invert_cholesky(ingot_isa isa, size_t n, float *a, float *scratch);
 void ingot_gemm_reference(
     size_t m, size_t n, size_t k, float alpha, const float *a, size_t lda, const float *b, size_t ldb,
     bool transposed, float beta, float *c, size_t ldc);
-/// The core type that OpenBLAS should have taken this processor for instead of `taken`; null when it did well.
-const char *ingot_blas_core(const char *taken);
 
 #endif

@@ -46,7 +46,6 @@ public struct TextGenerator: Sendable {
     _ path: String, context: Int? = nil, cache: CacheType = .f32, chatTemplate: String? = nil,
     reading: ReadOptions = ReadOptions(), _ control: RunControl = RunControl()
   ) throws(FormatError) {
-    try control.requireBLASMemory(path)
     model = try Model.read(path, reading)
     tokenizer = try Tokenizer(of: model)
     defaults = try GenerationDefaults(model, tokenizer)
