@@ -68,6 +68,9 @@ struct ingot_turned;
       const ingot_trellis *, const void *, size_t, size_t, const float *, const float *, float *); \
   void ingot_trellis_forward_##suffix( \
       const ingot_trellis *, const int16_t *, const int16_t *, size_t, size_t, uint16_t *); \
+  void ingot_decode_tiles_##suffix( \
+      const ingot_tiles *, const void *, size_t, size_t, const float *, const float *, float *, float *); \
+  void ingot_tile_forward_##suffix(unsigned, const int16_t *, const int16_t *, size_t, size_t, uint16_t *); \
   double ingot_squared_error_##suffix(const float *, const float *, const float *, size_t); \
   void ingot_xxh3_blocks_##suffix(uint64_t *, const uint8_t *, size_t);
 

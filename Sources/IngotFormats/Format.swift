@@ -39,6 +39,7 @@ public struct Format: Sendable {
     .compressedTensors,
     .gptq,
     .awq,
+    .exl3,
     .safeTensors,
   ]
 

@@ -60,6 +60,7 @@ extension Encoding {
   var group: Int? {
     switch self {
     case .dense, .trellis: nil
+    case .tiles: 128
     case .blockScaled(let scheme): scheme.blockColumns
     case .affine(let scheme): scheme.group
     case .microScaled(let scheme): scheme.group

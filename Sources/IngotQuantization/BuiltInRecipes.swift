@@ -3,7 +3,7 @@ import IngotTensors
 
 extension Recipe {
   /// The recipes that have names, in the order they are listed.
-  public static let builtIn: [Recipe] = [texts, ggufTexts, mlxTexts, packed].joined().map { text in
+  public static let builtIn: [Recipe] = [texts, ggufTexts, mlxTexts, packed, tileTexts].joined().map { text in
     do {
       return try Recipe(yaml: text, path: "built-in recipe")
     } catch {

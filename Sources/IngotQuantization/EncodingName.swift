@@ -1,9 +1,10 @@
+import IngotKernels
 import IngotSystem
 import IngotTensors
 
 extension Encoding {
   /// The encoding of a name as `description` writes it: `bf16`, `int4 g64 zero f16`, `int8 row sym f32`, `q4_k`, `mx-fp4`,
-  /// `trellis-2.5`.
+  /// `trellis-2.5`, `exl3-3`.
   /// Offset and scale may be left out: `int4 g64` means `int4 g64 zero f16`.
   ///
   /// - Returns: nil when the text names no encoding that a recipe can ask for.
@@ -22,6 +23,10 @@ extension Encoding {
     }
     if let scheme = Trellis(name: words.joined(separator: " ")) {
       self = .trellis(scheme)
+      return
+    }
+    if let scheme = Tiles(name: words.joined(separator: " ")), scheme.shape.codebook == .mul1 {
+      self = .tiles(scheme)
       return
     }
     if words.count == 1, let type = GGMLType(name: first) {

@@ -40,6 +40,8 @@ public enum Quantizer: String, CaseIterable, Sendable {
     case .affine, .microScaled: [.search, .roundToNearest]
     case .ggml(let type): Quantizer.filling(type)
     case .trellis: [.search]
+    // Others are read; what is written is the newest.
+    case .tiles(let scheme): scheme.shape.codebook == .mul1 ? [.search] : []
     case .dense(.f32), .dense(.f16), .dense(.bf16): [.cast]
     case .dense, .blockScaled, .columnPacked: []
     }
@@ -72,6 +74,8 @@ public enum Quantizer: String, CaseIterable, Sendable {
       return ggml(values, rows, importance, type)
     case .trellis(let scheme) where self == .search:
       return Quantizer.trellis(values, rows: rows, columns: columns, hessian: nil, scheme).planes
+    case .tiles(let scheme) where self == .search:
+      return Quantizer.tiles(values, rows: rows, columns: columns, hessian: nil, scheme).planes
     default: break
     }
     preconditionFailure("\(rawValue) does not fill \(encoding)")

@@ -86,7 +86,7 @@ extension Quantizer {
         stored.quantizeGGML(
           type: Int(type.rawValue), importance: weights, method: method, blocks: &blocks, scratch: &scratch)
       }
-    case .blockScaled, .columnPacked, .trellis: return nil
+    case .blockScaled, .columnPacked, .trellis, .tiles: return nil
     }
   }
 

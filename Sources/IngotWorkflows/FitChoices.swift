@@ -81,11 +81,15 @@ public struct FitChoices {
   ///
   /// - Throws: RequestError for a format of an unknown name.
   private static func nothing(_ request: FitRequest) throws(RequestError) -> String {
-    let formats = Format.all.filter { format in Recipe.builtIn.contains { $0.format == format.name } }
+    let formats = Format.all.filter { format in
+      Recipe.builtIn.contains { $0.format == format.name }
+        && Engine.allCases.contains { $0.loads(format.traits) }
+    }
     let format = try request.format.map { name throws(RequestError) in try Format.known(name) }
     func names(_ formats: [Format]) -> String { formats.map(\.name).joined(separator: ", ") }
     if let format, !formats.contains(where: { $0.name == format.name }) {
-      return "no built-in recipe is for \(format.name): choose a format that has some (\(names(formats)))"
+      return
+        "no built-in recipe is for \(format.name), or no engine whose memory is known here loads it: choose a format that has some (\(names(formats)))"
     }
     if let engine = request.engine, let format, !engine.loads(format.traits) {
       let engines = Engine.allCases.filter { $0.loads(format.traits) }.map(\.rawValue)

@@ -125,7 +125,8 @@ extension Model {
       ?? false
     {
       switch tensor.encoding {
-      case .ggml, .columnPacked, .affine, .trellis: codes["\(tensor.encoding)", default: 0] += tensor.count
+      case .ggml, .columnPacked, .affine, .trellis, .tiles:
+        codes["\(tensor.encoding)", default: 0] += tensor.count
       case .microScaled, .blockScaled:
         if isArtifact { codes["\(tensor.encoding)", default: 0] += tensor.count }
       case .dense: break

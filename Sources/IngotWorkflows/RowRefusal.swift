@@ -74,7 +74,7 @@ extension Encoding {
     case .affine(let scheme): scheme.group ?? 1
     case .microScaled(let scheme): scheme.group
     case .ggml(let type): type.blockWeights
-    case .blockScaled, .columnPacked, .trellis: 1
+    case .blockScaled, .columnPacked, .trellis, .tiles: 1
     case .dense: nil
     }
   }

@@ -304,6 +304,44 @@ void ingot_trellis_ring(
 /// The words of a ring's states, `stride` words apart.
 void ingot_trellis_pack(const ingot_trellis *trellis, const uint16_t *states, void *words, size_t stride);
 
+// ---- tiles of trellis codes --------------------------------------------------------------------------
+
+/// How a state of 16 bits becomes a value.
+typedef enum { INGOT_TILES_3INST = 0, INGOT_TILES_MCG = 1, INGOT_TILES_MUL1 = 2 } ingot_tile_codebook;
+
+/// Tiles of 16 inputs and 16 outputs, each a ring of weights of so many bits; see tiles.h in the sources.
+typedef struct {
+  unsigned bits;  // 1…8
+  ingot_tile_codebook codebook;
+} ingot_tiles;
+
+bool ingot_tiles_are_valid(const ingot_tiles *tiles);
+
+/// Decodes a matrix. `codes` (columns / 16, rows / 16, 32 · bits bytes), `input_scales` (columns), `output_scales` (rows), with
+/// rows and columns rounded up to 128; `out` (rows, columns). Of every block of 128 × 128 values: sums and differences of
+/// the pairs 1, 2, 4, … 64 inputs apart, then of the pairs as many outputs apart, over 128, times the input's scale, times the
+/// output's, each rounded to F32. `scratch`: as many bytes as ingot_decode_tiles_scratch says.
+void ingot_decode_tiles(
+    ingot_isa isa, const ingot_tiles *tiles, const void *codes, size_t rows, size_t columns,
+    const float *input_scales, const float *output_scales, float *out, float *scratch);
+size_t ingot_decode_tiles_scratch(void);
+
+/// A matrix (inputs, outputs), both multiples of 128, in runs of 128 inputs or outputs times a Hadamard matrix of Sylvester's
+/// construction over √128; it is its own inverse.
+void ingot_tiles_transform(float *matrix, size_t inputs, size_t outputs, bool along_inputs);
+
+/// Values are this many times as large while a path is searched, so that they fill 16 bits.
+#define INGOT_TILES_UNIT 9457.0f
+/// The values of the states, so many times as large: (65536).
+void ingot_tiles_book(ingot_tile_codebook codebook, int16_t *book);
+size_t ingot_tiles_scratch(const ingot_tiles *tiles);
+
+/// Codes the tiles of 16 inputs: `weights` (16, outputs), in which every output's values are next to the states' values. `values`
+/// (16, outputs) gets these, `codes` the tiles. `outputs` is a multiple of 16.
+void ingot_tiles_strip(
+    ingot_isa isa, const ingot_tiles *tiles, const int16_t *book, const float *weights, size_t outputs, float *values,
+    void *codes, void *scratch);
+
 // ---- hashes ------------------------------------------------------------------------------------------
 
 typedef struct {

@@ -22,6 +22,7 @@
 #include "round_to_nearest.h"
 #include "search_groups.h"
 #include "trellis.h"
+#include "tiles.h"
 #include "fp8_tables.h"
 
 #pragma clang diagnostic pop

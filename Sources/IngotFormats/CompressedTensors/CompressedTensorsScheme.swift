@@ -15,7 +15,7 @@ struct CompressedTensorsScheme: Hashable {
     case .dense(.f8e4m3), .dense(.f8e5m2): return "FP8 values without scales"
     case .dense: return nil
     case .blockScaled: return "FP8 in blocks beside packed codes; recipe 'w4a16' quantizes such tensors too"
-    case .columnPacked, .ggml, .trellis:
+    case .columnPacked, .ggml, .trellis, .tiles:
       return "engines have no such codes here; recipe 'w4a16' writes new ones"
     case .microScaled(let scheme):
       return scheme == .mxfp4 || scheme == .nvfp4Global
@@ -44,7 +44,7 @@ struct CompressedTensorsScheme: Hashable {
     switch encoding {
     case .affine: "pack-quantized"
     case .microScaled(let scheme): scheme.hasGlobal ? "nvfp4-pack-quantized" : "mxfp4-pack-quantized"
-    case .dense, .blockScaled, .columnPacked, .ggml, .trellis: nil
+    case .dense, .blockScaled, .columnPacked, .ggml, .trellis, .tiles: nil
     }
   }
 
@@ -63,7 +63,7 @@ struct CompressedTensorsScheme: Hashable {
         "strategy": scheme.hasGlobal ? "tensor_group" : "group", "dynamic": false, "actorder": nil,
         "scale_dtype": scheme.hasGlobal ? "torch.float8_e4m3fn" : "torch.uint8",
       ]
-    case .dense, .blockScaled, .columnPacked, .ggml, .trellis: return .null
+    case .dense, .blockScaled, .columnPacked, .ggml, .trellis, .tiles: return .null
     }
   }
 

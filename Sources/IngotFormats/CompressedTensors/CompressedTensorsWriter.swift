@@ -68,7 +68,7 @@ struct CompressedTensorsWriter {
       return items
     case .dense(let type):
       return [.init(name: name, dtype: type, shape: tensor.shape, parts: [(index, 0)])]
-    case .blockScaled, .columnPacked, .ggml, .trellis:
+    case .blockScaled, .columnPacked, .ggml, .trellis, .tiles:
       preconditionFailure("\(tensor.encoding) is refused before")
     }
   }

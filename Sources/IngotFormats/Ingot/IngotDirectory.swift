@@ -107,6 +107,7 @@ struct IngotDirectory {
       out.put(UInt32(scheme.group))
     case .columnPacked(let scheme):
       preconditionFailure("\(scheme) has no record: it is stored with rows apart")
+    case .tiles(let scheme): preconditionFailure("\(scheme) is refused before")
     case .ggml(let type): out.put([3, type.rawValue])
     case .trellis(let scheme): out.put([5, UInt8(scheme.shape.halves), UInt8(scheme.shape.window)])
     }

@@ -23,9 +23,11 @@ extension Format {
     adapt: { model throws(FormatError) in model },
     keepsActivationScales: { _ in true },
     refusal: { encoding in
-      guard case .columnPacked = encoding else { return nil }
-      return
-        "its groups of columns are none of an artifact's encodings"
+      switch encoding {
+      case .columnPacked: "its groups of columns are none of an artifact's encodings"
+      case .tiles: "its tiles are none of an artifact's encodings, which 'trellis-2' is"
+      default: nil
+      }
     },
     measure: { model, path, options throws(FormatError) in
       try IngotWriter(model: model, path: path, options: options).plannedBytes()

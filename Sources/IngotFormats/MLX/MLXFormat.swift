@@ -63,7 +63,7 @@ extension Format {
     case .microScaled where MLXScheme(encoding) == nil:
       return
         "MLX has mx-fp4, mx-fp8 and nv-fp4 without a global scale; recipe mlx-mxfp4 makes one"
-    case .columnPacked, .ggml, .trellis: return "MLX has no such codes; \(recipes)"
+    case .columnPacked, .ggml, .trellis, .tiles: return "MLX has no such codes; \(recipes)"
     case .affine, .microScaled: return nil
     }
   }

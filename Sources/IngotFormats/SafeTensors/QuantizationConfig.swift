@@ -4,8 +4,10 @@ import IngotTensors
 
 /// Where tools say how a checkpoint is quantized: `quantization_config` of config.json, or a file of its own beside it.
 enum QuantizationConfig {
-  /// AutoGPTQ's, AutoAWQ's and ModelOpt's files.
-  static let files = ["quantize_config.json", "quant_config.json", "hf_quant_config.json"]
+  /// AutoGPTQ's, AutoAWQ's, ModelOpt's and ExLlamaV3's files.
+  static let files = [
+    "quantize_config.json", "quant_config.json", "hf_quant_config.json", "quantization_config.json",
+  ]
 
   /// config.json with `quantization_config`, taken from where the checkpoint has it.
   ///

@@ -21,7 +21,7 @@ extension Format {
       switch encoding {
       // MXFP4 in a family whose checkpoints have it: `adapt` refuses others.
       case .dense, .blockScaled, .microScaled(.mxfp4): nil
-      case .affine, .columnPacked, .ggml, .microScaled, .trellis:
+      case .affine, .columnPacked, .ggml, .microScaled, .trellis, .tiles:
         "a plain checkpoint has no such codes, only dense values"
       }
     },

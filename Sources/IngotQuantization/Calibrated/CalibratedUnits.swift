@@ -215,6 +215,9 @@ extension Quantizer {
     if case .trellis(let scheme) = encoding {
       return trellis(values, rows: rows, columns: columns, hessian: hessian, scheme, options)
     }
+    if case .tiles(let scheme) = encoding {
+      return tiles(values, rows: rows, columns: columns, hessian: hessian.matrix, scheme)
+    }
     let importance = (0..<columns).map { hessian.matrix[$0 * columns + $0] }
     let planes = Quantizer.search.planes(
       values, rows: rows, columns: columns, importance: importance, encoding: encoding)

@@ -346,6 +346,8 @@ public struct ChannelScales: Sendable {
     private func sampledError(_ tensor: Tensor, _ s: [Float], _ h: [Double], _ plan: Plan) throws(FormatError)
       -> Double
     {
+      // Its columns have scales of their own, which take up any others: all candidates leave the same.
+      if case .tiles? = plan.assignments[tensor.role]?.encoding { return 1 }
       let step = tensor.rowStep
       let rows = min((ChannelScales.sampledRows + step - 1) / step * step, tensor.rows)
       var values = try tensor.floats(rows: 0..<rows)

@@ -9,7 +9,7 @@ extension Encoding {
     case .affine(let scheme): scheme.bits < 8
     case .microScaled(let scheme): scheme.code == .f4 && scheme.global != .factor
     case .ggml(let type): type != .q80 && type.isWritable
-    case .trellis: true
+    case .trellis, .tiles: true
     case .dense, .blockScaled, .columnPacked: false
     }
   }
@@ -26,7 +26,7 @@ extension Encoding {
     case .affine(let scheme): scheme.grid(planes, rows: rows, columns: columns)
     case .microScaled(let scheme): scheme.grid(planes, rows: rows, columns: columns)
     case .ggml(let type): type.grid(planes[0], rows: rows, columns: columns)
-    case .dense, .blockScaled, .columnPacked, .trellis: preconditionFailure("\(self) has no grid")
+    case .dense, .blockScaled, .columnPacked, .trellis, .tiles: preconditionFailure("\(self) has no grid")
     }
   }
 
@@ -51,7 +51,7 @@ extension Encoding {
     case .ggml(let type):
       let count = grid.rows * grid.columns / type.blockWeights * type.blockBytes
       return [Bytes(count: count) { grid.ggml(type: Int(type.rawValue), values, into: &$0) }]
-    case .dense, .blockScaled, .columnPacked, .trellis: preconditionFailure("\(self) has no grid")
+    case .dense, .blockScaled, .columnPacked, .trellis, .tiles: preconditionFailure("\(self) has no grid")
     }
   }
 }

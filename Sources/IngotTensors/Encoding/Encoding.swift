@@ -3,7 +3,7 @@ import IngotSystem
 /// How the values of a tensor stand in bytes. Part of a format's specification; how codes were chosen
 /// (the quantizer) is another matter.
 ///
-/// Every encoding has a fixed rate, so the bytes of a tensor follow from its shape. All but `columnPacked` and `trellis` keep rows
+/// Every encoding has a fixed rate, so the bytes of a tensor follow from its shape. All but `columnPacked`, `trellis` and `tiles` keep rows
 /// apart, so a range of rows can be read, decoded or written alone. A tensor is seen as a matrix: the last
 /// extent is the columns, the product of the others the rows.
 public enum Encoding: Hashable, Sendable {
@@ -21,6 +21,8 @@ public enum Encoding: Hashable, Sendable {
   case ggml(GGMLType)
   /// Paths through states along the columns.
   case trellis(Trellis)
+  /// Paths through states around tiles, of values transformed over blocks.
+  case tiles(Tiles)
 
   /// The runs of bytes that a tensor of this encoding and `shape` consists of, in their order.
   ///
@@ -36,6 +38,7 @@ public enum Encoding: Hashable, Sendable {
     case .columnPacked(let scheme): return scheme.planes(matrix)
     case .ggml(let type): return type.planes(matrix)
     case .trellis(let scheme): return scheme.planes(matrix)
+    case .tiles(let scheme): return scheme.planes(matrix)
     }
   }
 
@@ -55,7 +58,7 @@ public enum Encoding: Hashable, Sendable {
     switch self {
     case .blockScaled(let scheme): scheme.blockRows
     case .microScaled(let scheme) where scheme.hasGlobal: max(rows, 1)
-    case .columnPacked, .trellis: max(rows, 1)
+    case .columnPacked, .trellis, .tiles: max(rows, 1)
     default: 1
     }
   }
@@ -64,7 +67,7 @@ public enum Encoding: Hashable, Sendable {
   public var isDecodable: Bool {
     switch self {
     case .dense(let type): type.isDecodable
-    case .blockScaled, .affine, .microScaled, .columnPacked, .ggml, .trellis: true
+    case .blockScaled, .affine, .microScaled, .columnPacked, .ggml, .trellis, .tiles: true
     }
   }
 
@@ -87,12 +90,13 @@ public enum Encoding: Hashable, Sendable {
     case .columnPacked(let scheme): scheme.decode(planes, rows: rows, columns: columns, into: &out)
     case .ggml(let type): type.decode(planes, into: &out)
     case .trellis(let scheme): scheme.decode(planes, rows: rows, columns: columns, into: &out)
+    case .tiles(let scheme): scheme.decode(planes, rows: rows, columns: columns, into: &out)
     }
   }
 }
 
 extension Encoding: CustomStringConvertible {
-  /// The name that recipes, plans and reports use: `bf16`, `fp8 128×128`, `int4 g64 zero f16`, `q4_k`, `trellis-2.5`.
+  /// The name that recipes, plans and reports use: `bf16`, `fp8 128×128`, `int4 g64 zero f16`, `q4_k`, `trellis-2.5`, `exl3-3`.
   public var description: String {
     switch self {
     case .dense(let type): type.rawValue.lowercased()
@@ -102,6 +106,7 @@ extension Encoding: CustomStringConvertible {
     case .columnPacked(let scheme): scheme.description
     case .ggml(let type): type.description
     case .trellis(let scheme): scheme.description
+    case .tiles(let scheme): scheme.description
     }
   }
 }

@@ -14,7 +14,7 @@ extension Encoding {
         }
       } + [.dense(.bf16)]
     case .microScaled: [.dense(.bf16)]
-    case .dense, .blockScaled, .columnPacked, .trellis: []
+    case .dense, .blockScaled, .columnPacked, .trellis, .tiles: []
     }
   }
 }

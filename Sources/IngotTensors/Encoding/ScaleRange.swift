@@ -105,7 +105,7 @@ extension ScaleRange {
       // A row of values is as a block with a step of 1; only where all of them are near the type's end is much lost.
       storage.coarse = 128
       self.init(storage: storage, form: .symmetric, levels: 1, scales: Place(plane: 0, stride: 2))
-    case .blockScaled, .columnPacked, .trellis: return nil
+    case .blockScaled, .columnPacked, .trellis, .tiles: return nil
     }
   }
 

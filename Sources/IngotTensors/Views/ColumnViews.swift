@@ -196,7 +196,8 @@ extension Tensor {
         throw error("whole blocks of \(width) columns", found: "columns \(range)")
       }
       return (encoding, [packed(8 * type.blockBytes, group: width, try groups(width))])
-    case .columnPacked, .trellis: throw error("an encoding that keeps rows apart", found: "\(encoding)")
+    case .columnPacked, .trellis, .tiles:
+      throw error("an encoding that keeps rows apart", found: "\(encoding)")
     }
   }
 }

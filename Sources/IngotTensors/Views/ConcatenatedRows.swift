@@ -16,7 +16,7 @@ extension Tensor {
       throw first.error("a tensor of at least one extent", found: "shape \(first.shape)")
     }
     switch encoding {
-    case .columnPacked, .trellis:
+    case .columnPacked, .trellis, .tiles:
       throw first.error("an encoding that keeps rows apart", found: "\(encoding)")
     default: break
     }

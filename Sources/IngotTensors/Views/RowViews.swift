@@ -104,7 +104,7 @@ extension Tensor {
     _ selection: RowSelection, shape: [Int], name: String?, role: Role?
   ) throws(FormatError) -> Tensor {
     switch encoding {
-    case .columnPacked, .trellis:
+    case .columnPacked, .trellis, .tiles:
       throw error("an encoding that keeps rows apart", found: "\(encoding)")
     default: break
     }
