@@ -33,7 +33,8 @@ public func chooseTiles(
       codes: coder.codes, columnScales: coder.columnScales, rowScales: coder.rowScales,
       result: GPTQResult(values: [], error: 0, power: 0))
   }
-  coder.run()
+  // Of zeros any codes will do, since their scales are 0.
+  if coder.rowScales.contains(where: { $0 != 0 }) { coder.run() }
   let result = coder.fitRows(weights, hessian, isa)
   return TileCodes(
     codes: coder.codes, columnScales: coder.columnScales, rowScales: coder.rowScales, result: result)

@@ -178,7 +178,7 @@ import Testing
     var record = [UInt8](repeating: 0, count: 32)
     func number(_ type: DType) -> UInt8 { IngotLayout.types.first { $0.type == type }!.number }
     switch encoding {
-    case .columnPacked: Issue.record("column-packed codes have no record")
+    case .columnPacked, .tiles: Issue.record("\(encoding) has no record")
     case .ggml(let type): record[0...1] = [3, type.rawValue]
     case .trellis(let scheme): record[0...2] = [5, UInt8(scheme.shape.halves), UInt8(scheme.shape.window)]
     case .dense(let type): record[1] = number(type)

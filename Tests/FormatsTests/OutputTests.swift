@@ -60,9 +60,11 @@ import Testing
   }
 
   /// Every recipe, so every format and encoding that is written; nil is what `convert` does without one.
-  /// llama.cpp's mixes of IQ1 to IQ3 differ in their types alone: one stands for them.
+  /// llama.cpp's mixes of IQ1 to IQ3 differ in their types alone: one stands for them. The search of codes in tiles takes minutes
+  /// for a model where it is not optimized: EXL3Tests has that of a tensor.
   private static let exporters: [String?] =
-    Recipe.builtIn.map(\.name).filter { !$0.hasPrefix("iq") || ["iq4_xs", "iq2_m"].contains($0) } + [nil]
+    Recipe.builtIn.filter { $0.format != "exl3" }.map(\.name)
+    .filter { !$0.hasPrefix("iq") || ["iq4_xs", "iq2_m"].contains($0) } + [nil]
 
   @Test(arguments: exporters)
   func oneNaNOfOneExpertStopsEveryExporter(_ recipe: String?) async throws {

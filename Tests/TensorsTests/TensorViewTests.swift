@@ -226,7 +226,7 @@ import Testing
     case .ggml(let type):
       return range.lowerBound % type.blockWeights == 0 && range.count % type.blockWeights == 0
     case .blockScaled: return true
-    case .columnPacked, .trellis: return false
+    case .columnPacked, .trellis, .tiles: return false
     }
   }
 

@@ -170,14 +170,15 @@ def not_finite(c, base, rng):
 FP8 = ["e4m3 128x128", "e4m3 64x32", "e4m3 row", "e4m3 tensor"]
 PACKED = ["packed int4 g32", "packed int4 g32 zero", "packed int8 g32"]
 GPTQ = ["gptq int4 g32", "gptq int8 g64", "gptq_v2 int4 g64", "gptq int4 g32 zero"]
-CODED = FP8 + PACKED + GPTQ + ["awq int4 g32 zero", "mx fp4", "nv fp4", "modelopt fp4", "int8 int8 grow"]
+CODED = FP8 + PACKED + GPTQ + ["awq int4 g32 zero", "mx fp4", "nv fp4", "modelopt fp4", "int8 int8 grow", "exl3 3 mul1",
+                               "exl3 4 mcg"]
 
 
 def companions(c):
     """Tensors beside codes."""
     return [name for name in c.tensors if name.endswith((
         "_scale_inv", "weight_scale", "weight_scale_2", "weight_global_scale", "qzeros", "scales", "weight_shape",
-        "weight_zero_point", "g_idx"))]
+        "weight_zero_point", "g_idx", "suh", "svh"))]
 
 
 @fault("tensors", CODED)

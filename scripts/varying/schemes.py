@@ -6,8 +6,13 @@ rounded to F32 as their descriptions say.
 """
 
 import functools
+import pathlib
+import sys
 
 import numpy as np
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "reference"))
+import exl3_reader
 
 from . import numbers
 from .numbers import encoded, packed
@@ -303,6 +308,44 @@ class MLX(Scheme):
         return {"quantization": described} | rng.choice([{}, {"quantization_config": described}]), {}
 
 
+class Tiles(Scheme):
+    """EXL3's trellis codes: any are as good as others, since what is compared are values that follow from codes."""
+
+    def __init__(self, bits, codebook, packed=False):
+        super().__init__(f"exl3 {bits} {codebook}{' signs' if packed else ''}")
+        self.bits, self.codebook, self.packed = bits, codebook, packed
+
+    def codes(self, values):
+        rows, columns = (-(-n // 128) * 128 for n in values.shape)
+        rng = np.random.default_rng(rows + columns)
+        trellis = rng.integers(-32768, 32768, (columns // 16, rows // 16, 16 * self.bits), np.int16)
+        if self.packed:
+            scales = [rng.integers(-32768, 32768, n // 16, np.int16) for n in (columns, rows)]
+            suh, svh = (exl3_reader.signs(part) for part in scales)
+        else:
+            size = np.sqrt((values ** 2).mean()) or 1
+            suh, svh = scales = [(rng.choice([-1.0, 1.0], n) * rng.uniform(0.5, 1.5, n) * s).astype(np.float16)
+                                 for n, s in ((columns, size), (rows, 1))]
+        again = exl3_reader.decode(trellis, suh, svh, self.codebook)[:values.shape[0], :values.shape[1]]
+        return (trellis, scales), again
+
+    def store(self, parts, rng):
+        trellis, scales = parts
+        names, kind = (("su", "sv"), "I16") if self.packed else (("suh", "svh"), "F16")
+        stored = {name: (kind, list(part.shape), part.tobytes()) for name, part in zip(names, scales)}
+        stored["trellis"] = ("I16", list(trellis.shape), trellis.tobytes())
+        if self.codebook != "3inst":
+            mark = np.array([exl3_reader.MUL1 if self.codebook == "mul1" else exl3_reader.MCG], np.uint32)
+            stored[self.codebook] = ("I32", rng.choice([[], [1]]), mark.tobytes())
+        return stored
+
+    def config(self, rng, left, kept):
+        described = {"quant_method": "exl3", "bits": self.bits, "head_bits": 6, "version": "1.4.1"}
+        if rng.random() < 0.3:
+            return {}, {"quantization_config.json": described}
+        return {"quantization_config": described}, {}
+
+
 SCHEMES = [
     *[Float8(block, powers=powers) for block in ((128, 128), (64, 32), (1, 64), "row", "tensor") for powers in (False, True)],
     Float8((128, 128), "F8_E5M2"), Float8("row", "F8_E5M2"), MicroFloat8("mxfp8"),
@@ -315,6 +358,7 @@ SCHEMES = [
     Integers("gptq", 4, 32, order=True), Integers("gptq_v2", 4, 32, False, True), Integers("gptq_v2", 4, 64),
     Integers("gptq_v2", 3, 32, False), Integers("awq", 4, 32, False), Integers("awq", 4, None, False),
     *[MLX(bits, group) for bits, group in ((2, 32), (3, 32), (4, 64), (4, 32), (5, 32), (6, 64), (8, 32))],
+    Tiles(1, "mul1"), Tiles(3, "mul1"), Tiles(4, "mcg"), Tiles(6, "3inst"), Tiles(8, "mul1"),
     Integers("packed", 4, 32, part="mlp"), Integers("packed", 4, 32, part="moe"), Float8((128, 128), part="experts"),
 ]
 

@@ -7,7 +7,7 @@ import IngotTensors
 // are zeros, as many as the header's largest number says.
 extension Target {
   static var quantizations: [Target] {
-    [Format.gptq, .awq, .compressedTensors, .mlx].map { format in
+    [Format.gptq, .awq, .compressedTensors, .mlx, .exl3].map { format in
       Target(name: format.name) {
         let folder = TinyCheckpoint(in: format.name)
         return { input throws(FormatError) in
