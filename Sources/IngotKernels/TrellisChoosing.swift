@@ -37,6 +37,27 @@ public func chooseTrellis(
         ?? sumOfSquares(coder.transposed, 0..<coder.transposed.count)))
 }
 
+/// By column, what trellis codes without a Hessian leave of some columns of a matrix, which keep the matrix's scales: Σ over
+/// rows of (w − ŵ)².
+///
+/// - Parameters:
+///   - weights: (rows, columns), finite: the columns that are tried.
+///   - rowScales: (rows), root mean squares of the matrix's rows, each column divided by its scale.
+///   - columnScales: (columns), of the columns that are tried, not 0.
+public func trellisErrors(
+  _ weights: Span<Float>, rowScales: [Double], columnScales: [Float], _ shape: TrellisShape,
+  using isa: InstructionSet = .best
+) -> [Double] {
+  let (rows, columns) = (rowScales.count, columnScales.count)
+  precondition(weights.count == rows * columns, "(rows, columns)")
+  if rows == 0 || columns == 0 { return [Double](repeating: 0, count: columns) }
+  var coder = TrellisCoder(
+    weights, rows: rows, columns: columns, nil, shape, .init(), isa.checked,
+    scales: (rows: rowScales, columns: columnScales))
+  coder.run()
+  return (0..<columns).map { coder.squaredError(column: $0) }
+}
+
 /// The codes of a matrix under construction.
 private struct TrellisCoder {
   /// By how much values reach further where what columns leave is added to those after them.
@@ -66,7 +87,7 @@ private struct TrellisCoder {
 
   init(
     _ weights: Span<Float>, rows: Int, columns: Int, _ hessian: GPTQHessian?, _ shape: TrellisShape,
-    _ options: GPTQOptions, _ isa: ingot_isa
+    _ options: GPTQOptions, _ isa: ingot_isa, scales: (rows: [Double], columns: [Float])? = nil
   ) {
     self.shape = shape
     self.isa = isa
@@ -79,11 +100,13 @@ private struct TrellisCoder {
       unsafe ingot_trellis_book(UInt32(shape.window), $0.baseAddress!)
     }
     self.book = book
-    columnScales = TrellisCoder.columnScales(transposed, rows: rows, columns: columns)
+    columnScales = scales?.columns ?? TrellisCoder.columnScales(transposed, rows: rows, columns: columns)
     let squares = book.reduce(0.0) { $0 + Double($1) * Double($1) }
-    let deviation = Float((squares / Double(book.count)).squareRoot()) / Float(INGOT_TRELLIS_UNIT)
-    rowScales = TrellisCoder.rowScales(
-      weights, columnScales, rows: rows, deviation: deviation / (hessian == nil ? 1 : TrellisCoder.room))
+    let deviation =
+      Float((squares / Double(book.count)).squareRoot()) / Float(INGOT_TRELLIS_UNIT)
+      / (hessian == nil ? 1 : TrellisCoder.room)
+    let rootMeanSquares = scales?.rows ?? TrellisCoder.rowScales(weights, columnScales, rows: rows)
+    rowScales = rootMeanSquares.map { Float($0 / Double(deviation)) }
     order = (0..<columns).map { UInt32($0) }
     enlarged = [Double](repeating: 0, count: columns)
     codes = [UInt8](repeating: 0, count: shape.codeBytes(rows: rows, columns: columns))
@@ -107,10 +130,8 @@ private struct TrellisCoder {
     return scales
   }
 
-  /// Root mean squares of the rows over those of the values: (rows).
-  private static func rowScales(
-    _ weights: Span<Float>, _ columnScales: [Float], rows: Int, deviation: Float
-  ) -> [Float] {
+  /// Root mean squares of the rows, each column divided by its scale: (rows).
+  private static func rowScales(_ weights: Span<Float>, _ columnScales: [Float], rows: Int) -> [Double] {
     let columns = columnScales.count
     return (0..<rows).map { row in
       var sum = 0.0
@@ -118,7 +139,7 @@ private struct TrellisCoder {
         let weight = Double(weights[row * columns + column] / columnScales[column])
         sum += weight * weight
       }
-      return columns == 0 ? 0 : Float((sum / Double(columns)).squareRoot() / Double(deviation))
+      return columns == 0 ? 0 : (sum / Double(columns)).squareRoot()
     }
   }
 
@@ -163,16 +184,19 @@ private struct TrellisCoder {
       pass(errors, 0, end - start, from: start, to: end..<columns, &weights)
     }
     guard hessian != nil else { return }
-    for column in 0..<columns {
-      var sum = 0.0
-      for row in 0..<rows {
-        let meant = values[column * rows + row] * rowScales[row] * columnScales[column]
-        let difference = Double(transposed[column * rows + row] - meant)
-        sum += difference * difference
-      }
-      error -= enlarged[column] * sum
-    }
+    for column in 0..<columns { error -= enlarged[column] * squaredError(column: column) }
     error = max(error, 0)
+  }
+
+  /// Σ over the rows of a column of (w − ŵ)².
+  func squaredError(column: Int) -> Double {
+    var sum = 0.0
+    for row in 0..<rows {
+      let meant = values[column * rows + row] * rowScales[row] * columnScales[column]
+      let difference = Double(transposed[column * rows + row] - meant)
+      sum += difference * difference
+    }
+    return sum
   }
 
   /// Codes a block of columns.

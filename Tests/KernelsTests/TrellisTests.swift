@@ -112,6 +112,37 @@ import Testing
     }
   }
 
+  /// Under the whole matrix's scales a column's codes do not depend on the others.
+  @Test func someColumnsErrAsAllOfThemDo() {
+    let shape = TrellisShape(halves: 5, window: 9)!
+    let (rows, columns) = (130, 12)
+    var random = SeededGenerator(4)
+    var weights = random.normals(rows * columns)
+    for row in 0..<rows { weights[row * columns + 3] *= 20 }
+    let chosen = chooseTrellis(weights.span, rows: rows, columns: columns, hessian: nil, shape)
+    let values = Self.decoded(
+      shape, chosen.codes, chosen.rowScales, chosen.columnScales, using: .best)
+    let tried = [0, 3, 11]
+    let some = (0..<rows).flatMap { row in tried.map { weights[row * columns + $0] } }
+    let rowScales = (0..<rows).map { row in
+      let squares = (0..<columns).map { column in
+        let weight = Double(weights[row * columns + column] / chosen.columnScales[column])
+        return weight * weight
+      }
+      return (squares.reduce(0, +) / Double(columns)).squareRoot()
+    }
+    let errors = trellisErrors(
+      some.span, rowScales: rowScales, columnScales: tried.map { chosen.columnScales[$0] }, shape)
+    for (index, column) in tried.enumerated() {
+      let error = (0..<rows).reduce(0.0) { sum, row in
+        let difference = Double(weights[row * columns + column] - values[row * columns + column])
+        return sum + difference * difference
+      }
+      #expect(error > 0 && abs(errors[index] / error - 1) < 1e-6, "\(column): \(errors[index]) of \(error)")
+    }
+    #expect(trellisErrors([Float]().span, rowScales: [], columnScales: [1, 1], shape) == [0, 0])
+  }
+
   @Test func errorsArePassedOn() {
     let shape = TrellisShape(halves: 4, window: 9)!
     let (rows, columns) = (150, 136)

@@ -8,7 +8,8 @@ import IngotTensors
 /// attention. An expert that few tokens reached also counts tokens of the layer at large, as `ExpertInputs` does.
 ///
 /// GPTQ takes a thousand times as long as the search for codes, so that of most experts only the latter is measured, and
-/// multiplied by what GPTQ gains on a sample of the layer's experts, by part and encoding.
+/// multiplied by what GPTQ gains on a sample of the layer's experts, by part and encoding. Trellis codes take as long to search for,
+/// so that of these a few columns are tried (`TrellisEstimate`), and what GPTQ gains is measured with few states (`Encoding.quick`).
 public struct CandidateErrors: Sendable {
   private let original: Model
   /// Codes by the search.
@@ -30,11 +31,15 @@ public struct CandidateErrors: Sendable {
     }
   }
 
-  /// - Parameter sample: experts of a layer that GPTQ is tried on.
+  /// - Parameters:
+  ///   - calibrated: one for each candidate, in its encoding or the `quick` one of that.
+  ///   - sample: experts of a layer that GPTQ is tried on.
   public init(
     _ original: Model, _ candidates: [CandidateModel], calibrated: [CandidateModel] = [], sample: Int = .max
   ) {
     precondition(calibrated.isEmpty || calibrated.count == candidates.count, "one for each")
+    precondition(
+      zip(candidates, calibrated).allSatisfy { [$0.encoding, $0.encoding.quick].contains($1.encoding) })
     self.original = original
     self.candidates = candidates
     self.calibrated = calibrated
@@ -130,10 +135,12 @@ public struct CandidateErrors: Sendable {
   /// Errors of the embedding, which GPTQ is not for: mean squares over all of its rows.
   public func embedding() throws(FormatError) -> Errors {
     let tensor = original[.embedding]!
-    var sums = [Double](repeating: 0, count: candidates.count)
+    let estimate = try estimate(tensor, energies: [Double](repeating: 1, count: tensor.columns))
+    var sums = candidates.map { estimate?.error($0.encoding) ?? 0 }
     for rows in tensor.rowChunks(values: 1 << 24) {
       let values = try tensor.floats(rows: rows)
-      for (index, candidate) in candidates.enumerated() where fits(candidate, tensor) {
+      for (index, candidate) in candidates.enumerated()
+      where fits(candidate, tensor) && !candidate.encoding.isEstimated {
         let other = try candidate.model[.embedding]!.floats(rows: rows)
         sums[index] += CandidateErrors.squaredDifference(values, other)
       }
@@ -142,6 +149,14 @@ public struct CandidateErrors: Sendable {
       fits($1, tensor) ? sums[$0] / Double(max(tensor.count, 1)) : nil
     }
     return Errors(searched: means, made: means)
+  }
+
+  /// What candidates that are estimated do to a tensor; nil where none is.
+  private func estimate(_ tensor: Tensor, energies: [Double]) throws(FormatError) -> TrellisEstimate? {
+    guard candidates.contains(where: \.encoding.isEstimated) else { return nil }
+    return try TrellisEstimate(
+      rows: tensor.rows, energies: energies, chunks: tensor.rowChunks(values: 1 << 24)
+    ) { rows throws(FormatError) in try tensor.floats(rows: rows) }
   }
 
   private func fits(_ candidate: CandidateModel, _ tensor: Tensor) -> Bool {
@@ -162,24 +177,46 @@ public struct CandidateErrors: Sendable {
 
   /// Σ over rows of d H dᵀ, d being rows of Ŵ − W, by candidate.
   private func errors(_ role: Role, hessian: [Float]) throws(FormatError) -> Errors {
-    let searched = try errors(role, hessian: hessian, of: candidates)
-    return Errors(
-      searched: searched,
-      made: calibrated.isEmpty ? searched : try errors(role, hessian: hessian, of: calibrated))
+    let tensor = original[role]!
+    let estimate = try estimate(
+      tensor, energies: (0..<tensor.columns).map { Double(hessian[$0 * tensor.columns + $0]) })
+    var searched = try errors(
+      tensor, hessian: hessian, of: candidates.map { $0.encoding.isEstimated ? nil : $0 })
+    for (index, candidate) in candidates.enumerated() where fits(candidate, tensor) {
+      if let error = estimate?.error(candidate.encoding) { searched[index] = error }
+    }
+    if calibrated.isEmpty { return Errors(searched: searched, made: searched) }
+    var made = try errors(tensor, hessian: hessian, of: calibrated)
+    for index in made.indices {
+      made[index] = made[index].map { $0 * quickFactor(index, searched[index], estimate) }
+    }
+    return Errors(searched: searched, made: made)
   }
 
-  private func errors(_ role: Role, hessian: [Float], of candidates: [CandidateModel])
+  /// What the error of a calibrated candidate is multiplied by where it has fewer states than what it stands for.
+  ///
+  /// - Parameter searched: the error of the latter, by the search.
+  private func quickFactor(_ index: Int, _ searched: Double?, _ estimate: TrellisEstimate?) -> Double {
+    guard calibrated[index].encoding != candidates[index].encoding, let searched,
+      let quick = estimate?.error(calibrated[index].encoding), quick > 0
+    else { return 1 }
+    return searched / quick
+  }
+
+  /// - Parameter candidates: nil for one that is left out.
+  private func errors(_ tensor: Tensor, hessian: [Float], of candidates: [CandidateModel?])
     throws(FormatError) -> [Double?]
   {
-    let tensor = original[role]!
     let columns = tensor.columns
+    let fitting = candidates.map { candidate in candidate.flatMap { fits($0, tensor) ? $0 : nil } }
     var sums = [Double](repeating: 0, count: candidates.count)
     // A tensor that is quantized as a whole is had as a whole.
-    let isWhole = candidates.contains { $0.model[role]!.rowStep >= tensor.rows }
+    let isWhole = fitting.contains { $0.map { $0.model[tensor.role]!.rowStep >= tensor.rows } ?? false }
     for rows in isWhole ? [0..<tensor.rows] : tensor.rowChunks(values: 1 << 24) {
       let values = try tensor.floats(rows: rows)
-      for (index, candidate) in candidates.enumerated() where fits(candidate, tensor) {
-        var difference = try candidate.model[role]!.floats(rows: rows)
+      for (index, candidate) in fitting.enumerated() {
+        guard let candidate else { continue }
+        var difference = try candidate.model[tensor.role]!.floats(rows: rows)
         for place in difference.indices { difference[place] -= values[place] }
         var product = [Float](repeating: 0, count: difference.count)
         var span = product.mutableSpan
@@ -188,7 +225,7 @@ public struct CandidateErrors: Sendable {
         sums[index] += zip(difference, product).reduce(0.0) { $0 + Double($1.0) * Double($1.1) }
       }
     }
-    return candidates.enumerated().map { fits($1, tensor) ? max(sums[$0], 0) : nil }
+    return fitting.enumerated().map { $1 == nil ? nil : max(sums[$0], 0) }
   }
 
   private func expert(_ expert: Int, _ statistics: LayerStatistics, isSampled: Bool) throws(FormatError)
@@ -212,11 +249,24 @@ public struct CandidateErrors: Sendable {
       (role(gating), gate, width, hidden, x), (role(lifting), up, width, hidden, x),
       (role(lowering), down, hidden, width, y),
     ]
-    func errors(_ candidate: CandidateModel) throws(FormatError) -> [Double?] {
+    var estimates: [TrellisEstimate?] = []
+    for (role, values, rows, columns, activations) in parts {
+      let isNeeded = candidates.contains { $0.encoding.isEstimated && fits($0, original[role]!) }
+      estimates.append(
+        isNeeded
+          ? try TrellisEstimate(
+            rows: rows, energies: CandidateErrors.energies(activations, columns: columns), chunks: [0..<rows]
+          ) { _ in values } : nil)
+    }
+    func errors(_ candidate: CandidateModel, isEstimated: Bool) throws(FormatError) -> [Double?] {
       var found: [Double?] = []
-      for (role, values, rows, columns, activations) in parts {
+      for (place, (role, values, rows, columns, activations)) in parts.enumerated() {
         guard fits(candidate, original[role]!) else {
           found.append(nil)
+          continue
+        }
+        if isEstimated {
+          found.append(estimates[place]?.error(candidate.encoding))
           continue
         }
         var difference = try candidate.model[role]!.floats()
@@ -232,15 +282,33 @@ public struct CandidateErrors: Sendable {
     }
     var found: [Role: Errors] = [:]
     for part in parts { found[part.0] = Errors(searched: [], made: []) }
-    for index in candidates.indices {
-      let searched = try errors(candidates[index])
-      let made = isSampled && !calibrated.isEmpty ? try errors(calibrated[index]) : searched
+    for (index, candidate) in candidates.enumerated() {
+      let searched = try errors(candidate, isEstimated: candidate.encoding.isEstimated)
+      var made = searched
+      if isSampled && !calibrated.isEmpty {
+        made = try errors(calibrated[index], isEstimated: false)
+        for place in made.indices {
+          made[place] = made[place].map { $0 * quickFactor(index, searched[place], estimates[place]) }
+        }
+      }
       for (place, part) in parts.enumerated() {
         found[part.0]!.searched.append(searched[place])
         found[part.0]!.made.append(made[place])
       }
     }
     return found
+  }
+
+  /// Σ x² of each column: (columns)
+  private static func energies(_ activations: [Float], columns: Int) -> [Double] {
+    var sums = [Double](repeating: 0, count: columns)
+    for first in stride(from: 0, to: activations.count, by: max(columns, 1)) {
+      for column in 0..<columns {
+        let value = Double(activations[first + column])
+        sums[column] += value * value
+      }
+    }
+    return sums
   }
 
   private static func squaredDifference(_ a: [Float], _ b: [Float]) -> Double {

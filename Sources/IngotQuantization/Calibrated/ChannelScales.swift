@@ -342,19 +342,21 @@ public struct ChannelScales: Sendable {
       return (candidate == (0, 0) ? [] : scales(h, w, candidate), choice)
     }
 
-    /// Σ h (w − ŵ)² over the first rows of a tensor when its columns are quantized times s.
+    /// Σ h (w − ŵ)² over the first rows of a tensor when its columns are quantized times s. Codes that scale columns themselves
+    /// have the same error for every s: 0 stands for it.
     private func sampledError(_ tensor: Tensor, _ s: [Float], _ h: [Double], _ plan: Plan) throws(FormatError)
       -> Double
     {
+      let encoding = plan.assignments[tensor.role]!.encoding
       // Its columns have scales of their own, which take up any others: all candidates leave the same.
-      if case .tiles? = plan.assignments[tensor.role]?.encoding { return 1 }
+      if case .tiles = encoding { return 1 }
+      if encoding.isEstimated { return 0 }
       let step = tensor.rowStep
       let rows = min((ChannelScales.sampledRows + step - 1) / step * step, tensor.rows)
       var values = try tensor.floats(rows: 0..<rows)
       let columns = tensor.columns
       for index in values.indices { values[index] *= s[index % columns] }
       let importance = zip(h, s).map { Float($0 / (Double($1) * Double($1))) }
-      let encoding = plan.assignments[tensor.role]!.encoding
       let planes = Quantizer.search.planes(
         values, rows: rows, columns: columns, importance: importance, encoding: encoding)
       var decoded = [Float](repeating: 0, count: values.count)
