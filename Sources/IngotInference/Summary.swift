@@ -76,7 +76,10 @@ struct Summary {
         p99: percentile(0.99, of: divergences),
         p999: percentile(0.999, of: divergences),
         maximum: divergences[divergences.count - 1],
-        histogram: Histogram(of: divergences)),
+        histogram: Histogram(of: divergences),
+        contextMeans: scores.filter { !$0.isEmpty }.map { scores in
+          scores.reduce(0) { $0 + $1.divergence } / Double(scores.count)
+        }),
       uncertainty: uncertainty(all),
       deltaP: .init(
         mean: changes.reduce(0, +) / tokens,

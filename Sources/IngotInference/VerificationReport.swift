@@ -44,6 +44,8 @@ public struct VerificationReport: Hashable, Sendable {
     public var p999: Double
     public var maximum: Double
     public var histogram: Histogram
+    /// The mean of each context, in order: what standard errors of a comparison of two candidates follow from.
+    public var contextMeans: [Double]
   }
 
   public struct DeltaP: Hashable, Sendable {
@@ -106,6 +108,7 @@ extension VerificationReport {
         "p999": JSON(divergence.p999),
         "maximum": JSON(divergence.maximum),
         "histogram": divergence.histogram.json,
+        "contexts": .array(divergence.contextMeans.map { JSON($0) }),
       ],
       "uncertainty": JSON(uncertainty),
       "deltaP": ["mean": JSON(deltaP.mean), "rms": JSON(deltaP.rms)],

@@ -121,7 +121,7 @@ import Testing
       ])
     #expect(
       json["klDivergence"]!.object!.keys == [
-        "mean", "standardError", "median", "p90", "p95", "p99", "p999", "maximum", "histogram",
+        "mean", "standardError", "median", "p90", "p95", "p99", "p999", "maximum", "histogram", "contexts",
       ])
     #expect(json["deltaP"]!.object!.keys == ["mean", "rms"])
     #expect(json["layers"]!.array![3].object!.keys == ["layer", "hiddenError", "router", "expertErrors"])
