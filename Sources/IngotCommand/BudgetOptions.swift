@@ -23,6 +23,13 @@ struct BudgetOptions: ParsableArguments {
       valueName: "n"))
   var allowDrop: DropAmount?
 
+  @Option(
+    name: .long, parsing: .upToNextOption,
+    help: ArgumentHelp(
+      "Encodings not to use, by name or its beginning, such as trellis or 'int2 g32'.", valueName: "encoding")
+  )
+  var exclude: [String] = []
+
   @Option(name: [.short, .long], help: ArgumentHelp("Plan file to write, JSON.", valueName: "plan.json"))
   var output: String?
 
@@ -34,9 +41,10 @@ struct BudgetOptions: ParsableArguments {
     guard [bits.map { _ in 0 }, size.map { _ in 0 }].compactMap({ $0 }).count <= 1 else {
       throw ValidationError("--bits and --size exclude each other.")
     }
-    if sensitivity == nil, bits != nil || size != nil || output != nil || allowDrop != nil {
+    if sensitivity == nil, bits != nil || size != nil || output != nil || allowDrop != nil || !exclude.isEmpty
+    {
       throw ValidationError(
-        "--bits, --size, --allow-drop and --output go with --sensitivity FILE, which 'ingot sensitivity' measures."
+        "--bits, --size, --allow-drop, --exclude and --output go with --sensitivity FILE, which 'ingot sensitivity' measures."
       )
     }
   }

@@ -122,7 +122,9 @@ struct PlanCommand: ParsableCommand {
   /// Finds the best plan for the budget.
   private func make(_ path: String) throws {
     let model = try Model.read(model, reading.options)
-    let making = try PlanMaking(model, path, format: format.format, drop: budget.allowDrop, layout.options)
+    let making = try PlanMaking(
+      model, path, format: format.format, drop: budget.allowDrop, excluded: budget.exclude,
+      layout.options)
     var notes: [String] = []
     let made: PlanMaking.Made
     if let bits = budget.bits {

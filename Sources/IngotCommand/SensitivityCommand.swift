@@ -49,6 +49,12 @@ struct SensitivityCommand: AsyncParsableCommand {
   var candidates: [String] = []
 
   @Option(
+    name: .long, parsing: .upToNextOption,
+    help: ArgumentHelp(
+      "Encodings not to measure, by name or its beginning, such as trellis.", valueName: "encoding"))
+  var exclude: [String] = []
+
+  @Option(
     name: .long,
     help: ArgumentHelp("Encoding of the perturbed runs (default: one of 3 bits).", valueName: "encoding")
   )
@@ -76,6 +82,7 @@ struct SensitivityCommand: AsyncParsableCommand {
     request.importance = importance
     request.formats = format
     request.candidates = candidates
+    request.excluded = exclude
     request.reference = reference
     request.effort = effort.effort
     request.techniques = techniques.techniques

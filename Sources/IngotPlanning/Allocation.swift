@@ -141,13 +141,15 @@ public struct Allocation: Sendable {
 
 extension Sensitivity {
   /// What the errors of a plan's tensors add up to; nil when it has an encoding that was not measured.
-  public func sum(_ plan: Plan, _ model: Model) -> Double? {
+  ///
+  /// - Parameter ratios: what the errors of an encoding are multiplied by; 1 where nothing is said.
+  public func sum(_ plan: Plan, _ model: Model, ratios: [Encoding: Double] = [:]) -> Double? {
     var sum = base
     for tensor in model.tensors where model.canQuantize(tensor) {
       guard let assignment = plan.assignments[tensor.role] else { return nil }
       if assignment.quantizer == nil { continue }
       guard let error = error(tensor.role, assignment.encoding) else { return nil }
-      sum += error
+      sum += error * (ratios[assignment.encoding] ?? 1)
     }
     return sum
   }

@@ -22,3 +22,11 @@ extension Sensitivity {
     return (encodings, encodings.contains(wanted) ? wanted : first)
   }
 }
+
+extension Encoding {
+  /// Whether a name is this encoding's or begins it, up to where a word ends: `trellis`, `int3 g64`, `q4`.
+  public func isNamed(_ name: String) -> Bool {
+    guard !name.isEmpty, description.hasPrefix(name) else { return false }
+    return description.dropFirst(name.count).first.map { " -_".contains($0) } ?? true
+  }
+}

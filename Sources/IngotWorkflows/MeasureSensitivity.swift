@@ -29,6 +29,8 @@ public struct SensitivityRequest: Sendable {
   public var formats = [Format.ingot.name]
   /// Measure these encodings too, by name.
   public var candidates: [String] = []
+  /// Do not measure these encodings, by name or by what their names begin with, such as `trellis`.
+  public var excluded: [String] = []
   /// Encoding of the perturbed runs, by name; nil for one of 3 bits.
   public var reference: String?
   public var effort = SensitivityEffort()
@@ -70,7 +72,8 @@ extension SensitivityRequest {
   private func source() throws -> (model: Model, choice: SensitivityChoice) {
     let source = try Model.read(model, reading)
     try source.requireForwardPass()
-    let choice = try SensitivityChoice(source, formats: formats, more: candidates, reference: reference)
+    let choice = try SensitivityChoice(
+      source, formats: formats, more: candidates, excluded: excluded, reference: reference)
     return (source, choice)
   }
 

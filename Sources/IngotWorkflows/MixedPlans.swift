@@ -59,8 +59,21 @@ struct MixedPlans: Sendable {
     return .object(CalibratedRun.provenance(importance, statistics, techniques))
   }
 
-  /// The model as a plan makes it.
+  /// What the errors of a plan's tensors add up to where they are quantized as `model` does it.
+  func sum(_ result: Allocation.Result, _ sensitivity: Sensitivity) -> Double {
+    var ratios: [Encoding: Double] = [:]
+    for encoding in Set(result.plan.assignments.values.map(\.encoding)) {
+      ratios[encoding] = encoding.quickErrorRatio
+    }
+    return sensitivity.sum(result.plan, model, ratios: ratios) ?? result.sum
+  }
+
+  /// The model as a plan makes it, in the `quick` forms of its encodings.
   func model(_ plan: Plan) async throws(FormatError) -> Model {
+    var plan = plan
+    for (role, assignment) in plan.assignments {
+      plan.assignments[role]!.encoding = assignment.encoding.quick
+    }
     guard let importance else { return try model.quantized(by: plan) }
     let run = try await CalibratedRun(importance, model, plan, techniques, control, known: statistics)
     var options = QuantizationOptions()

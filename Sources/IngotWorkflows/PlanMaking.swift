@@ -39,12 +39,17 @@ extension Engine {
 extension Allocation {
   /// Among what was measured for a format that tells tensors apart.
   ///
-  /// - Parameter path: of the sensitivity, for messages.
-  init(_ model: Model, _ sensitivity: Sensitivity, for format: Format, path: String) throws(FormatError) {
+  /// - Parameters:
+  ///   - path: of the sensitivity, for messages.
+  ///   - excluded: names of encodings, or what they begin with, that are not chosen.
+  init(
+    _ model: Model, _ sensitivity: Sensitivity, for format: Format, path: String, excluded: [String] = []
+  ) throws(FormatError) {
     let usual = Sensitivity.candidates(format.traits, for: model)?.all ?? []
     // Encodings that were asked for are for any format that holds them.
     let known = Set(Format.all.flatMap { Sensitivity.candidates($0.traits, for: model)?.all ?? [] })
-    let candidates = usual + sensitivity.candidates.filter { !known.contains($0) && !usual.contains($0) }
+    let all = usual + sensitivity.candidates.filter { !known.contains($0) && !usual.contains($0) }
+    let candidates = all.filter { encoding in !excluded.contains { encoding.isNamed($0) } }
     let measured = Set(sensitivity.candidates)
     guard let sharing = format.traits.sharing,
       candidates.contains(where: { measured.contains($0) && format.refusal($0) == nil })
@@ -79,9 +84,12 @@ package struct PlanMaking {
     var allocation: Allocation
   }
 
-  /// - Parameter drop: how many experts may be left out; nil for none.
+  /// - Parameters:
+  ///   - drop: how many experts may be left out; nil for none.
+  ///   - excluded: names of encodings, or what they begin with, that are not chosen.
   package init(
-    _ model: Model, _ path: String, format name: String?, drop: DropAmount?, _ options: WriteOptions
+    _ model: Model, _ path: String, format name: String?, drop: DropAmount?, excluded: [String] = [],
+    _ options: WriteOptions
   )
     throws
   {
@@ -99,12 +107,13 @@ package struct PlanMaking {
     self.format = format
     let sensitivity = try WrittenFile.sensitivity(path, for: model)
     self.sensitivity = sensitivity
+    try excluded.requireNames(among: sensitivity.candidates)
     var variants: [Variant] = []
     for count in try drop?.counts(sensitivity, model, path: path) ?? [0] {
       let dropped = count > 0 ? sensitivity.least(count) : nil
       let left = try model.dropping(dropped)
       let known = dropped.flatMap { sensitivity.without($0, left: left, format: name) } ?? sensitivity
-      let allocation = try Allocation(left, known, for: format, path: path)
+      let allocation = try Allocation(left, known, for: format, path: path, excluded: excluded)
       variants.append(Variant(dropped: dropped, model: left, sensitivity: known, allocation: allocation))
     }
     self.variants = variants

@@ -44,7 +44,7 @@ private final class ByteCounter: Sendable {
 public struct RequestError: Error, Hashable, Sendable, CustomStringConvertible {
   /// The member of the request that is at fault.
   public enum Member: String, Sendable {
-    case format, recipe, output, bits, size, machine, fit, context, candidates, reference, engine
+    case format, recipe, output, bits, size, machine, fit, context, candidates, exclude, reference, engine
     case allowDrop = "allow-drop"
     case rescueOverflow = "rescue-overflow"
     case sequential

@@ -14,7 +14,10 @@ struct SensitivityChoice {
   /// That plans are run whole for.
   let formats: [String]
 
-  init(_ model: Model, formats: [String], more: [String], reference: String?) throws {
+  /// - Parameters:
+  ///   - more: names of encodings that are measured too.
+  ///   - excluded: names of encodings, or what they begin with, that are not.
+  init(_ model: Model, formats: [String], more: [String], excluded: [String], reference: String?) throws {
     var candidates: [Encoding] = []
     var uniform: [Encoding] = []
     var usual: Encoding?
@@ -27,9 +30,11 @@ struct SensitivityChoice {
       }
       candidates += known.all.filter { !candidates.contains($0) }
       usual = usual ?? known.reference
-      // Around the bits that plans have on the whole, and where the best of their tensors are.
-      for bits in [3.4, 4.4, 6.4] {
-        let nearest = known.all.min {
+      // Around the bits that plans have on the whole, and where the best of their tensors are; of encodings that a search fills soon.
+      let measured = known.all.filter { encoding in !excluded.contains { encoding.isNamed($0) } }
+      let soon = measured.filter { $0.quick == $0 }
+      for bits in [3.4, 4.4, 6.4] where !measured.isEmpty {
+        let nearest = (soon.isEmpty ? measured : soon).min {
           abs($0.bitsPerWeight - bits) < abs($1.bitsPerWeight - bits)
         }!
         if !uniform.contains(nearest) { uniform.append(nearest) }
@@ -48,6 +53,8 @@ struct SensitivityChoice {
       let encoding = try encoding(name, .candidates)
       if !candidates.contains(encoding) { candidates.append(encoding) }
     }
+    try excluded.requireNames(among: candidates)
+    candidates.removeAll { encoding in excluded.contains { encoding.isNamed($0) } }
     if let reference { usual = try encoding(reference, .reference) }
     guard let chosen = usual else { throw RequestError(.format, "expected at least one") }
     if !candidates.contains(chosen) { candidates.append(chosen) }
@@ -55,6 +62,17 @@ struct SensitivityChoice {
     self.reference = chosen
     self.uniform = uniform
     self.formats = formats.reduce(into: []) { if !$0.contains($1) { $0.append($1) } }
+  }
+}
+
+extension [String] {
+  /// Refuses a name that is none of the encodings', nor what one begins with.
+  func requireNames(among encodings: [Encoding]) throws(RequestError) {
+    guard let wrong = first(where: { name in !encodings.contains { $0.isNamed(name) } }) else { return }
+    throw RequestError(
+      .exclude,
+      "'\(printable(wrong))': expected an encoding, or what some begin with, among "
+        + encodings.map(\.description).joined(separator: ", "))
   }
 }
 

@@ -1,3 +1,4 @@
+import IngotFormats
 import IngotKernels
 import IngotModels
 import IngotQuantization
@@ -38,7 +39,8 @@ package struct SensitivityCost {
     let groups = 8 * layers + 1
     let uniform = Double(choice.uniform.count)
     let mixedPlans = Double(choice.formats.count * MixedPlans.count)
-    let candidates = Double(choice.candidates.count)
+    let paths = choice.candidates.compactMap(\.pathOperations)
+    let candidates = Double(choice.candidates.count - paths.count)
     // A copy of each of 8 groups begins in every layer; four of them run the layer, three only its experts, beside exact ones, and
     // without some experts these run for scores and once more, for about twice as many tokens.
     let perturbedRuns =
@@ -63,10 +65,31 @@ package struct SensitivityCost {
       let each = SensitivityCost.gptq(hidden, width)
       let sample = min(Double(options.sample), experts)
       rows.append(
-        ("GPTQ of \(Int(sample)) experts a layer to every candidate", candidates * layers * sample * each))
+        (
+          "GPTQ of \(Int(sample)) experts a layer to every candidate",
+          Double(choice.candidates.count) * layers * sample * each
+        ))
       if !options.quick {
         rows.append(("GPTQ of \(Int(mixedPlans)) plans as a whole", mixedPlans * layers * experts * each))
       }
+    }
+    if !paths.isEmpty {
+      let tried = layers * experts * 3 * Double(TrellisEstimate.weights(rows: Int(width)))
+      let quick = choice.candidates.compactMap(\.quick.pathOperations)
+      var operations = tried * paths.reduce(0, +)
+      if isCalibrated {
+        let whole =
+          hidden * (2 * attention + 2 * shared) + min(Double(options.sample), experts) * 3 * hidden * width
+        operations += layers * whole * quick.reduce(0, +)
+      }
+      let plans =
+        choice.formats.count { name in
+          choice.candidates.contains { $0.pathOperations != nil && Format.named(name)?.refusal($0) == nil }
+        } * MixedPlans.count
+      rows.append(("paths of trellis codes to try", operations))
+      rows.append(
+        ("paths of \(plans) plans as a whole, at most", Double(plans * model.parameters) * (quick.max() ?? 0))
+      )
     }
     self.rows = rows
     states = Int(max(tokens * (groups + uniform + 1), judged * (1 + mixedPlans)) * hidden) * 4

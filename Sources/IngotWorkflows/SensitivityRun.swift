@@ -59,13 +59,15 @@ struct SensitivityRun {
       }
       candidates.append(try CandidateModel(encoding, model, quantized: searched, scales: made.scales))
       if importance != nil {
-        calibrated.append(try CandidateModel(encoding, model, quantized: made.model, scales: made.scales))
+        calibrated.append(
+          try CandidateModel(encoding.quick, model, quantized: made.model, scales: made.scales))
       }
     }
     self.uniform = choice.uniform.map { uniform[$0]! }
   }
 
-  /// The model in one encoding, as `ingot quantize` makes it, and with codes searched for instead of GPTQ.
+  /// The model in one encoding, as `ingot quantize` makes it with the `quick` form of that, and with codes searched for instead of
+  /// GPTQ.
   private static func quantized(
     _ model: Model, _ encoding: Encoding, _ importance: String?, _ statistics: CalibrationStatistics?,
     _ techniques: CalibrationTechniques, _ control: RunControl
@@ -75,7 +77,8 @@ struct SensitivityRun {
       let quantized = try model.quantized(by: plan)
       return (quantized, quantized, nil)
     }
-    let run = try await CalibratedRun(importance, model, plan, techniques, control, known: statistics)
+    let run = try await CalibratedRun(
+      importance, model, .uniform(encoding.quick, for: model), techniques, control, known: statistics)
     var options = QuantizationOptions()
     options.importance = run.importance
     let searched = try run.model.quantized(by: plan, options)
@@ -168,7 +171,7 @@ struct SensitivityRun {
       var mixed = Sensitivity.MixedPlan(
         format: plan.format, bitsPerWeight: 8 * Double(plan.result.tensorBytes) / Double(model.parameters),
         divergence: measure(divergence),
-        sum: (options.quick ? searched : sensitivity).sum(plan.result.plan, model) ?? plan.result.sum,
+        sum: mixedPlans.sum(plan.result, options.quick ? searched : sensitivity),
         tokens: tokens)
       mixed.texts = divergence.texts.map { .init(name: $0.name, mean: $0.mean, uncertainty: $0.uncertainty) }
       return mixed

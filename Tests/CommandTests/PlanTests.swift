@@ -13,11 +13,55 @@ import Testing
     ] + more
   }
 
+  /// Those of the tests that need no trellis codes, whose search takes long without optimization.
+  private static let soon = ["--exclude", "trellis"]
+
+  @Test func trellisCodesAreChosenUnlessExcluded() throws {
+    let folder = try Folder.temporary()
+    defer { Folder.remove(folder) }
+    let (sens, plan, out) = (folder + "/x.sens", folder + "/plan.json", folder + "/x.ingot")
+    let measured = try Command.run(
+      "sensitivity", Command.nano, "--text", CalibrateTests.text, "-o", sens, "--context", "32", "--chunks",
+      "1",
+      "--json")
+    let mixedPlans = try #require(try measured.json()["mixtures"]?.array, "\(measured.error)")
+    #expect(mixedPlans.count == 5, "one more than for formats of no such few bits")
+    func planned(_ more: String...) throws -> (json: JSON, hasTrellis: Bool) {
+      let outcome = try Command.run(
+        ["plan", Command.nano, "--sensitivity", sens, "--bits", "2.9", "-o", plan, "--json", "--force"] + more
+      )
+      #expect(outcome.status == 0, "\(outcome.error)")
+      let text = try String(contentsOfFile: plan, encoding: .utf8)
+      // Other lines compare the plan with an encoding everywhere.
+      let lines = text.split(separator: "\n").filter { !$0.contains("\"encoding\"") }
+      return (try outcome.json(), lines.contains { $0.contains("trellis-") })
+    }
+    let without = try planned("--exclude", "trellis", "int2 g32")
+    #expect(!without.hasTrellis)
+    let with = try planned()
+    #expect(with.hasTrellis)
+    let (ours, others) = (
+      with.json["klDivergence"]?["mean"]?.double, without.json["klDivergence"]?["mean"]?.double
+    )
+    #expect(try #require(ours) < 0.8 * #require(others), "\(ours ?? 0), \(others ?? 0)")
+    let quantized = try Command.run("quantize", Command.nano, "--plan", plan, "-o", out, "--json")
+    #expect(try quantized.json()["bytes"]?.int == with.json["bytes"]?.int, "\(quantized.error)")
+    let verified = try Command.run(
+      "verify", out, "--against", Command.nano, "--plan", plan, "--text", CalibrateTests.text, "--context",
+      "32",
+      "--chunks", "2", "--json")
+    #expect(try verified.json()["plan"]?["otherEncodings"]?.int == 0, "\(verified.error)")
+    #expect(try verified.json()["klDivergence"]?["contexts"]?.array?.count == 2)
+    let wrong = try Command.run(
+      "plan", Command.nano, "--sensitivity", sens, "--bits", "3", "--exclude", "trelis")
+    #expect(wrong.status == 64 && wrong.error.contains("'trelis'"), "\(wrong.error)")
+  }
+
   @Test func roadFromSensitivityToVerify() throws {
     let folder = try Folder.temporary()
     defer { Folder.remove(folder) }
     let (sens, plan, out) = (folder + "/x.sens", folder + "/plan.json", folder + "/x.ingot")
-    let measured = try Command.run(Self.sensitivity(sens, "--json"))
+    let measured = try Command.run(Self.sensitivity(sens, "--json") + Self.soon)
     #expect(measured.status == 0, "\(measured.error)")
     #expect(try measured.json()["uniform"]?.array?.count == 3)
     let mixedPlans = try #require(try measured.json()["mixtures"]?.array)
@@ -108,17 +152,17 @@ import Testing
     let folder = try Folder.temporary()
     defer { Folder.remove(folder) }
     let (whole, path) = (folder + "/whole.sens", folder + "/x.sens")
-    #expect(try Command.run(Self.sensitivity(whole, "--workers", "1")).status == 0)
+    #expect(try Command.run(Self.sensitivity(whole, "--workers", "1") + Self.soon).status == 0)
     // Told to stop as soon as it has begun, it ends behind a layer.
     let script = """
       "$0" "$@" & while ! [ -e \(path).partial.pass.journal ] && kill -0 $!; do :; done; kill -TERM $!; wait $!
       """
     let stopped = try Command.run(
-      ["-c", script, Command.executable.path] + Self.sensitivity(path, "--workers", "3"),
+      ["-c", script, Command.executable.path] + Self.sensitivity(path, "--workers", "3") + Self.soon,
       program: URL(fileURLWithPath: "/bin/bash"))
     #expect(stopped.status == 75, "\(stopped.error)")
     #expect(Folder.kind(path) == .nothing)
-    #expect(try Command.run(Self.sensitivity(path, "--workers", "2")).status == 0)
+    #expect(try Command.run(Self.sensitivity(path, "--workers", "2") + Self.soon).status == 0)
     #expect(try CalibrateTests.bytes(path) == CalibrateTests.bytes(whole))
     #expect(try Folder.names(folder) == ["whole.sens", "x.sens"])
     // Told to stop while plans are on their way through the model, it goes on with these.
@@ -127,11 +171,11 @@ import Testing
       of: "[ -e \(path).partial.pass.journal ]",
       with: "{ [ -e \(late).partial.pass.journal ] && [[ $(<\(late).partial.pass.journal) == *slot* ]]; }")
     let stoppedLate = try Command.run(
-      ["-c", lateScript, Command.executable.path] + Self.sensitivity(late, "--workers", "2"),
+      ["-c", lateScript, Command.executable.path] + Self.sensitivity(late, "--workers", "2") + Self.soon,
       program: URL(fileURLWithPath: "/bin/bash"))
     #expect(stoppedLate.status == 75, "\(stoppedLate.error)")
     #expect(try Folder.names(folder).contains { $0.hasPrefix("late.sens.partial.pass.mixtures.") })
-    #expect(try Command.run(Self.sensitivity(late, "--workers", "1")).status == 0)
+    #expect(try Command.run(Self.sensitivity(late, "--workers", "1") + Self.soon).status == 0)
     #expect(try CalibrateTests.bytes(late) == CalibrateTests.bytes(whole))
     #expect(try Folder.names(folder) == ["late.sens", "whole.sens", "x.sens"])
   }
@@ -186,7 +230,7 @@ import Testing
     let (sens, plan, out, page) = (
       folder + "/x.sens", folder + "/plan.json", folder + "/x.ingot", folder + "/plan.html"
     )
-    #expect(try Command.run(Self.sensitivity(sens)).status == 0)
+    #expect(try Command.run(Self.sensitivity(sens) + Self.soon).status == 0)
     // The option takes no number that is another option's.
     #expect(
       try Command.run("plan", Command.nano, "--allow-drop", "--sensitivity", sens, "--bits", "4").status == 0)
@@ -248,7 +292,7 @@ import Testing
     let folder = try Folder.temporary()
     defer { Folder.remove(folder) }
     let (sens, plan, out) = (folder + "/x.sens", folder + "/plan.json", folder + "/out")
-    #expect(try Command.run(Self.sensitivity(sens)).status == 0)
+    #expect(try Command.run(Self.sensitivity(sens) + Self.soon).status == 0)
     var recipe = recipe
     if recipe == "keep" {
       recipe = folder + "/keep.yaml"
@@ -278,7 +322,7 @@ import Testing
     let (sens, plan, calib, imatrix) = (
       folder + "/x.sens", folder + "/plan.json", folder + "/x.calib", folder + "/imatrix.gguf"
     )
-    #expect(try Command.run(Self.sensitivity(sens)).status == 0)
+    #expect(try Command.run(Self.sensitivity(sens) + Self.soon).status == 0)
     for path in [calib, imatrix] {
       let gathered = try Command.run(
         "calibrate", Command.nano, "--text", CalibrateTests.text, "--context", "64", "--chunks", "3", "-o",
@@ -311,7 +355,7 @@ import Testing
     let folder = try Folder.temporary()
     defer { Folder.remove(folder) }
     let sens = folder + "/x.sens"
-    #expect(try Command.run(Self.sensitivity(sens)).status == 0)
+    #expect(try Command.run(Self.sensitivity(sens) + Self.soon).status == 0)
     let json = try JSON.parse(Array(String(contentsOfFile: sens, encoding: .utf8).utf8), path: sens)
     var object = try #require(json.object)
     object["drops"] = nil

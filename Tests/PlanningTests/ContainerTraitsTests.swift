@@ -31,6 +31,19 @@ import Testing
     }
   }
 
+  @Test func encodingsAreNamedByWhatTheirNamesBeginWith() throws {
+    func named(_ name: String) throws -> [String] {
+      try [
+        "trellis-2", "trellis-2.5", "trellis-2 w9", "int2 g32 zero f16", "int3 g64 zero f16", "q4_k", "q4_0",
+      ]
+      .filter { try #require(Encoding(name: $0)).isNamed(name) }
+    }
+    #expect(try named("trellis") == ["trellis-2", "trellis-2.5", "trellis-2 w9"])
+    #expect(try named("trellis-2") == ["trellis-2", "trellis-2 w9"])
+    #expect(try named("int3 g64") == ["int3 g64 zero f16"] && named("int3 g6") == [] && named("in") == [])
+    #expect(try named("q4") == ["q4_k", "q4_0"] && named("q4_k") == ["q4_k"] && named("") == [])
+  }
+
   @Test func namesOfOutputs() {
     #expect(
       Format.all.map { $0.suggestedName("model") } == [

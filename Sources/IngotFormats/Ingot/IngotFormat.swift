@@ -12,8 +12,9 @@ extension Format {
       candidates: [
         .init(
           [
-            "int2 g64 zero f16", "int2 g32 zero f16", "int3 g64 zero f16", "int3 g32 zero f16",
-            "int4 g64 zero f16", "int5 g64 zero f16", "int6 g64 zero f16", "int8 g64 zero f16",
+            "trellis-1.5", "trellis-2", "int2 g64 zero f16", "trellis-2.5", "int2 g32 zero f16", "trellis-3",
+            "int3 g64 zero f16", "trellis-3.5", "int3 g32 zero f16", "trellis-4", "int4 g64 zero f16",
+            "int5 g64 zero f16", "int6 g64 zero f16", "int8 g64 zero f16",
           ], reference: "int3 g64 zero f16")
       ], engines: ["ingot"], suffix: ".ingot"),
     recognizes: { path in path.hasSuffix(".ingot") || Format.begins(path, IngotLayout.magic) },
