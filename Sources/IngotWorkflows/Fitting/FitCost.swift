@@ -39,7 +39,8 @@ struct FitCost {
     let blueprint = model.blueprint
     let measured = texts * FitDecision.sensitivityChunks * FitDecision.contextTokens
     let name = format.traits.sharing == nil ? Format.ingot.name : format.name
-    guard let choice = try? SensitivityChoice(model, formats: [name], more: [], reference: nil) else {
+    guard let choice = try? SensitivityChoice(model, formats: [name], more: [], excluded: [], reference: nil)
+    else {
       return nil
     }
     func cost(quick: Bool) -> SensitivityCost {
