@@ -135,6 +135,21 @@ import Testing
     } throws: { error in "\(error)".contains("exl3-3.0") }
   }
 
+  /// exllamav3 gives the head codes where it is the embedding too, and leaves config.json as it was.
+  @Test func aHeadOfItsOwnIsNotTheEmbedding() async throws {
+    let scratch = try Scratch()
+    _ = try await Self.model().write(scratch("out"), as: .exl3, .with())
+    let path = scratch("out/config.json")
+    let text = String(decoding: try content(path), as: UTF8.self)
+    let tied = text.replacing("\"tie_word_embeddings\": false", with: "\"tie_word_embeddings\": true")
+    #expect(tied != text)
+    try Data(tied.utf8).write(to: URL(fileURLWithPath: path))
+    let read = try Model.read(scratch("out"))
+    #expect(read[Role(.head)]?.encoding == .tiles(Tiles(bits: 3)!))
+    _ = try await read.write(scratch("again"), as: .exl3, .with())
+    #expect(try PackedFormatsTests.config(scratch("again"))["tie_word_embeddings"] == false)
+  }
+
   // ---- what others write ---------------------------------------------------------------------------------------------
 
   /// A written folder whose one file of weights is changed.

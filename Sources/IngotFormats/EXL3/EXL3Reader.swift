@@ -14,16 +14,27 @@ struct EXL3Reader {
   private let family: Family
   private let blueprint: Blueprint
 
+  /// Whether the config says that the embedding is the head, which has codes of its own all the same.
+  private let isUntied: Bool
+
   init(_ path: String) throws(FormatError) {
-    files = try SafeTensorsFiles(path)
+    var files = try SafeTensorsFiles(path)
+    isUntied = files.stored["lm_head.trellis"] != nil && files.config["tie_word_embeddings"] != false
+    if isUntied { files.config = files.config.replacing(["tie_word_embeddings": false]) }
+    self.files = files
     family = try Family.any(files.config).placed(among: files.stored.keys)
     blueprint = try family.blueprint(files.config)
   }
 
   func read(keepUnknown: Bool) throws(FormatError) -> Model {
     let beside = ["suh", "svh", "su", "sv"] + EXL3Reader.marks.map(\.part)
-    return try PackedModules(files: files, main: "trellis", beside: Set(beside))
+    var model = try PackedModules(files: files, main: "trellis", beside: Set(beside))
       .model(Format.exl3.name, keepUnknown: keepUnknown, tensor: tensor)
+    if isUntied, let index = model.sideFiles.firstIndex(where: { $0.name == "config.json" }) {
+      let text = JSON.object(files.config.object).text(indented: true)
+      model.sideFiles[index].bytes = Bytes(Array(text.utf8))
+    }
+    return model
   }
 
   private func tensor(_ module: PackedModules.Module) throws(FormatError) -> Tensor {

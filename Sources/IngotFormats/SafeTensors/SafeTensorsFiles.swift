@@ -7,7 +7,8 @@ import IngotTokenizer
 /// is up to the format that reads them. Weights stay in mapped files.
 struct SafeTensorsFiles {
   let location: CheckpointLocation
-  let config: Config
+  /// A format may read it otherwise than it stands there.
+  var config: Config
   /// Stored tensors by name.
   let stored: [String: Stored]
   /// Paths of the weight files.
