@@ -23,6 +23,7 @@ typedef struct {
 } ingot_affine_planes;
 
 struct ingot_corner;
+struct ingot_direct;
 struct ingot_strip;
 struct ingot_turned;
 
@@ -62,6 +63,7 @@ struct ingot_turned;
       const ingot_grid *, size_t, const ingot_grid_move *, size_t, const float *, const uint32_t *, const float *, \
       float *, float *); \
   void ingot_corner_##suffix(const struct ingot_corner *); \
+  void ingot_direct_##suffix(const struct ingot_direct *); \
   void ingot_strip_##suffix(const struct ingot_strip *); \
   void ingot_turned_##suffix(const struct ingot_turned *); \
   void ingot_decode_trellis_##suffix( \

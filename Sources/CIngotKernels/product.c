@@ -45,6 +45,15 @@ void ingot_strip_scalar(const ingot_strip *s) {
   }
 }
 
+void ingot_direct_scalar(const ingot_direct *d) {
+  for (size_t i = 0; i < d->rows; i++)
+    for (size_t j = 0; j < PANEL; j++) {
+      float sum = 0, *c = d->c + i * d->leading + j;
+      for (size_t l = 0; l < d->depth; l++) sum = fmaf(d->a[i * DEPTH + l], d->b[j * d->stride + l], sum);
+      *c = fmaf(d->alpha, sum, d->keep == 0 ? 0 : d->keep * *c);
+    }
+}
+
 void ingot_turned_scalar(const ingot_turned *t) {
   for (size_t row = 0; row < t->rows; row++)
     for (size_t column = 0; column < t->columns; column++)
@@ -137,6 +146,20 @@ static void hold_panels(
   for (size_t j = 0; j < columns; j += PANEL) turn_panel(isa, p, row + j, first, depth, panels + j * DEPTH, tile);
 }
 
+/// Where rows of a are few and rows of b lie in memory as F32: as many of the columns of c as make whole panels. Gives how
+/// many.
+static size_t multiply_directly(
+    ingot_isa isa, const ingot_product *p, size_t row, size_t columns, size_t first, size_t depth, const float *a) {
+  if (p->m > DIRECT_ROWS || p->b_turned || p->fill || p->lower) return 0;
+  size_t j = 0;
+  for (; j + PANEL <= columns; j += PANEL) {
+    const float *b = (const float *)p->b + (row + j) * p->ldb + first;
+    ingot_direct d = {a, b, p->ldb, p->m, depth, p->alpha, first == 0 ? p->beta : 1, p->c + row + j, p->ldc};
+    INGOT_DISPATCH(isa, ingot_direct, &d);
+  }
+  return j;
+}
+
 /// What of b is wanted after the panels from row `row` and term `first` on.
 static void look_ahead(const ingot_product *p, const course *course, size_t row, size_t first, ingot_strip *strip) {
   if (!p->b || p->b_turned) return;
@@ -174,18 +197,22 @@ void ingot_multiply(ingot_isa isa, const ingot_product *p, float *scratch) {
       for (size_t top = above; top < p->m; top += course.rows) {
         size_t rows = least(course.rows, p->m - top);
         if (!course.whole) hold_a(isa, p, top, rows, first, depth, a);
-        for (size_t j = left; j < right; j += course.group) {
+        const float *held = course.whole ? a + first * p->m : a;
+        for (size_t next = left; next < right; next += course.group) {
+          size_t columns = least(course.group, right - next);
+          size_t made = multiply_directly(isa, p, next, columns, first, depth, held), j = next + made;
+          if (made == columns) continue;
           ingot_strip strip = {0};
           float *these = course.kept ? panels + (j - left) * DEPTH : panels;
-          strip.columns = least(course.group, right - j);
+          strip.columns = columns - made;
           strip.panels = blocks_of(strip.columns, PANEL);
           if (top == above) {
             hold_panels(isa, p, j, strip.columns, first, depth, these, tile);
-            look_ahead(p, &course, j, first, &strip);
+            look_ahead(p, &course, next, first, &strip);
           }
           size_t skipped = p->lower && j > top ? least(j - top, rows) : 0;
           if (skipped == rows) continue;
-          strip.a = (course.whole ? a + first * p->m : a) + skipped * DEPTH;
+          strip.a = held + skipped * DEPTH;
           strip.b = these;
           strip.rows = rows - skipped;
           strip.depth = depth;

@@ -9,6 +9,8 @@ enum {
   PANEL = 16,
   /// Terms of a sum that are added in one chain. Part of what a product is: another number gives other bits.
   DEPTH = INGOT_PRODUCT_DEPTH,
+  /// Rows of a that are too few to turn rows of b into panels for.
+  DIRECT_ROWS = 2,
 };
 
 /// Some rows of a times some panels of b, over at most DEPTH terms, added to c:
@@ -35,6 +37,17 @@ INGOT_INLINE size_t strip_columns(const ingot_strip *s, size_t row) {
   ptrdiff_t within = s->diagonal + (ptrdiff_t)row;
   return within <= 0 ? 0 : (size_t)within < s->columns ? (size_t)within : s->columns;
 }
+
+/// A few rows of a times PANEL rows of b as they lie, which are turned in registers; the rest as of a strip.
+typedef struct ingot_direct {
+  const float *a;  // (rows, DEPTH), DIRECT_ROWS at most
+  const float *b;
+  size_t stride;  // from a row of b to the next
+  size_t rows, depth;
+  float alpha, keep;
+  float *c;
+  size_t leading;
+} ingot_direct;
 
 /// Rows become columns: out[j * leading + i] = in[i * stride + j].
 typedef struct ingot_turned {

@@ -39,7 +39,9 @@ static ingot_product product_of(const ingot_rows *source, const float *x, size_t
   p.m = tokens, p.n = source->rows, p.k = source->columns;
   p.a = x, p.lda = source->columns;
   p.b = source->values, p.ldb = source->columns;
-  p.fill = decode_part, p.width = width_of(source->format);
+  // F32 is taken from where it lies, if it is aligned there.
+  if (source->format != INGOT_F32 || source->scales || (uintptr_t)source->values % sizeof(float) != 0)
+    p.fill = decode_part, p.width = width_of(source->format);
   p.alpha = 1, p.c = y, p.ldc = source->rows;
   return p;
 }

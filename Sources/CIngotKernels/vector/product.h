@@ -148,4 +148,54 @@ void BODY(ingot_turned)(const ingot_turned *t) {
   }
 }
 
+INGOT_INLINE eight_f32 splat_eight(float x) { return (eight_f32){x, x, x, x, x, x, x, x}; }
+
+/// `rows` is a constant where this is inlined.
+INGOT_INLINE void direct_rows(const ingot_direct *d, const size_t rows) {
+  // Two times eight rows of b: their chains hide each other's latency.
+  eight_f32 held[DIRECT_ROWS][2];
+#define EACH_ROW _Pragma("clang loop unroll(full)") for (size_t r = 0; r < rows; r++)
+#define EACH_HALF _Pragma("clang loop unroll(full)") for (size_t h = 0; h < 2; h++)
+#define EACH_LANE _Pragma("clang loop unroll(full)") for (size_t i = 0; i < 8; i++)
+  EACH_ROW EACH_HALF held[r][h] = splat_eight(0);
+  size_t l = 0;
+  for (; l + 8 <= d->depth; l += 8) {
+    EACH_HALF {
+      const float *b = d->b + h * 8 * d->stride + l;
+      eight_f32 block[8];
+      EACH_LANE {
+        memcpy(&block[i], b + i * d->stride, 32);
+        if (l % 16 == 0) __builtin_prefetch(b + i * d->stride + DEPTH);
+      }
+      turn_eight(block);
+      EACH_LANE EACH_ROW held[r][h] =
+          __builtin_elementwise_fma(splat_eight(d->a[r * DEPTH + l + i]), block[i], held[r][h]);
+    }
+  }
+  for (; l < d->depth; l++)
+    EACH_HALF {
+      eight_f32 column;
+      EACH_LANE column[i] = d->b[(h * 8 + i) * d->stride + l];
+      EACH_ROW held[r][h] = __builtin_elementwise_fma(splat_eight(d->a[r * DEPTH + l]), column, held[r][h]);
+    }
+  EACH_ROW EACH_HALF {
+    float *c = d->c + r * d->leading + h * 8;
+    eight_f32 old = splat_eight(0);
+    if (d->keep != 0) {
+      memcpy(&old, c, 32);
+      old *= splat_eight(d->keep);
+    }
+    old = __builtin_elementwise_fma(splat_eight(d->alpha), held[r][h], old);
+    memcpy(c, &old, 32);
+  }
+#undef EACH_ROW
+#undef EACH_HALF
+#undef EACH_LANE
+}
+
+void BODY(ingot_direct)(const ingot_direct *d) {
+  if (d->rows == 1) direct_rows(d, 1);
+  else direct_rows(d, 2);
+}
+
 #endif
