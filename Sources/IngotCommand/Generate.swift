@@ -16,8 +16,8 @@ struct Generate: AsyncParsableCommand {
     abstract: "Let a model answer: one prompt, a conversation, or a chat.",
     usage: """
       ingot generate <model>
-             ingot generate <model> --prompt <text> [options]
-             ingot generate <model> --messages <chat.json> [options]
+      ingot generate <model> --prompt <text> [options]
+      ingot generate <model> --messages <chat.json> [options]
       """,
     discussion: """
       Without --prompt and --messages it is a chat: a line is a message, /reset begins anew, /exit ends. \

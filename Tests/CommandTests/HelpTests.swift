@@ -6,13 +6,13 @@ import Testing
 @Suite struct HelpTests {
   @Test(arguments: [
     "inspect", "plan", "calibrate", "sensitivity", "quantize", "convert", "verify", "logits", "check",
-    "recipes",
+    "recipes", "fit", "generate",
   ])
   func helpOfCommand(_ name: String) throws {
     let outcome = try Command.run(name, "--help", environment: ["COLUMNS": "100"])
     #expect(outcome.status == 0)
     // The default number of workers is the machine's.
-    let text = outcome.output.replacing(/at once. \(default: \d+\)/, with: "at once. (default: N)")
+    let text = outcome.output.replacing(/threads. \(default: \d+\)/, with: "threads. (default: N)")
     #expect(text.split(separator: "\n").allSatisfy { $0.count <= 100 }, "lines of at most 100 columns")
     try expectSnapshot(text, "help-\(name)")
   }
