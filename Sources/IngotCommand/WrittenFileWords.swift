@@ -53,6 +53,9 @@ extension WrittenFile {
     case .calibrated:
       ("ingot calibrate", "--json", "the file under \"output\" with ingot quantize --importance")
     case .logitsPlace: ("ingot logits", "--json", nil)
+    case .generation: ("ingot generate", "--json", nil)
+    case .fitDecision: ("ingot fit --dry-run", "--json", "ingot fit without --dry-run")
+    case .fitRecord: ("ingot fit", "", "the same ingot fit again, which resumes where it is not finished")
     case .check: ("ingot check", "--json", nil)
     case .conversations: ("ingot inspect --render", "--json", nil)
     case .model, .file: ("ingot inspect", "--json", nil)

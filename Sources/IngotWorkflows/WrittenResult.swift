@@ -17,7 +17,7 @@ extension WrittenFile {
     } else if let result = Self.results.first(where: { $0.keys.allSatisfy { json[$0] != nil } }) {
       let models = ["model", "candidate", "original"].compactMap { json[$0] }
       self.init(
-        result.kind, tool: json["run"]?["tool"]?.string,
+        result.kind, tool: json["run"]?["tool"]?.string ?? json["tool"]?.string,
         model: models.lazy.compactMap { Self.name($0) ?? $0.string }.first
           ?? (result.kind == .model ? json["family"]?.string : nil),
         Self.figures(json))
@@ -55,6 +55,9 @@ extension WrittenFile {
   private static let results: [(kind: Kind, keys: [String])] = [
     (.verification, ["klDivergence", "perplexity", "candidate", "original"]),
     (.fits, ["cells"]),
+    (.fitRecord, ["request", "decision", "artifact"]),
+    (.fitDecision, ["machine", "road", "choices", "steps"]),
+    (.generation, ["text", "finish", "promptTokens"]),
     (.machineFits, ["machine", "choices"]),
     (.sensitivityResult, ["quantizer", "reference", "uniform", "parts"]),
     (.sensitivityCost, ["rate", "stateBytes", "rows"]),
@@ -88,7 +91,15 @@ extension WrittenFile {
     add("tokens", count("tokens"))
     add("tensors", count("tensors") ?? count("tensorCount"))
     add("parameters", json["parameters"]?["total"]?.int.map(grouped))
-    add("machine", json["machine"]?["name"]?.string)
+    add("machine", json["machine"]?["name"]?.string ?? json["machine"]?.string)
+    let decision = json["decision"] ?? json
+    for key in ["machine", "engine", "road"] where json["request"] != nil { add(key, decision[key]?.string) }
+    if json["road"] != nil { add("road", json["road"]?.string) }
+    add("artifact", json["artifact"]?.string)
+    add(
+      "measured KL divergence",
+      json["verification"]?["klDivergence"]?.double.map { significant($0) })
+    add("text", json["finish"] == nil ? nil : json["text"]?.string)
     add("output", json["output"]?.string ?? json["file"]?.string)
     add("files", json["files"]?.array?.compactMap(\.string).first)
     if json["ok"] != nil { add("faults", json["problems"]?.array.map { "\($0.count)" }) }

@@ -57,6 +57,7 @@ import Testing
     "sensitivity $NANO --text $TEXT --context 32 --chunks 1 --quick --sample 1 -o $OUT/x.sens",
     "sensitivity $NANO --text $TEXT --chunks 1 --cost -o $OUT/x.sens",
     "logits $NANO --tokens $OUT/ids.json -o $OUT/l.safetensors",
+    "generate $NANO --raw --prompt The -n 3", "fit $NANO --machine 1GB --dry-run",
     "verify $NANO --against $NANO --text $TEXT --context 16 --chunks 1 --state $OUT/state",
   ]
 
@@ -73,14 +74,14 @@ import Testing
     let help = try Command.run("--help").output
     for command in [
       "inspect", "plan", "calibrate", "sensitivity", "quantize", "convert", "verify", "logits", "check",
-      "recipes",
+      "recipes", "fit", "generate",
     ] {
       #expect(help.contains("\n  \(command) ") && Self.commands.contains { $0.hasPrefix(command) })
     }
     let listed = help.split(separator: "\n").drop { $0 != "SUBCOMMANDS:" }.filter {
       $0.hasPrefix("  ") && !$0.hasPrefix("   ") && !$0.hasPrefix("  See")
     }
-    #expect(listed.count == 10, "\(listed)")
+    #expect(listed.count == 12, "\(listed)")
   }
 
   #if os(Linux)

@@ -57,6 +57,16 @@ import Testing
       ["logits", "ingot logits", "m2-nano", "vocabulary"]
     ),
     ("check x.ingot --json", "", ["what a check found", "faults", "0"]),
+    ("generate $NANO --raw --prompt The -n 3 --json", "", ["what a model said", "text"]),
+    ("fit $NANO --machine 1GB --dry-run --json", "", ["what would be made for a machine", "1GB", "recipe"]),
+    (
+      "fit $NANO --machine 1GB --hours 1 -o made --json", "made/fit.json",
+      ["the record of a fit", "model.gguf", "measured KL divergence"]
+    ),
+    (
+      "fit $NANO --machine 1GB --hours 1 -o made > out.txt", "made/README.md",
+      ["a model card", "made"]
+    ),
     ("inspect $NANO --json", "", ["what a model is", "minimax-m2"]),
     ("inspect $NANO --tensors --json", "", ["the tensors of a model's files"]),
     ("inspect plan.json --json", "", ["what a file is", "a plan"]),

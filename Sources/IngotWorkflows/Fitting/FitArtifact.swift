@@ -57,11 +57,11 @@ public struct FitArtifactResult: Sendable {
 }
 
 extension FitArtifactRequest {
-  /// What would be done, without doing it.
+  /// What would be done, without doing it: what an earlier run has decided, where it left something.
   public func decided(workers: Int = RunControl().workers) throws -> FitDecision {
     try FitDecision(
       try Model.read(model, reading), self, texts: texts.count + ShippedText.all(heldOut: false).count,
-      workers: workers)
+      workers: workers, known: force ? nil : Files.decision(in: output))
   }
 
   /// - Parameter began: hears of each step before it runs, and whether it was finished by an earlier run.
@@ -87,6 +87,7 @@ extension FitArtifactRequest {
     }
     let verified =
       decision.steps.contains { $0.kind == .verify } ? try await verify(files, decision, control) : nil
+    if verified == nil { try files.writeCard(nil, decision) }
     let record = files.record(self, decision, verified)
     try WholeFile.write(Array(record.text(indented: true).utf8), to: files.record, force: true)
     return FitArtifactResult(
@@ -162,6 +163,8 @@ private struct Files {
   let folder: String
   let artifact: String
   private let identity: JSON
+  /// Name of the model.
+  private let source: String
 
   var statistics: String { folder + "/model.calib" }
   var sensitivity: String { folder + "/model.sens" }
@@ -172,13 +175,21 @@ private struct Files {
 
   init(_ request: FitArtifactRequest, _ source: Model, _ decision: FitDecision) throws(FormatError) {
     folder = request.output
+    self.source = source.sourceName
     artifact = folder + "/" + decision.format.suggestedName("model")
     identity = [
       "model": .string(source.sourceName), "machine": .string(decision.machine.name),
       "engine": .string(decision.engine.rawValue), "context": JSON(decision.context),
       "cache": .string(request.cache.rawValue), "texts": .array(request.texts.map { .string($0) }),
-      "road": .string(decision.road.rawValue), "allowsDrops": .bool(request.allowsDrops),
+      "hours": JSON(request.hours), "allowsDrops": .bool(request.allowsDrops),
     ]
+  }
+
+  /// What an earlier run decided; nil for none.
+  static func decision(in folder: String) -> JSON? {
+    let path = folder + "/fit.json"
+    guard let bytes = try? Bytes.mapping(path) else { return nil }
+    return (try? JSON.parse(bytes.array, path: path))?["decision"]
   }
 
   /// Makes the folder, or recognizes that of an earlier run of the same request.
@@ -248,16 +259,23 @@ private struct Files {
   }
 
   /// A card beside the artifact; a folder of an engine's has one of its own, which gets the figures.
-  func writeCard(_ result: VerifyResult, _ decision: FitDecision) throws(FormatError) {
-    var lines = ["# \(Folder.name(of: folder))", ""]
-    lines.append("For \(decision.machine.name) with \(decision.engine.rawValue), made by \(Tool.name).")
+  func writeCard(_ result: VerifyResult?, _ decision: FitDecision) throws(FormatError) {
+    var lines = [
+      "---", "base_model: \(JSON.string(source).text())", "base_model_relation: quantized",
+      "pipeline_tag: text-generation", "tags:", "- ingot", "---", "", "# \(Folder.name(of: folder))", "",
+    ]
+    lines.append(
+      "Made from \(source) by \(Tool.name), for \(decision.machine.name) with \(decision.engine.rawValue).")
     lines += ["", "| | | why |", "|---|---|---|"]
     for choice in decision.choices {
       lines.append("| \(choice.what) | \(choice.choice) | \(choice.reason) |")
     }
-    lines += [
-      "", "Against the original, on text that nothing was chosen by:", "", "```", result.report.table, "```",
-    ]
+    if let result {
+      lines += [
+        "", "Against the original, on text that nothing was chosen by:", "", "```", result.report.table,
+        "```",
+      ]
+    }
     try WholeFile.write(Array((lines.joined(separator: "\n") + "\n").utf8), to: card, force: true)
   }
 }

@@ -71,8 +71,9 @@ public struct FitDecision: Sendable {
   /// - Parameters:
   ///   - texts: how many there are to calibrate on.
   ///   - workers: threads that compute.
+  ///   - known: the decision of an earlier run, as `json` has it; nil for none.
   /// - Throws: RequestError when nothing fits, or for a name that is none.
-  init(_ model: Model, _ request: FitArtifactRequest, texts: Int, workers: Int) throws {
+  init(_ model: Model, _ request: FitArtifactRequest, texts: Int, workers: Int, known: JSON?) throws {
     var choices: [Choice] = []
     machine = try FitDecision.machine(request, &choices)
     (engine, format) = try FitDecision.engine(request, machine, &choices)
@@ -89,11 +90,20 @@ public struct FitDecision: Sendable {
     let cost = canRun ? FitCost(model, format, workers: workers, texts: texts, hours: request.hours) : nil
     let best = try FitDecision.best(
       model, machine, engine, format, context, request, canMeasure: canRun && format.traits.sharing != nil)
-    calibrationChunks = cost?.calibrationChunks ?? 0
-    recipe = best.recipe
-    let (road, reason) = FitDecision.road(format, best, cost, hours: request.hours)
-    self.road = road
-    choices.append(Choice(what: "road", choice: road.rawValue, reason: reason))
+    // Rates of a machine change: a run that resumes goes by what was decided first.
+    let isSame =
+      known?["machine"]?.string == machine.name && known?["engine"]?.string == engine.rawValue
+      && known?["context"]?.int == context
+    let known = isSame ? known : nil
+    let earlier = known?["road"]?.string.flatMap(Road.init)
+    let (found, reason) = FitDecision.road(format, best, cost, hours: request.hours)
+    road = earlier ?? found
+    recipe = known?["recipe"]?.string ?? best.recipe
+    calibrationChunks = known?["calibrationContexts"]?.int ?? cost?.calibrationChunks ?? 0
+    choices.append(
+      Choice(
+        what: "road", choice: road.rawValue,
+        reason: earlier == nil ? reason : "decided when the run began"))
     if road == .recipe || road == .calibratedRecipe {
       choices.append(
         Choice(
@@ -101,12 +111,13 @@ public struct FitDecision: Sendable {
           reason: best.bits.map { "the most bits that fit, \(fixed($0, 2)) a weight" } ?? "the usual one"))
     }
     let used = (road == .recipe ? 0 : cost?.calibration ?? 0) + (cost?.quantization ?? 0)
-    verifyChunks = cost?.verifyChunks(leaving: used, hours: request.hours) ?? 0
+    verifyChunks =
+      known?["verifyContexts"]?.int ?? cost?.verifyChunks(leaving: used, hours: request.hours) ?? 0
     if verifyChunks == 0 {
       choices.append(
         Choice(
           what: "verification", choice: "none",
-          reason: canRun
+          reason: cost != nil
             ? "a single context of each text would take longer than the hours" : "there is no forward pass"))
     }
     self.choices = choices
@@ -296,6 +307,7 @@ public struct FitDecision: Sendable {
     [
       "machine": .string(machine.name), "engine": .string(engine.rawValue), "format": .string(format.name),
       "road": .string(road.rawValue), "recipe": .string(recipe), "context": JSON(context),
+      "calibrationContexts": JSON(calibrationChunks), "verifyContexts": JSON(verifyChunks),
       "choices": .array(choices.map(\.json)), "steps": .array(steps.map(\.json)),
     ]
   }
