@@ -48,6 +48,12 @@ import Testing
     #expect(choices.count >= 5 && choices.allSatisfy { $0["reason"]?.string?.isEmpty == false }, "\(choices)")
     let card = try String(contentsOfFile: place + "/README.md", encoding: .utf8)
     #expect(card.contains("q8_0") && card.contains("KL divergence"), "\(card)")
+    // A kill while the record was first written leaves no folder that the same command refuses.
+    let killed = folder + "/killed"
+    try FileManager.default.createDirectory(atPath: killed, withIntermediateDirectories: false)
+    try "{".write(toFile: killed + "/fit.json.partial", atomically: true, encoding: .utf8)
+    let resumed = try fit("--machine", "1GB", "--hours", "1", "-o", killed)
+    #expect(resumed.status == 0 && Folder.exists(killed + "/model.gguf"), "\(resumed.error)")
     // The same command does not begin anew; another one does not take the folder for its own.
     let again = try Command.run(["fit", Command.nano] + words)
     #expect(again.status == 0 && again.error.contains("quantize: done before"), "\(again.error)")

@@ -11,7 +11,7 @@ import Testing
     try Command.run(["generate", model] + words)
   }
 
-  @Test func greedyTokensAreThoseOfTheLogits() throws {
+  @Test func greedyTokensDependOnNeitherThreadsNorCache() throws {
     let folder = try Folder.temporary()
     defer { Folder.remove(folder) }
     let outcome = try generate("--raw", "--prompt", Self.prompt, "-n", "24", "--temperature", "0", "--json")
@@ -19,7 +19,7 @@ import Testing
     let json = try outcome.json()
     let tokens = (json["tokens"]?.array ?? []).compactMap(\.int)
     #expect(tokens.count == 24 || json["finish"] == "end", "\(json)")
-    // The same from the text alone: each next token is the top of the logits of all before it.
+    // That they follow from the logits of all tokens before is what GenerationTests compares.
     let again = try generate(
       "--raw", "--prompt", Self.prompt, "-n", "24", "--temperature", "0", "--threads", "3", "--cache", "f16",
       "--json")

@@ -197,7 +197,8 @@ private struct Files {
     if Folder.exists(folder) {
       let known = try? JSON.parse(Bytes.mapping(record).array, path: record)
       guard let known, known["request"] != nil else {
-        guard try Folder.names(folder).isEmpty else {
+        // Of a run that was killed while it wrote the record there may be a part.
+        guard try Folder.names(folder).allSatisfy({ $0.hasPrefix(Folder.name(of: record)) }) else {
           throw FormatError(
             path: folder, expected: "a new folder, or one of an earlier run",
             found: "other files; name another one")
