@@ -17,7 +17,7 @@ INGOT_INLINE size_t tile_bytes(const ingot_tiles *t) { return (size_t)t->bits * 
 /// An extent with what it is padded by.
 INGOT_INLINE size_t tile_padded(size_t extent) { return (extent + TILE_BLOCK - 1) / TILE_BLOCK * TILE_BLOCK; }
 
-/// Where weight t of a tile stands: the input, and the output.
+/// The place of weight t in a tile: the input, and the output.
 INGOT_INLINE unsigned tile_input(unsigned t) { return t / 8 % 4 * 2 + (t & 1) + (t & 2) * 4; }
 INGOT_INLINE unsigned tile_output(unsigned t) { return t / 32 + (t & 4) * 2; }
 

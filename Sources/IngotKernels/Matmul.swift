@@ -5,7 +5,7 @@ import CIngotKernels
 /// `aTransposed`.
 ///
 /// Row i of `a` begins at `aOffset + i * lda`, likewise b and c; so a head inside a (tokens, heads * dim) buffer
-/// is `offset: head * dim, ld: heads * dim`. With `beta` 0 what stands in c is not read. Single threaded.
+/// is `offset: head * dim, ld: heads * dim`. With `beta` 0 the contents of c are not read. Single threaded.
 ///
 /// The bits are the same on every machine: products are added in ascending order by fused multiply-adds, from 0 for
 /// every 256 of them, and these sums, times alpha, to what stands in c. An element of c depends on its row of a and its

@@ -397,7 +397,7 @@ enum { INGOT_PRODUCT_DEPTH = 256 };
 /// Decodes `rows` rows of b from row `row` on, `columns` terms from `column` on, to (rows, INGOT_PRODUCT_DEPTH).
 typedef void (*ingot_fill)(
     const void *source, size_t row, size_t rows, size_t column, size_t columns, float *out);
-/// c (m, n) = alpha · a · b + beta · c; product.c says in which order. With `beta` 0 what stands in c is not looked at.
+/// c (m, n) = alpha · a · b + beta · c; product.c says in which order. With `beta` 0 the contents of c are not read.
 typedef struct {
   size_t m, n, k;
   const float *a;  // (m, k), or (k, m) when turned
@@ -421,7 +421,7 @@ size_t ingot_product_most_floats(void);
 void ingot_multiply(ingot_isa isa, const ingot_product *product, float *scratch);
 /// Floats of scratch that ingot_invert_cholesky takes.
 size_t ingot_factor_floats(size_t n);
-/// L⁻¹ in place of A = LLᵀ (n, n), of which what stands on the diagonal and below is looked at; zeros above. False where
+/// L⁻¹ in place of A = LLᵀ (n, n), of which the diagonal and the lower triangle are read; zeros above. False where
 /// there is no such L: a square root would not be of a positive number.
 bool ingot_invert_cholesky(ingot_isa isa, size_t n, float *a, float *scratch);
 

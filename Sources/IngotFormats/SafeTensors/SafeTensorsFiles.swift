@@ -7,7 +7,7 @@ import IngotTokenizer
 /// is up to the format that reads them. Weights stay in mapped files.
 struct SafeTensorsFiles {
   let location: CheckpointLocation
-  /// A format may read it otherwise than it stands there.
+  /// A format may read it in another form than the file has.
   var config: Config
   /// Stored tensors by name.
   let stored: [String: Stored]
