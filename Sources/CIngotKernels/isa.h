@@ -22,6 +22,8 @@ typedef struct {
   uint8_t *codes, *scales, *biases, *zeros;
 } ingot_affine_planes;
 
+struct ingot_coded_panel;
+struct ingot_coded_sums;
 struct ingot_corner;
 struct ingot_direct;
 struct ingot_strip;
@@ -62,6 +64,8 @@ struct ingot_turned;
   void ingot_lattice_part_##suffix( \
       const ingot_grid *, size_t, const ingot_grid_move *, size_t, const float *, const uint32_t *, const float *, \
       float *, float *); \
+  void ingot_coded_panel_##suffix(const struct ingot_coded_panel *); \
+  void ingot_coded_sums_##suffix(const struct ingot_coded_sums *); \
   void ingot_corner_##suffix(const struct ingot_corner *); \
   void ingot_direct_##suffix(const struct ingot_direct *); \
   void ingot_strip_##suffix(const struct ingot_strip *); \

@@ -124,6 +124,7 @@ static void cut_panels(const ingot_product *p, size_t row, size_t columns, size_
 /// Rows of b from `row` on, at most PANEL, terms from `first` on, to (DEPTH, PANEL).
 static void turn_panel(
     ingot_isa isa, const ingot_product *p, size_t row, size_t first, size_t depth, float *panel, float *tile) {
+  if (p->fill_panel) return p->fill_panel(p->source, row, least(PANEL, p->n - row), first, depth, panel);
   ingot_turned t = {tile, DEPTH, least(PANEL, p->n - row), depth, panel, PANEL};
   if (p->fill) {
     p->fill(p->source, row, t.rows, first, depth, tile);
@@ -146,15 +147,23 @@ static void hold_panels(
   for (size_t j = 0; j < columns; j += PANEL) turn_panel(isa, p, row + j, first, depth, panels + j * DEPTH, tile);
 }
 
-/// Where rows of a are few and rows of b lie in memory as F32: as many of the columns of c as make whole panels. Gives how
+/// Where rows of a are few and rows of b are F32, or become it: as many of the columns of c as make whole panels. Gives how
 /// many.
 static size_t multiply_directly(
-    ingot_isa isa, const ingot_product *p, size_t row, size_t columns, size_t first, size_t depth, const float *a) {
-  if (p->m > DIRECT_ROWS || p->b_turned || p->fill || p->lower) return 0;
+    ingot_isa isa, const ingot_product *p, size_t row, size_t columns, size_t first, size_t depth, const float *a,
+    float *tile) {
+  if (p->m > DIRECT_ROWS || p->b_turned || p->fill_panel || p->lower) return 0;
   size_t j = 0;
   for (; j + PANEL <= columns; j += PANEL) {
-    const float *b = (const float *)p->b + (row + j) * p->ldb + first;
-    ingot_direct d = {a, b, p->ldb, p->m, depth, p->alpha, first == 0 ? p->beta : 1, p->c + row + j, p->ldc};
+    const float *b = p->b;
+    size_t stride = p->ldb;
+    if (p->fill) {
+      p->fill(p->source, row + j, PANEL, first, depth, tile);
+      b = tile, stride = DEPTH;
+    } else {
+      b += (row + j) * p->ldb + first;
+    }
+    ingot_direct d = {a, b, stride, p->m, depth, p->alpha, first == 0 ? p->beta : 1, p->c + row + j, p->ldc};
     INGOT_DISPATCH(isa, ingot_direct, &d);
   }
   return j;
@@ -200,7 +209,7 @@ void ingot_multiply(ingot_isa isa, const ingot_product *p, float *scratch) {
         const float *held = course.whole ? a + first * p->m : a;
         for (size_t next = left; next < right; next += course.group) {
           size_t columns = least(course.group, right - next);
-          size_t made = multiply_directly(isa, p, next, columns, first, depth, held), j = next + made;
+          size_t made = multiply_directly(isa, p, next, columns, first, depth, held, tile), j = next + made;
           if (made == columns) continue;
           ingot_strip strip = {0};
           float *these = course.kept ? panels + (j - left) * DEPTH : panels;

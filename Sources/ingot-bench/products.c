@@ -149,10 +149,62 @@ static void time_factor(size_t columns, int rounds, double peak) {
   free(x), free(sum), free(scratch);
 }
 
+/// Tokens through one projection straight from its codes: weights a second for one token, and what part of the peak more are.
+static void time_coded(const char *name, int type, unsigned bits, bool first, int rounds, double peak) {
+  enum { MANY = 64 };
+  static const size_t tokens[] = {1, 8, MANY};
+  enum { COUNTS = sizeof tokens / sizeof *tokens };
+  double rates[COUNTS][MOST_ROUNDS];
+  ingot_isa isa = ingot_isa_best();
+  ingot_coded c = {.type = type, .rows = 1536, .columns = 3072, .bits = bits, .group = 64, .storage = INGOT_F16};
+  c.zero = 1 << (bits - 1);
+  size_t weights = c.rows * c.columns, block_weights = 8, block_bytes = bits;
+  if (type != INGOT_PLANES) ingot_ggml_shape(type, &block_weights, &block_bytes);
+  size_t bytes = weights / block_weights * block_bytes, scale_bytes = weights / c.group * 2;
+  uint8_t *codes = malloc(bytes), *scales = malloc(scale_bytes);
+  // Halves of such bytes are finite.
+  for (size_t j = 0; j < bytes; j++) codes[j] = (uint8_t)(uniform() * 64);
+  for (size_t j = 0; j < scale_bytes; j++) scales[j] = (uint8_t)(uniform() * 64);
+  c.codes = codes, c.scales = scales;
+  float *x = random_floats(MANY * c.columns), *y = random_floats(MANY * c.rows),
+        *scratch = random_floats(ingot_multiply_coded_floats(isa, &c, MANY));
+  for (int r = -1; r < rounds; r++)
+    for (size_t i = 0; i < COUNTS; i++) {
+      double start = thread_seconds();
+      ingot_multiply_coded(isa, &c, x, tokens[i], y, scratch);
+      double seconds = thread_seconds() - start;
+      if (r >= 0) rates[i][r] = tokens[i] == 1 ? (double)weights / seconds : 2e-9 * (double)(tokens[i] * weights) / seconds / peak;
+    }
+  printf("%s\n    {\"codes\": \"%s\", ", first ? "" : ",", name);
+  print_spread("weightsPerSecond", rates[0], rounds);
+  printf(", ");
+  print_spread("perPeak8", rates[1], rounds);
+  printf(", ");
+  print_spread("perPeak64", rates[2], rounds);
+  printf("}");
+  fflush(stdout);
+  free(x), free(y), free(scratch), free(codes), free(scales);
+}
+
+static void time_all_coded(int rounds, double peak) {
+  static const struct { const char *name; int type; unsigned bits; } all[] = {
+      {"q4_0", INGOT_Q4_0, 4},       {"q4_1", INGOT_Q4_1, 4},      {"q5_1", INGOT_Q5_1, 5},
+      {"q8_0", INGOT_Q8_0, 8},       {"q2_k", INGOT_Q2_K, 2},      {"q3_k", INGOT_Q3_K, 3},
+      {"q4_k", INGOT_Q4_K, 4},       {"q5_k", INGOT_Q5_K, 5},      {"q6_k", INGOT_Q6_K, 6},
+      {"iq4_xs", INGOT_IQ4_XS, 4},   {"mxfp4", INGOT_MXFP4, 4},    {"int8 g64", INGOT_PLANES, 8},
+      {"int4 g64", INGOT_PLANES, 4}, {"int3 g64", INGOT_PLANES, 3},
+  };
+  printf(",\n  \"coded\": [");
+  for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+    time_coded(all[i].name, all[i].type, all[i].bits, i == 0, rounds, peak);
+  printf("\n  ]");
+}
+
 void time_products(const ingot_rows *weights, int count, int rounds, double peak) {
   printf(",\n  \"matmul\": [");
   for (size_t tokens = 1; tokens <= 512; tokens *= 2) time_matmul(weights, count, tokens, rounds, peak);
   printf("\n  ],\n  \"factor\": [");
   for (size_t columns = 768; columns <= 3072; columns *= 2) time_factor(columns, rounds < 3 ? rounds : 3, peak);
   printf("\n  ]");
+  time_all_coded(rounds, peak);
 }

@@ -149,6 +149,27 @@ import Testing
     }
   }
 
+  @Test func productsWithCodesAreThoseWithTheirValues() throws {
+    let blocks = GGMLType.allCases.map { Encoding.ggml($0) }
+    for encoding in Self.encodings + blocks where encoding.isDecodable {
+      let rows = 18
+      let columns = blocks.contains(encoding) ? 512 : 72
+      let tensor = Samples.tensor(encoding, [rows, columns])
+      let weights = try tensor.floats()
+      for tokens in [1, 3, 9] {
+        let x = (0..<tokens * columns).map { Float(($0 &* 2_654_435_761 >> 9) & 0xFF) / 64 - 2 }
+        var wanted = [Float](repeating: .nan, count: tokens * rows)
+        var wantedSpan = wanted.mutableSpan
+        matmul(x.span, weights.span, tokens: tokens, inputs: columns, outputs: rows, into: &wantedSpan)
+        var y = [Float](repeating: .nan, count: tokens * rows)
+        var span = y.mutableSpan
+        encoding.multiply(
+          try tensor.planes(), rows: rows, columns: columns, by: x.span, tokens: tokens, into: &span)
+        #expect(y.map(\.bitPattern) == wanted.map(\.bitPattern), "\(encoding), \(tokens) tokens")
+      }
+    }
+  }
+
   /// The planes of chunks, put one after the other, are the planes.
   @Test func chunksOfPlanesAreThePlanes() throws {
     for encoding in Self.encodings {

@@ -407,6 +407,7 @@ typedef struct {
   size_t ldb;
   bool b_turned;
   ingot_fill fill;  // null for F32
+  ingot_fill fill_panel;  // instead of `fill`: to (columns, 16), a row in each lane
   const void *source;
   size_t width;
   float alpha, beta;
@@ -419,6 +420,30 @@ size_t ingot_product_floats(ingot_isa isa, const ingot_product *product);
 /// No product takes more.
 size_t ingot_product_most_floats(void);
 void ingot_multiply(ingot_isa isa, const ingot_product *product, float *scratch);
+/// The type of codes that are in planes.
+enum { INGOT_PLANES = -1 };
+/// Rows of codes as products read them: blocks of a GGML type, or planes, of which w = scale · (code - zero) or
+/// scale · code + bias, product and sum each rounded.
+typedef struct {
+  int type;
+  const uint8_t *codes;  // blocks, or bit streams, each row from a byte on
+  size_t rows, columns;
+  // Of planes:
+  unsigned bits;        // 1…8
+  size_t group;         // columns that share parameters: a multiple of 16, or all
+  ingot_float storage;  // F32, F16 or BF16: type of scales and biases
+  const uint8_t *scales, *biases;  // (rows, groups); biases or null
+  const uint8_t *zeros;            // (rows, groups) packed like codes, or null
+  int zero;                        // of all codes, without these and biases
+  bool doubled_e2m1;               // w = scale · twice the value of E2M1
+} ingot_coded;
+
+/// y (tokens, rows) = x (tokens, columns) · wᵀ, as ingot_multiply of the decoded rows, bit for bit.
+void ingot_multiply_coded(
+    ingot_isa isa, const ingot_coded *source, const float *x, size_t tokens, float *y, float *scratch);
+/// Floats of scratch that it takes.
+size_t ingot_multiply_coded_floats(ingot_isa isa, const ingot_coded *source, size_t tokens);
+
 /// Floats of scratch that ingot_invert_cholesky takes.
 size_t ingot_factor_floats(size_t n);
 /// L⁻¹ in place of A = LLᵀ (n, n), of which the diagonal and the lower triangle are read; zeros above. False where

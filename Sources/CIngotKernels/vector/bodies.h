@@ -6,6 +6,7 @@
 
 #include "affine_rows.h"
 #include "block_rows.h"
+#include "coded.h"
 #include "codes.h"
 #include "factor.h"
 #include "floats.h"

@@ -1,21 +1,12 @@
 import Dispatch
-import IngotKernels
 import IngotModels
 import IngotSystem
 import IngotTensors
 import Synchronization
 
-/// Values in F32 that a few rows are decoded to at a time, for products with few tokens: they stay in the nearer caches.
-private let panelValues = 1 << 15
-/// Tokens up to which that pays.
-private let panelTokens = 16
-
 extension Tensor {
   /// `out` (tokens, rows) = x (tokens, columns) · wᵀ, straight from the bytes as they are stored, which stay mapped. Rows are shared
   /// out over threads.
-  ///
-  /// For few tokens some rows at a time are decoded and multiplied; for more, each thread decodes its rows first. The bits are the
-  /// same either way.
   ///
   /// - Throws: FormatError for bytes that cannot be had, and for an encoding without values in F32.
   func product(_ x: [Float], tokens: Int, threads: Int, into out: inout [Float]) throws(FormatError) {
@@ -56,47 +47,12 @@ extension Tensor {
   /// The product of some rows: (tokens, rows).
   private func part(_ slice: Range<Int>, _ x: [Float], tokens: Int) throws(FormatError) -> [Float] {
     var out = [Float](repeating: 0, count: tokens * slice.count)
-    guard tokens <= panelTokens else {
-      var weights = [Float](repeating: 0, count: slice.count * columns)
-      var span = weights.mutableSpan
-      try decode(rows: slice, into: &span)
-      IngotInference.linear(x, weights, tokens: tokens, inputs: columns, outputs: slice.count, into: &out)
-      return out
-    }
-    let columns = columns
-    let panel = max(panelValues / columns / rowStep * rowStep, rowStep)
-    var panelOut: [Float] = []
-    var weights: [Float] = []
-    let format = storedFormat
-    if format == nil { weights = [Float](repeating: 0, count: min(panel, slice.count) * columns) }
-    for first in stride(from: slice.lowerBound, to: slice.upperBound, by: panel) {
-      let rows = first..<min(first + panel, slice.upperBound)
-      panelOut.provide(tokens * rows.count)
-      var all = panelOut.mutableSpan
-      var target = all._mutatingExtracting(0..<tokens * rows.count)
-      let inputs = x.span.extracting(0..<tokens * columns)
-      if let format {
-        let plane = try planes(rows: rows)[0]
-        StoredRows(format, plane.span, rows: rows.count, columns: columns)
-          .multiply(inputs, tokens: tokens, into: &target)
-      } else {
-        var span = weights.mutableSpan
-        var decoded = span._mutatingExtracting(0..<rows.count * columns)
-        try decode(rows: rows, into: &decoded)
-        matmul(
-          inputs, weights.span.extracting(0..<rows.count * columns), tokens: tokens, inputs: columns,
-          outputs: rows.count, into: &target)
-      }
-      let place = rows.lowerBound - slice.lowerBound..<rows.upperBound - slice.lowerBound
-      out.replaceRows(with: panelOut, place, width: slice.count, tokens: tokens)
-    }
+    var target = out.mutableSpan
+    encoding.multiply(
+      try planes(rows: slice), rows: slice.count, columns: columns,
+      by: x.span.extracting(0..<tokens * columns),
+      tokens: tokens, into: &target)
     return out
-  }
-
-  /// The format of values that products read as they are stored; nil where they are decoded first.
-  private var storedFormat: FloatFormat? {
-    guard case .dense(let type) = encoding else { return nil }
-    return type.floatFormat
   }
 }
 

@@ -33,13 +33,20 @@ public struct BlockScaled: Hashable, Sendable, CustomStringConvertible {
     return [codes, scales]
   }
 
+  /// The scales of some rows: (rows / blockRows, columns / blockColumns).
+  func scales(_ planes: [Bytes], rows: Int, columns: Int) -> [Float] {
+    let count = Matrix.steps(rows, blockRows) * Matrix.steps(columns, blockColumns)
+    var scales = [Float](repeating: 0, count: count)
+    var span = scales.mutableSpan
+    let plane = planes[1]
+    decodeDense(scale, plane.span, into: &span)
+    return scales
+  }
+
   func decode(_ planes: [Bytes], rows: Int, columns: Int, into out: inout MutableSpan<Float>) {
     let blocks = Matrix.steps(columns, blockColumns)
-    let scaleRows = Matrix.steps(rows, blockRows)
-    var scales = [Float](repeating: 0, count: scaleRows * blocks)
-    var scaleSpan = scales.mutableSpan
-    let (codePlane, scalePlane) = (planes[0], planes[1])
-    decodeDense(scale, scalePlane.span, into: &scaleSpan)
+    let scales = scales(planes, rows: rows, columns: columns)
+    let codePlane = planes[0]
     let codes = codePlane.span
     for row in 0..<rows {
       let first = row / blockRows * blocks
