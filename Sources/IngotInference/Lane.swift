@@ -9,9 +9,9 @@ final class LaneModel: Sendable {
   let model: Model
   /// Cosines and sines of each rotation of the model.
   let tables: [RotaryEmbedding: Rotation]
-  /// Whether lanes continue sequences, some tokens at a time: then weights stay as they are stored, and what is decoded of them,
-  /// norms and routers, is kept.
-  let continues: Bool
+  /// The threads of products where lanes continue sequences, some tokens at a time: then weights stay as they are stored, and what is
+  /// decoded of them, norms and routers, is kept.
+  let team: ThreadTeam?
   private let kept = Mutex<[Int: (weights: LayerWeights, feedForward: (any FeedForwardExecutor)?)]>([:])
 
   var blueprint: Blueprint { model.blueprint }
@@ -20,20 +20,20 @@ final class LaneModel: Sendable {
   ///   for a model with blocks that this build cannot run.
   convenience init(_ model: Model, _ contexts: [Context]) throws(FormatError) {
     try contexts.check(for: model)
-    try self.init(model, positions: contexts.map(\.tokens.count).max() ?? 0, continues: false)
+    try self.init(model, positions: contexts.map(\.tokens.count).max() ?? 0)
   }
 
   /// - Parameters:
   ///   - positions: of the longest context.
-  ///   - continues: whether contexts are continued.
-  init(_ model: Model, positions: Int, continues: Bool) throws(FormatError) {
+  ///   - team: where contexts are continued.
+  init(_ model: Model, positions: Int, team: ThreadTeam? = nil) throws(FormatError) {
     try model.requireForwardPass()
     for layer in model.blueprint.layers.indices {
       _ = try model.blueprint.executable(layer: layer, of: model)
       _ = try model.blueprint.executableFeedForward(layer: layer, of: model)
     }
     self.model = model
-    self.continues = continues
+    self.team = team
     tables = model.blueprint.rotations(positions: positions)
   }
 
@@ -48,14 +48,14 @@ final class LaneModel: Sendable {
   {
     if let known = kept.withLock({ $0[layer]?.feedForward }) { return known }
     let executor = try await blueprint.executableFeedForward(layer: layer, of: model).executor(
-      self, layer: layer, site, workers, decodesOnce: decodesOnce && !continues)
+      self, layer: layer, site, workers, decodesOnce: decodesOnce && team == nil)
     kept.withLock { $0[layer]?.feedForward = executor }
     return executor
   }
 
   /// Keeps weights that have been loaded for the tokens to come, where there are any.
   func keep(_ weights: LayerWeights, layer: Int) {
-    if continues { kept.withLock { if $0[layer] == nil { $0[layer] = (weights, nil) } } }
+    if team != nil { kept.withLock { if $0[layer] == nil { $0[layer] = (weights, nil) } } }
   }
 }
 

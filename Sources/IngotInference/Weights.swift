@@ -101,70 +101,41 @@ extension Tensor {
 extension Tensor {
   /// Whether products with any of these numbers of tokens want the decoded weights, since `multiply` does not take the
   /// encoding.
-  func wantsDecoding(_ tokens: Int...) -> Bool { !multipliesStored && tokens.contains { $0 > 0 } }
-
-  private var multipliesStored: Bool {
-    switch encoding {
-    case .dense(let type): type.floatFormat != nil
-    case .blockScaled: true
-    default: false
-    }
+  func wantsDecoding(_ tokens: Int...) -> Bool {
+    !encoding.isMultipliedFromCodes && tokens.contains { $0 > 0 }
   }
 
   func decode(into buffer: inout [Float], if wanted: Bool) throws(FormatError) {
     if wanted { try decode(into: &buffer) }
   }
 
-  /// `out` (tokens, rows) = x · wᵀ, straight from FP8 or dense weights, or by `weights`, which are this tensor's: the bits
-  /// are the same.
+  /// `out` (tokens, rows) = x · wᵀ, straight from the weights as they are stored, or by `weights`, which are this tensor's: the
+  /// bits are the same.
   ///
-  /// - Parameter threads: of a product straight from the stored weights, whatever the number of tokens; nil for none.
-  func linear(_ x: [Float], tokens: Int, _ weights: [Float], _ threads: Int?, into out: inout [Float])
+  /// - Parameter team: for a product straight from the stored weights, whatever their encoding; nil for none.
+  func linear(_ x: [Float], tokens: Int, _ weights: [Float], _ team: ThreadTeam?, into out: inout [Float])
     throws(FormatError)
   {
-    if let threads { return try product(x, tokens: tokens, threads: threads, into: &out) }
+    if let team { return try product(x, tokens: tokens, team: team, into: &out) }
     if try multiply(x, tokens: tokens, into: &out) { return }
     IngotInference.linear(x, weights, tokens: tokens, inputs: columns, outputs: rows, into: &out)
   }
 
-  /// `out` (tokens, rows) = x (tokens, columns) · wᵀ, straight from FP8 or dense weights.
+  /// `out` (tokens, rows) = x (tokens, columns) · wᵀ, straight from the weights as they are stored, which are let go of then.
   ///
-  /// - Returns: false, and nothing done, for another encoding: these are to be decoded.
+  /// - Returns: false, and nothing done, for an encoding that is to be decoded.
   func multiply(_ x: [Float], tokens: Int, into out: inout [Float]) throws(FormatError) -> Bool {
-    guard multipliesStored else { return false }
+    guard encoding.isMultipliedFromCodes else { return false }
     if tokens == 0 { return true }
-    let scheme: BlockScaled?
-    let format: FloatFormat
-    switch encoding {
-    case .dense(let type):
-      guard let known = type.floatFormat else { return false }
-      (format, scheme) = (known, nil)
-    case .blockScaled(let blocks): (format, scheme) = (blocks.code == .f8e4m3 ? .f8e4m3 : .f8e5m2, blocks)
-    default: return false
-    }
+    let (rows, columns) = (rows, columns)
     out.provide(tokens * rows)
     let fetched = try sources(rows: 0..<rows).map { bytes throws(FormatError) in try bytes.fetched() }
     let planes = try planes(rows: 0..<rows, from: fetched)
-    let values = planes[0]
-    var scales: [Float] = []
-    if let scheme {
-      let plane = planes[1]
-      scales = [Float](repeating: 0, count: plane.count * 8 / scheme.scale.bits)
-      var span = scales.mutableSpan
-      IngotKernels.decode(scheme.scale.floatFormat!, plane.span, into: &span)
-    }
-    let (rows, columns) = (rows, columns)
     var all = out.mutableSpan
     var y = all._mutatingExtracting(0..<tokens * rows)
-    let inputs = x.span.extracting(0..<tokens * columns)
-    if let scheme {
-      let stored = StoredRows(
-        format, values.span, scales: scales.span, blockRows: scheme.blockRows,
-        blockColumns: scheme.blockColumns, rows: rows, columns: columns)
-      stored.multiply(inputs, tokens: tokens, into: &y)
-    } else {
-      StoredRows(format, values.span, rows: rows, columns: columns).multiply(inputs, tokens: tokens, into: &y)
-    }
+    encoding.multiply(
+      planes, rows: rows, columns: columns, by: x.span.extracting(0..<tokens * columns), tokens: tokens,
+      into: &y)
     for plane in planes { plane.release() }
     return true
   }

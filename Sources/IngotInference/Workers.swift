@@ -69,6 +69,14 @@ struct Workers: Sendable {
     _ count: Int, _ unit: @escaping @Sendable (Int, inout Buffers) throws(FormatError) -> Output,
     deliver: (Int, Output) throws(FormatError) -> Void
   ) async throws(FormatError) {
+    if members.count == 1 || count == 1 {
+      // Without a detour over other threads: when a single token passes a layer, its units are small.
+      for number in 0..<count {
+        let result = await members[0].perform { buffers throws(FormatError) in try unit(number, &buffers) }
+        try deliver(number, try result.get())
+      }
+      return
+    }
     let members = members
     let outcome = await withTaskGroup(of: (unit: Int, worker: Int, result: Result<Output, FormatError>).self)
     {

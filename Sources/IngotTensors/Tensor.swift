@@ -23,6 +23,8 @@ public struct Tensor: Sendable {
   public let rowStep: Int
   /// The whole planes, when they are in memory or in a mapping as they are: views cut these. Nil when planes are made.
   let stored: [Bytes]?
+  /// What `reordered` gives: one tensor or none.
+  private var bases: [(base: Tensor, selection: RowSelection)] = []
   /// The unit that makes it together with other tensors, or alone but whole; nil for one that is streamed.
   public let unit: WorkUnit?
   private let sources: Sources
@@ -35,6 +37,13 @@ public struct Tensor: Sendable {
   public var origin: Tensor? {
     get { origins.first }
     set { origins = newValue.map { [$0] } ?? [] }
+  }
+
+  /// The tensor whose rows these are, in another order, and which: where that is in memory or in a mapping as it is, and has not many
+  /// more. Products with it need no copy of these rows.
+  public internal(set) var reordered: (base: Tensor, selection: RowSelection)? {
+    get { bases.first }
+    set { bases = newValue.map { [$0] } ?? [] }
   }
 
   /// - Parameter rowStep: the encoding's, or a multiple of it when `load` needs larger steps.

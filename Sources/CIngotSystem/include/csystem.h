@@ -25,4 +25,17 @@ int ingot_hole(int descriptor, long long from, long long *start, long long *end)
 /// one before.
 int ingot_flush_output(void);
 
+
+/// Tells the processor that its thread looks at memory until another thread changes it.
+static inline void ingot_pause(void) {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("yield");
+#endif
+}
+
+/// Lets another thread have the processor, if one waits for it.
+void ingot_let_others_run(void);
+
 #endif

@@ -10,14 +10,14 @@ struct GatedMLPs: FeedForwardExecutor {
   private let layer: Int
   private let site: RowSite
   private var own: OwnNorms?
-  /// Of each product straight from stored weights; nil where they are decoded.
-  private let threads: Int?
+  /// For products straight from stored weights; nil where they may be decoded.
+  private let team: ThreadTeam?
 
-  init(_ block: any FeedForward, _ model: Model, layer: Int, _ site: RowSite, threads: Int?)
+  init(_ block: any FeedForward, _ model: Model, layer: Int, _ site: RowSite, team: ThreadTeam?)
     throws(FormatError)
   {
     self.block = block
-    self.threads = threads
+    self.team = team
     self.model = model
     self.layer = layer
     self.site = site
@@ -43,7 +43,9 @@ struct GatedMLPs: FeedForwardExecutor {
       batch.finishes = block.projections.all.map { block.role($0, layer: layer, expert: expert) }
       return batch
     }
-    return block.shared == nil ? experts : experts + sharedBatches(routings)
+    let all = block.shared == nil ? experts : experts + sharedBatches(routings)
+    // Of many experts a sequence that is continued goes to few, and nobody reads of the others.
+    return team == nil ? all : all.filter { !$0.routedTokens.isEmpty }
   }
 
   /// Units of work of the shared MLP, which stands behind the experts: some contexts each.
@@ -104,22 +106,22 @@ struct GatedMLPs: FeedForwardExecutor {
     } else {
       gather(batch.forced, inputs, hidden, into: &buffers.forced.gathered)
     }
-    let decodes = threads == nil
+    let decodes = team == nil
     // Rows aside apart from the others, which are shown without them.
     let gate = try projection(projections.gating)
     try gate.decode(into: &buffers.weights, if: readsWeights || decodes && gate.wantsDecoding(count, aside))
     if readsWeights { show(.weights(projections.gating), buffers.weights, width, hidden, []) }
     try gate.linear(
-      buffers.gathered, tokens: count, buffers.weights, threads, into: &buffers.gateActivations)
+      buffers.gathered, tokens: count, buffers.weights, team, into: &buffers.gateActivations)
     try gate.linear(
-      buffers.forced.gathered, tokens: aside, buffers.weights, threads, into: &buffers.forced.gateActivations)
+      buffers.forced.gathered, tokens: aside, buffers.weights, team, into: &buffers.forced.gateActivations)
     let up = try projection(projections.lifting)
     try up.decode(into: &buffers.weights, if: readsWeights || decodes && up.wantsDecoding(count, aside))
     if readsWeights { show(.weights(projections.lifting), buffers.weights, width, hidden, []) }
     try up.linear(
-      buffers.gathered, tokens: count, buffers.weights, threads, into: &buffers.upActivations)
+      buffers.gathered, tokens: count, buffers.weights, team, into: &buffers.upActivations)
     try up.linear(
-      buffers.forced.gathered, tokens: aside, buffers.weights, threads, into: &buffers.forced.upActivations)
+      buffers.forced.gathered, tokens: aside, buffers.weights, team, into: &buffers.forced.upActivations)
     addBias(biases.gate, to: &buffers.gateActivations, tokens: count)
     addBias(biases.up, to: &buffers.upActivations, tokens: count)
     addBias(biases.gate, to: &buffers.forced.gateActivations, tokens: aside)
@@ -145,9 +147,9 @@ struct GatedMLPs: FeedForwardExecutor {
     try down.decode(into: &buffers.weights, if: readsWeights || decodes && down.wantsDecoding(count, probes))
     if readsWeights { show(.weights(projections.lowering), buffers.weights, hidden, width, []) }
     var outputs: [Float] = []  // (routed tokens, hidden)
-    try down.linear(buffers.gateActivations, tokens: count, buffers.weights, threads, into: &outputs)
+    try down.linear(buffers.gateActivations, tokens: count, buffers.weights, team, into: &outputs)
     try down.linear(
-      buffers.forced.gateActivations, tokens: probes, buffers.weights, threads, into: &buffers.probed)
+      buffers.forced.gateActivations, tokens: probes, buffers.weights, team, into: &buffers.probed)
     addBias(biases.down, to: &outputs, tokens: count)
     addBias(biases.down, to: &buffers.probed, tokens: probes)
     if let index = firstNonFinite(outputs.span) {

@@ -102,27 +102,27 @@ private struct GroupedQueryExecutor: MixerExecutor {
     if let temperature = block.temperature { heat(&buffers.queries, tokens: tokens, past: past, temperature) }
     let shape = AttentionShape(block)
     var dropped = 0
+    var (keys, values): ([Float], [Float]) = ([], [])
     if let shared = block.shared, shared.takes {
-      (buffers.keys, buffers.values, dropped) = carried.keyValues[shared.place]!
+      (keys, values, dropped) = carried.keyValues[shared.place]!
     } else {
       try projectKeyValues(inputs, tokens: tokens, keyWidth, past: past, &buffers)
-      var count = tokens * keyWidth
+      let count = tokens * keyWidth
       if carried.past != nil {
         carried.past!.add(buffers.keys, buffers.values, count: count, width: keyWidth, block, shape, tokens)
-        (buffers.keys, buffers.values) = carried.past!.keyValues(group: block.headDim)
+        (keys, values) = carried.past!.keyValues(group: block.headDim)
         dropped = carried.past!.keys.dropped
-        count = buffers.keys.count
+      } else if block.shared != nil {
+        (keys, values) = (Array(buffers.keys.prefix(count)), Array(buffers.values.prefix(count)))
+      } else {
+        (keys, values) = (buffers.keys, buffers.values)
       }
-      if let shared = block.shared {
-        carried.keyValues[shared.place] = (
-          Array(buffers.keys.prefix(count)), Array(buffers.values.prefix(count)), dropped
-        )
-      }
+      if let shared = block.shared { carried.keyValues[shared.place] = (keys, values, dropped) }
     }
     let choice = try choice(inputs, tokens: tokens, &carried.past)
     carried.past?.tokens += tokens
     attend(
-      queries: buffers.queries, keys: buffers.keys, values: buffers.values, tokens: tokens, past: past,
+      queries: buffers.queries, keys: keys, values: values, tokens: tokens, past: past,
       dropped: dropped, shape, sinks: sinks, choice: choice, scores: &buffers.scores,
       into: &buffers.attended)
     for index in gates.indices { buffers.attended[index] *= sigmoid(gates[index]) }

@@ -41,10 +41,8 @@ extension LaneModel {
     -> [TensorKind: LinearWeights]
   {
     var weights: [TensorKind: LinearWeights] = [:]
-    if continues {
-      for kind in kinds {
-        weights[kind] = .stored(try model.required(kind, layer: layer), threads: workers.count)
-      }
+    if let team {
+      for kind in kinds { weights[kind] = .stored(try model.required(kind, layer: layer), team) }
       return weights
     }
     let model = model

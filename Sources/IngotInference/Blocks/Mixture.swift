@@ -11,10 +11,7 @@ extension Mixture: ExecutableFeedForward {
   func executor(_ source: LaneModel, layer: Int, _ site: RowSite, _ workers: Workers, decodesOnce: Bool)
     throws(FormatError) -> any FeedForwardExecutor
   {
-    // As many experts as a token has go side by side.
-    try GatedMLPs(
-      self, source.model, layer: layer, site,
-      threads: source.continues ? max(workers.count / perToken, 1) : nil)
+    try GatedMLPs(self, source.model, layer: layer, site, team: source.team)
   }
 }
 

@@ -42,9 +42,11 @@ public struct Generator: Sendable {
         path: model.path, expected: "a sequence of 1 to \(model.blueprint.contextLength) tokens",
         found: "\(capacity)")
     }
-    source = try LaneModel(model, positions: capacity, continues: true)
-    workers = Workers(count)
-    head = .stored(try model.required(model.blueprint.headRole), threads: count)
+    let team = ThreadTeam(count)
+    source = try LaneModel(model, positions: capacity, team: team)
+    // Products go by the team; what is between them is little.
+    workers = Workers(1)
+    head = .stored(try model.required(model.blueprint.headRole), team)
     finalNorm = try model.norm(.finalNorm, model.blueprint.finalNorm)
     pasts = model.blueprint.layers.map { _ in Past(cache) }
     self.cache = cache

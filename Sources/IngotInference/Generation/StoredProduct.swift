@@ -1,47 +1,59 @@
-import Dispatch
-import IngotModels
 import IngotSystem
 import IngotTensors
 import Synchronization
+
+/// Weights that a thread multiplies at least before another helps.
+private let leastWeights = 1 << 16
 
 extension Tensor {
   /// `out` (tokens, rows) = x (tokens, columns) · wᵀ, straight from the bytes as they are stored, which stay mapped. Rows are shared
   /// out over threads.
   ///
   /// - Throws: FormatError for bytes that cannot be had, and for an encoding without values in F32.
-  func product(_ x: [Float], tokens: Int, threads: Int, into out: inout [Float]) throws(FormatError) {
+  func product(_ x: [Float], tokens: Int, team: ThreadTeam, into out: inout [Float]) throws(FormatError) {
     guard encoding.isDecodable else {
       throw error("values that can be decoded to F32", found: "\(encoding)")
     }
     let rows = rows
     out.provide(tokens * rows)
     guard tokens > 0, rows > 0, columns > 0 else { return }
-    let slices = rowSlices(threads)
+    if let (base, selection) = reordered {
+      // Outputs change places more easily than rows of weights.
+      var outputs: [Float] = []
+      try base.product(x, tokens: tokens, team: team, into: &outputs)
+      out.replaceRows(with: outputs, selection, base.rows, tokens: tokens)
+      return
+    }
+    let slices = rowSlices(team.count)
     if slices.count == 1 {
       out.replaceRows(with: try part(slices[0], x, tokens: tokens), slices[0], width: rows, tokens: tokens)
       return
     }
-    let parts = Mutex([Result<[Float], FormatError>?](repeating: nil, count: slices.count))
-    DispatchQueue.concurrentPerform(iterations: slices.count) { index in
+    let parts = Parts(slices.count)
+    team.perform(slices.count) { index in
       let result: Result<[Float], FormatError>
       do throws(FormatError) {
         result = .success(try part(slices[index], x, tokens: tokens))
       } catch {
         result = .failure(error)
       }
-      parts.withLock { $0[index] = result }
+      parts.results.withLock { $0[index] = result }
     }
-    for (index, result) in parts.withLock({ $0 }).enumerated() {
+    for (index, result) in parts.results.withLock({ $0 }).enumerated() {
       out.replaceRows(with: try result!.get(), slices[index], width: rows, tokens: tokens)
     }
   }
 
-  /// Ranges of rows, about as long as each other, that can be had alone.
+  /// Ranges of rows, about as long as each other, that can be had alone: two for each thread, so that one that is late does not
+  /// keep the others.
   private func rowSlices(_ threads: Int) -> [Range<Int>] {
     let rows = rows
-    let steps = (rows + rowStep - 1) / rowStep
-    let share = max((steps + threads - 1) / threads, 1) * rowStep
-    return stride(from: 0, to: rows, by: share).map { $0..<min($0 + share, rows) }
+    // Sixteen rows are multiplied together.
+    let step = rowStep % 16 == 0 ? rowStep : rowStep * 16
+    let steps = (rows + step - 1) / step
+    let slices = threads == 1 ? 1 : min(2 * threads, max(rows * columns / leastWeights, 1), steps)
+    let ends = (0...slices).map { min(steps * $0 / slices * step, rows) }
+    return (0..<slices).map { ends[$0]..<ends[$0 + 1] }
   }
 
   /// The product of some rows: (tokens, rows).
@@ -56,6 +68,13 @@ extension Tensor {
   }
 }
 
+/// Products of ranges of rows.
+private final class Parts: Sendable {
+  let results: Mutex<[Result<[Float], FormatError>?]>
+
+  init(_ count: Int) { results = Mutex([Result<[Float], FormatError>?](repeating: nil, count: count)) }
+}
+
 extension [Float] {
   /// Puts products with some rows of weights, (tokens, rows), into their places among those with all: (tokens, width).
   fileprivate mutating func replaceRows(with part: [Float], _ rows: Range<Int>, width: Int, tokens: Int) {
@@ -67,14 +86,27 @@ extension [Float] {
       }
     }
   }
+
+  /// Takes selected ones of products with all rows of weights, (tokens, width).
+  fileprivate mutating func replaceRows(
+    with all: [Float], _ selection: RowSelection, _ width: Int, tokens: Int
+  ) {
+    let source = all.span
+    let count = selection.count
+    var target = mutableSpan
+    for row in 0..<count {
+      let place = selection[row]
+      for token in 0..<tokens { target[token * count + row] = source[token * width + place] }
+    }
+  }
 }
 
 /// The weights of a linear layer at work.
 enum LinearWeights: Sendable {
   /// (outputs, inputs) in F32.
   case decoded([Float])
-  /// As they are stored, each product by so many threads.
-  case stored(Tensor, threads: Int)
+  /// As they are stored.
+  case stored(Tensor, ThreadTeam)
 
   static let none = LinearWeights.decoded([])
 
@@ -96,11 +128,11 @@ func linear(
   case .decoded(let values):
     linear(
       x, values, tokens: tokens, inputs: inputs, outputs: outputs, into: &out, accumulate: accumulate)
-  case .stored(let tensor, let threads):
+  case .stored(let tensor, let team):
     precondition(tensor.rows == outputs && tensor.columns == inputs, "\(tensor.name): (outputs, inputs)")
-    guard accumulate else { return try tensor.product(x, tokens: tokens, threads: threads, into: &out) }
+    guard accumulate else { return try tensor.product(x, tokens: tokens, team: team, into: &out) }
     var sums: [Float] = []
-    try tensor.product(x, tokens: tokens, threads: threads, into: &sums)
+    try tensor.product(x, tokens: tokens, team: team, into: &sums)
     for index in 0..<tokens * outputs { out[index] += sums[index] }
   }
 }

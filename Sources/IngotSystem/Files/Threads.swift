@@ -87,7 +87,7 @@ public final class Threads: TaskExecutor {
   }
 
   /// - Returns: false when the system refuses another thread.
-  private static func start(_ run: @escaping @Sendable () -> Void) -> Bool {
+  static func start(_ run: @escaping @Sendable () -> Void) -> Bool {
     let retained = unsafe Unmanaged.passRetained(Body(run))
     let body = unsafe retained.toOpaque()
     #if canImport(Darwin)

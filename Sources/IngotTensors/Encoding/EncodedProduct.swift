@@ -2,6 +2,15 @@ import IngotKernels
 import IngotSystem
 
 extension Encoding {
+  /// Whether `multiply` decodes weights where it multiplies them; else all of them to F32 first.
+  public var isMultipliedFromCodes: Bool {
+    switch self {
+    case .dense(let type): type.floatFormat != nil
+    case .blockScaled, .affine, .microScaled, .ggml: true
+    case .columnPacked, .trellis, .tiles: false
+    }
+  }
+
   /// `y (tokens, rows) = x (tokens, columns) · wᵀ`, w being the rows that the planes stand for: as the product with the decoded rows,
   /// bit for bit. What has kernels for it is decoded where it is multiplied, the rest to F32 first.
   ///

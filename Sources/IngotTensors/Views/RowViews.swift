@@ -128,11 +128,13 @@ extension Tensor {
     // A load begins at a step of the source's and drops what is before the rows wanted. With steps as large as the source's it reads
     // at most twice what it needs; a source that is had only as a whole is read once.
     let step = rowStep >= rows ? max(rowStep == 1 ? 1 : selection.count, least) : max(rowStep, least)
-    return Tensor(
+    var tensor = Tensor(
       name: name ?? self.name, role: role ?? self.role, shape: shape, encoding: target, path: path,
       offset: offset, rowStep: step, unit: unit,
       sources: { rows in view.windows(rows).flatMap { view.base.sources(rows: $0) } },
       make: { rows, sources throws(FormatError) in try view.planes(rows, sources) })
+    if stored != nil, target == encoding, 2 * selection.count > rows { tensor.reordered = (self, selection) }
+    return tensor
   }
 
   /// The encoding of selected rows: this one, with as many rows a block as come from a single block each.
