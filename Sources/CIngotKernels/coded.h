@@ -15,7 +15,7 @@ enum {
   CODED_TOKENS = 8,
 };
 
-/// Some rows of codes, at most PANEL of them.
+/// Some rows of codes: at most PANEL of them, and where one token is multiplied two times as many.
 typedef struct ingot_coded_rows {
   const ingot_coded *source;
   size_t row, rows;

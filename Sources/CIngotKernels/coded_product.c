@@ -35,6 +35,14 @@ void ingot_coded_panel_scalar(const ingot_coded_panel *p) {
 
 void ingot_coded_sums_scalar(const ingot_coded_sums *s) {
   const ingot_coded *c = s->of.source;
+  if (s->of.rows > PANEL) {
+    ingot_coded_sums one = *s, other = *s;
+    one.of.rows = PANEL;
+    other.of.row += PANEL, other.of.rows -= PANEL, other.y += PANEL;
+    ingot_coded_sums_scalar(&one);
+    ingot_coded_sums_scalar(&other);
+    return;
+  }
   float panel[DEPTH * PANEL];
   for (size_t t = 0; t < s->tokens; t++)
     for (size_t i = 0; i < s->of.rows; i++) s->y[t * s->leading + i] = 0;
@@ -101,8 +109,9 @@ void ingot_multiply_coded(
     ingot_multiply(isa, &p, scratch);
     return;
   }
-  for (size_t row = 0; row < c->rows; row += PANEL) {
-    size_t rows = c->rows - row < PANEL ? c->rows - row : PANEL;
+  size_t most = tokens == 1 ? 2 * PANEL : PANEL;
+  for (size_t row = 0; row < c->rows; row += most) {
+    size_t rows = c->rows - row < most ? c->rows - row : most;
     ingot_coded_sums s = {{c, row, rows}, x, tokens, y + row, c->rows};
     INGOT_DISPATCH(isa, ingot_coded_sums, &s);
   }

@@ -1,0 +1,238 @@
+// Rows of codes taken apart: parameters with a row in each lane, and where the codes of each row are.
+#ifndef INGOT_VECTOR_CODED_PARTS_H
+#define INGOT_VECTOR_CODED_PARTS_H
+
+#include "../coded.h"
+#include "ggml_decode.h"
+#include "lanes.h"
+
+/// How a weight follows from its value v. Operations round to F32 where they are not exact.
+typedef enum {
+  CODED_PLAIN,   // scale · v
+  CODED_OFFSET,  // scale · v + offset, the product being exact
+  CODED_ZERO,    // scale · (v - zero)
+  CODED_FULL,    // scale · (v - zero) + offset
+} coded_form;
+
+/// How the codes of a row lie.
+typedef enum {
+  CODED_BYTES,        // v a byte, with a sign
+  CODED_HALVES_16,    // v in the low halves of 16 bytes, then in their high halves
+  CODED_HALVES_32,    // as many of 32 bytes
+  CODED_NEIGHBOURS,   // v in the low half of a byte, the next in its high half; 32 a piece
+} coded_layout;
+
+/// Rows taken apart, at most DEPTH columns of them: parameters lane by lane, codes row by row.
+typedef struct {
+  coded_form form;
+  coded_layout layout;
+  const uint8_t *rows[PANEL];
+  // Codes come in pieces of `piece` bytes, so many of them a block, blocks that many bytes apart.
+  size_t piece, pieces, block;
+  /// What turns a byte's highest bit into a sign.
+  uint32_t flipped;
+  lanes_f32 scales[CODED_PARTS], offsets[CODED_PARTS], zeros[CODED_PARTS];
+  /// Where codes do not lie like that.
+  int8_t values[PANEL][DEPTH];
+} coded_parts;
+
+/// Rows whose values have been put into `values`.
+INGOT_INLINE void take_values(coded_parts *out) {
+  for (size_t i = 0; i < PANEL; i++) out->rows[i] = (const uint8_t *)out->values[i];
+  out->layout = CODED_BYTES, out->piece = 16, out->pieces = 1, out->block = 16, out->flipped = 0;
+}
+
+// ---- blocks ------------------------------------------------------------------------------------------
+
+INGOT_INLINE bool has_minima(ingot_ggml type) {
+  return type == INGOT_Q4_1 || type == INGOT_Q5_1 || type == INGOT_Q2_K || type == INGOT_Q4_K || type == INGOT_Q5_K;
+}
+
+INGOT_INLINE lanes_f32 from_halves(const uint16_t *codes) {
+  lanes_f16 halves;
+  memcpy(&halves, codes, sizeof halves);
+  return __builtin_convertvector(halves, lanes_f32);
+}
+
+INGOT_INLINE lanes_f32 from_integers(const int16_t *values) {
+  typedef int16_t lanes_i16 __attribute__((vector_size(32)));
+  lanes_i16 narrow;
+  memcpy(&narrow, values, sizeof narrow);
+  return __builtin_convertvector(narrow, lanes_f32);
+}
+
+/// As half_of_e8m0.
+INGOT_INLINE lanes_f32 halves_of_e8m0(const uint16_t *exponents) {
+  lanes_u16 narrow;
+  memcpy(&narrow, exponents, sizeof narrow);
+  lanes_u32 e = __builtin_convertvector(narrow, lanes_u32), two = (lanes_u32)(e < 2);
+  return as_f32((two & (0x00200000 + (e & two) * 0x00200000)) | (~two & (e - 1) << 23));
+}
+
+/// Sixteen values of codes as signed bytes.
+INGOT_INLINE void put_values(const ggml_shape *shape, const uint8_t *codes, int8_t *out) {
+  typedef int8_t lanes_i8 __attribute__((vector_size(16)));
+  lanes_u8 these;
+  memcpy(&these, codes, sizeof these);
+  lanes_i8 values;
+  if (!shape->table) {
+    values = (lanes_i8)(these - (uint8_t)shape->zero);
+  } else {
+#if defined(INGOT_X86)
+    values = (lanes_i8)_mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)shape->table), (__m128i)these);
+#else
+    values = vqtbl1q_s8(vld1q_s8(shape->table), (uint8x16_t)these);
+#endif
+  }
+  memcpy(out, &values, sizeof values);
+}
+
+INGOT_INLINE void take_blocks(
+    ingot_ggml type, const ingot_coded_rows *of, size_t first, size_t depth, coded_parts *out) {
+  ggml_shape shape = ggml_shape_of(type);
+  size_t blocks = depth / shape.weights, parts = shape.weights / shape.part;
+  bool nibbles = type == INGOT_Q4_0 || type == INGOT_Q4_1 || type == INGOT_Q4_K, lies = nibbles || type == INGOT_Q8_0;
+  uint16_t d[DEPTH / 32][PANEL], m[DEPTH / 32][PANEL];
+  int16_t scales[CODED_PARTS][PANEL], minima[CODED_PARTS][PANEL];
+  take_values(out);
+  for (size_t i = 0; i < PANEL; i++) {
+    // Lanes without a row take the last one.
+    size_t row = of->row + (i < of->rows ? i : of->rows - 1);
+    const uint8_t *bytes = coded_blocks(of->source, shape, row, first);
+    // Codes are what the block ends with.
+    if (lies) out->rows[i] = bytes + shape.bytes - shape.weights / (nibbles ? 2 : 1);
+    for (size_t b = 0; b < blocks; b++) {
+      ggml_block block;
+      ggml_read(type, bytes + b * shape.bytes, &block);
+      d[b][i] = block.d;
+      if (has_minima(type)) m[b][i] = block.m;
+      for (size_t j = 0; j < parts && parts > 1; j++) {
+        scales[b * parts + j][i] = block.scales[j];
+        if (has_minima(type)) minima[b * parts + j][i] = block.minima[j];
+      }
+      if (lies) continue;
+      for (size_t j = 0; j < shape.weights; j += 16)
+        put_values(&shape, block.codes + j, out->values[i] + b * shape.weights + j);
+    }
+    for (size_t line = 0; line < blocks * shape.bytes; line += 64)
+      __builtin_prefetch(bytes + blocks * shape.bytes + line);
+  }
+  if (lies) out->block = shape.bytes;
+  if (nibbles) out->layout = CODED_HALVES_16;
+  if (type == INGOT_Q4_K) out->layout = CODED_HALVES_32, out->piece = 32, out->pieces = 4;
+  if (type == INGOT_Q8_0) out->pieces = 2;
+  out->form = nibbles || has_minima(type) ? CODED_OFFSET : CODED_PLAIN;
+  size_t each = shape.part / CODED_PART;
+  for (size_t b = 0; b < blocks; b++) {
+    lanes_f32 most = from_halves(d[b]), least = has_minima(type) ? from_halves(m[b]) : splat(0);
+    if (type == INGOT_MXFP4) most = halves_of_e8m0(d[b]);
+    for (size_t j = 0; j < parts; j++) {
+      // A block that is not cut has neither multiple.
+      lanes_f32 scale = parts > 1 ? most * from_integers(scales[b * parts + j]) : most;
+      lanes_f32 offset = parts > 1 && has_minima(type) ? -(least * from_integers(minima[b * parts + j])) : least;
+      if (type == INGOT_Q4_0) offset = -8 * scale;
+      for (size_t k = 0; k < each; k++) {
+        out->scales[(b * parts + j) * each + k] = scale;
+        if (out->form == CODED_OFFSET) out->offsets[(b * parts + j) * each + k] = offset;
+      }
+    }
+  }
+}
+
+// ---- planes ------------------------------------------------------------------------------------------
+
+/// Parameters of a group, one of each row.
+INGOT_INLINE lanes_f32 parameters_of(const ingot_coded_rows *of, const uint8_t *from, size_t group) {
+  const ingot_coded *c = of->source;
+  size_t groups = coded_groups(c);
+  uint32_t bits[PANEL];
+  uint16_t halves[PANEL];
+  for (size_t i = 0; i < PANEL; i++) {
+    size_t at = (of->row + (i < of->rows ? i : of->rows - 1)) * groups + group;
+    if (c->storage == INGOT_F32) {
+      memcpy(bits + i, from + 4 * at, 4);
+    } else {
+      halves[i] = load_u16(from + 2 * at);
+      bits[i] = (uint32_t)halves[i] << 16;
+    }
+  }
+  if (c->storage == INGOT_F16) return from_halves(halves);
+  lanes_f32 values;
+  memcpy(&values, bits, sizeof values);
+  return values;
+}
+
+INGOT_INLINE lanes_f32 zeros_of(const ingot_coded_rows *of, size_t group, float shift) {
+  lanes_f32 values = splat(0);
+  for (size_t i = 0; i < PANEL; i++)
+    values[i] = (float)coded_zero(of->source, of->row + (i < of->rows ? i : of->rows - 1), group) - shift;
+  return values;
+}
+
+/// The codes where they lie, if they lie as products read them; else their values.
+static void take_codes(const ingot_coded_rows *of, size_t first, size_t depth, bool nibbles, coded_parts *out) {
+  const ingot_coded *c = of->source;
+  bool has_offsets = c->zeros || c->biases;
+  size_t bytes = (depth * c->bits + 7) / 8;
+  // As signed bytes codes of 8 bits are 128 less.
+  ggml_shape shape = {0};
+  shape.zero = has_offsets ? 0 : c->zero;
+  shape.table = c->doubled_e2m1 ? ggml_e2m1 : NULL;
+  take_values(out);
+  for (size_t i = 0; i < PANEL; i++) {
+    const uint8_t *from = coded_codes(c, of->row + (i < of->rows ? i : of->rows - 1), first);
+    for (size_t line = 0; line < bytes; line += 64) __builtin_prefetch(from + bytes + line);
+    // Parts are read whole, so not where a row ends within one.
+    if (nibbles || (c->bits == 8 && depth % CODED_PART == 0)) {
+      out->rows[i] = from;
+      continue;
+    }
+    uint8_t codes[DEPTH];
+    BODY(ingot_unpack)(c->bits, from, codes, depth);
+    if (c->bits == 8) shape.zero = 128;
+    for (size_t j = 0; j < depth; j += 16) put_values(&shape, codes + j, out->values[i] + j);
+  }
+  if (nibbles) out->layout = CODED_NEIGHBOURS;
+  if (c->bits == 8 && depth % CODED_PART == 0) out->flipped = 0x80808080;
+}
+
+static void take_planes(const ingot_coded_rows *of, size_t first, size_t depth, coded_parts *out) {
+  const ingot_coded *c = of->source;
+  bool wide = c->bits == 8 && (c->zeros || c->biases), exact = c->storage != INGOT_F32;
+  // Zero points times halves are exact, and 8 times anything.
+  bool nibbles = c->bits == 4 && depth % 32 == 0 && !c->doubled_e2m1 && (exact || !(c->zeros || c->biases));
+  take_codes(of, first, depth, nibbles, out);
+  if (nibbles) {
+    out->form = CODED_OFFSET;
+  } else if (c->zeros) {
+    out->form = CODED_ZERO;
+  } else {
+    // Products of a code of fewer than 8 bits and a half are exact.
+    out->form = !c->biases ? CODED_PLAIN : wide || !exact ? CODED_FULL : CODED_OFFSET;
+  }
+  size_t group = (size_t)-1;
+  for (size_t part = 0; part * CODED_PART < depth; part++) {
+    size_t next = (first + part * CODED_PART) / c->group;
+    if (next == group) {
+      out->scales[part] = out->scales[part - 1];
+      out->offsets[part] = out->offsets[part - 1];
+      out->zeros[part] = out->zeros[part - 1];
+      continue;
+    }
+    group = next;
+    lanes_f32 scale = parameters_of(of, c->scales, group), zero = splat(wide ? -128 : (float)c->zero);
+    if (c->zeros) zero = zeros_of(of, group, wide ? 128 : 0);
+    out->scales[part] = scale;
+    out->zeros[part] = zero;
+    out->offsets[part] = c->biases ? parameters_of(of, c->biases, group) : -(scale * zero);
+  }
+}
+
+static void take_apart(const ingot_coded_rows *of, size_t first, size_t depth, coded_parts *out) {
+#define TAKE(constant) take_blocks(constant, of, first, depth, out)
+  if (of->source->type == INGOT_PLANES) take_planes(of, first, depth, out);
+  else GGML_CASES((ingot_ggml)of->source->type, TAKE)
+#undef TAKE
+}
+
+#endif
