@@ -206,12 +206,14 @@ package struct PlanMaking {
   }
 
   private func made(bytes: Int, _ asked: String, _ variant: Int) throws -> Made? {
-    // And a little on the choice: headers name it.
+    // And a little on the choice, since headers name it: what is too long by some bytes may be so again with another choice, and
+    // is taken from the budget in growing steps.
     var budget = bytes
-    for _ in 0..<8 {
-      guard let found = try made(budget, asked, budget: bytes, only: variant) else { return nil }
+    var step = 1
+    while let found = try made(budget, asked, budget: bytes, only: variant) {
       if found.bytes <= bytes { return found }
-      budget -= max(found.bytes - bytes, 1)
+      budget -= max(found.bytes - bytes, step)
+      step *= 2
     }
     return nil
   }

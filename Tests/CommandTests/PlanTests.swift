@@ -129,6 +129,13 @@ import Testing
     defer { Folder.remove(folder) }
     let (sens, plan, next) = (folder + "/x.sens", folder + "/plan.json", folder + "/next.json")
     #expect(try Command.run(Self.sensitivity(sens, "--format", "gguf")).status == 0)
+    // A file's headers are longer with some choices: whatever the size, one is found that is no larger.
+    for size in stride(from: 3_600_000, to: 4_500_000, by: 21_377) {
+      let sized = try Command.run(
+        "plan", Command.nano, "--sensitivity", sens, "--size", "\(size)", "--format", "gguf", "--json")
+      let bytes = try #require(try sized.json()["bytes"]?.int, "\(size): \(sized.error)")
+      #expect(bytes <= size && bytes > size - 40_000, "\(size)")
+    }
     let fit = try Command.run(
       "plan", Command.nano, "--sensitivity", sens, "--fit", "800MB", "--context", "64", "--format", "gguf",
       "-o", plan)
