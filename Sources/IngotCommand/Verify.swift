@@ -28,6 +28,13 @@ struct Verify: AsyncParsableCommand {
 
   @OptionGroup var texts: TextOptions
 
+  @Flag(
+    name: .long,
+    help:
+      "Score each conversation as a context of its own, of --context tokens at most, from its second token on."
+  )
+  var conversations = false
+
   @Flag(name: .long, help: "Add the result to the candidate's model card, README.md in its folder.")
   var card = false
 
@@ -63,7 +70,9 @@ struct Verify: AsyncParsableCommand {
   }
 
   func run() async throws {
-    var request = VerifyRequest(candidate, against: against, texts: texts.selection)
+    var selection = texts.selection
+    selection.cutsByConversation = conversations
+    var request = VerifyRequest(candidate, against: against, texts: selection)
     request.state = state
     request.plan = plan
     let page = page.writer(force: force, inputs: request.inputs)
@@ -105,6 +114,14 @@ struct ToleranceOptions: ParsableArguments {
     name: .long,
     help: ArgumentHelp("Minimum mean expert-set overlap in any layer, in percent.", valueName: "x"))
   var minRouterOverlap: Double?
+  @Option(
+    name: .long,
+    help: ArgumentHelp(
+      "Minimum share of the tool names that greedy decoding of the original reproduces and the candidate too, in percent.",
+      valueName: "x"))
+  var minToolNames: Double?
+  @Option(name: .long, help: ArgumentHelp("The same of tools' arguments.", valueName: "x"))
+  var minToolArguments: Double?
 
   var tolerances: Tolerances {
     var tolerances = Tolerances()
@@ -114,6 +131,8 @@ struct ToleranceOptions: ParsableArguments {
     tolerances.deltaP = maxDeltaP
     tolerances.sameTop = minTop1
     tolerances.routerOverlap = minRouterOverlap
+    tolerances.toolNames = minToolNames
+    tolerances.toolArguments = minToolArguments
     return tolerances
   }
 }

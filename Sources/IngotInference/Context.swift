@@ -8,6 +8,12 @@ public struct Context: Hashable, Sendable {
   public var tokens: [Int]
   /// Name of the text they come from, by which reports group contexts; nil for none.
   public var text: String?
+  /// Of each token, what part of a conversation it is; empty for a text that is none.
+  package var kinds: [SpanKind] = []
+  /// Names and arguments of calls, in the order of their tokens.
+  package var calls: [CallSpan] = []
+  /// Whether every token but the first is scored: the context is a whole conversation.
+  package var isScoredWhole = false
 
   public init(_ tokens: [Int], text: String? = nil) {
     self.tokens = tokens
@@ -23,9 +29,9 @@ public struct Context: Hashable, Sendable {
   }
 
   /// Positions whose logits are scored, against the token after each: the first half of a context of n tokens is
-  /// there to be seen only, so these are n/2 … n − 2, as llama.cpp's llama-perplexity has it.
+  /// there to be seen only, so these are n/2 … n − 2, as llama.cpp's llama-perplexity has it. Of a whole conversation all are.
   public var scoredPositions: Range<Int> {
-    let first = tokens.count / 2
+    let first = isScoredWhole ? 0 : tokens.count / 2
     return first..<max(first, tokens.count - 1)
   }
 }

@@ -53,6 +53,20 @@ struct Summary {
 
   func divergence(_ context: Int, _ row: Int) -> Double { scores[context][row].divergence }
 
+  /// The score of a position of a context.
+  func score(_ index: Int, _ position: Int, _ context: Context) -> TokenComparison {
+    scores[index][position - context.scoredPositions.lowerBound]
+  }
+
+  /// The mean over what contexts have, with its standard error over contexts.
+  func mean<Value>(_ members: [[Value]], _ figure: (Value) -> Double) -> Estimate {
+    let sums = members.map { $0.reduce(0.0) { $0 + figure($1) } }
+    let counts = members.map(\.count)
+    let errors = Bootstrap(counts: counts, resamples: options.resamples, seed: options.seed)
+    return Estimate(
+      value: sums.reduce(0, +) / Double(counts.reduce(0, +)), standardError: errors.standardError(sums: sums))
+  }
+
   func report(
     _ contexts: [Context], _ layers: [VerificationReport.Layer], _ worst: [WorstPrediction], seconds: Double
   ) -> VerificationReport {
@@ -95,17 +109,15 @@ struct Summary {
           divergence: mean(members, \.divergence), uncertainty: uncertainty(members),
           sameTop: sameTop(members))
       },
+      spans: spans(contexts),
+      toolCalls: toolCalls(contexts),
       worst: worst,
       seconds: seconds)
   }
 
   /// The mean over the predictions of some contexts.
   private func mean(_ members: [Int], _ figure: (TokenComparison) -> Double) -> Estimate {
-    let counts = members.map { scores[$0].count }
-    let sums = members.map { scores[$0].reduce(0.0) { $0 + figure($1) } }
-    let errors = Bootstrap(counts: counts, resamples: options.resamples, seed: options.seed)
-    return Estimate(
-      value: sums.reduce(0, +) / Double(counts.reduce(0, +)), standardError: errors.standardError(sums: sums))
+    mean(members.map { scores[$0] }, figure)
   }
 
   /// exp of means; to first order the standard error is the mean's times the value.

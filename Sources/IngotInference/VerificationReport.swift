@@ -20,6 +20,10 @@ public struct VerificationReport: Hashable, Sendable {
   public var layers: [Layer]
   /// The figures for each text that contexts come from, in order of appearance; contexts without a name are in none.
   public var texts: [Text]
+  /// The figures by what part of a conversation tokens are; none for texts that are no conversations.
+  public var spans: [Span]
+  /// nil where no call of a tool is scored from its beginning to its end.
+  public var toolCalls: ToolCalls?
   /// The predictions that diverge most, the worst first; of equal ones the earlier comes first.
   public var worst: [WorstPrediction]
   public var seconds: Double
@@ -115,6 +119,8 @@ extension VerificationReport {
       "sameTop": JSON(sameTop),
       "layers": .array(layers.map(\.json)),
       "texts": .array(texts.map(\.json)),
+      "spans": .array(spans.map(\.json)),
+      "toolCalls": toolCalls?.json ?? .null,
       "worst": .array(worst.map { $0.json(text) }),
       "seconds": JSON(seconds),
     ]

@@ -20,6 +20,16 @@ public struct VerificationPage {
         prediction that was scored.
         """,
       .element("div", ["class": "pair"], histogram, textBars), quantiles.markup, texts.markup)
+    let conversations = ConversationTables(figures: figures)
+    if !conversations.isEmpty {
+      page.add(
+        "conversations", "Conversations", "Part by part of conversations",
+        note: """
+          What tokens are in their conversation. A call of a tool is reproduced where each of its tokens is the one that the \
+          model finds most probable behind those before it, as greedy decoding writes it.
+          """,
+        conversations.markup)
+    }
     page.add(
       "layers", "Layers", "Layer by layer",
       note: """

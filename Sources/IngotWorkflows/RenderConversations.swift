@@ -1,4 +1,5 @@
 import IngotFormats
+import IngotInference
 import IngotModels
 import IngotSystem
 import IngotTensors
@@ -11,11 +12,14 @@ public struct RenderedConversation: Sendable {
   public let text: String
   /// Indices into the vocabulary; nil for a model whose tokenizer is not supported.
   public let tokens: [Int]?
+  /// What 'verify' takes for the messages' parts, in the order of the text; the rest is the template's.
+  let parts: [(kind: SpanKind, text: String)]
 
   public var json: JSON {
     [
       "place": .string(place), "text": .string(text),
       "tokens": tokens.map { .array($0.map { JSON($0) }) } ?? .null,
+      "parts": .array(parts.map { ["kind": .string($0.kind.rawValue), "text": .string($0.text)] }),
     ]
   }
 
@@ -40,7 +44,11 @@ public struct RenderedConversation: Sendable {
       if case .conversation(let conversation) = entry {
         let text = try renderer.text(of: conversation)
         let tokens = tokenizer?.encode(text, addingSpecialTokens: false)
-        rendered.append(RenderedConversation(place: conversation.place, text: text, tokens: tokens))
+        let spans = ConversationSpans(of: conversation, text, by: &renderer)
+        rendered.append(
+          RenderedConversation(
+            place: conversation.place, text: text, tokens: tokens,
+            parts: spans.spans.map { ($0.kind, String(decoding: spans.text[$0.bytes], as: UTF8.self)) }))
       }
       return true
     }

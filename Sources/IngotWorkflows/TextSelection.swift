@@ -15,6 +15,9 @@ public struct TextSelection: Sendable {
   public var chunks: Int?
   /// A file that conversations are rendered by instead of the model's chat template.
   public var chatTemplate: String?
+  /// Whether each conversation is a context of its own, its first `context` tokens, of which all but the first are scored; else they
+  /// follow one another, cut like any text.
+  public var cutsByConversation = false
 
   public init(_ paths: [String], context: Int = 512, chunks: Int? = nil) {
     self.paths = paths
@@ -29,28 +32,37 @@ public struct TextSelection: Sendable {
   /// - Parameters:
   ///   - tokenizer: makes the tokens.
   ///   - model: whose chat template renders conversations.
+  ///   - withSpans: whether contexts of conversations know what their tokens are.
   /// - Throws: FormatError for a text that is not UTF-8 or shorter than one context, and for conversations that the template
   ///   refuses.
-  public func contexts(_ tokenizer: Tokenizer, of model: Model) throws(FormatError) -> [Context] {
-    try contexts(tokenizer, of: model, chunks: chunks).flatMap { $0 }
+  public func contexts(_ tokenizer: Tokenizer, of model: Model, withSpans: Bool = false) throws(FormatError)
+    -> [Context]
+  {
+    try contexts(tokenizer, of: model, chunks: chunks, withSpans: withSpans).flatMap { $0 }
   }
 
   /// The first contexts of each text, at most `chunks` of each; those of fewer chunks begin those of more.
-  func contexts(_ tokenizer: Tokenizer, of model: Model, chunks: Int?) throws(FormatError) -> [[Context]] {
+  func contexts(_ tokenizer: Tokenizer, of model: Model, chunks: Int?, withSpans: Bool = false)
+    throws(FormatError) -> [[Context]]
+  {
     var all: [[Context]] = []
     for path in paths {
+      if cutsByConversation {
+        all.append(try conversations(path, tokenizer, of: model, chunks: chunks, withSpans: withSpans))
+        continue
+      }
       let bytes = try Bytes.mapping(path)
       let wanted = chunks.map { $0.multipliedReportingOverflow(by: context) }
       let needed = wanted.map { $0.overflow ? Int.max : $0.partialValue } ?? Int.max
-      let ids =
+      let tokens =
         ConversationFile.isNamed(path)
-        ? try encode(bytes, path: path, tokenizer, of: model, atLeast: needed)
-        : try tokenizer.encode(bytes, path: path, atLeast: needed)
-      let cut = Context.cut(ids, length: context, text: Folder.name(of: path))
+        ? try encode(bytes, path: path, tokenizer, of: model, atLeast: needed, withSpans: withSpans)
+        : ConversationTokens(try tokenizer.encode(bytes, path: path, atLeast: needed))
+      let cut = tokens.cut(length: context, text: Folder.name(of: path))
       guard !cut.isEmpty else {
         throw FormatError(
           path: path, expected: "at least \(context) tokens of text, one context",
-          found: "\(ids.count); give a longer text, or shorter contexts")
+          found: "\(tokens.ids.count); give a longer text, or shorter contexts")
       }
       all.append(chunks.map { Array(cut.prefix($0)) } ?? cut)
     }
@@ -83,14 +95,17 @@ public struct TextSelection: Sendable {
   /// Texts that follow each other are one text, each with a newline behind it. A conversation is rendered by the model's chat
   /// template, which writes the begin token where it wants one, so the tokenizer adds none.
   private func encode(
-    _ bytes: Bytes, path: String, _ tokenizer: Tokenizer, of model: Model, atLeast needed: Int
-  ) throws(FormatError) -> [Int] {
+    _ bytes: Bytes, path: String, _ tokenizer: Tokenizer, of model: Model, atLeast needed: Int,
+    withSpans: Bool
+  ) throws(FormatError) -> ConversationTokens {
     var renderer = try ConversationRenderer(model, tokenizer, template: chatTemplate)
-    var ids: [Int] = []
+    var all = ConversationTokens([])
     var text = ""
     func endText() throws(FormatError) {
       if text.isEmpty { return }
-      ids += try tokenizer.encode(Bytes(Array(text.utf8)), path: path, atLeast: max(needed - ids.count, 0))
+      let ids = try tokenizer.encode(
+        Bytes(Array(text.utf8)), path: path, atLeast: max(needed - all.ids.count, 0))
+      all.append(ConversationTokens(ids))
       text = ""
     }
     try ConversationFile.read(bytes, path: path) { entry throws(FormatError) in
@@ -98,12 +113,43 @@ public struct TextSelection: Sendable {
       case .text(let line): text += line + "\n"
       case .conversation(let conversation):
         try endText()
-        ids += tokenizer.encode(try renderer.text(of: conversation), addingSpecialTokens: false)
+        all.append(try ConversationTokens(conversation, &renderer, tokenizer, withSpans: withSpans))
       }
-      return ids.count < needed
+      return all.ids.count < needed
     }
     try endText()
-    return ids
+    return all
+  }
+
+  /// A context for each conversation of a file.
+  private func conversations(
+    _ path: String, _ tokenizer: Tokenizer, of model: Model, chunks: Int?, withSpans: Bool
+  ) throws(FormatError) -> [Context] {
+    guard ConversationFile.isNamed(path) else {
+      throw FormatError(
+        path: path, expected: "conversations, as .jsonl, .ndjson or .json",
+        found: "another name; leave out --conversations")
+    }
+    var renderer = try ConversationRenderer(model, tokenizer, template: chatTemplate)
+    var contexts: [Context] = []
+    try ConversationFile.read(try Bytes.mapping(path), path: path) { entry throws(FormatError) in
+      guard case .conversation(let conversation) = entry else {
+        throw FormatError(
+          path: path, expected: "conversations, objects with \"messages\"",
+          found: "a \"text\"; leave out --conversations")
+      }
+      var tokens = try ConversationTokens(conversation, &renderer, tokenizer, withSpans: withSpans)
+      tokens.cut(to: context)
+      var context =
+        tokens.cut(length: max(tokens.ids.count, 1), text: Folder.name(of: path)).first ?? Context([])
+      context.isScoredWhole = true
+      if context.tokens.count > 1 { contexts.append(context) }
+      return contexts.count < chunks ?? Int.max
+    }
+    guard !contexts.isEmpty else {
+      throw FormatError(path: path, expected: "a conversation of at least two tokens", found: "none")
+    }
+    return contexts
   }
 }
 

@@ -15,6 +15,9 @@ public struct Tolerances: Sendable {
   public var sameTop: Double?
   /// Smallest mean overlap of expert sets in any layer, in percent.
   public var routerOverlap: Double?
+  /// Smallest share of the tool names that the original reproduces and the candidate must, in percent; and of the arguments.
+  public var toolNames: Double?
+  public var toolArguments: Double?
 
   public init() {}
 
@@ -34,6 +37,20 @@ public struct Tolerances: Sendable {
     above("perplexity ratio", report.perplexity.ratio.value, perplexityRatio)
     above("RMS of Δp", report.deltaP.rms, deltaP)
     below("same top token", 100 * report.sameTop, sameTop)
+    func kept(
+      _ name: String, _ part: KeyPath<VerificationReport.ToolCalls, VerificationReport.Reproduced>,
+      _ limit: Double?
+    ) {
+      guard let limit else { return }
+      guard let kept = report.toolCalls?[keyPath: part].kept else {
+        lines.append(
+          "\(name) cannot be judged: the original reproduces none of the texts' calls that are scored whole")
+        return
+      }
+      below("\(name) kept", 100 * kept.value, limit)
+    }
+    kept("tool names", \.name, toolNames)
+    kept("tool arguments", \.arguments, toolArguments)
     let overlaps = report.layers.compactMap { layer in layer.router.map { (layer.layer, $0.overlap) } }
     if let worst = overlaps.min(by: { $0.1 < $1.1 }) {
       below("overlap of experts in layer \(worst.0)", 100 * worst.1, routerOverlap)

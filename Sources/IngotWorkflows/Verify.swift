@@ -88,7 +88,7 @@ extension VerifyRequest {
         "the candidate's \(files.joined(separator: ", ")) is another one; the original's is used for both")
     }
     let planned = try plan.map { path throws(FormatError) in try PlanOutcome.read(path, for: original) }
-    let contexts = try texts.contexts(tokenizer, of: original)
+    let contexts = try texts.contexts(tokenizer, of: original, withSpans: true)
     for remark in remarks(candidate, original, contexts, plan: planned?.0.sensitivity) {
       control.warning(remark)
     }
@@ -124,6 +124,7 @@ extension VerifyRequest {
   private func store(_ original: Model, _ control: RunControl) -> PassStore? {
     let identity: JSONObject = [
       "tool": .string(Tool.name), "context": JSON(texts.context), "original": .string(original.path),
+      "byConversation": texts.cutsByConversation ? true : nil,
     ]
     let arguments = JSON.array(
       [candidate, self.original, "\(texts.context)", "\(texts.chunks ?? 0)"].map { .string($0) }

@@ -7,6 +7,10 @@ generator: the same seed and size give the same text on every Python 3.
 
     agentic.py --seed 777 --bytes 200000                       # m2-nano's text/calibration-agentic.txt
     agentic.py --seed 10011 --bytes 120000 --cut               # m2-nano's text/heldout-agentic.txt
+    agentic.py --seed 20264 --conversations 200                # calibration/conversations/held-out.jsonl
+
+With --conversations they are written as chat APIs have them, an object per line; agentic.jinja beside this file renders them as the
+same text.
 
 A change in the order of draws below changes those files: the fixtures' manifest holds their sums.
 """
@@ -205,10 +209,15 @@ def system(tools):
         f"<tools>\n{listed}\n</tools>")
 
 
-def conversation(rng):
-    """One conversation as text; the tools offered are those used and one more at random."""
+def drawn(rng):
+    """The episodes of one conversation and the tools offered: those used and one more at random."""
     episodes = [episode(rng) for _ in range(rng.randint(1, 3))]
-    tools = sorted({e.tool for e in episodes} | set(rng.sample(sorted(TOOLS), 1)))
+    return episodes, sorted({e.tool for e in episodes} | set(rng.sample(sorted(TOOLS), 1)))
+
+
+def conversation(rng):
+    """One conversation as text."""
+    episodes, tools = drawn(rng)
     out = [BEGIN, system(tools)]
     for e in episodes:
         out += [
@@ -218,6 +227,21 @@ def conversation(rng):
             turn("ai", f"<think>\n{e.conclusion}\n</think>\n\n{e.answer}"),
         ]
     return "".join(out)
+
+
+def messages(rng):
+    """One conversation as chat APIs have it."""
+    episodes, tools = drawn(rng)
+    out = [{"role": "system", "content": "You are a helpful assistant."}]
+    for e in episodes:
+        call = {"type": "function", "function": {"name": e.tool, "arguments": e.arguments}}
+        out += [
+            {"role": "user", "content": e.request},
+            {"role": "assistant", "reasoning_content": e.plan, "content": "", "tool_calls": [call]},
+            {"role": "tool", "content": e.response},
+            {"role": "assistant", "reasoning_content": e.conclusion, "content": e.answer},
+        ]
+    return {"messages": out, "tools": [{"type": "function", "function": {"name": t, **TOOLS[t]}} for t in tools]}
 
 
 def corpus(seed, size):
@@ -235,7 +259,13 @@ def main():
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--bytes", type=int, default=6000)
     p.add_argument("--cut", action="store_true", help="end after exactly --bytes")
+    p.add_argument("--conversations", type=int, help="as many as JSON lines, instead of text")
     a = p.parse_args()
+    if a.conversations:
+        rng = random.Random(a.seed)
+        for _ in range(a.conversations):
+            print(json.dumps(messages(rng)))
+        return
     text = "\n".join(corpus(a.seed, a.bytes))
     sys.stdout.write(text[:a.bytes] if a.cut else text)
 

@@ -49,7 +49,7 @@ extension VerificationReport {
       \(layers.text)
       \(expertErrors)
 
-      \(left)\(grouped(contexts)) contexts, \(grouped(tokens)) predictions scored, \(duration(seconds))
+      \(conversationTables)\(left)\(grouped(contexts)) contexts, \(grouped(tokens)) predictions scored, \(duration(seconds))
       """
   }
 
