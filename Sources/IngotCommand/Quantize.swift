@@ -33,13 +33,19 @@ struct Quantize: AsyncParsableCommand {
   @OptionGroup var recipe: RecipeOption
   @OptionGroup var format: FormatOption
   @OptionGroup var output: OutputOptions
+  @OptionGroup var sharing: ShareOptions
   @OptionGroup var reading: ReadingOptions
   @OptionGroup var work: WorkerOptions
   @OptionGroup var json: JSONOption
 
-  func run() async throws {
+  func validate() throws { _ = try sharing.share() }
+
+  /// What the options say.
+  func request() throws -> QuantizeRequest {
     var request = QuantizeRequest(model, to: output.output)
-    request.choice = recipe.choice(forOutput: output.output, format: format.format)
+    request.share = try sharing.share()
+    request.choice = recipe.choice(
+      forOutput: request.share == nil ? output.output : "artifact.ingot", format: format.format)
     request.format = format.format
     request.importance = importance
     request.techniques = techniques.techniques
@@ -49,15 +55,38 @@ struct Quantize: AsyncParsableCommand {
     request.allowsNonfinite = allowNonfinite
     request.reading = reading.options
     request.writing = output.options
-    let result = try await Progress.showing("quantize", work) { try await request.run($0) }
+    return request
+  }
+
+  func run() async throws {
+    var request = try request()
+    // The command's own name is first.
+    if request.share != nil {
+      request.shareArguments = SharedArguments.of(Array(CommandLine.arguments.dropFirst(2)))
+    }
+    let made = request
+    let result = try await Progress.showing("quantize", work) { try await made.run($0) }
     if json.json {
       print(result.json.text(indented: true))
-      return
+    } else {
+      show(result)
     }
+  }
+
+  func show(_ result: QuantizeResult) {
     if let calibration = result.calibration { print(calibration.table) }
     if let refits = result.routerBias { print(refits.table) }
     for line in result.written.changes { print(line) }
     let files = result.written.files
+    if let share = result.share {
+      print(
+        """
+        \(files[0])
+        \(share.description), \(grouped(result.written.bytes)) bytes, \(duration(result.seconds)); \
+        when all are made: ingot assemble \(Folder.parent(of: files[0])) -o OUT
+        """)
+      return
+    }
     print(
       """
       \(files.count == 1 ? files[0] : "\(files.count) files from \(files[0])")

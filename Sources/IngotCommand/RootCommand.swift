@@ -32,7 +32,7 @@ struct RootCommand: AsyncParsableCommand {
     version: Tool.version,
     subcommands: [
       Inspect.self, Fit.self, PlanCommand.self, Calibrate.self, SensitivityCommand.self, Quantize.self,
-      Convert.self,
+      Assemble.self, Convert.self,
       Verify.self, Generate.self, Logits.self,
       Check.self,
       Recipes.self,

@@ -9,6 +9,7 @@ extension WrittenFile {
   private var words: (command: String, option: String, use: String?) {
     switch kind {
     case .unfinished: ("a command that was interrupted, or is at work", "", Self.again)
+    case .share: ("ingot quantize", "--shard", "ingot assemble on its folder, with the other shares")
     case .journal:
       ("the command that writes \(figures.first { $0.name == "output" }?.value ?? "it")", "", Self.again)
     case .calibration:

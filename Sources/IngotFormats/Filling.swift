@@ -81,7 +81,8 @@ private struct Filling: Sendable {
     hashes =
       hashing
       ? try SourceHashes(
-        model.weightFiles, fetched: fetched, known: earlier.digests, verifies: options.verifiesSource
+        options.hashedFiles ?? model.weightFiles, fetched: fetched,
+        known: earlier.digests.merging(options.knownHashes) { $1 }, verifies: options.verifiesSource
       ) { path, digest throws(FormatError) in try journal.add(FilledBefore.record(path, digest)) }
       : nil
     width = min(max(options.memory / 2 / max(largest, 1), 1), 2 * cores.count + 4)

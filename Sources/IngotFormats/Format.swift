@@ -108,6 +108,10 @@ public struct WriteOptions: Sendable {
   public var progress: (@Sendable (Int) -> Void)?
   /// Also record SHA-256 of the source's weight files.
   public var hashSource = true
+  /// The weight files whose SHA-256 is taken; nil for all.
+  var hashedFiles: [String]?
+  /// SHA-256 of weight files that are known already, by path.
+  public var knownHashes: [String: String] = [:]
   /// Files that the run reads beside the model's: no output may replace them.
   public var inputs = InputFiles()
   /// What is found out about units of work and kept with them, for a run that resumes.

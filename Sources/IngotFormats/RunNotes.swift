@@ -7,13 +7,25 @@ import Synchronization
 /// A note may be recalled more than once, when a run ended between the note and its unit: it has to say what it is about.
 public final class RunNotes: Sendable {
   private let pending = Mutex<[JSON]>([])
-  let recall: @Sendable (JSON) -> Void
+  private let noted = Mutex<[JSON]>([])
+  private let recalled: @Sendable (JSON) -> Void
+
+  /// All that was noted, by earlier runs too.
+  var all: [JSON] { noted.withLock { $0 } }
 
   /// - Parameter recall: gets the notes of an earlier run before anything is made.
-  public init(recall: @escaping @Sendable (JSON) -> Void) { self.recall = recall }
+  public init(recall: @escaping @Sendable (JSON) -> Void) { recalled = recall }
+
+  func recall(_ note: JSON) {
+    noted.withLock { $0.append(note) }
+    recalled(note)
+  }
 
   /// Keeps a note with the next unit that is finished. From any task.
-  public func add(_ note: JSON) { pending.withLock { $0.append(note) } }
+  public func add(_ note: JSON) {
+    noted.withLock { $0.append(note) }
+    pending.withLock { $0.append(note) }
+  }
 
   /// Records what has been noted. All callers wait until it is recorded, so that no unit stands in the journal before what was
   /// noted of it.

@@ -13,17 +13,20 @@ struct CalibratedRun {
   var calibration: Calibration
   private let provenance: JSONObject
   private let errors = OutputErrors()
-  private let choices: [[ChannelScales.Choice]]
+  let choices: [[ChannelScales.Choice]]
   private var rescued: [Role] = []
   private var unrescued: [Role] = []
 
   /// - Parameters:
   ///   - known: the statistics of the file, when it is open already.
   ///   - journal: where choices of channel scales are kept; nil for nowhere.
+  ///   - knownChoices: choices that were made elsewhere, by layer.
+  ///   - layers: those that are wanted; nil for all.
   init(
     _ path: String, _ source: Model, _ original: Plan, _ techniques: CalibrationTechniques,
     _ control: RunControl,
-    known: CalibrationStatistics? = nil, _ journal: ScaleJournal? = nil
+    known: CalibrationStatistics? = nil, _ journal: ScaleJournal? = nil,
+    choices knownChoices: [Int: [ChannelScales.Choice]] = [:], layers: Set<Int>? = nil
   ) async throws(FormatError) {
     let statistics: CalibrationStatistics
     if let known { statistics = known } else { statistics = try CalibrationFile.read(path, for: source) }
@@ -41,12 +44,13 @@ struct CalibratedRun {
     }
     var choices: [[ChannelScales.Choice]] = []
     if techniques.has(.scaling) || techniques.rescueOverflow {
+      let earlier = (journal?.known ?? [:]).merging(knownChoices) { $1 }
       let scales =
         techniques.has(.scaling)
         ? try await ChannelScales.search(
           source, plan, statistics, rescuingOverflow: techniques.rescueOverflow, workers: control.workers,
-          known: journal?.known ?? [:]
-        ) { layer, choices throws(FormatError) in try journal?.add(layer, choices) }
+          known: earlier, layers: layers,
+          found: { layer, choices throws(FormatError) in try journal?.add(layer, choices) })
         : try ChannelScales.rescue(source, plan, statistics)
       (rescued, unrescued) = (scales.rescued, scales.unrescued)
       model = try source.rescaled(by: scales)

@@ -29,6 +29,12 @@ public struct QuantizeRequest: Sendable {
   public var refitsBias = false
   /// Replace NaN and infinities of the source by 0 instead of throwing at the first.
   public var allowsNonfinite = false
+  /// Make this share alone, into a file in `output`, a folder; nil for the artifact.
+  public var share: Share?
+  /// The command line that makes it, for `ingot assemble`; empty when a program asks.
+  package var shareArguments: [String] = []
+  /// A folder of shares that the artifact is assembled from; nil to make it.
+  public var assembled: String?
   public var reading = ReadOptions()
   public var writing = WriteOptions()
 
@@ -55,6 +61,8 @@ public struct QuantizeResult: Sendable {
   package var coarse = CoarseScales()
   package var calibration: CalibrationOutcome?
   package var routerBias: SequentialRun.Refits?
+  /// The share that this is; nil for an artifact.
+  public var share: Share?
   public var seconds: Double
 
   /// The result under the names that programs read.
@@ -67,6 +75,7 @@ public struct QuantizeResult: Sendable {
       "calibration": calibration?.json ?? .null, "routerBias": routerBias?.json ?? .null,
     ]
     json["coarseScales"] = coarse.json
+    if let share { json["share"] = ["number": JSON(share.index + 1), "of": JSON(share.count)] }
     if !fallbacks.isEmpty { json["fallbacks"] = .array(fallbacks.map(\.json)) }
     written.addChanges(to: &json)
     return .object(json)
@@ -76,13 +85,19 @@ public struct QuantizeResult: Sendable {
 extension QuantizeRequest {
   /// - Throws: FormatError for what is wrong with files, RequestError for a request that contradicts itself.
   public func run(_ control: RunControl = RunControl()) async throws -> QuantizeResult {
+    try prepareShare()
     let source = try Model.read(model, reading)
     if let remark = source.remark { control.warning(remark) }
     let inputs = inputs(source)
+    let output = try target()
     try inputs.requireApart(output)
     try await source.requireWholeFiles(control)
     var chosen = try choice.chosen(for: source)
-    let format = try Format.chosen(format, forOutput: output, suggested: chosen.format)
+    // A share is in a folder, whatever the artifact will be.
+    let format =
+      try share == nil
+      ? Format.chosen(format, forOutput: output, suggested: chosen.format)
+      : Format.known(format ?? chosen.format ?? Format.ingot.name)
     try chosen.fit(format, source)
     let fallbacks = RowFallback.all(chosen.plan, source)
     for fallback in fallbacks { control.warning(fallback.line) }
@@ -91,7 +106,7 @@ extension QuantizeRequest {
       try format.requireHolds(made, chosen.kind, chosen.plan)
     }
     if let line = chosen.missingImportance(importance) { control.warning(line) }
-    if importance == nil, let line = chosen.plan.lackOfImportance { control.warning(line) }
+    if importance == nil, assembled == nil, let line = chosen.plan.lackOfImportance { control.warning(line) }
     if let line = source.requantized(by: chosen.plan) { control.warning(line) }
     if let line = importance.flatMap({ CalibrationFile.tokenizerRemark($0, for: source) }) {
       control.warning(line)
@@ -123,6 +138,10 @@ extension QuantizeRequest {
     options.inputs = inputs
     var plan = chosen.plan
     let left = try source.dropping(plan.dropped)
+    let shared = try sharedFacts(source, chosen, format)
+    let shares = try assembled.map { folder throws(FormatError) in try ShareSet(folder) }
+    try shares?.require(shared)
+    let roles = share?.roles(of: left, isCalibrated: isCalibrated)
     var model = left
     let live = sequentialTexts.isEmpty ? nil : SequentialRun.Live()
     var calibrated: CalibratedRun?
@@ -133,7 +152,8 @@ extension QuantizeRequest {
       do throws(FormatError) {
         let statistics = try CalibrationFile.read(importance, for: source).dropping(plan.dropped, of: source)
         run = try await CalibratedRun(
-          importance, left, plan, techniques, control, known: statistics, scales)
+          importance, left, plan, techniques, control, known: statistics, scales,
+          choices: shares?.scaleChoices ?? [:], layers: roles.map { Set($0.compactMap(\.layer)) })
       } catch {
         throw scales?.abandoned(error) ?? error
       }
@@ -161,11 +181,24 @@ extension QuantizeRequest {
     }
     options.provenance["recipe"] = chosen.provenance
     if let line = format.leftOut(of: quantized) { control.warning(line) }
-    options.progress = control.counter(total: quantized.bytes)
+    let wanted =
+      roles.map { roles in quantized.tensors.filter { roles.contains($0.role) } } ?? quantized.tensors
+    options.progress = control.counter(total: wanted.reduce(0) { $0 + $1.bytes })
+    if let shares {
+      quantized = try shares.tensors(of: quantized)
+      for path in source.weightFiles { options.knownHashes[path] = shares.digests[Folder.name(of: path)] }
+      for note in shares.notes { notes.add(note) }
+    }
     let start = ContinuousClock.now
     let written: Written
     do throws(FormatError) {
-      written = try await quantized.write(output, as: format, options)
+      if let share, let roles {
+        written = try await quantized.writeShare(
+          share, roles, in: self.output, facts: shared,
+          extra: shareRecord(calibrated, roles), options)
+      } else {
+        written = try await quantized.write(output, as: format, options)
+      }
     } catch {
       throw scales?.abandoned(error) ?? error
     }
@@ -176,7 +209,7 @@ extension QuantizeRequest {
       sourceBytes: source.bytes, bitsPerWeight: 8 * Double(quantized.bytes) / Double(quantized.parameters),
       replacedNonfinite: replaced.total, fallbacks: fallbacks, coarse: coarse,
       calibration: calibrated?.outcome,
-      routerBias: refits, seconds: (ContinuousClock.now - start).seconds)
+      routerBias: refits, share: share, seconds: (ContinuousClock.now - start).seconds)
   }
 
   /// What is read, beside which the output must be.
@@ -220,13 +253,14 @@ extension QuantizeRequest {
   private func scaleJournal(_ options: WriteOptions, _ chosen: PlanChoice.Chosen, _ source: Model)
     throws(FormatError) -> ScaleJournal?
   {
-    guard techniques.has(.scaling), Folder.kind(Folder.parent(of: output)) == .folder else { return nil }
+    guard techniques.has(.scaling), assembled == nil, Folder.kind(Folder.parent(of: try target())) == .folder
+    else { return nil }
     var identity = options.identity
     identity["recipe"] = chosen.provenance
     identity["source"] = .array(
       try source.weightFiles.map { path throws(FormatError) in try fileIdentity(path) })
     return try ScaleJournal(
-      beside: output, identity: identity, takeOver: writing.takeOver,
+      beside: try target(), identity: identity, takeOver: writing.takeOver,
       shouldStop: options.shouldStop ?? { false })
   }
 }

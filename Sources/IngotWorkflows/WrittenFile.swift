@@ -12,6 +12,7 @@ public struct WrittenFile: Sendable {
   /// What the file is, in words.
   public enum Kind: String, Sendable, CaseIterable {
     case unfinished = "an output that is not finished"
+    case share = "a share of an artifact"
     case journal = "the journal of an unfinished output"
     case calibration = "calibration statistics"
     case importance = "an importance matrix of llama.cpp (GGUF)"
@@ -84,6 +85,7 @@ public struct WrittenFile: Sendable {
       return WrittenFile(.unfinished)
     }
     guard Folder.kind(path) == .file else { return nil }
+    if ShareSet.isNamed(path) { return try share(path) }
     if let tensors = try ofTensors(path) { return tensors }
     let name = Folder.name(of: path)
     let file = try File(reading: path)

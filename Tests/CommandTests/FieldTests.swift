@@ -52,7 +52,8 @@ import Testing
     "recipes", "recipes int4", "recipes --json", "inspect $NANO", "inspect $NANO --tensors", "check $NANO",
     "inspect $NANO --render $OUT/chat.jsonl",
     "plan $NANO", "plan $NANO --recipe int4 --json", "--help", "quantize --help", "--version",
-    "quantize $NANO -o $OUT/x.ingot", "convert $NANO -o $OUT/y --decode bf16 --json",
+    "quantize $NANO -o $OUT/x.ingot", "assemble $OUT/shares -o $OUT/z.ingot --force",
+    "convert $NANO -o $OUT/y --decode bf16 --json",
     "calibrate $NANO --text $TEXT --context 32 --chunks 1 -o $OUT/x.calib",
     "sensitivity $NANO --text $TEXT --context 32 --chunks 1 --quick --sample 1 -o $OUT/x.sens",
     "sensitivity $NANO --text $TEXT --chunks 1 --cost -o $OUT/x.sens",
@@ -62,8 +63,12 @@ import Testing
   ]
 
   /// A folder with what these read.
-  private func inputs() throws -> String {
+  private func inputs(for command: String = "") throws -> String {
     let folder = try Folder.temporary()
+    if command.hasPrefix("assemble") {
+      let share = try Command.run("quantize", Command.nano, "--shard", "1/1", "-o", folder + "/shares")
+      #expect(share.status == 0, "\(share.error)")
+    }
     try Data("[[1, 2, 3, 4]]".utf8).write(to: URL(fileURLWithPath: folder + "/ids.json"))
     try Data(#"{"messages": [{"role": "user", "content": "How hot?"}]}"#.utf8).write(
       to: URL(fileURLWithPath: folder + "/chat.jsonl"))
@@ -74,19 +79,19 @@ import Testing
     let help = try Command.run("--help").output
     for command in [
       "inspect", "plan", "calibrate", "sensitivity", "quantize", "convert", "verify", "logits", "check",
-      "recipes", "fit", "generate",
+      "recipes", "fit", "generate", "assemble",
     ] {
       #expect(help.contains("\n  \(command) ") && Self.commands.contains { $0.hasPrefix(command) })
     }
     let listed = help.split(separator: "\n").drop { $0 != "SUBCOMMANDS:" }.filter {
       $0.hasPrefix("  ") && !$0.hasPrefix("   ") && !$0.hasPrefix("  See")
     }
-    #expect(listed.count == 12, "\(listed)")
+    #expect(listed.count == 13, "\(listed)")
   }
 
   #if os(Linux)
     @Test(arguments: commands) func outputThatNobodyTakes(_ arguments: String) throws {
-      let folder = try inputs()
+      let folder = try inputs(for: arguments)
       defer { Folder.remove(folder) }
       for target in [">/dev/full", ">&-"] {
         let outcome = try shell("$INGOT \(arguments) \(target)", ["OUT": folder, "TEXT": Self.text])
@@ -94,7 +99,7 @@ import Testing
           outcome.status == (arguments.hasPrefix("verify") ? 75 : 1),
           "\(arguments) \(target): \(outcome.error)")
         #expect(outcome.error.contains("standard output"), "\(arguments) \(target): \(outcome.error)")
-        for name in try Folder.names(folder) where !["ids.json", "chat.jsonl"].contains(name) {
+        for name in try Folder.names(folder) where !["ids.json", "chat.jsonl", "shares"].contains(name) {
           Folder.remove(folder + "/" + name)
         }
       }
@@ -103,7 +108,7 @@ import Testing
 
   /// The reader has gone before the first byte: no word, and the shell's own status of SIGPIPE at most.
   @Test(arguments: commands) func readerThatGoesAway(_ arguments: String) throws {
-    let folder = try inputs()
+    let folder = try inputs(for: arguments)
     defer { Folder.remove(folder) }
     let outcome = try shell(
       "set -o pipefail; $INGOT \(arguments) 2> $OUT/err | true; status=$?; cat $OUT/err >&2; exit $status",
@@ -118,7 +123,7 @@ import Testing
     /// processor time ends one that does.
     @Test(arguments: commands.filter { !$0.contains("recipes") && !$0.contains("help") })
     func littleAddressSpace(_ arguments: String) throws {
-      let folder = try inputs()
+      let folder = try inputs(for: arguments)
       defer { Folder.remove(folder) }
       for megabytes in [150, 300, 700] {
         let outcome = try shell(

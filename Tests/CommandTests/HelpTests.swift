@@ -6,7 +6,7 @@ import Testing
 @Suite struct HelpTests {
   @Test(arguments: [
     "inspect", "plan", "calibrate", "sensitivity", "quantize", "convert", "verify", "logits", "check",
-    "recipes", "fit", "generate",
+    "recipes", "fit", "generate", "assemble",
   ])
   func helpOfCommand(_ name: String) throws {
     let outcome = try Command.run(name, "--help", environment: ["COLUMNS": "100"])

@@ -46,6 +46,11 @@ import Testing
       ["a page of what fits a machine", "mac-96"]
     ),
     ("quantize $NANO -o x.ingot --json", "", ["what was quantized", "int4", "ingot verify"]),
+    (
+      "quantize $NANO --shard 1/1 -o shares --json", "shares/share-1-of-1.ingotshare",
+      ["a share of an artifact", "1 of 1", "quantize --shard", "ingot assemble"]
+    ),
+    ("assemble shares -o z.ingot --json", "", ["what was quantized", "int4"]),
     ("quantize $NANO -o mlx --recipe mlx-4bit --json", "mlx/README.md", ["a model card", "m2-nano"]),
     ("convert $NANO -o dense --decode bf16 --json", "", ["what was converted", "ingot check"]),
     (

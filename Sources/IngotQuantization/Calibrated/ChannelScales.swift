@@ -56,12 +56,13 @@ public struct ChannelScales: Sendable {
   ///
   /// - Parameters:
   ///   - known: by layer, what an earlier run of the same chose: scales follow from it without a search.
+  ///   - wanted: the layers that are searched, nil for all; others that are not known have no scales.
   ///   - found: hears what was chosen in each layer that was searched, in any order.
   /// - Throws: FormatError for statistics and weights that cannot be read, and what `found` throws.
   public static func search(
     _ model: Model, _ plan: Plan, _ statistics: CalibrationStatistics, rescuingOverflow: Bool = false,
     workers: Int,
-    known: [Int: [Choice]] = [:],
+    known: [Int: [Choice]] = [:], layers wanted: Set<Int>? = nil,
     found report: @Sendable (_ layer: Int, [Choice]) throws(FormatError) -> Void = { _, _ in }
   ) async throws(FormatError) -> ChannelScales {
     let layers = model.blueprint.layerCount
@@ -73,12 +74,13 @@ public struct ChannelScales: Sendable {
           guard next < layers else { return }
           let layer = next
           next += 1
-          group.addTask { (layer, try LayerScales(model, plan, statistics.layer(layer), known[layer])) }
+          let choices = known[layer] ?? (wanted?.contains(layer) ?? true ? nil : [])
+          group.addTask { (layer, try LayerScales(model, plan, statistics.layer(layer), choices)) }
         }
         for _ in 0..<max(workers, 1) { start() }
         while let (layer, scales) = try await group.next() {
           found[layer] = scales
-          if known[layer] == nil { try report(layer, scales.choices) }
+          if known[layer] == nil, wanted?.contains(layer) ?? true { try report(layer, scales.choices) }
           start()
         }
       }

@@ -1,0 +1,57 @@
+import ArgumentParser
+import IngotFormats
+import IngotModels
+import IngotSystem
+import IngotWorkflows
+
+struct Assemble: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Put the shares of 'ingot quantize --shard' together to one artifact.",
+    usage: "ingot assemble <folder> --output <path> [options]",
+    discussion: """
+      The shares of one artifact are made by 'ingot quantize <model> … --shard i/n -o <folder>' on any \
+      machines and in any order, and copied together. The artifact is byte-identical to that of one \
+      'ingot quantize', whatever n is. Shares that are missing, damaged or of another artifact are named.
+      The quantize command stands in the shares; model and calibration file must be where it says, or be \
+      given here.
+      """)
+
+  @Argument(help: "Folder of shares.", completion: .directory)
+  var folder: String
+
+  @Option(
+    name: .long, help: ArgumentHelp("The model, where it is not where the shares say.", valueName: "model"))
+  var model: String?
+
+  @Option(
+    name: .long,
+    help: ArgumentHelp("The calibration file, where it is not where the shares say.", valueName: "file"),
+    completion: .file())
+  var importance: String?
+
+  @OptionGroup var output: OutputOptions
+  @OptionGroup var work: WorkerOptions
+  @OptionGroup var json: JSONOption
+
+  func run() async throws {
+    let shares = try ShareSet(folder)
+    guard let arguments = shares.extras[0]["arguments"]?.array?.compactMap(\.string) else {
+      throw FormatError(path: folder, expected: "shares with the command that made them", found: "none")
+    }
+    var command = try Quantize.parse(arguments + ["--output", output.output])
+    if let model { command.model = model }
+    if let importance { command.importance = importance }
+    var request = try command.request()
+    request.assembled = folder
+    var writing = output.options
+    if writing.splitSize == nil { writing.splitSize = request.writing.splitSize }
+    request.writing = writing
+    request.writing.hashSource = command.output.options.hashSource
+    let result = try await Progress.showing("assemble", work) { try await request.run($0) }
+    if json.json {
+      print(result.json.text(indented: true))
+    } else {
+      command.show(result)
+    }
+  }
+}
