@@ -68,7 +68,7 @@ public struct Prediction: Sendable {
   /// Points whose ln Σ differ by less are one.
   static let close = 0.3
   /// Of ln K, beside what few contexts leave open: no less than the root mean square of ln(found / predicted) over the plans of
-  /// m2-mini that the README lists. Where there are no mixtures to go by, that over plans that were predicted from models in one
+  /// m2-mini in docs/results/plans.md. Where there are no mixtures to go by, that over plans that were predicted from models in one
   /// encoding, by GPTQ and by the search.
   package static let plans = 0.17
   static func plansByUniform(_ quantizer: String) -> Double {

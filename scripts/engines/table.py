@@ -269,14 +269,14 @@ def main():
     p.add_argument("--skip-tables", action="append", default=[], choices=["ours", "theirs", "exact", "perplexity"])
     p.add_argument("--mini", metavar="FOLDER")
     p.add_argument("--work", metavar="FOLDER")
-    p.add_argument("--readme", action="store_true")
+    p.add_argument("--write", action="store_true")
     p.add_argument("--short", action="store_true")
     p.add_argument("--greedy", type=int, default=20)
     p.add_argument("--prompt", type=int, default=64)
     p.add_argument("--context", type=int, default=256)
     a = p.parse_args()
-    if a.readme and (a.only or a.skip_tables or a.short):
-        p.error("--readme takes whole tables: not with --only, --skip-tables or --short")
+    if a.write and (a.only or a.skip_tables or a.short):
+        p.error("--write takes whole tables: not with --only, --skip-tables or --short")
     a.model = os.path.realpath(os.path.join(TEXTS, "m2-nano"))
     a.texts = [(os.path.realpath(os.path.join(TEXTS, name)), count) for name, count in (
         ("m2-nano/text/heldout-agentic.txt", 4), ("text/prose.txt", 2), ("text/code.txt", 2))]
@@ -319,13 +319,13 @@ def main():
         print(f"FAILED {' '.join(row[:-1])}: {row[-1]}")
     if not a.work:
         shutil.rmtree(session.work)
-    if a.readme and not whole.failed:
-        record(os.path.join(HERE, "..", "..", "README.md"), whole.lines)
+    if a.write and not whole.failed:
+        record(os.path.join(HERE, "..", "..", "docs/results/engines.md"), whole.lines)
     return 1 if whole.failed else 0
 
 
 def record(path, printed):
-    """Puts what was printed between the marks of README.md."""
+    """Puts what was printed between the marks of a page."""
     with open(path) as f:
         text = f.read()
     begin, end = "<!-- engines -->\n", "<!-- /engines -->"
