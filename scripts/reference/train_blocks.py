@@ -172,7 +172,7 @@ def mean_of(divergence: dict[str, Any]) -> float:
 
 
 def table(rows: list[tuple[str, str, dict[str, Any], dict[str, Any]]]) -> str:
-    lines = ["| block | case | parameters | steps | bits a byte | rtn | mse | gptq | gptq / mse |",
+    lines = ["| block | case | parameters | steps | bits per byte | rtn | mse | gptq | gptq / mse |",
              "|---|---|---|---|---|---|---|---|---|"]
     for block, name, training, found in rows:
         share = mean_of(found["gptq"]) / mean_of(found["mse"])

@@ -189,7 +189,7 @@ def windows(lib):
         cost = nanoseconds(shapes[2])
         rows.append([window, *(f"{gaussian_error(t, some):.4f}" for t in shapes), f"{cost:.0f}", f"{cost * WEIGHTS / 3.6e12:.1f}"])
     limit = ["limit", *(f"{2.0 ** -halves:.4f}" for halves in range(3, 9)), "", ""]
-    return table(["bits of a state", *(f"{h / 2} bits" for h in range(3, 9)), "ns a weight", "core-hours for 228e9"], rows + [limit])
+    return table(["bits of a state", *(f"{h / 2} bits" for h in range(3, 9)), "ns per weight", "core-hours for 228e9"], rows + [limit])
 
 
 def rings(lib):
@@ -198,7 +198,7 @@ def rings(lib):
         t = Trellis(lib, 5, 12, ring)
         error, stored = gaussian_error(t, 1536 * 32), (12 - 2.5) / ring
         rows.append([ring, f"{error:.4f}", f"{nanoseconds(t):.0f}", f"{stored:.3f}", f"{error * 4 ** stored:.4f}"])
-    return table(["rows", "error of a ring", "ns a weight", "bits more of a stream that begins anew", "error, for as many bits"], rows)
+    return table(["rows", "error of a ring", "ns per weight", "bits more of a stream that begins anew", "error, for as many bits"], rows)
 
 
 def codebooks(lib, rates):
@@ -212,7 +212,7 @@ def codebooks(lib, rates):
     rows = [[names[name], *(f"{error[name, *shape]:.4f}" for shape in shapes), f"{rates[name]:.2f}",
              f"{error[name, 12, 4] / rates[name]:.3f}"] for name in names]
     rows.append(["lattice E8, 2^16 points of 8 weights", f"{lattice_error():.4f}", "", "", "", "", "", "", ""])
-    return table(["values", *(f"{w} bits of a state, {h // 2} a weight" for w, h in shapes), "1e9 weights/s decoded",
+    return table(["values", *(f"{w} bits of a state, {h // 2} per weight" for w, h in shapes), "1e9 weights/s decoded",
                   "error / rate, at 12 and 2"], rows)
 
 
@@ -253,7 +253,7 @@ Written by `scripts/reference/trellis.py`, on {cores} ({suffix}, one core that o
 runs). Errors of Gaussian weights are mean squares at a variance of 1. Errors of experts are of the outputs of 24 experts of
 m2-mini, relative to their power, as "gate and up · down"; held-out text is other text than that whose moments chose the codes.
 
-## Bits of a state, and bits a weight
+## Bits of a state, and bits per weight
 
 {windows}
 Default: 12 bits, and 9 where time counts (`w9`).
