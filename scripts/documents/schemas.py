@@ -13,6 +13,8 @@ from shell import Place, Session
 FOLDER = ROOT / "docs/reference/schemas"
 TEXT = "--text my-text.txt --context 64"
 MEASURED = "--chunks 1 --exclude trellis --format ingot gguf"
+CALLS = "calibration/conversations/held-out.jsonl"
+AGENTS = "--conversations --chat-template scripts/reference/agentic.jinja --json"
 SEQUENTIAL = "--importance model.calib --sequential my-text.txt --refit-bias"
 # Schema, expected exit code, command; `cat` for files that commands write. They run one after the other.
 RUNS: list[tuple[str, int, str]] = [
@@ -49,6 +51,7 @@ RUNS: list[tuple[str, int, str]] = [
     ("verify", 0, f"ingot verify planned.ingot --against MODEL {TEXT} --plan plan.json --json || test $? = 2"),
     ("verify", 0, f"ingot verify fewer.ingot --against MODEL {TEXT} --chunks 1 --json"),
     ("verify", 0, "ingot verify MODEL --against MODEL --text held-out.txt --chunks 1 --json"),
+    ("verify", 0, f"head -2 {CALLS} > calls.jsonl; ingot verify planned.ingot --against MODEL --text calls.jsonl {AGENTS}"),
     ("check", 0, "ingot check planned.ingot --json"),
     ("check", 1, "head -c 3000000 planned.ingot > broken.ingot; ingot check broken.ingot --json"),
     ("generate", 0, "ingot generate MODEL --messages chat.json -n 8 --json"),

@@ -28,7 +28,7 @@ class Place:
 
     - MODEL, and MiniMaxAI/MiniMax-M2 in the Hugging Face cache: the embedded model;
     - my-text.txt, chats.jsonl, chat.json: text and conversations for calibration; held-out.txt: another text;
-    - Tests, calibration, examples, formats: the repository's.
+    - Tests, calibration, examples, formats, scripts: the repository's.
     """
 
     def __init__(self, ingot: Path, folder: Path) -> None:
@@ -58,7 +58,7 @@ class Place:
         (place / "MODEL").mkdir()
         for path in self.files:
             shutil.copyfile(path, place / "MODEL" / path.name)
-        for one in ("Tests", "calibration", "examples", "formats"):
+        for one in ("Tests", "calibration", "examples", "formats", "scripts"):
             (place / one).symlink_to(ROOT / one)
         prose = (ROOT / "Tests/Fixtures/text/prose.txt").read_text(encoding="utf-8")
         code = (ROOT / "Tests/Fixtures/text/code.txt").read_text(encoding="utf-8")
