@@ -2,7 +2,7 @@
 
 import struct
 
-from xxh3 import xxh3
+from ingot.xxh3 import xxh3
 
 
 class Bad:

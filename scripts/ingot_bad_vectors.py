@@ -5,7 +5,7 @@ import struct
 from ingot_bad_block_vectors import bad_blocks
 from ingot_bad_cases import Bad, align, extents, i32, u16, u32, u64
 from ingot_trellis_vectors import bad_trellis
-from xxh3 import xxh3
+from ingot.xxh3 import xxh3
 
 
 def bad_vectors(tiny, split, blocks, trellis):

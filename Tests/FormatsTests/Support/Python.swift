@@ -1,7 +1,7 @@
 import Foundation
 import Testing
 
-/// Runs formats/ingot/reader.py: the reader that shares no code with this package.
+/// Runs formats/ingot/reader.py, a call of the package in python/, which shares no code with this one.
 struct Python {
   struct Outcome: Sendable {
     var status: Int32

@@ -2,14 +2,18 @@
 them. Needs numpy and ggml_points.txt beside it."""
 
 import os
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
 
 
 class Layout:
     """A block type: `weights` and `bytes` of a block."""
 
-    def __init__(self, name, weights, size):
+    def __init__(self, name: str, weights: int, size: int) -> None:
         self.name, self.weights, self.bytes = name, weights, size
 
 
@@ -21,23 +25,25 @@ ENTRIES = {
     "IQ1": np.array([-1, 0, 1], np.float32), "IQ2": np.array([8, 25, 43], np.float32),
     "IQ3_XXS": np.array([4, 12, 20, 28, 36, 44, 52, 62], np.float32), "IQ3_S": np.arange(1, 16, 2, dtype=np.float32)}
 TWICE_E2M1 = np.array([0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12], np.float32)
-POINTS = {}
+POINTS: dict[str, Array] = {}
 
 
-def points(name):
+def points(name: str) -> Array:
     """The entries of all points of a type, (points, 8 or 4)."""
     if not POINTS:
         with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "ggml_points.txt")) as file:
             for line in file:
                 kind, text = line.split()
                 POINTS[kind] = np.frombuffer(bytes.fromhex(text), "<u2").astype(int)
-    packed = POINTS["IQ1_S" if name == "IQ1_M" else name][:, None]
+    packed: Array = POINTS["IQ1_S" if name == "IQ1_M" else name][:, None]
     if name.startswith("IQ3"):
-        return ENTRIES[name][packed >> 3 * np.arange(4) & 7]
-    return ENTRIES[name[:3]][packed >> 2 * np.arange(8) & 3]
+        entries: Array = ENTRIES[name][packed >> 3 * np.arange(4) & 7]
+    else:
+        entries = ENTRIES[name[:3]][packed >> 2 * np.arange(8) & 3]
+    return entries
 
 
-def fields(blocks, at, *widths):
+def fields(blocks: Array, at: int, *widths: int) -> Any:
     """Numbers of these widths in bits, one after the other again and again from byte `at` on for as many as given; each
     (blocks, count)."""
     count, widths = widths[0], widths[1:]
@@ -50,25 +56,25 @@ def fields(blocks, at, *widths):
     return out[0] if len(out) == 1 else out
 
 
-def binary16(numbers):
+def binary16(numbers: Array) -> Array:
     return numbers.astype("<u2").view("<f2").astype(np.float32)
 
 
-def even(seven):
+def even(seven: Array) -> Array:
     """Eight sign bits of which an even number is set, from the first seven."""
     return seven | (sum(seven >> k & 1 for k in range(7)) & 1) << 7
 
 
-def signed(scale, entries, signs):
+def signed(scale: Array, entries: Array, signs: Array) -> Array:
     """scale · entry, negative where the sign's bit is set: (blocks, points, entries of a point)."""
     values = scale[:, :, None] * entries
     return np.where(signs[:, :, None] >> np.arange(entries.shape[2]) & 1, -values, values)
 
 
-def decode(layout, blocks):
+def decode(layout: Layout, blocks: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
     """Values of blocks, (count, bytes of a block), in F32: (count, weights)."""
     name, f32, half = layout.name, np.float32, np.float32(0.5)
-    d = None if name in ("IQ1_M", "NVFP4") else binary16(fields(blocks, {"TQ1_0": 52, "TQ2_0": 64}.get(name, 0), 1, 16))
+    d: Array = np.empty(0) if name in ("IQ1_M", "NVFP4") else binary16(fields(blocks, {"TQ1_0": 52, "TQ2_0": 64}.get(name, 0), 1, 16))
     if name == "IQ2_XXS":
         parts = [fields(blocks, 2 + 8 * part, 1, 8, 8, 8, 8, 7, 7, 7, 7, 4) for part in range(8)]
         numbers = np.hstack([np.hstack(part[:4]) for part in parts])

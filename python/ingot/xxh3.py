@@ -1,6 +1,7 @@
 """XXH3-64 with seed 0 and the default secret, in numpy: the checksum of .ingot. Algorithm: xxHash's doc/xxhash_spec.md."""
 
 import numpy as np
+import numpy.typing as npt
 
 SECRET = bytes.fromhex(
     "b8fe6c3923a44bbe7c01812cf721ad1cded46de9839097db7240a4a4b7b3671fcb79e64eccc0e578825ad07dccff7221"
@@ -15,41 +16,42 @@ STRIPE_SECRETS = np.array([np.frombuffer(SECRET, "<u8", 8, 8 * stripe) for strip
 SCRAMBLE_SECRET = np.frombuffer(SECRET, "<u8", 8, len(SECRET) - 64)
 
 
-def word(data, at, size=8):
+def word(data: bytes | memoryview, at: int, size: int = 8) -> int:
     return int.from_bytes(data[at:at + size], "little")
 
 
-def fold(a, b):
+def fold(a: int, b: int) -> int:
     product = a * b
     return product & MASK ^ product >> 64
 
 
-def avalanche(x):
+def avalanche(x: int) -> int:
     x = (x ^ x >> 37) * 0x165667919E3779F9 & MASK
     return x ^ x >> 32
 
 
-def finish(x):
+def finish(x: int) -> int:
     x = (x ^ x >> 33) * PRIME64[1] & MASK
     x = (x ^ x >> 29) * PRIME64[2] & MASK
     return x ^ x >> 32
 
 
-def stripes(data, secrets):
+def stripes(data: memoryview, secrets: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
     """What each stripe of 64 bytes adds to the eight lanes: (stripes, 8)."""
     words = np.frombuffer(data, "<u8").reshape(-1, 8)
     keyed = words ^ secrets
     return words[:, [1, 0, 3, 2, 5, 4, 7, 6]] + (keyed & np.uint64(0xFFFFFFFF)) * (keyed >> np.uint64(32))
 
 
-def xxh3(data):
-    data = memoryview(data).cast("B")
+def xxh3(content: bytes | bytearray | memoryview) -> int:
+    """The checksum of bytes that lie without gaps."""
+    data = memoryview(content).cast("B")
     size = len(data)
 
-    def secret(at, size=8):
+    def secret(at: int, size: int = 8) -> int:
         return word(SECRET, at, size)
 
-    def mix(at, secret_at):
+    def mix(at: int, secret_at: int) -> int:
         return fold(word(data, at) ^ secret(secret_at), word(data, at + 8) ^ secret(secret_at + 8))
 
     if size == 0:

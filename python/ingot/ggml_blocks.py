@@ -1,8 +1,13 @@
 """Values of GGML blocks, as the tables under *GGML blocks* of SPEC.md give them. Needs numpy."""
 
-import numpy as np
+from typing import Any
 
-import ggml_points
+import numpy as np
+import numpy.typing as npt
+
+from . import ggml_points
+
+Array = npt.NDArray[Any]
 
 CURVE = np.array([-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113], np.int8)
 TWICE_E2M1 = np.array([0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12], np.int8)
@@ -11,11 +16,12 @@ TWICE_E2M1 = np.array([0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12],
 class Layout:
     """A block type: `weights` of a block and of a `part`, `bytes` of a block, `fields` by name: (start, end)."""
 
-    def __init__(self, name, weights, part, fields, value):
+    def __init__(self, name: str, weights: int, part: int, fields: str, value: int | Array) -> None:
         self.name, self.weights, self.part, self.value = name, weights, part, value
-        self.fields, self.bytes = {}, 0
+        self.fields: dict[str, tuple[int, int]] = {}
+        self.bytes = 0
         words = fields.split()
-        for field, size in zip(words[::2], map(int, words[1::2])):
+        for field, size in zip(words[::2], map(int, words[1::2]), strict=True):
             self.fields[field] = (self.bytes, self.bytes + size)
             self.bytes += size
 
@@ -37,7 +43,7 @@ LAYOUTS = {
     39: Layout("MXFP4", 32, 32, "exponent 1 halves 16", TWICE_E2M1)}
 
 
-def decode(layout, plane):
+def decode(layout: Layout | ggml_points.Layout, plane: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
     """Values of a plane of blocks, (rows, bytes a row), in F32: (rows, columns)."""
     plane = np.ascontiguousarray(plane)
     rows, columns = len(plane), plane.shape[1] // layout.bytes * layout.weights
@@ -56,12 +62,12 @@ def decode(layout, plane):
     v = (layout.value[u] if isinstance(layout.value, np.ndarray) else u - np.int8(layout.value)).astype(np.float32)
     # Products are exact. As integers, s · v would lose the sign of a zero.
     values = (d * s)[:, :, None] * v.reshape(count, parts, layout.part)
-    if "m" in field:
+    if t is not None:
         values = values - (field["m"].view("<f2").astype(np.float32) * t)[:, :, None]
     return values.reshape(rows, columns)
 
 
-def codes(layout, field):
+def codes(layout: Layout, field: dict[str, Array]) -> Array:
     """The codes u of all blocks, (blocks, weights)."""
     if "codes" in field:
         return field["codes"].view(np.int8)
@@ -69,7 +75,7 @@ def codes(layout, field):
         run = 32
     else:
         run = 128 if layout.name == "Q6_K" else 64
-    u = 0
+    u: Array = np.uint8(0)  # type: ignore[assignment]
     if "halves" in field:
         u = gather(field["halves"], run // 2, 4)
     if "pairs" in field:
@@ -82,20 +88,22 @@ def codes(layout, field):
     return u.astype(np.int8)
 
 
-def gather(field, run, bits):
+def gather(field: Array, run: int, bits: int) -> Array:
     """Of each `run` bytes the lowest `bits` of every byte, then the next ones of every byte, and so on."""
     count, size = field.shape
     shifts = np.arange(0, 8, bits, dtype=np.uint8)[:, None]
     return (field.reshape(count, size // run, 1, run) >> shifts & ((1 << bits) - 1)).reshape(count, size * 8 // bits)
 
 
-def multiples(name, field, shape):
+def multiples(name: str, field: Array | None, shape: tuple[int, int]) -> tuple[Array, Array | None]:
     """The multiples s of d and t of m, each (blocks, parts), in F32; t is None where there is no m."""
     if name in ("Q4_1", "Q5_1"):
-        s, t = np.ones(shape), -np.ones(shape)
-    elif field is None:
-        s, t = np.ones(shape), None
-    elif name == "Q2_K":
+        return np.ones(shape, np.float32), -np.ones(shape, np.float32)
+    if field is None:
+        return np.ones(shape, np.float32), None
+    s: Array
+    t: Array | None
+    if name == "Q2_K":
         s, t = field & 15, field >> 4
     elif name == "Q6_K":
         s, t = field.view(np.int8), None
