@@ -7,6 +7,7 @@ import os
 import struct
 import unittest
 from typing import Any
+from unittest import mock
 
 import numpy as np
 
@@ -14,6 +15,8 @@ import ingot
 from ingot import listing, zstd
 from ingot.__main__ import main
 from ingot.safetensors import rounded
+from ingot.xxh3 import xxh3
+from tests import vectors
 from tests.artifacts import WithArtifacts
 
 NORM = "model.norm.weight"
@@ -187,13 +190,29 @@ class Command(WithArtifacts):
         self.assertEqual(called("safetensors", tiny, out, "--force")[0], 0)
 
 
-class Frames(unittest.TestCase):
-    def test_zstd(self) -> None:
-        content = b"0123456789"
-        frame = struct.pack("<IBI", 0xFD2FB528, 0xA0, 10) + struct.pack("<I", 10 << 3 | 1)[:3] + content
-        self.assertEqual(zstd.decompress(frame, 10), content)
-        self.assertNotEqual(zstd.decompress(frame, 9), content[:9])
-        self.assertNotEqual(zstd.decompress(frame[:-1], 10), content)
+class Frames(WithArtifacts):
+    """With whatever unpacks zstd here; without any of it, the refusal says what to install."""
+
+    def test_frames(self) -> None:
+        frame = vectors.framed(b"0123456789")
+        try:
+            self.assertEqual(zstd.decompress(frame, 10), b"0123456789")
+            self.assertNotEqual(zstd.decompress(frame, 9), b"012345678")
+            self.assertNotEqual(zstd.decompress(frame[:-1], 10), b"0123456789")
+        except zstd.Missing as missing:
+            self.assertIn("zstandard", str(missing))
+
+    def test_side_files(self) -> None:
+        config = self.artifact("tiny").files["config.json"].content()
+        content = vectors.with_frame(self.vectors["tiny"], xxh3)
+        artifact = ingot.Artifact(vectors.written({"framed.ingot": content}, self.folder))
+        try:
+            self.assertEqual(artifact.files["config.json"].content(), config)
+        except ingot.FormatError as error:
+            self.assertIn("the package zstandard", str(error))
+        with mock.patch("ingot.zstd.decompress", lambda frame, size: None):
+            with self.assertRaisesRegex(ingot.FormatError, f"zstd frame of {len(config)} bytes"):
+                artifact.files["config.json"].content()
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import struct
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
@@ -84,6 +85,30 @@ def read() -> tuple[list[Good], list[Bad]]:
             apply(entry, parts[name])
         bad.append(Bad(entry["name"], parts, next(iter(parts)), entry["found"], entry["says"]))
     return list(good.values()), bad
+
+
+def framed(content: bytes) -> bytes:
+    """A zstd frame of one block that is not compressed."""
+    return struct.pack("<IBI", 0xFD2FB528, 0xA0, len(content)) + (len(content) << 3 | 1).to_bytes(3, "little") + content
+
+
+def with_frame(tiny: Good, checksum: Callable[[bytes], int]) -> bytearray:
+    """The vector `tiny` with config.json as a zstd frame in its place, which has room for the frame's 12 bytes more."""
+    content = bytearray(tiny.parts["tiny.ingot"])
+    encodings, kinds, tensors, files = struct.unpack_from("<4I", content, 128)
+    at = 128 + 24 + 32 * encodings + 64 * kinds + 104 * tensors
+    record = next(r for r in range(at, at + 48 * files, 48) if struct.unpack_from("<I", content, r + 4)[0] == len("config.json"))
+    start, size = struct.unpack_from("<2Q", content, record + 16)
+    frame = framed(bytes(content[start:start + size]))
+    assert -(-(start + size) // 64) == -(-(start + len(frame)) // 64)
+    content[start:start + len(frame)] = frame
+    struct.pack_into("<H", content, record + 10, 1)
+    struct.pack_into("<Q", content, record + 24, len(frame))
+    struct.pack_into("<Q", content, record + 40, checksum(frame))
+    length, = struct.unpack_from("<Q", content, 40)
+    struct.pack_into("<Q", content, 48, checksum(bytes(content[128:128 + length])))
+    struct.pack_into("<Q", content, 120, checksum(bytes(content[:120])))
+    return content
 
 
 def written(parts: dict[str, bytearray], folder: str) -> str:

@@ -1,0 +1,1891 @@
+/* ingot.h: reads .ingot artifacts, any encoding of formats/ingot/SPEC.md, in C99 or C++.
+ *
+ * One file to copy. Everywhere it declares functions; in one source file of a program it also defines them:
+ *
+ *     #define INGOT_IMPLEMENTATION
+ *     #include "ingot.h"
+ *
+ * Definitions are behind a switch rather than `static inline`, since the tables of GGML's points take 8 KiB and a
+ * program should have them once. Nothing is needed but the C library and, to map files, POSIX. Switches, for the
+ * file with the implementation:
+ *
+ *     INGOT_ZSTD            unpack side files that are zstd frames; needs <zstd.h> and -lzstd
+ *     INGOT_XXH3(p, count)  another XXH3-64 than the one here, such as xxhash's XXH3_64bits(p, count)
+ *     INGOT_NO_MMAP         read whole files into memory instead of mapping them (the default on Windows)
+ *
+ *     ingot_error error;
+ *     ingot_artifact *artifact = ingot_open("model.ingot", &error);
+ *     if (!artifact) return fprintf(stderr, "%s\n", error.text), 1;
+ *     const ingot_tensor *tensor = ingot_find(artifact, "model.norm.weight");
+ *     float *values = malloc(tensor->rows * tensor->columns * sizeof *values);
+ *     if (!ingot_check_tensor(artifact, tensor, &error)) return fprintf(stderr, "%s\n", error.text), 1;
+ *     ingot_values(artifact, tensor, 0, tensor->rows, values, &error);
+ *     ingot_close(artifact);
+ *
+ * Everything that a file says is checked when it is opened: header, directory, every place and size. What is then
+ * read lies in the file. A file that another program cuts short while it is mapped ends the process (SIGBUS).
+ * An opened artifact does not change: any number of threads may use it.
+ */
+#ifndef INGOT_H
+#define INGOT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Why something failed: file, tensor, byte, what was expected and what was found. No control characters of names
+ * that come out of files. */
+typedef struct {
+  char text[1200];
+} ingot_error;
+
+typedef struct ingot_artifact ingot_artifact;
+
+typedef enum {
+  INGOT_DENSE = 0,
+  INGOT_BLOCK_SCALED = 1,
+  INGOT_AFFINE = 2,
+  INGOT_GGML_BLOCKS = 3,
+  INGOT_MICRO_SCALED = 4,
+  INGOT_TRELLIS = 5
+} ingot_kind;
+
+/* Value types by number; names are those of SafeTensors. */
+typedef enum {
+  INGOT_F64 = 0, INGOT_F32, INGOT_F16, INGOT_BF16, INGOT_F8_E4M3, INGOT_F8_E5M2, INGOT_F8_E8M0, INGOT_F6_E2M3,
+  INGOT_F6_E3M2, INGOT_F4, INGOT_I64, INGOT_I32, INGOT_I16, INGOT_I8, INGOT_U64, INGOT_U32, INGOT_U16, INGOT_U8,
+  INGOT_BOOL, INGOT_C64
+} ingot_type;
+
+/* How numbers are stored. Fields that a kind has no use for are 0. */
+typedef struct {
+  ingot_kind kind;
+  ingot_type type;  /* of dense values, and of the codes of block scaled and micro-scaled ones */
+  ingot_type scale; /* of scales, and of affine biases */
+  int bits;         /* affine: 2, 3, 4, 5, 6 or 8 */
+  int offset;       /* affine: 0 symmetric, 1 zero point, 2 bias; micro-scaled: 1 a global scale divides, 2 multiplies */
+  int ggml;         /* GGML blocks: the type's number in GGUF files */
+  int halves;       /* trellis: half bits per weight */
+  int window;       /* trellis: bits of a state */
+  uint32_t group;   /* affine, micro-scaled: columns per group; affine 0: the whole row */
+  uint32_t block_rows, block_columns; /* block scaled */
+  char name[48];    /* such as "int4 g64 sym F16" */
+} ingot_encoding;
+
+/* Rows of a plane follow each other without gaps. */
+typedef struct {
+  const uint8_t *bytes;
+  uint64_t row_bytes, rows;
+  uint64_t checksum; /* XXH3-64 of all of it */
+} ingot_plane;
+
+typedef struct {
+  const char *name; /* UTF-8, with a zero behind it */
+  size_t name_length;
+  const char *kind; /* such as "query" */
+  int32_t layer, expert; /* -1 for what no layer or no expert owns */
+  uint32_t rank, shape[8]; /* slowest extent first */
+  uint64_t rows, columns; /* the last extent, and the product of the others */
+  const ingot_encoding *encoding;
+  uint32_t part; /* from 0 */
+  uint64_t start, bytes; /* in that part's file */
+  int planes;
+  ingot_plane plane[3];
+} ingot_tensor;
+
+typedef struct {
+  const char *name;
+  size_t name_length;
+  bool is_provenance, is_compressed;
+  uint64_t start, stored; /* in part 1 */
+  uint64_t bytes; /* of content */
+  uint64_t checksum; /* of the bytes stored */
+} ingot_file;
+
+/* Maps an artifact, `path` being any of its parts. NULL on failure, which `error` (may be NULL) then explains. */
+ingot_artifact *ingot_open(const char *path, ingot_error *error);
+
+/* The same for an artifact of one part that is in memory, and stays there until ingot_close. */
+ingot_artifact *ingot_open_memory(const void *bytes, size_t count, ingot_error *error);
+
+/* Unmaps it; its tensors and names are gone. NULL is allowed. */
+void ingot_close(ingot_artifact *artifact);
+
+/* Tensors in the order of the directory; ingot_find gives NULL for a name that is not there. */
+size_t ingot_tensor_count(const ingot_artifact *artifact);
+const ingot_tensor *ingot_tensor_at(const ingot_artifact *artifact, size_t index);
+const ingot_tensor *ingot_find(const ingot_artifact *artifact, const char *name);
+
+/* Compares the tensor's planes with their checksums. */
+bool ingot_check_tensor(const ingot_artifact *artifact, const ingot_tensor *tensor, ingot_error *error);
+
+/* Whether values decode to F32. Not so are dense F64, integers, booleans, C64, F8_E8M0, F6 and F4, whose bytes are
+ * plane[0]. */
+bool ingot_decodable(const ingot_tensor *tensor);
+
+/* Values of rows first_row ... first_row + rows - 1, rows * columns of them. Each operation is one rounding to F32, so
+ * the values are those of every other reader. Rows are independent of each other: any division gives the same. Fails for
+ * rows that are not there and for tensors that are not decodable. Does not look at checksums. */
+bool ingot_values(const ingot_artifact *artifact, const ingot_tensor *tensor, uint64_t first_row, uint64_t rows, float *out,
+                  ingot_error *error);
+
+/* Side files and the provenance, in the order of the directory. */
+size_t ingot_file_count(const ingot_artifact *artifact);
+const ingot_file *ingot_file_at(const ingot_artifact *artifact, size_t index);
+
+/* Content of a side file into `out`, which has room for file->bytes. Fails if the stored bytes are damaged, or compressed
+ * in a program without INGOT_ZSTD. */
+bool ingot_read_file(const ingot_artifact *artifact, const ingot_file *file, void *out, ingot_error *error);
+
+/* XXH3-64 with seed 0. */
+uint64_t ingot_xxh3_64(const void *bytes, size_t count);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
+
+#if defined(INGOT_IMPLEMENTATION) && !defined(INGOT_IMPLEMENTED)
+#define INGOT_IMPLEMENTED
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#if defined(_WIN32) && !defined(INGOT_NO_MMAP)
+#define INGOT_NO_MMAP
+#endif
+#ifndef INGOT_NO_MMAP
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#endif
+#ifdef INGOT_ZSTD
+#include <zstd.h>
+#endif
+#ifndef INGOT_XXH3
+#define INGOT_XXH3(bytes, count) ingot_xxh3_64(bytes, count)
+#endif
+
+/* ---- Tables ---------------------------------------------------------------------------------------------------- */
+
+/* Made by scripts/make-c-header from formats/ingot/ggml_points.txt and python/ingot/xxh3.py: not to be edited. */
+/* generated */
+static const uint8_t ingot_xxh3_secret[192] = {
+    0xb8, 0xfe, 0x6c, 0x39, 0x23, 0xa4, 0x4b, 0xbe, 0x7c, 0x1, 0x81, 0x2c, 0xf7, 0x21, 0xad, 0x1c, 0xde, 0xd4, 0x6d,
+    0xe9, 0x83, 0x90, 0x97, 0xdb, 0x72, 0x40, 0xa4, 0xa4, 0xb7, 0xb3, 0x67, 0x1f, 0xcb, 0x79, 0xe6, 0x4e, 0xcc, 0xc0,
+    0xe5, 0x78, 0x82, 0x5a, 0xd0, 0x7d, 0xcc, 0xff, 0x72, 0x21, 0xb8, 0x8, 0x46, 0x74, 0xf7, 0x43, 0x24, 0x8e, 0xe0,
+    0x35, 0x90, 0xe6, 0x81, 0x3a, 0x26, 0x4c, 0x3c, 0x28, 0x52, 0xbb, 0x91, 0xc3, 0x0, 0xcb, 0x88, 0xd0, 0x65, 0x8b,
+    0x1b, 0x53, 0x2e, 0xa3, 0x71, 0x64, 0x48, 0x97, 0xa2, 0xd, 0xf9, 0x4e, 0x38, 0x19, 0xef, 0x46, 0xa9, 0xde, 0xac,
+    0xd8, 0xa8, 0xfa, 0x76, 0x3f, 0xe3, 0x9c, 0x34, 0x3f, 0xf9, 0xdc, 0xbb, 0xc7, 0xc7, 0xb, 0x4f, 0x1d, 0x8a, 0x51,
+    0xe0, 0x4b, 0xcd, 0xb4, 0x59, 0x31, 0xc8, 0x9f, 0x7e, 0xc9, 0xd9, 0x78, 0x73, 0x64, 0xea, 0xc5, 0xac, 0x83, 0x34,
+    0xd3, 0xeb, 0xc3, 0xc5, 0x81, 0xa0, 0xff, 0xfa, 0x13, 0x63, 0xeb, 0x17, 0xd, 0xdd, 0x51, 0xb7, 0xf0, 0xda, 0x49,
+    0xd3, 0x16, 0x55, 0x26, 0x29, 0xd4, 0x68, 0x9e, 0x2b, 0x16, 0xbe, 0x58, 0x7d, 0x47, 0xa1, 0xfc, 0x8f, 0xf8, 0xb8,
+    0xd1, 0x7a, 0xd0, 0x31, 0xce, 0x45, 0xcb, 0x3a, 0x8f, 0x95, 0x16, 0x4, 0x28, 0xaf, 0xd7, 0xfb, 0xca, 0xbb, 0x4b,
+    0x40, 0x7e,
+};
+static const uint16_t ingot_points_iq1_s[2048] = {
+    0x0, 0x2, 0x5, 0x8, 0xa, 0x11, 0x15, 0x20, 0x22, 0x28, 0x2a, 0x45, 0x51, 0x54, 0x56, 0x65, 0x80, 0x82, 0x88, 0x8a,
+    0x95, 0xa0, 0xa2, 0xa8, 0xaa, 0x104, 0x105, 0x111, 0x114, 0x116, 0x119, 0x11a, 0x125, 0x141, 0x146, 0x149, 0x152,
+    0x155, 0x15a, 0x161, 0x164, 0x166, 0x168, 0x185, 0x191, 0x194, 0x196, 0x1a5, 0x200, 0x202, 0x208, 0x20a, 0x215,
+    0x220, 0x222, 0x228, 0x22a, 0x245, 0x251, 0x259, 0x264, 0x269, 0x280, 0x282, 0x288, 0x28a, 0x291, 0x295, 0x299,
+    0x2a0, 0x2a2, 0x2a8, 0x2aa, 0x411, 0x414, 0x416, 0x425, 0x441, 0x449, 0x455, 0x45a, 0x464, 0x465, 0x491, 0x499,
+    0x4a5, 0x501, 0x504, 0x505, 0x506, 0x515, 0x518, 0x51a, 0x529, 0x540, 0x545, 0x54a, 0x550, 0x551, 0x554, 0x555,
+    0x556, 0x559, 0x560, 0x562, 0x565, 0x568, 0x56a, 0x581, 0x591, 0x595, 0x598, 0x59a, 0x5a1, 0x5a4, 0x5a5, 0x5a6,
+    0x5a9, 0x614, 0x619, 0x641, 0x644, 0x650, 0x652, 0x655, 0x658, 0x660, 0x661, 0x666, 0x669, 0x685, 0x691, 0x694,
+    0x699, 0x800, 0x802, 0x808, 0x80a, 0x815, 0x820, 0x822, 0x828, 0x82a, 0x845, 0x851, 0x856, 0x865, 0x880, 0x882,
+    0x888, 0x88a, 0x895, 0x8a0, 0x8a2, 0x8a8, 0x8aa, 0x905, 0x911, 0x914, 0x919, 0x924, 0x925, 0x941, 0x950, 0x951,
+    0x955, 0x961, 0x964, 0x969, 0x991, 0x994, 0x996, 0x999, 0x9a5, 0xa00, 0xa02, 0xa08, 0xa0a, 0xa15, 0xa20, 0xa22,
+    0xa28, 0xa2a, 0xa45, 0xa51, 0xa59, 0xa61, 0xa65, 0xa80, 0xa82, 0xa85, 0xa88, 0xa8a, 0xa95, 0xaa0, 0xaa2, 0xaa8,
+    0xaaa, 0x1010, 0x1011, 0x1014, 0x1019, 0x1024, 0x1025, 0x1041, 0x1044, 0x1050, 0x1055, 0x1058, 0x1061, 0x1064,
+    0x1065, 0x1069, 0x1091, 0x1094, 0x1096, 0x10a1, 0x10a5, 0x1101, 0x1104, 0x1106, 0x1109, 0x1110, 0x1112, 0x1115,
+    0x1118, 0x1121, 0x1124, 0x1129, 0x1145, 0x114a, 0x1150, 0x1151, 0x1152, 0x1154, 0x1155, 0x1156, 0x1159, 0x1160,
+    0x1165, 0x1184, 0x1192, 0x1195, 0x11a1, 0x11a4, 0x1211, 0x1214, 0x1216, 0x1225, 0x1240, 0x1246, 0x1249, 0x1252,
+    0x1255, 0x1258, 0x125a, 0x1264, 0x1266, 0x1285, 0x1291, 0x1294, 0x1296, 0x12a5, 0x1401, 0x1406, 0x1409, 0x1414,
+    0x1415, 0x1418, 0x1419, 0x1421, 0x1426, 0x1441, 0x1445, 0x1446, 0x1448, 0x144a, 0x1451, 0x1454, 0x1455, 0x1456,
+    0x1459, 0x1462, 0x1465, 0x1468, 0x1484, 0x1489, 0x1490, 0x1494, 0x1495, 0x1498, 0x1499, 0x149a, 0x14a1, 0x14a4,
+    0x14a5, 0x14a9, 0x1502, 0x1505, 0x150a, 0x1511, 0x1514, 0x1515, 0x1516, 0x1519, 0x1520, 0x1522, 0x1525, 0x1528,
+    0x152a, 0x1541, 0x1544, 0x1545, 0x1546, 0x1551, 0x1552, 0x1554, 0x1555, 0x1556, 0x1559, 0x155a, 0x1561, 0x1564,
+    0x1565, 0x1566, 0x1569, 0x1580, 0x1582, 0x1584, 0x1585, 0x1588, 0x158a, 0x1590, 0x1591, 0x1594, 0x1595, 0x1596,
+    0x1599, 0x159a, 0x15a0, 0x15a2, 0x15a5, 0x1601, 0x1604, 0x1605, 0x1606, 0x1615, 0x1616, 0x1618, 0x161a, 0x1621,
+    0x1626, 0x1640, 0x1642, 0x1644, 0x1645, 0x1648, 0x164a, 0x1651, 0x1655, 0x1656, 0x1658, 0x1659, 0x1661, 0x1664,
+    0x1665, 0x1668, 0x1669, 0x166a, 0x1686, 0x168a, 0x1692, 0x1695, 0x16a4, 0x16a9, 0x1811, 0x1816, 0x1825, 0x1841,
+    0x1844, 0x1846, 0x1849, 0x1850, 0x1855, 0x1858, 0x185a, 0x1860, 0x1861, 0x1864, 0x1866, 0x1869, 0x1885, 0x1891,
+    0x1894, 0x18a5, 0x1910, 0x1912, 0x1915, 0x191a, 0x1921, 0x1925, 0x1942, 0x1944, 0x1945, 0x1948, 0x1951, 0x1954,
+    0x1955, 0x1956, 0x1959, 0x195a, 0x1960, 0x1965, 0x196a, 0x1989, 0x1991, 0x1992, 0x1995, 0x1998, 0x19a1, 0x19a6,
+    0x19a9, 0x1a09, 0x1a16, 0x1a24, 0x1a26, 0x1a44, 0x1a46, 0x1a49, 0x1a50, 0x1a52, 0x1a55, 0x1a58, 0x1a61, 0x1a66,
+    0x1a69, 0x1a85, 0x1a91, 0x1a96, 0x1a9a, 0x2000, 0x2002, 0x2008, 0x200a, 0x2015, 0x2020, 0x2022, 0x2025, 0x2028,
+    0x202a, 0x2045, 0x2051, 0x2059, 0x2061, 0x2065, 0x2080, 0x2082, 0x2088, 0x208a, 0x2095, 0x20a0, 0x20a2, 0x20a5,
+    0x20a8, 0x20aa, 0x2105, 0x2111, 0x2114, 0x2119, 0x2125, 0x2142, 0x2144, 0x2149, 0x2155, 0x2158, 0x215a, 0x2161,
+    0x2164, 0x2165, 0x2166, 0x2185, 0x2190, 0x2196, 0x2199, 0x21a5, 0x2201, 0x2208, 0x220a, 0x2211, 0x2215, 0x2220,
+    0x2222, 0x2228, 0x222a, 0x2245, 0x2251, 0x2256, 0x2259, 0x2265, 0x2281, 0x2288, 0x228a, 0x2291, 0x2295, 0x22a0,
+    0x22a2, 0x22a8, 0x22aa, 0x2405, 0x2414, 0x2416, 0x2419, 0x2425, 0x2444, 0x2445, 0x2446, 0x2449, 0x2452, 0x2455,
+    0x2458, 0x245a, 0x2466, 0x2485, 0x2491, 0x2494, 0x2499, 0x24a1, 0x24a5, 0x2509, 0x2515, 0x2521, 0x2529, 0x2540,
+    0x2545, 0x2548, 0x2551, 0x2554, 0x2555, 0x2559, 0x2562, 0x2565, 0x2568, 0x2589, 0x2590, 0x2594, 0x2595, 0x2598,
+    0x259a, 0x25a1, 0x25a4, 0x25a6, 0x25a9, 0x2605, 0x2610, 0x2612, 0x2619, 0x2625, 0x2641, 0x2649, 0x2655, 0x2660,
+    0x2661, 0x2669, 0x2684, 0x2686, 0x2690, 0x269a, 0x2800, 0x2802, 0x2808, 0x280a, 0x2815, 0x2820, 0x2822, 0x2828,
+    0x282a, 0x2845, 0x2851, 0x2854, 0x2865, 0x2880, 0x2882, 0x2888, 0x288a, 0x28a0, 0x28a2, 0x28a8, 0x28aa, 0x2909,
+    0x2911, 0x2914, 0x2919, 0x2925, 0x2946, 0x2949, 0x2952, 0x2955, 0x2961, 0x2964, 0x2966, 0x2969, 0x2985, 0x2990,
+    0x2996, 0x2999, 0x29a4, 0x29a5, 0x2a00, 0x2a02, 0x2a08, 0x2a0a, 0x2a20, 0x2a22, 0x2a28, 0x2a2a, 0x2a45, 0x2a51,
+    0x2a56, 0x2a59, 0x2a65, 0x2a80, 0x2a82, 0x2a88, 0x2a8a, 0x2a95, 0x2aa0, 0x2aa2, 0x2aa8, 0x2aaa, 0x4005, 0x4011,
+    0x4016, 0x4025, 0x4049, 0x4052, 0x4055, 0x4058, 0x405a, 0x4061, 0x4064, 0x4066, 0x4094, 0x4099, 0x40a1, 0x40a6,
+    0x4100, 0x4101, 0x4104, 0x4106, 0x4109, 0x4112, 0x4115, 0x4116, 0x4118, 0x411a, 0x4121, 0x4126, 0x4129, 0x4145,
+    0x4148, 0x414a, 0x4151, 0x4154, 0x4155, 0x4156, 0x4159, 0x415a, 0x4165, 0x4168, 0x416a, 0x4181, 0x4184, 0x4186,
+    0x4190, 0x4192, 0x4195, 0x41a0, 0x41a1, 0x41a2, 0x4205, 0x4211, 0x4214, 0x4216, 0x4225, 0x4241, 0x4252, 0x4255,
+    0x425a, 0x4264, 0x4269, 0x4289, 0x4294, 0x42a5, 0x4401, 0x4415, 0x4419, 0x4429, 0x4445, 0x4448, 0x444a, 0x4451,
+    0x4454, 0x4455, 0x4456, 0x4461, 0x4462, 0x4465, 0x4468, 0x446a, 0x4481, 0x4486, 0x4489, 0x4490, 0x4492, 0x4495,
+    0x44a0, 0x44a1, 0x44a9, 0x4501, 0x4502, 0x4505, 0x450a, 0x4511, 0x4514, 0x4515, 0x4516, 0x4519, 0x4520, 0x4525,
+    0x452a, 0x4541, 0x4544, 0x4545, 0x4546, 0x4549, 0x4550, 0x4551, 0x4554, 0x4555, 0x4556, 0x4558, 0x4559, 0x4561,
+    0x4564, 0x4565, 0x4566, 0x4569, 0x4582, 0x4584, 0x4585, 0x4588, 0x4591, 0x4594, 0x4595, 0x4596, 0x4599, 0x459a,
+    0x45a5, 0x45a8, 0x45aa, 0x4601, 0x4605, 0x4609, 0x4614, 0x4615, 0x4618, 0x461a, 0x4621, 0x4624, 0x4629, 0x4640,
+    0x4642, 0x4645, 0x4648, 0x4650, 0x4651, 0x4652, 0x4655, 0x4656, 0x4659, 0x4662, 0x4665, 0x4668, 0x4681, 0x4685,
+    0x468a, 0x4694, 0x4695, 0x46a1, 0x46a4, 0x46a6, 0x4805, 0x4811, 0x4815, 0x481a, 0x4825, 0x4842, 0x4849, 0x4850,
+    0x4855, 0x4858, 0x4861, 0x4864, 0x4866, 0x4869, 0x4885, 0x4891, 0x4894, 0x4896, 0x4899, 0x48a5, 0x4901, 0x4905,
+    0x4906, 0x490a, 0x4910, 0x4914, 0x4915, 0x4918, 0x4921, 0x4924, 0x4926, 0x4940, 0x4945, 0x494a, 0x4951, 0x4952,
+    0x4954, 0x4955, 0x4956, 0x4959, 0x4960, 0x4962, 0x4965, 0x4966, 0x496a, 0x4986, 0x4989, 0x4992, 0x4995, 0x4996,
+    0x4998, 0x49a1, 0x49a4, 0x49a6, 0x49a9, 0x4a16, 0x4a44, 0x4a46, 0x4a49, 0x4a55, 0x4a58, 0x4a5a, 0x4a64, 0x4a69,
+    0x4a94, 0x4aa5, 0x5001, 0x5004, 0x5005, 0x5006, 0x5009, 0x5012, 0x5015, 0x501a, 0x5021, 0x5024, 0x5029, 0x5040,
+    0x5045, 0x5048, 0x5051, 0x5054, 0x5055, 0x5056, 0x5059, 0x5065, 0x5068, 0x5086, 0x5089, 0x5095, 0x5098, 0x50a0,
+    0x50a1, 0x50a6, 0x50a9, 0x5105, 0x5108, 0x5109, 0x510a, 0x5111, 0x5114, 0x5115, 0x5116, 0x5118, 0x5119, 0x5120,
+    0x5125, 0x5126, 0x5128, 0x512a, 0x5141, 0x5144, 0x5145, 0x5146, 0x5149, 0x5150, 0x5151, 0x5152, 0x5154, 0x5155,
+    0x5156, 0x5158, 0x5159, 0x515a, 0x5161, 0x5164, 0x5165, 0x5166, 0x5169, 0x5182, 0x5185, 0x5191, 0x5194, 0x5195,
+    0x5196, 0x5199, 0x51a0, 0x51a5, 0x51aa, 0x5201, 0x5206, 0x5212, 0x5215, 0x521a, 0x5221, 0x5224, 0x5242, 0x5245,
+    0x524a, 0x5251, 0x5254, 0x5255, 0x5256, 0x5259, 0x5262, 0x5265, 0x5285, 0x5290, 0x5292, 0x5295, 0x5299, 0x529a,
+    0x52a4, 0x5404, 0x5405, 0x5411, 0x5414, 0x5415, 0x5416, 0x5418, 0x5419, 0x5421, 0x5425, 0x5428, 0x542a, 0x5441,
+    0x5444, 0x5445, 0x5446, 0x5449, 0x544a, 0x5450, 0x5451, 0x5454, 0x5455, 0x5456, 0x5458, 0x5459, 0x545a, 0x5461,
+    0x5462, 0x5464, 0x5465, 0x5466, 0x5469, 0x5480, 0x5488, 0x548a, 0x5491, 0x5494, 0x5495, 0x5496, 0x5499, 0x54a1,
+    0x54a4, 0x54a5, 0x54aa, 0x5501, 0x5502, 0x5504, 0x5505, 0x5506, 0x5509, 0x5510, 0x5511, 0x5512, 0x5514, 0x5515,
+    0x5516, 0x5519, 0x551a, 0x5521, 0x5524, 0x5525, 0x5526, 0x5529, 0x5540, 0x5541, 0x5542, 0x5544, 0x5545, 0x5546,
+    0x5548, 0x5549, 0x5550, 0x5551, 0x5552, 0x5554, 0x5555, 0x5556, 0x5558, 0x5559, 0x555a, 0x5560, 0x5561, 0x5564,
+    0x5565, 0x5566, 0x5568, 0x5569, 0x556a, 0x5581, 0x5584, 0x5585, 0x5589, 0x558a, 0x5590, 0x5591, 0x5594, 0x5595,
+    0x5596, 0x5598, 0x5599, 0x55a1, 0x55a4, 0x55a5, 0x55a6, 0x55a9, 0x5600, 0x5601, 0x5602, 0x5604, 0x5606, 0x5608,
+    0x5609, 0x5611, 0x5614, 0x5615, 0x5618, 0x5619, 0x5620, 0x5621, 0x5622, 0x5624, 0x5625, 0x5626, 0x5628, 0x5629,
+    0x5641, 0x5645, 0x5646, 0x5648, 0x5649, 0x564a, 0x5650, 0x5651, 0x5652, 0x5654, 0x5655, 0x5656, 0x5658, 0x5659,
+    0x565a, 0x5661, 0x5664, 0x5665, 0x5669, 0x5682, 0x5685, 0x5686, 0x5688, 0x5689, 0x568a, 0x5691, 0x5695, 0x569a,
+    0x56a2, 0x56a5, 0x56a6, 0x56a8, 0x56a9, 0x5804, 0x5805, 0x5806, 0x5809, 0x5810, 0x5815, 0x5818, 0x5821, 0x582a,
+    0x5845, 0x5848, 0x584a, 0x5851, 0x5854, 0x5855, 0x5856, 0x5858, 0x5859, 0x5860, 0x5862, 0x5864, 0x5865, 0x5882,
+    0x5889, 0x5890, 0x5892, 0x5895, 0x5898, 0x58a1, 0x58a9, 0x5901, 0x5902, 0x5905, 0x590a, 0x5911, 0x5914, 0x5915,
+    0x5916, 0x5919, 0x5925, 0x5941, 0x5944, 0x5945, 0x5946, 0x5949, 0x5950, 0x5951, 0x5952, 0x5954, 0x5955, 0x5956,
+    0x5958, 0x5959, 0x595a, 0x5961, 0x5964, 0x5965, 0x5966, 0x5969, 0x5981, 0x5985, 0x5989, 0x5991, 0x5994, 0x5995,
+    0x5996, 0x5998, 0x5999, 0x59a5, 0x5a04, 0x5a08, 0x5a15, 0x5a1a, 0x5a20, 0x5a25, 0x5a26, 0x5a29, 0x5a45, 0x5a48,
+    0x5a49, 0x5a51, 0x5a55, 0x5a56, 0x5a58, 0x5a59, 0x5a62, 0x5a65, 0x5a68, 0x5a6a, 0x5a81, 0x5a8a, 0x5a92, 0x5a95,
+    0x5a96, 0x5a98, 0x5a9a, 0x5aa1, 0x6005, 0x6014, 0x6016, 0x6019, 0x6025, 0x6044, 0x6050, 0x6055, 0x6056, 0x6058,
+    0x605a, 0x6061, 0x6064, 0x6066, 0x6069, 0x6081, 0x6096, 0x60a5, 0x6101, 0x6104, 0x6106, 0x6109, 0x6112, 0x6115,
+    0x6121, 0x6122, 0x6126, 0x6129, 0x6145, 0x6149, 0x6151, 0x6155, 0x6156, 0x6159, 0x6165, 0x6166, 0x616a, 0x6184,
+    0x618a, 0x6192, 0x6195, 0x61a1, 0x61a6, 0x61a9, 0x6211, 0x6216, 0x6219, 0x6240, 0x6241, 0x6246, 0x6255, 0x6256,
+    0x6258, 0x6260, 0x6285, 0x6291, 0x6296, 0x62a5, 0x6411, 0x6412, 0x6415, 0x6416, 0x641a, 0x6421, 0x6426, 0x6429,
+    0x6440, 0x6442, 0x6445, 0x6448, 0x644a, 0x6451, 0x6454, 0x6455, 0x6456, 0x6459, 0x645a, 0x6460, 0x6462, 0x6465,
+    0x6484, 0x6485, 0x6489, 0x6490, 0x6492, 0x6494, 0x6495, 0x6496, 0x6498, 0x649a, 0x64a1, 0x64a4, 0x64a9, 0x6505,
+    0x6508, 0x650a, 0x6511, 0x6515, 0x6516, 0x6519, 0x6544, 0x6545, 0x6546, 0x6549, 0x6550, 0x6551, 0x6554, 0x6555,
+    0x6556, 0x6559, 0x6561, 0x6564, 0x6565, 0x6566, 0x6569, 0x6586, 0x6589, 0x658a, 0x6591, 0x6595, 0x6596, 0x6599,
+    0x659a, 0x65a2, 0x65a5, 0x65a6, 0x65a8, 0x6602, 0x6609, 0x6615, 0x6620, 0x6626, 0x6628, 0x6629, 0x6640, 0x6645,
+    0x6648, 0x664a, 0x6651, 0x6654, 0x6655, 0x6656, 0x6658, 0x665a, 0x6660, 0x6665, 0x6668, 0x6680, 0x6682, 0x6685,
+    0x668a, 0x6694, 0x6696, 0x6698, 0x6699, 0x66a0, 0x66a4, 0x66a6, 0x66aa, 0x6816, 0x6819, 0x6825, 0x6841, 0x6852,
+    0x6855, 0x685a, 0x6861, 0x6869, 0x6885, 0x6891, 0x6898, 0x68a6, 0x6901, 0x6904, 0x6910, 0x6915, 0x6921, 0x6924,
+    0x6926, 0x6929, 0x6940, 0x6941, 0x6945, 0x6946, 0x6948, 0x6951, 0x6954, 0x6955, 0x6956, 0x6959, 0x6960, 0x6965,
+    0x696a, 0x6982, 0x6984, 0x698a, 0x6995, 0x69a1, 0x69a4, 0x69a5, 0x69a9, 0x6a11, 0x6a16, 0x6a18, 0x6a41, 0x6a44,
+    0x6a49, 0x6a50, 0x6a55, 0x6a58, 0x6a5a, 0x6a64, 0x6a65, 0x6a69, 0x6a86, 0x6a94, 0x6a98, 0x6a9a, 0x6aa6, 0x8000,
+    0x8002, 0x8008, 0x800a, 0x8020, 0x8022, 0x8028, 0x802a, 0x8045, 0x8050, 0x8051, 0x8054, 0x8056, 0x8059, 0x8065,
+    0x8080, 0x8082, 0x8088, 0x808a, 0x8095, 0x80a0, 0x80a2, 0x80a8, 0x80aa, 0x8105, 0x8111, 0x8114, 0x8116, 0x8119,
+    0x8125, 0x8141, 0x8144, 0x8149, 0x8150, 0x8152, 0x8155, 0x8156, 0x8158, 0x8159, 0x8164, 0x8166, 0x8169, 0x8185,
+    0x8189, 0x8194, 0x8196, 0x8199, 0x81a5, 0x8200, 0x8202, 0x8208, 0x820a, 0x8215, 0x8220, 0x8222, 0x8228, 0x822a,
+    0x8251, 0x8254, 0x8259, 0x8265, 0x8280, 0x8282, 0x8288, 0x828a, 0x8295, 0x82a0, 0x82a2, 0x82a8, 0x82aa, 0x8414,
+    0x8419, 0x8441, 0x8444, 0x8451, 0x8455, 0x845a, 0x8461, 0x8464, 0x8469, 0x8494, 0x8499, 0x8501, 0x8509, 0x8512,
+    0x8515, 0x851a, 0x8526, 0x8529, 0x8540, 0x8541, 0x8545, 0x8548, 0x8551, 0x8554, 0x8555, 0x8556, 0x8559, 0x855a,
+    0x8565, 0x8566, 0x8568, 0x856a, 0x8581, 0x8584, 0x8586, 0x8589, 0x8590, 0x8592, 0x8595, 0x8598, 0x85a6, 0x8611,
+    0x8616, 0x8619, 0x8625, 0x8641, 0x8644, 0x8649, 0x864a, 0x8650, 0x8655, 0x8659, 0x865a, 0x8661, 0x8666, 0x866a,
+    0x8685, 0x8691, 0x869a, 0x86a4, 0x8800, 0x8802, 0x8808, 0x880a, 0x8815, 0x8820, 0x8822, 0x8828, 0x882a, 0x8841,
+    0x8845, 0x8851, 0x8854, 0x8859, 0x8865, 0x8869, 0x8880, 0x8882, 0x8888, 0x888a, 0x8895, 0x88a0, 0x88a2, 0x88a8,
+    0x88aa, 0x8905, 0x8906, 0x8911, 0x8914, 0x8916, 0x8925, 0x8941, 0x8944, 0x8946, 0x8949, 0x8950, 0x8952, 0x8955,
+    0x895a, 0x8961, 0x8964, 0x8985, 0x8996, 0x8999, 0x89a5, 0x8a00, 0x8a02, 0x8a08, 0x8a0a, 0x8a15, 0x8a20, 0x8a22,
+    0x8a28, 0x8a2a, 0x8a45, 0x8a51, 0x8a54, 0x8a56, 0x8a80, 0x8a82, 0x8a88, 0x8a8a, 0x8a95, 0x8aa0, 0x8aa2, 0x8aa8,
+    0x8aaa, 0x9005, 0x9011, 0x9016, 0x9018, 0x9019, 0x9025, 0x9041, 0x9046, 0x9049, 0x9055, 0x9058, 0x905a, 0x9069,
+    0x906a, 0x9085, 0x9091, 0x9094, 0x9096, 0x9099, 0x90a5, 0x9101, 0x9104, 0x9106, 0x9109, 0x9110, 0x9115, 0x9118,
+    0x911a, 0x9121, 0x9124, 0x9126, 0x9129, 0x9140, 0x9145, 0x9150, 0x9151, 0x9154, 0x9155, 0x9156, 0x9159, 0x9162,
+    0x9165, 0x9184, 0x9186, 0x9192, 0x9195, 0x9198, 0x91a1, 0x91a4, 0x91a6, 0x91a9, 0x9205, 0x9211, 0x9214, 0x9219,
+    0x9225, 0x9244, 0x9246, 0x9249, 0x9250, 0x9252, 0x9255, 0x9258, 0x9266, 0x9269, 0x9285, 0x9294, 0x9296, 0x92a9,
+    0x9401, 0x9404, 0x9406, 0x9410, 0x9415, 0x9418, 0x9426, 0x9440, 0x944a, 0x9451, 0x9454, 0x9455, 0x9456, 0x9458,
+    0x9459, 0x9460, 0x9461, 0x9462, 0x9465, 0x9484, 0x9486, 0x9492, 0x9494, 0x9495, 0x9498, 0x94a1, 0x94a9, 0x9500,
+    0x9505, 0x9508, 0x950a, 0x9510, 0x9511, 0x9514, 0x9515, 0x9516, 0x9519, 0x9521, 0x9525, 0x9529, 0x952a, 0x9541,
+    0x9544, 0x9545, 0x9546, 0x9549, 0x9550, 0x9551, 0x9552, 0x9554, 0x9555, 0x9556, 0x9558, 0x9559, 0x955a, 0x9561,
+    0x9564, 0x9565, 0x9566, 0x9569, 0x9581, 0x9585, 0x9588, 0x9591, 0x9592, 0x9594, 0x9595, 0x9596, 0x9599, 0x959a,
+    0x95a0, 0x95a2, 0x95a5, 0x95a8, 0x95aa, 0x9601, 0x9604, 0x9610, 0x9615, 0x9619, 0x9620, 0x9626, 0x9629, 0x9645,
+    0x9648, 0x9649, 0x9651, 0x9652, 0x9655, 0x9656, 0x9659, 0x9665, 0x9668, 0x9682, 0x9684, 0x9689, 0x968a, 0x9692,
+    0x9694, 0x9695, 0x96a4, 0x96a6, 0x96a9, 0x9805, 0x9816, 0x9819, 0x9825, 0x9841, 0x9846, 0x9850, 0x9852, 0x9855,
+    0x9856, 0x985a, 0x9864, 0x9865, 0x9885, 0x9891, 0x9896, 0x9899, 0x98a5, 0x9904, 0x9906, 0x9909, 0x9910, 0x9912,
+    0x9915, 0x9918, 0x991a, 0x9920, 0x9921, 0x9924, 0x9926, 0x9940, 0x9942, 0x9945, 0x9948, 0x994a, 0x9951, 0x9954,
+    0x9955, 0x9956, 0x9959, 0x9962, 0x9965, 0x9966, 0x996a, 0x9981, 0x9984, 0x9990, 0x9992, 0x9995, 0x999a, 0x99a1,
+    0x99a6, 0x9a05, 0x9a15, 0x9a25, 0x9a44, 0x9a46, 0x9a49, 0x9a50, 0x9a55, 0x9a58, 0x9a61, 0x9a85, 0x9a91, 0x9a94,
+    0x9a95, 0x9a96, 0xa000, 0xa002, 0xa008, 0xa00a, 0xa015, 0xa020, 0xa022, 0xa028, 0xa02a, 0xa045, 0xa051, 0xa054,
+    0xa056, 0xa059, 0xa080, 0xa082, 0xa088, 0xa08a, 0xa095, 0xa0a0, 0xa0a2, 0xa0a8, 0xa0aa, 0xa105, 0xa109, 0xa111,
+    0xa114, 0xa116, 0xa119, 0xa11a, 0xa146, 0xa149, 0xa151, 0xa155, 0xa158, 0xa15a, 0xa161, 0xa164, 0xa185, 0xa190,
+    0xa192, 0xa196, 0xa199, 0xa202, 0xa208, 0xa20a, 0xa210, 0xa219, 0xa222, 0xa228, 0xa22a, 0xa245, 0xa251, 0xa256,
+    0xa259, 0xa265, 0xa280, 0xa282, 0xa288, 0xa28a, 0xa295, 0xa2a0, 0xa2a2, 0xa2a8, 0xa2aa, 0xa419, 0xa425, 0xa441,
+    0xa444, 0xa450, 0xa454, 0xa455, 0xa458, 0xa45a, 0xa461, 0xa465, 0xa466, 0xa468, 0xa469, 0xa485, 0xa506, 0xa509,
+    0xa510, 0xa512, 0xa515, 0xa518, 0xa526, 0xa529, 0xa542, 0xa545, 0xa551, 0xa554, 0xa555, 0xa556, 0xa559, 0xa565,
+    0xa56a, 0xa581, 0xa584, 0xa585, 0xa586, 0xa589, 0xa592, 0xa595, 0xa598, 0xa605, 0xa611, 0xa616, 0xa61a, 0xa621,
+    0xa625, 0xa644, 0xa646, 0xa64a, 0xa652, 0xa655, 0xa656, 0xa658, 0xa660, 0xa662, 0xa686, 0xa690, 0xa695, 0xa696,
+    0xa699, 0xa6a1, 0xa6a4, 0xa6a6, 0xa800, 0xa802, 0xa808, 0xa80a, 0xa820, 0xa822, 0xa828, 0xa82a, 0xa851, 0xa854,
+    0xa856, 0xa859, 0xa880, 0xa882, 0xa888, 0xa88a, 0xa895, 0xa8a0, 0xa8a2, 0xa8a8, 0xa8aa, 0xa905, 0xa914, 0xa919,
+    0xa921, 0xa925, 0xa941, 0xa950, 0xa955, 0xa95a, 0xa961, 0xa966, 0xa969, 0xa990, 0xa996, 0xaa00, 0xaa02, 0xaa08,
+    0xaa0a, 0xaa20, 0xaa22, 0xaa28, 0xaa2a, 0xaa51, 0xaa54, 0xaa56, 0xaa80, 0xaa82, 0xaa88, 0xaa8a, 0xaa95, 0xaaa0,
+    0xaaa2, 0xaaa8, 0xaaaa,
+};
+static const uint16_t ingot_points_iq2_xxs[256] = {
+    0x0, 0x2, 0x5, 0x8, 0xa, 0x11, 0x14, 0x20, 0x22, 0x28, 0x2a, 0x41, 0x44, 0x50, 0x58, 0x61, 0x64, 0x80, 0x82, 0x8a,
+    0xa2, 0x101, 0x104, 0x110, 0x115, 0x140, 0x184, 0x198, 0x200, 0x202, 0x222, 0x282, 0x401, 0x404, 0x410, 0x421,
+    0x424, 0x440, 0x442, 0x448, 0x460, 0x481, 0x484, 0x490, 0x4a4, 0x500, 0x502, 0x508, 0x520, 0x546, 0x569, 0x580,
+    0x591, 0x609, 0x610, 0x640, 0x684, 0x6a4, 0x800, 0x805, 0x808, 0x814, 0x828, 0x841, 0x844, 0x850, 0x852, 0x888,
+    0x904, 0x940, 0xa02, 0xa14, 0x1001, 0x1004, 0x1010, 0x1021, 0x1040, 0x1060, 0x1084, 0x1090, 0x1095, 0x1100,
+    0x1108, 0x1120, 0x1150, 0x115a, 0x1180, 0x1224, 0x1245, 0x1400, 0x1408, 0x1420, 0x1425, 0x1449, 0x1480, 0x1518,
+    0x1562, 0x1600, 0x1616, 0x1801, 0x1804, 0x1810, 0x1840, 0x1881, 0x1900, 0x1905, 0x19a0, 0x1a51, 0x2000, 0x2002,
+    0x200a, 0x2044, 0x2061, 0x2080, 0x2082, 0x2129, 0x2148, 0x2200, 0x2202, 0x2401, 0x2404, 0x2410, 0x2440, 0x2456,
+    0x2500, 0x2541, 0x2564, 0x2690, 0x2808, 0x2820, 0x2894, 0x2a44, 0x4001, 0x4004, 0x4010, 0x4018, 0x4021, 0x4024,
+    0x4040, 0x4048, 0x4056, 0x4060, 0x4081, 0x4084, 0x4090, 0x4100, 0x4120, 0x4161, 0x4180, 0x4185, 0x4201, 0x4210,
+    0x4248, 0x4256, 0x4268, 0x4400, 0x4408, 0x4420, 0x4480, 0x4499, 0x4512, 0x4524, 0x4600, 0x4801, 0x4804, 0x4810,
+    0x4840, 0x4845, 0x4900, 0x4958, 0x4961, 0x4982, 0x4a45, 0x4a90, 0x5000, 0x5008, 0x5011, 0x5019, 0x5020, 0x5080,
+    0x5088, 0x5104, 0x5142, 0x51a4, 0x5291, 0x5490, 0x5492, 0x550a, 0x5601, 0x5654, 0x5800, 0x5811, 0x5819, 0x5864,
+    0x5940, 0x5a08, 0x6004, 0x6010, 0x6040, 0x6068, 0x6100, 0x6155, 0x6218, 0x6260, 0x6400, 0x6405, 0x6510, 0x6512,
+    0x6584, 0x6842, 0x8000, 0x8002, 0x800a, 0x8041, 0x8082, 0x8104, 0x8118, 0x8140, 0x8211, 0x8401, 0x8404, 0x8410,
+    0x8415, 0x8440, 0x8460, 0x8500, 0x8546, 0x8594, 0x8609, 0x8640, 0x8660, 0x8802, 0x8904, 0x8a11, 0x9004, 0x9010,
+    0x9024, 0x9040, 0x90a1, 0x9116, 0x9180, 0x9245, 0x9400, 0x9422, 0x9444, 0x9551, 0x9881, 0x9920, 0xa002, 0xa050,
+    0xa085, 0xa109, 0xa200, 0xa418, 0xa850, 0xa904,
+};
+static const uint16_t ingot_points_iq2_xs[512] = {
+    0x0, 0x2, 0x5, 0x8, 0xa, 0x11, 0x14, 0x16, 0x19, 0x20, 0x22, 0x25, 0x28, 0x41, 0x44, 0x46, 0x49, 0x50, 0x52, 0x55,
+    0x58, 0x61, 0x64, 0x80, 0x82, 0x85, 0x88, 0x91, 0x94, 0x99, 0xa0, 0x101, 0x104, 0x106, 0x109, 0x110, 0x112, 0x115,
+    0x118, 0x11a, 0x121, 0x124, 0x140, 0x142, 0x145, 0x148, 0x151, 0x154, 0x160, 0x168, 0x181, 0x184, 0x190, 0x200,
+    0x202, 0x205, 0x208, 0x211, 0x214, 0x220, 0x241, 0x244, 0x250, 0x255, 0x280, 0x28a, 0x401, 0x404, 0x406, 0x409,
+    0x410, 0x412, 0x415, 0x418, 0x421, 0x424, 0x440, 0x442, 0x445, 0x448, 0x451, 0x454, 0x456, 0x460, 0x481, 0x484,
+    0x490, 0x500, 0x502, 0x505, 0x508, 0x511, 0x514, 0x520, 0x541, 0x544, 0x550, 0x561, 0x580, 0x601, 0x604, 0x610,
+    0x626, 0x640, 0x642, 0x684, 0x800, 0x802, 0x805, 0x808, 0x80a, 0x811, 0x814, 0x820, 0x825, 0x841, 0x844, 0x850,
+    0x858, 0x880, 0x8a0, 0x8aa, 0x901, 0x904, 0x910, 0x940, 0x981, 0x989, 0xa00, 0xa20, 0xa28, 0xa96, 0xaa0, 0x1001,
+    0x1004, 0x1006, 0x1009, 0x1010, 0x1012, 0x1015, 0x1018, 0x1021, 0x1024, 0x1040, 0x1042, 0x1045, 0x1048, 0x1051,
+    0x1054, 0x1060, 0x106a, 0x1081, 0x1084, 0x1090, 0x1100, 0x1102, 0x1105, 0x1108, 0x1111, 0x1114, 0x1120, 0x1141,
+    0x1144, 0x1150, 0x1180, 0x1194, 0x1196, 0x1201, 0x1204, 0x1206, 0x1210, 0x1240, 0x1260, 0x1400, 0x1402, 0x1405,
+    0x1408, 0x1411, 0x1414, 0x1420, 0x1441, 0x1444, 0x1449, 0x1450, 0x1464, 0x1480, 0x1501, 0x1504, 0x1510, 0x1540,
+    0x1600, 0x1614, 0x1649, 0x1801, 0x1804, 0x1810, 0x1812, 0x1840, 0x1854, 0x1886, 0x1900, 0x1905, 0x1966, 0x1a51,
+    0x1aa9, 0x2000, 0x2002, 0x2005, 0x2008, 0x200a, 0x2011, 0x2014, 0x2020, 0x2041, 0x2044, 0x2050, 0x2080, 0x20a0,
+    0x2101, 0x2104, 0x2110, 0x2140, 0x2148, 0x2165, 0x2200, 0x2222, 0x2280, 0x22a8, 0x2401, 0x2404, 0x2410, 0x2429,
+    0x2440, 0x2500, 0x2541, 0x2552, 0x2599, 0x2601, 0x261a, 0x26a6, 0x2800, 0x2808, 0x280a, 0x2820, 0x2855, 0x2888,
+    0x28a2, 0x2968, 0x2990, 0x2a08, 0x2a20, 0x2a82, 0x2a88, 0x2a8a, 0x4001, 0x4004, 0x4006, 0x4009, 0x4010, 0x4012,
+    0x4015, 0x4018, 0x4021, 0x4024, 0x4040, 0x4042, 0x4045, 0x4048, 0x404a, 0x4051, 0x4054, 0x4060, 0x4065, 0x4081,
+    0x4084, 0x4090, 0x4100, 0x4102, 0x4105, 0x4108, 0x4111, 0x4114, 0x4120, 0x4141, 0x4144, 0x4150, 0x4180, 0x4185,
+    0x41a2, 0x4201, 0x4204, 0x4210, 0x4212, 0x4229, 0x4240, 0x4400, 0x4402, 0x4405, 0x4408, 0x4411, 0x4414, 0x4419,
+    0x4420, 0x4441, 0x4444, 0x4450, 0x4480, 0x4494, 0x4501, 0x4504, 0x4510, 0x4524, 0x4540, 0x459a, 0x4600, 0x460a,
+    0x4644, 0x4650, 0x4801, 0x4804, 0x4810, 0x4840, 0x4845, 0x4854, 0x4862, 0x4900, 0x4911, 0x4944, 0x4950, 0x4969,
+    0x4a04, 0x5000, 0x5002, 0x5005, 0x5008, 0x5011, 0x5014, 0x5020, 0x5028, 0x5041, 0x5044, 0x5050, 0x5080, 0x5101,
+    0x5104, 0x5110, 0x5115, 0x5140, 0x5142, 0x5200, 0x5244, 0x52aa, 0x5401, 0x5404, 0x5410, 0x5421, 0x5440, 0x5460,
+    0x5481, 0x54a1, 0x5500, 0x5508, 0x5580, 0x5588, 0x5621, 0x5668, 0x56a1, 0x5800, 0x5814, 0x5841, 0x5850, 0x5899,
+    0x591a, 0x5940, 0x5942, 0x5a85, 0x6001, 0x6004, 0x6010, 0x6040, 0x6054, 0x6062, 0x6086, 0x60a9, 0x6100, 0x6224,
+    0x624a, 0x6292, 0x6400, 0x6416, 0x6510, 0x6540, 0x6545, 0x65a4, 0x6801, 0x686a, 0x6925, 0x6a06, 0x6a54, 0x6a62,
+    0x8000, 0x8002, 0x8005, 0x8008, 0x8011, 0x8014, 0x8020, 0x802a, 0x8041, 0x8044, 0x8050, 0x8080, 0x8082, 0x80a8,
+    0x80aa, 0x8101, 0x8104, 0x8106, 0x8110, 0x8140, 0x8151, 0x8159, 0x8200, 0x8220, 0x8280, 0x8282, 0x82a0, 0x82a8,
+    0x8401, 0x8404, 0x8410, 0x8412, 0x8415, 0x8440, 0x8460, 0x8489, 0x8500, 0x8544, 0x85a5, 0x8618, 0x866a, 0x8800,
+    0x8808, 0x8825, 0x885a, 0x8880, 0x8882, 0x88a8, 0x8906, 0x8a22, 0x8a80, 0x8a88, 0x8a96, 0x8aa8, 0x9001, 0x9004,
+    0x9010, 0x9040, 0x9056, 0x9084, 0x9100, 0x9122, 0x9164, 0x9256, 0x9289, 0x9400, 0x9405, 0x9444, 0x9450, 0x9458,
+    0x9529, 0x9590, 0x9592, 0x9641, 0x9851, 0x98a6, 0x9949, 0x9a15, 0x9a60, 0xa000, 0xa002, 0xa008, 0xa00a, 0xa020,
+    0xa02a, 0xa0a0, 0xa151, 0xa159, 0xa1a6, 0xa200, 0xa202, 0xa208, 0xa22a, 0xa280, 0xa2a0, 0xa440, 0xa495, 0xa665,
+    0xa698, 0xa80a, 0xa820, 0xa822, 0xa828, 0xa8a0, 0xa8a8, 0xa904, 0xa984, 0xa986, 0xaa28, 0xaa2a, 0xaa91, 0xaaaa,
+};
+static const uint16_t ingot_points_iq2_s[1024] = {
+    0x0, 0x2, 0x5, 0x8, 0xa, 0x11, 0x14, 0x16, 0x19, 0x20, 0x22, 0x25, 0x28, 0x41, 0x44, 0x46, 0x49, 0x50, 0x52, 0x55,
+    0x58, 0x61, 0x64, 0x66, 0x69, 0x80, 0x82, 0x85, 0x88, 0x91, 0x94, 0xa0, 0xa5, 0xaa, 0x101, 0x104, 0x106, 0x109,
+    0x110, 0x112, 0x115, 0x118, 0x121, 0x124, 0x140, 0x142, 0x145, 0x148, 0x151, 0x154, 0x156, 0x159, 0x160, 0x165,
+    0x168, 0x181, 0x184, 0x190, 0x192, 0x195, 0x1a1, 0x1a4, 0x200, 0x202, 0x205, 0x208, 0x211, 0x214, 0x220, 0x22a,
+    0x241, 0x244, 0x246, 0x249, 0x250, 0x255, 0x280, 0x285, 0x28a, 0x294, 0x2a2, 0x401, 0x404, 0x406, 0x409, 0x410,
+    0x412, 0x415, 0x418, 0x421, 0x424, 0x426, 0x429, 0x440, 0x442, 0x445, 0x448, 0x44a, 0x451, 0x454, 0x456, 0x459,
+    0x460, 0x462, 0x465, 0x481, 0x484, 0x486, 0x489, 0x490, 0x495, 0x498, 0x4a1, 0x4a4, 0x500, 0x502, 0x505, 0x508,
+    0x50a, 0x511, 0x514, 0x516, 0x519, 0x520, 0x525, 0x528, 0x541, 0x544, 0x546, 0x549, 0x550, 0x552, 0x555, 0x558,
+    0x561, 0x564, 0x580, 0x582, 0x585, 0x588, 0x591, 0x594, 0x5a0, 0x601, 0x604, 0x606, 0x609, 0x610, 0x615, 0x640,
+    0x645, 0x648, 0x651, 0x654, 0x660, 0x681, 0x684, 0x690, 0x800, 0x802, 0x805, 0x808, 0x811, 0x814, 0x816, 0x819,
+    0x820, 0x825, 0x82a, 0x841, 0x844, 0x846, 0x849, 0x850, 0x852, 0x855, 0x858, 0x861, 0x864, 0x880, 0x885, 0x894,
+    0x8aa, 0x901, 0x904, 0x910, 0x912, 0x915, 0x918, 0x921, 0x940, 0x945, 0x948, 0x951, 0x954, 0x960, 0x981, 0x990,
+    0xa00, 0xa11, 0xa14, 0xa22, 0xa28, 0xa2a, 0xa50, 0xa99, 0x1001, 0x1004, 0x1006, 0x1009, 0x1010, 0x1012, 0x1015,
+    0x1018, 0x1021, 0x1024, 0x1026, 0x1040, 0x1042, 0x1045, 0x1048, 0x1051, 0x1054, 0x1056, 0x1059, 0x1060, 0x1062,
+    0x1065, 0x1068, 0x1081, 0x1084, 0x1086, 0x1090, 0x1095, 0x1098, 0x10a1, 0x10a4, 0x1100, 0x1102, 0x1105, 0x1108,
+    0x110a, 0x1111, 0x1114, 0x1116, 0x1119, 0x1120, 0x1122, 0x1125, 0x1128, 0x1141, 0x1144, 0x1146, 0x1149, 0x1150,
+    0x1152, 0x1155, 0x1158, 0x1161, 0x1164, 0x1180, 0x1182, 0x1185, 0x1188, 0x1191, 0x1194, 0x1201, 0x1204, 0x1209,
+    0x1210, 0x1215, 0x1221, 0x1224, 0x1240, 0x1245, 0x1251, 0x1254, 0x1281, 0x1284, 0x1290, 0x1400, 0x1402, 0x1405,
+    0x1408, 0x1411, 0x1414, 0x1416, 0x1419, 0x1420, 0x1425, 0x1428, 0x1441, 0x1444, 0x1446, 0x1449, 0x1450, 0x1452,
+    0x1455, 0x1458, 0x1461, 0x1464, 0x1480, 0x1482, 0x1485, 0x1488, 0x1491, 0x1494, 0x14a0, 0x1501, 0x1504, 0x1506,
+    0x1509, 0x1510, 0x1512, 0x1515, 0x1518, 0x1521, 0x1524, 0x1540, 0x1542, 0x1545, 0x1548, 0x1551, 0x1554, 0x1560,
+    0x1581, 0x1584, 0x1590, 0x1600, 0x1605, 0x1608, 0x1611, 0x1614, 0x1620, 0x1641, 0x1644, 0x1650, 0x1680, 0x16aa,
+    0x1801, 0x1804, 0x1806, 0x1809, 0x1810, 0x1815, 0x1818, 0x1821, 0x1840, 0x1842, 0x1845, 0x1848, 0x1851, 0x1854,
+    0x1860, 0x1881, 0x1884, 0x1900, 0x1902, 0x1905, 0x1908, 0x1911, 0x1914, 0x1920, 0x1941, 0x1944, 0x1950, 0x1969,
+    0x19a2, 0x1a04, 0x1a10, 0x1a40, 0x1a56, 0x2000, 0x2002, 0x2005, 0x2008, 0x2011, 0x2014, 0x2016, 0x2019, 0x2020,
+    0x2025, 0x202a, 0x2041, 0x2044, 0x2050, 0x2052, 0x2055, 0x2064, 0x2080, 0x208a, 0x2094, 0x20aa, 0x2101, 0x2104,
+    0x2110, 0x2112, 0x2115, 0x2121, 0x2140, 0x2142, 0x2145, 0x2151, 0x2154, 0x2160, 0x2181, 0x2184, 0x2190, 0x2200,
+    0x220a, 0x2222, 0x2228, 0x222a, 0x2244, 0x2250, 0x2288, 0x228a, 0x22a8, 0x2401, 0x2404, 0x2406, 0x2409, 0x2410,
+    0x2415, 0x2418, 0x2421, 0x2424, 0x2440, 0x2442, 0x2445, 0x2448, 0x2451, 0x2454, 0x2460, 0x2481, 0x2484, 0x2490,
+    0x2500, 0x2505, 0x2508, 0x2511, 0x2514, 0x2520, 0x2541, 0x2544, 0x2550, 0x2566, 0x2580, 0x2601, 0x2604, 0x2610,
+    0x2640, 0x2659, 0x2800, 0x2805, 0x2811, 0x2814, 0x2841, 0x2844, 0x2850, 0x288a, 0x28aa, 0x2901, 0x2904, 0x2910,
+    0x2995, 0x2a0a, 0x2a22, 0x2a64, 0x2a88, 0x2a8a, 0x4001, 0x4004, 0x4006, 0x4009, 0x4010, 0x4012, 0x4015, 0x4018,
+    0x401a, 0x4021, 0x4024, 0x4026, 0x4040, 0x4042, 0x4045, 0x4048, 0x404a, 0x4051, 0x4054, 0x4056, 0x4059, 0x4060,
+    0x4062, 0x4065, 0x4081, 0x4084, 0x4090, 0x4095, 0x4098, 0x40a1, 0x40a4, 0x4100, 0x4102, 0x4105, 0x4108, 0x4111,
+    0x4114, 0x4116, 0x4119, 0x4120, 0x4122, 0x4125, 0x4141, 0x4144, 0x4146, 0x4149, 0x4150, 0x4152, 0x4155, 0x4158,
+    0x4161, 0x4164, 0x4180, 0x4182, 0x4185, 0x4188, 0x4191, 0x4194, 0x41a0, 0x4201, 0x4204, 0x4210, 0x4212, 0x4215,
+    0x4218, 0x4224, 0x4240, 0x4245, 0x4248, 0x4251, 0x4254, 0x4260, 0x4281, 0x4284, 0x4400, 0x4402, 0x4405, 0x4408,
+    0x440a, 0x4411, 0x4414, 0x4416, 0x4419, 0x4420, 0x4422, 0x4425, 0x4428, 0x4441, 0x4444, 0x4446, 0x4449, 0x4450,
+    0x4452, 0x4455, 0x4458, 0x4461, 0x4464, 0x4480, 0x4482, 0x4485, 0x4488, 0x4491, 0x4494, 0x44a0, 0x4501, 0x4504,
+    0x4506, 0x4509, 0x4510, 0x4512, 0x4515, 0x4518, 0x4521, 0x4524, 0x4540, 0x4542, 0x4545, 0x4548, 0x4551, 0x4554,
+    0x4560, 0x456a, 0x4581, 0x4584, 0x4590, 0x4600, 0x4602, 0x4605, 0x4608, 0x4611, 0x4614, 0x4620, 0x4641, 0x4644,
+    0x4650, 0x4680, 0x46a5, 0x4801, 0x4804, 0x4809, 0x4810, 0x4812, 0x4815, 0x4818, 0x4821, 0x4824, 0x4840, 0x4842,
+    0x4845, 0x4848, 0x4851, 0x4854, 0x4860, 0x4884, 0x4890, 0x4900, 0x4902, 0x4905, 0x4908, 0x4911, 0x4914, 0x4920,
+    0x4941, 0x4944, 0x4950, 0x4980, 0x4996, 0x4a01, 0x4a04, 0x4a10, 0x4a40, 0x5000, 0x5002, 0x5005, 0x5008, 0x5011,
+    0x5014, 0x5016, 0x5019, 0x5020, 0x5022, 0x5025, 0x5028, 0x5041, 0x5044, 0x5046, 0x5049, 0x5050, 0x5052, 0x5055,
+    0x5058, 0x5061, 0x5064, 0x5080, 0x5082, 0x5085, 0x5088, 0x5091, 0x5094, 0x5101, 0x5104, 0x5106, 0x5109, 0x5110,
+    0x5112, 0x5115, 0x5118, 0x5121, 0x5124, 0x5140, 0x5142, 0x5145, 0x5148, 0x5151, 0x5154, 0x5160, 0x5181, 0x5184,
+    0x5190, 0x5200, 0x5205, 0x5208, 0x5211, 0x5214, 0x5220, 0x5241, 0x5244, 0x5250, 0x5269, 0x5280, 0x5401, 0x5404,
+    0x5406, 0x5409, 0x5410, 0x5412, 0x5415, 0x5418, 0x5421, 0x5424, 0x5440, 0x5442, 0x5445, 0x5448, 0x5451, 0x5454,
+    0x5460, 0x5481, 0x5484, 0x5490, 0x5500, 0x5502, 0x5505, 0x5508, 0x5511, 0x5514, 0x5520, 0x5541, 0x5544, 0x5550,
+    0x5580, 0x5601, 0x5604, 0x5610, 0x5626, 0x5640, 0x5800, 0x5802, 0x5805, 0x5808, 0x5811, 0x5814, 0x5820, 0x5841,
+    0x5844, 0x5850, 0x585a, 0x5880, 0x5901, 0x5904, 0x5910, 0x5940, 0x5a00, 0x5a19, 0x5a85, 0x5aa8, 0x6001, 0x6004,
+    0x6006, 0x6010, 0x6012, 0x6015, 0x6018, 0x6021, 0x6024, 0x6040, 0x6045, 0x6048, 0x6051, 0x6054, 0x6060, 0x6084,
+    0x6090, 0x6100, 0x6102, 0x6105, 0x6108, 0x6111, 0x6114, 0x6120, 0x6141, 0x6144, 0x6150, 0x6180, 0x6199, 0x6204,
+    0x6210, 0x6240, 0x6256, 0x62a1, 0x6400, 0x6405, 0x6408, 0x6411, 0x6414, 0x6420, 0x6441, 0x6444, 0x6450, 0x6480,
+    0x6501, 0x6504, 0x6510, 0x6540, 0x654a, 0x6568, 0x6592, 0x6600, 0x6694, 0x6801, 0x6804, 0x6810, 0x6865, 0x6898,
+    0x6900, 0x692a, 0x6a42, 0x6aa1, 0x8000, 0x8002, 0x8005, 0x8008, 0x8011, 0x8014, 0x8019, 0x8020, 0x8025, 0x8041,
+    0x8044, 0x8050, 0x8052, 0x8055, 0x8058, 0x8061, 0x8080, 0x8085, 0x8091, 0x8094, 0x8101, 0x8104, 0x8109, 0x8110,
+    0x8112, 0x8115, 0x8118, 0x8121, 0x8124, 0x8140, 0x8142, 0x8145, 0x8148, 0x8151, 0x8154, 0x8181, 0x8184, 0x8190,
+    0x81a9, 0x8200, 0x8205, 0x820a, 0x8211, 0x8214, 0x8241, 0x8244, 0x8250, 0x8401, 0x8404, 0x8406, 0x8409, 0x8410,
+    0x8412, 0x8415, 0x8418, 0x8421, 0x8440, 0x8442, 0x8445, 0x8448, 0x8451, 0x8454, 0x8460, 0x8481, 0x8484, 0x8490,
+    0x8500, 0x8502, 0x8505, 0x8508, 0x8511, 0x8514, 0x8520, 0x8541, 0x8544, 0x8550, 0x8580, 0x858a, 0x8601, 0x8604,
+    0x8610, 0x8629, 0x8640, 0x8800, 0x8805, 0x8811, 0x8814, 0x8841, 0x8844, 0x8850, 0x88a2, 0x8901, 0x8904, 0x8940,
+    0x8965, 0x8a22, 0x8a58, 0x8a5a, 0x8a82, 0x8aa2, 0x9001, 0x9004, 0x9009, 0x9010, 0x9012, 0x9015, 0x9018, 0x9024,
+    0x9040, 0x9042, 0x9045, 0x9048, 0x9051, 0x9054, 0x9060, 0x9081, 0x9084, 0x9090, 0x9100, 0x9105, 0x9111, 0x9114,
+    0x9141, 0x9144, 0x9150, 0x915a, 0x9201, 0x9204, 0x9210, 0x9240, 0x92a6, 0x9400, 0x9402, 0x9405, 0x9408, 0x9411,
+    0x9414, 0x9420, 0x9441, 0x9444, 0x9450, 0x9480, 0x9496, 0x9501, 0x9504, 0x9510, 0x9540, 0x9598, 0x95a1, 0x9600,
+    0x9646, 0x9664, 0x9801, 0x9804, 0x9810, 0x9826, 0x9840, 0x98a9, 0x9900, 0x9949, 0x9952, 0x9a90, 0xa000, 0xa005,
+    0xa00a, 0xa014, 0xa022, 0xa02a, 0xa041, 0xa044, 0xa050, 0xa0a2, 0xa0aa, 0xa140, 0xa165, 0xa202, 0xa20a, 0xa222,
+    0xa228, 0xa22a, 0xa282, 0xa288, 0xa28a, 0xa2a8, 0xa401, 0xa404, 0xa410, 0xa440, 0xa489, 0xa4a4, 0xa500, 0xa519,
+    0xa651, 0xa80a, 0xa828, 0xa8a2, 0xa954, 0xa986, 0xaa08, 0xaa0a, 0xaa20, 0xaa22, 0xaa28, 0xaa88, 0xaaaa,
+};
+static const uint16_t ingot_points_iq3_xxs[256] = {
+    0x0, 0x2, 0x4, 0x9, 0xb, 0xf, 0x10, 0x12, 0x19, 0x22, 0x3b, 0x3d, 0x41, 0x43, 0x48, 0x4a, 0x51, 0x55, 0x58, 0x5a,
+    0x61, 0x6c, 0x78, 0x80, 0x82, 0x84, 0x89, 0x90, 0x92, 0x99, 0x9b, 0x9f, 0xa9, 0xaf, 0xbd, 0xc1, 0xc7, 0xc8, 0xca,
+    0xd5, 0xf8, 0x10b, 0x11f, 0x124, 0x12f, 0x13b, 0x13d, 0x141, 0x147, 0x15a, 0x16a, 0x19d, 0x1b4, 0x1c8, 0x1cc,
+    0x1ce, 0x1e3, 0x1f1, 0x201, 0x203, 0x208, 0x20a, 0x211, 0x213, 0x218, 0x21a, 0x21c, 0x227, 0x228, 0x240, 0x242,
+    0x249, 0x250, 0x252, 0x281, 0x283, 0x288, 0x28a, 0x291, 0x298, 0x2ba, 0x2c0, 0x2c2, 0x2d0, 0x2d9, 0x2e6, 0x2f6,
+    0x301, 0x305, 0x328, 0x350, 0x354, 0x366, 0x379, 0x385, 0x3d2, 0x3e0, 0x400, 0x402, 0x409, 0x40b, 0x410, 0x412,
+    0x416, 0x419, 0x422, 0x441, 0x443, 0x445, 0x448, 0x44a, 0x451, 0x458, 0x473, 0x477, 0x478, 0x480, 0x482, 0x489,
+    0x48f, 0x490, 0x492, 0x49f, 0x4a0, 0x4ad, 0x4c1, 0x4c8, 0x4cc, 0x4f8, 0x4fc, 0x51d, 0x52b, 0x543, 0x557, 0x561,
+    0x57c, 0x5c1, 0x5c3, 0x5ce, 0x5e5, 0x601, 0x608, 0x60a, 0x611, 0x613, 0x628, 0x635, 0x63a, 0x640, 0x642, 0x650,
+    0x659, 0x664, 0x666, 0x681, 0x683, 0x688, 0x695, 0x6aa, 0x6ba, 0x6c9, 0x6db, 0x718, 0x727, 0x73a, 0x740, 0x746,
+    0x752, 0x76d, 0x78c, 0x79e, 0x7b3, 0x7db, 0x7f0, 0x804, 0x80f, 0x81d, 0x81f, 0x82b, 0x82f, 0x87c, 0x890, 0x89f,
+    0x8a0, 0x8b0, 0x8b6, 0x8c7, 0x8e5, 0x904, 0x929, 0x934, 0x955, 0x963, 0x978, 0x9c5, 0x9c8, 0x9ca, 0x9d8, 0xa0a,
+    0xa21, 0xa38, 0xa40, 0xa46, 0xa56, 0xa6d, 0xa8c, 0xa9a, 0xaba, 0xac2, 0xaeb, 0xb08, 0xb13, 0xb17, 0xb3a, 0xb42,
+    0xb59, 0xba8, 0xbd4, 0xbe2, 0xc14, 0xc24, 0xc26, 0xc34, 0xc51, 0xc71, 0xc8f, 0xcb4, 0xcd8, 0xcde, 0xd24, 0xd45,
+    0xd6a, 0xd9b, 0xdc3, 0xdd1, 0xe03, 0xe05, 0xe07, 0xe08, 0xe1a, 0xe2a, 0xe56, 0xe60, 0xe8a, 0xea5, 0xeaa, 0xec0,
+    0xecd, 0xedb, 0xef0, 0xf11, 0xf21, 0xf40, 0xf42, 0xf54, 0xf98,
+};
+static const uint16_t ingot_points_iq3_s[512] = {
+    0x0, 0x1, 0x2, 0x5, 0x7, 0x8, 0x9, 0xa, 0xc, 0xe, 0x10, 0x11, 0x15, 0x1b, 0x20, 0x22, 0x25, 0x27, 0x29, 0x2b,
+    0x30, 0x32, 0x39, 0x3c, 0x3f, 0x40, 0x41, 0x42, 0x44, 0x48, 0x49, 0x4d, 0x50, 0x53, 0x57, 0x59, 0x5d, 0x64, 0x71,
+    0x75, 0x7a, 0x80, 0x81, 0x85, 0x87, 0x88, 0x8b, 0x8e, 0x91, 0x95, 0x98, 0x9c, 0xa2, 0xa5, 0xa7, 0xa9, 0xab, 0xb8,
+    0xbb, 0xc3, 0xc9, 0xcd, 0xd0, 0xd2, 0xd9, 0xdb, 0xde, 0xe4, 0xe8, 0xea, 0xf7, 0xf9, 0xfd, 0x100, 0x10b, 0x10f,
+    0x111, 0x114, 0x11a, 0x120, 0x123, 0x129, 0x138, 0x142, 0x144, 0x150, 0x152, 0x156, 0x15b, 0x161, 0x165, 0x167,
+    0x176, 0x17b, 0x186, 0x189, 0x18b, 0x199, 0x1aa, 0x1b9, 0x1c0, 0x1c2, 0x1c4, 0x1d0, 0x1d2, 0x1d6, 0x1db, 0x1e8,
+    0x1ec, 0x200, 0x201, 0x202, 0x204, 0x208, 0x209, 0x20b, 0x20d, 0x20f, 0x210, 0x212, 0x219, 0x21c, 0x21e, 0x22c,
+    0x22e, 0x231, 0x23a, 0x240, 0x241, 0x243, 0x246, 0x248, 0x24c, 0x251, 0x258, 0x25b, 0x261, 0x268, 0x26a, 0x278,
+    0x27e, 0x280, 0x28a, 0x28d, 0x28f, 0x290, 0x294, 0x29a, 0x2a0, 0x2a3, 0x2ad, 0x2b0, 0x2ba, 0x2c1, 0x2c4, 0x2c7,
+    0x2c8, 0x2cb, 0x2d1, 0x2d7, 0x2d8, 0x2dc, 0x2e1, 0x2f2, 0x2f8, 0x303, 0x305, 0x30a, 0x30c, 0x319, 0x31b, 0x322,
+    0x326, 0x328, 0x32c, 0x341, 0x348, 0x34b, 0x351, 0x358, 0x35a, 0x369, 0x390, 0x394, 0x397, 0x3a4, 0x3a6, 0x3c1,
+    0x3c3, 0x3c8, 0x3ca, 0x3d1, 0x3dd, 0x3e1, 0x3f2, 0x3f8, 0x400, 0x401, 0x403, 0x405, 0x407, 0x408, 0x40a, 0x40c,
+    0x40e, 0x411, 0x413, 0x417, 0x418, 0x41a, 0x421, 0x423, 0x425, 0x428, 0x42a, 0x437, 0x438, 0x43b, 0x43d, 0x440,
+    0x442, 0x448, 0x44b, 0x44f, 0x452, 0x455, 0x459, 0x45c, 0x462, 0x469, 0x481, 0x484, 0x487, 0x491, 0x493, 0x498,
+    0x49f, 0x4a1, 0x4ab, 0x4af, 0x4b9, 0x4bc, 0x4c0, 0x4c2, 0x4c5, 0x4c9, 0x4d2, 0x4d4, 0x4d9, 0x4db, 0x4e2, 0x4e8,
+    0x4f6, 0x501, 0x507, 0x510, 0x513, 0x51a, 0x51d, 0x521, 0x53a, 0x53d, 0x544, 0x549, 0x552, 0x55f, 0x560, 0x56b,
+    0x578, 0x580, 0x582, 0x587, 0x591, 0x5ad, 0x5b1, 0x5c5, 0x5c9, 0x5d6, 0x5d8, 0x5e3, 0x5e8, 0x602, 0x609, 0x60b,
+    0x60d, 0x60f, 0x612, 0x619, 0x61b, 0x61d, 0x622, 0x624, 0x627, 0x629, 0x633, 0x639, 0x641, 0x643, 0x645, 0x64c,
+    0x651, 0x653, 0x660, 0x670, 0x67a, 0x67e, 0x680, 0x68a, 0x690, 0x69a, 0x69c, 0x6a8, 0x6c1, 0x6c8, 0x6cc, 0x6d1,
+    0x6d3, 0x6d7, 0x6d8, 0x6e1, 0x6e3, 0x6e7, 0x6ed, 0x6fb, 0x703, 0x709, 0x70e, 0x712, 0x719, 0x72a, 0x730, 0x734,
+    0x741, 0x748, 0x74a, 0x755, 0x75a, 0x764, 0x76e, 0x77b, 0x78e, 0x7a1, 0x7c1, 0x7c3, 0x7d0, 0x7d2, 0x7dd, 0x800,
+    0x804, 0x80a, 0x810, 0x814, 0x817, 0x81a, 0x821, 0x828, 0x838, 0x842, 0x847, 0x849, 0x84b, 0x852, 0x858, 0x85d,
+    0x863, 0x869, 0x86d, 0x881, 0x883, 0x888, 0x88d, 0x891, 0x89b, 0x8a0, 0x8af, 0x8b2, 0x8b8, 0x8c4, 0x8c9, 0x8cb,
+    0x8d0, 0x8d2, 0x8d9, 0x8dd, 0x900, 0x902, 0x914, 0x91f, 0x920, 0x939, 0x945, 0x947, 0x951, 0x972, 0x98b, 0x99c,
+    0x9b0, 0x9c8, 0x9cd, 0x9d8, 0x9e3, 0x9e9, 0xa02, 0xa08, 0xa0c, 0xa12, 0xa20, 0xa24, 0xa27, 0xa2a, 0xa36, 0xa3c,
+    0xa41, 0xa43, 0xa45, 0xa4a, 0xa51, 0xa5a, 0xa7a, 0xa80, 0xa89, 0xa93, 0xa98, 0xa9e, 0xaab, 0xac2, 0xac7, 0xac8,
+    0xad7, 0xae4, 0xae9, 0xaf5, 0xafb, 0xb01, 0xb04, 0xb10, 0xb1a, 0xb26, 0xb4a, 0xb56, 0xb69, 0xb6b, 0xba2, 0xbc2,
+    0xbc4, 0xbd2, 0xc09, 0xc0b, 0xc0d, 0xc19, 0xc1b, 0xc30, 0xc40, 0xc50, 0xc57, 0xc74, 0xc8a, 0xc9c, 0xca2, 0xcad,
+    0xcb2, 0xcb8, 0xcc0, 0xccc, 0xcd1, 0xce0, 0xd15, 0xd23, 0xd32, 0xd40, 0xd43, 0xd5c, 0xd70, 0xd85, 0xda0, 0xdc9,
+    0xdcb, 0xe00, 0xe04, 0xe07, 0xe10, 0xe12, 0xe1e, 0xe20, 0xe2c, 0xe32, 0xe42, 0xe49, 0xe54, 0xe63, 0xe65, 0xe81,
+    0xe84, 0xe88, 0xe8e, 0xe91, 0xe98, 0xea9, 0xec2, 0xeda, 0xedd, 0xeeb, 0xf01, 0xf05, 0xf0b, 0xf10, 0xf28, 0xf52,
+    0xf62, 0xf82, 0xf99, 0xfc0,
+};
+/* end of generated */
+
+/* ---- Bytes ----------------------------------------------------------------------------------------------------- */
+
+static uint32_t ingot_u16(const uint8_t *p) { return p[0] | (uint32_t)p[1] << 8; }
+static uint32_t ingot_u32(const uint8_t *p) { return ingot_u16(p) | ingot_u16(p + 2) << 16; }
+static uint64_t ingot_u64(const uint8_t *p) { return ingot_u32(p) | (uint64_t)ingot_u32(p + 4) << 32; }
+
+static int32_t ingot_i32(const uint8_t *p) {
+  uint32_t bits = ingot_u32(p);
+  int32_t value;
+  memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
+/* Sums and products that stay at the largest number where they would pass it. */
+static uint64_t ingot_plus(uint64_t a, uint64_t b) { return a > UINT64_MAX - b ? UINT64_MAX : a + b; }
+static uint64_t ingot_times(uint64_t a, uint64_t b) { return b && a > UINT64_MAX / b ? UINT64_MAX : a * b; }
+static uint64_t ingot_quotient_up(uint64_t a, uint64_t b) { return a / b + (a % b != 0); }
+
+/* ---- XXH3-64, by xxHash's doc/xxhash_spec.md -------------------------------------------------------------------- */
+
+static const uint64_t ingot_prime32[3] = {0x9E3779B1u, 0x85EBCA77u, 0xC2B2AE3Du};
+static const uint64_t ingot_prime64[5] = {
+    0x9E3779B185EBCA87u, 0xC2B2AE3D27D4EB4Fu, 0x165667B19E3779F9u, 0x85EBCA77C2B2AE63u, 0x27D4EB2F165667C5u};
+
+static uint64_t ingot_secret64(size_t at) { return ingot_u64(ingot_xxh3_secret + at); }
+static uint64_t ingot_rotated(uint64_t x, int by) { return x << by | x >> (64 - by); }
+
+/* The halves of the 128-bit product, xored. */
+static uint64_t ingot_fold(uint64_t a, uint64_t b) {
+  uint64_t low = (a & 0xFFFFFFFFu) * (b & 0xFFFFFFFFu), high = (a >> 32) * (b >> 32);
+  uint64_t middle = (a >> 32) * (b & 0xFFFFFFFFu) + (low >> 32);
+  uint64_t other = (a & 0xFFFFFFFFu) * (b >> 32) + (middle & 0xFFFFFFFFu);
+  high += (middle >> 32) + (other >> 32);
+  low = (other << 32) | (low & 0xFFFFFFFFu);
+  return low ^ high;
+}
+
+static uint64_t ingot_avalanche(uint64_t x) {
+  x = (x ^ x >> 37) * 0x165667919E3779F9u;
+  return x ^ x >> 32;
+}
+
+static uint64_t ingot_finish(uint64_t x) {
+  x = (x ^ x >> 33) * ingot_prime64[1];
+  x = (x ^ x >> 29) * ingot_prime64[2];
+  return x ^ x >> 32;
+}
+
+static uint64_t ingot_mix(const uint8_t *p, size_t at) {
+  return ingot_fold(ingot_u64(p) ^ ingot_secret64(at), ingot_u64(p + 8) ^ ingot_secret64(at + 8));
+}
+
+static uint64_t ingot_xxh3_short(const uint8_t *p, size_t n) {
+  if (n > 8) {
+    uint64_t low = ingot_u64(p) ^ ingot_secret64(24) ^ ingot_secret64(32), swapped = 0;
+    uint64_t high = ingot_u64(p + n - 8) ^ ingot_secret64(40) ^ ingot_secret64(48);
+    for (int i = 0; i < 8; i++) swapped = swapped << 8 | (low >> 8 * i & 255);
+    return ingot_avalanche(n + swapped + high + ingot_fold(low, high));
+  }
+  if (n > 3) {
+    uint64_t x = (ingot_u32(p + n - 4) | (uint64_t)ingot_u32(p) << 32) ^ ingot_secret64(8) ^ ingot_secret64(16);
+    x ^= ingot_rotated(x, 49) ^ ingot_rotated(x, 24);
+    x *= 0x9FB21C651E98DF25u;
+    x = (x ^ ((x >> 35) + n)) * 0x9FB21C651E98DF25u;
+    return x ^ x >> 28;
+  }
+  if (n > 0) {
+    uint64_t x = p[n - 1] | (uint64_t)n << 8 | (uint64_t)p[0] << 16 | (uint64_t)p[n / 2] << 24;
+    return ingot_finish(x ^ ingot_u32(ingot_xxh3_secret) ^ ingot_u32(ingot_xxh3_secret + 4));
+  }
+  return ingot_finish(ingot_secret64(56) ^ ingot_secret64(64));
+}
+
+/* Adds some stripes of 64 bytes to the lanes, the secret moving on by 8 bytes each. */
+static void ingot_stripes(uint64_t lanes[8], const uint8_t *p, size_t count, size_t secret) {
+  for (size_t s = 0; s < count; s++, p += 64, secret += 8) {
+    for (size_t i = 0; i < 8; i++) {
+      uint64_t word = ingot_u64(p + 8 * i), keyed = word ^ ingot_secret64(secret + 8 * i);
+      lanes[i ^ 1] += word;
+      lanes[i] += (keyed & 0xFFFFFFFFu) * (keyed >> 32);
+    }
+  }
+}
+
+uint64_t ingot_xxh3_64(const void *bytes, size_t n) {
+  const uint8_t *p = (const uint8_t *)bytes;
+  if (n <= 16) return ingot_xxh3_short(p, n);
+  uint64_t sum = n * ingot_prime64[0];
+  if (n <= 128) {
+    for (size_t i = 0; i <= (n - 1) / 32; i++) sum += ingot_mix(p + 16 * i, 32 * i) + ingot_mix(p + n - 16 * i - 16, 32 * i + 16);
+    return ingot_avalanche(sum);
+  }
+  if (n <= 240) {
+    for (size_t i = 0; i < 8; i++) sum += ingot_mix(p + 16 * i, 16 * i);
+    sum = ingot_avalanche(sum);
+    for (size_t i = 8; i < n / 16; i++) sum += ingot_mix(p + 16 * i, 16 * (i - 8) + 3);
+    return ingot_avalanche(sum + ingot_mix(p + n - 16, 119));
+  }
+  uint64_t lanes[8] = {ingot_prime32[2], ingot_prime64[0], ingot_prime64[1], ingot_prime64[2],
+                       ingot_prime64[3], ingot_prime32[1], ingot_prime64[4], ingot_prime32[0]};
+  size_t blocks = (n - 1) / 1024, rest = n - 1024 * blocks;
+  for (size_t b = 0; b < blocks; b++) {
+    ingot_stripes(lanes, p + 1024 * b, 16, 0);
+    for (size_t i = 0; i < 8; i++)
+      lanes[i] = (lanes[i] ^ lanes[i] >> 47 ^ ingot_secret64(128 + 8 * i)) * ingot_prime32[0];
+  }
+  ingot_stripes(lanes, p + 1024 * blocks, (rest - 1) / 64, 0);
+  ingot_stripes(lanes, p + n - 64, 1, 121);
+  for (size_t i = 0; i < 4; i++)
+    sum += ingot_fold(lanes[2 * i] ^ ingot_secret64(11 + 16 * i), lanes[2 * i + 1] ^ ingot_secret64(19 + 16 * i));
+  return ingot_avalanche(sum);
+}
+
+/* ---- Errors ---------------------------------------------------------------------------------------------------- */
+
+#ifdef __GNUC__
+#define INGOT_PRINTS(text, first) __attribute__((__format__(__printf__, text, first)))
+#else
+#define INGOT_PRINTS(text, first)
+#endif
+
+/* The largest number: no byte is named. */
+#define INGOT_NOWHERE UINT64_MAX
+
+/* A name for an error: at most 120 bytes of it, control characters escaped. `out` has 4 bytes for each of these, and one. */
+static const char *ingot_printable(const char *name, size_t length, char out[481]) {
+  size_t at = 0;
+  if (length > 120) {
+    length = 120;
+    while (length > 0 && ((uint8_t)name[length] & 0xC0) == 0x80) length--;
+  }
+  for (size_t i = 0; i < length; i++) {
+    uint8_t byte = (uint8_t)name[i];
+    if (byte < 0x20 || byte == 0x7F) {
+      at += (size_t)snprintf(out + at, 5, "\\x%02x", byte);
+    } else {
+      out[at++] = (char)byte;
+    }
+  }
+  out[at] = 0;
+  return out;
+}
+
+/* Writes PATH: tensor 'NAME': byte N: and what the format says; gives false, for `return`. */
+static bool ingot_fail(ingot_error *error, const char *path, const char *name, size_t length, uint64_t byte, const char *format,
+                       ...) INGOT_PRINTS(6, 7);
+
+static bool ingot_fail(ingot_error *error, const char *path, const char *name, size_t length, uint64_t byte, const char *format,
+                       ...) {
+  if (!error) return false;
+  char place[32] = "", shown[481], named[500] = "";
+  if (byte != INGOT_NOWHERE) snprintf(place, sizeof place, ": byte %" PRIu64, byte);
+  if (name) snprintf(named, sizeof named, ": tensor '%s'", ingot_printable(name, length, shown));
+  int at = snprintf(error->text, sizeof error->text, "%.480s%s%s: ", path, named, place);
+  va_list arguments;
+  va_start(arguments, format);
+  vsnprintf(error->text + at, sizeof error->text - (size_t)at, format, arguments);
+  va_end(arguments);
+  return false;
+}
+
+/* ---- Files ----------------------------------------------------------------------------------------------------- */
+
+typedef struct {
+  char *path;
+  const uint8_t *data; /* NULL for an empty file */
+  uint64_t size;
+  bool is_ours; /* mapped or allocated here */
+  uint32_t index, count;
+  uint64_t directory_bytes, directory_sum;
+} ingot_part;
+
+struct ingot_artifact {
+  ingot_part *parts;
+  uint32_t part_count;
+  ingot_encoding *encodings;
+  uint32_t encoding_count;
+  char *kinds; /* 64 bytes each, as in the directory */
+  uint32_t kind_count;
+  char *names; /* of tensors, then of files, each with a zero behind it */
+  ingot_tensor *tensors;
+  uint32_t tensor_count;
+  ingot_file *files;
+  uint32_t file_count;
+  const ingot_tensor **sorted; /* by name */
+};
+
+static char *ingot_copied(const char *text) {
+  size_t size = strlen(text) + 1;
+  char *copy = (char *)malloc(size);
+  if (copy) memcpy(copy, text, size);
+  return copy;
+}
+
+/* Memory for `count` things of a size, zero; never NULL for none of them. */
+static void *ingot_zeros(uint64_t count, size_t size) {
+  uint64_t bytes = ingot_times(count, size);
+  return bytes > SIZE_MAX ? NULL : calloc(bytes ? (size_t)bytes : 1, 1);
+}
+
+static void ingot_unmap(ingot_part *part) {
+  if (part->is_ours && part->data) {
+#ifdef INGOT_NO_MMAP
+    free((void *)part->data);
+#else
+    munmap((void *)part->data, (size_t)part->size);
+#endif
+  }
+  free(part->path);
+  memset(part, 0, sizeof *part);
+}
+
+static bool ingot_unreadable(ingot_error *error, const char *path) {
+  return ingot_fail(error, path, NULL, 0, INGOT_NOWHERE, "expected a file that can be opened, found none");
+}
+
+#ifdef INGOT_NO_MMAP
+static bool ingot_map(ingot_part *part, ingot_error *error) {
+  FILE *file = fopen(part->path, "rb");
+  if (!file) return ingot_unreadable(error, part->path);
+  size_t room = 1 << 20, size = 0, more = 0;
+  uint8_t *data = (uint8_t *)malloc(room);
+  while (data && (more = fread(data + size, 1, room - size, file)) > 0) {
+    size += more;
+    if (size == room) {
+      uint8_t *larger = room <= SIZE_MAX / 2 ? (uint8_t *)realloc(data, room *= 2) : NULL;
+      if (!larger) free(data);
+      data = larger;
+    }
+  }
+  bool failed = !data || ferror(file);
+  fclose(file);
+  if (failed) {
+    free(data);
+    return ingot_fail(error, part->path, NULL, 0, INGOT_NOWHERE, "expected a file that fits into memory, found another");
+  }
+  part->data = data;
+  part->size = size;
+  part->is_ours = true;
+  return true;
+}
+#else
+static bool ingot_map(ingot_part *part, ingot_error *error) {
+#ifdef O_CLOEXEC
+  int file = open(part->path, O_RDONLY | O_CLOEXEC);
+#else
+  int file = open(part->path, O_RDONLY); /* strict ISO C hides the flag */
+#endif
+  struct stat status;
+  if (file < 0 || fstat(file, &status) != 0 || !S_ISREG(status.st_mode)) {
+    if (file >= 0) close(file);
+    return ingot_unreadable(error, part->path);
+  }
+  part->size = (uint64_t)status.st_size;
+  void *data = NULL;
+  if (part->size > 0) {
+    data = part->size > SIZE_MAX ? MAP_FAILED : mmap(NULL, (size_t)part->size, PROT_READ, MAP_PRIVATE, file, 0);
+  }
+  close(file);
+  if (data == MAP_FAILED) {
+    return ingot_fail(error, part->path, NULL, 0, INGOT_NOWHERE, "expected address space for %" PRIu64 " bytes, found none",
+                      part->size);
+  }
+  part->data = (const uint8_t *)data;
+  part->is_ours = true;
+  return true;
+}
+#endif
+
+/* Reads and checks the header of a part whose bytes are there. */
+static bool ingot_read_header(ingot_part *part, ingot_error *error) {
+  const uint8_t *head = part->data;
+  const char *path = part->path;
+#define INGOT_NEED(holds, byte, ...) \
+  if (!(holds)) return ingot_fail(error, path, NULL, 0, byte, __VA_ARGS__)
+  INGOT_NEED(part->size >= 128, 0, "expected an .ingot header of 128 bytes, found a file of %" PRIu64 " bytes", part->size);
+  INGOT_NEED(memcmp(head, "\x89INGOT\r\n", 8) == 0, 0,
+             "expected the magic bytes of .ingot, found %02x %02x %02x %02x %02x %02x %02x %02x", head[0], head[1], head[2],
+             head[3], head[4], head[5], head[6], head[7]);
+  INGOT_NEED(ingot_u16(head + 8) == 1, 8, "expected format version 1, found %" PRIu32, ingot_u16(head + 8));
+  uint64_t written = ingot_u64(head + 120), found = INGOT_XXH3(head, 120);
+  INGOT_NEED(written == found, 120, "expected header checksum 0x%016" PRIx64 ", found 0x%016" PRIx64, written, found);
+  INGOT_NEED(ingot_u32(head + 12) == 0, 12, "expected no flags, found 0x%" PRIx32, ingot_u32(head + 12));
+  for (int i = 64; i < 120; i++) INGOT_NEED(head[i] == 0, 64, "expected zeros in the reserved bytes, found others");
+  part->index = ingot_u32(head + 16);
+  part->count = ingot_u32(head + 20);
+  INGOT_NEED(part->index < part->count && part->count <= 99999, 16,
+             "expected part < parts <= 99999, found part %" PRIu32 " of %" PRIu32, part->index, part->count);
+  INGOT_NEED(ingot_u64(head + 24) == part->size, 24, "expected a file of %" PRIu64 " bytes, found %" PRIu64 " bytes",
+             ingot_u64(head + 24), part->size);
+  uint64_t at = ingot_u64(head + 32), size = ingot_u64(head + 40);
+  uint64_t room = part->size - 128 < 1u << 30 ? part->size - 128 : 1u << 30;
+  if (part->index == 0) {
+    INGOT_NEED(at == 128 && size <= room, 32,
+               "expected a directory at byte 128 that ends in the file, found byte %" PRIu64 ", %" PRIu64 " bytes", at, size);
+  } else {
+    INGOT_NEED(at == 0 && size == 0, 32, "expected no directory in this part, found byte %" PRIu64 ", %" PRIu64 " bytes", at,
+               size);
+  }
+#undef INGOT_NEED
+  part->directory_bytes = size;
+  part->directory_sum = ingot_u64(head + 48);
+  return true;
+}
+
+static bool ingot_no_memory(ingot_error *error, const char *path) {
+  return ingot_fail(error, path, NULL, 0, INGOT_NOWHERE, "expected memory for the directory, found none");
+}
+
+/* Maps the part of an index under a path, which becomes the part's own. */
+static bool ingot_open_part(ingot_part *part, char *path, ingot_error *error) {
+  part->path = path;
+  return ingot_map(part, error) && ingot_read_header(part, error);
+}
+
+static bool ingot_open_parts(ingot_artifact *artifact, const char *path, ingot_error *error) {
+  ingot_part first;
+  memset(&first, 0, sizeof first);
+  char *copy = ingot_copied(path);
+  if (!copy) return ingot_no_memory(error, path);
+  if (!ingot_open_part(&first, copy, error)) {
+    ingot_unmap(&first);
+    return false;
+  }
+  uint32_t count = first.count;
+  if (count > 1) ingot_unmap(&first);
+  artifact->parts = (ingot_part *)ingot_zeros(count, sizeof *artifact->parts);
+  if (!artifact->parts) {
+    if (count == 1) ingot_unmap(&first);
+    return ingot_no_memory(error, path);
+  }
+  artifact->part_count = count;
+  if (count == 1) {
+    artifact->parts[0] = first;
+    return true;
+  }
+  /* ...-NNNNN-of-NNNNN.ingot */
+  char suffix[32];
+  int length = snprintf(suffix, sizeof suffix, "-of-%05" PRIu32 ".ingot", count);
+  size_t all = strlen(path), tail = (size_t)length;
+  bool fits = all >= tail + 6 && strcmp(path + all - tail, suffix) == 0 && path[all - tail - 6] == '-';
+  for (size_t i = 0; fits && i < 5; i++) fits = path[all - tail - 5 + i] >= '0' && path[all - tail - 5 + i] <= '9';
+  if (!fits)
+    return ingot_fail(error, path, NULL, 0, INGOT_NOWHERE, "expected a name that ends in -NNNNN%s, found another name", suffix);
+  for (uint32_t index = 0; index < count; index++) {
+    ingot_part *part = &artifact->parts[index];
+    char *name = ingot_copied(path), digits[16];
+    if (!name) return ingot_no_memory(error, path);
+    snprintf(digits, sizeof digits, "%05" PRIu32, index + 1);
+    memcpy(name + all - tail - 5, digits, 5);
+    if (!ingot_open_part(part, name, error)) return false;
+    if (index == 0) first.directory_sum = part->directory_sum;
+    if (part->index != index || part->count != count || part->directory_sum != first.directory_sum)
+      return ingot_fail(error, name, NULL, 0, 16,
+                        "expected part %" PRIu32 " of %" PRIu32 " of this artifact, found part %" PRIu32 " of %" PRIu32
+                        ", perhaps of another", index + 1, count, part->index + 1, part->count);
+  }
+  return true;
+}
+
+/* ---- Encodings ------------------------------------------------------------------------------------------------- */
+
+static const struct {
+  const char *name;
+  int bits;
+} ingot_types[20] = {
+    {"F64", 64}, {"F32", 32}, {"F16", 16}, {"BF16", 16}, {"F8_E4M3", 8}, {"F8_E5M2", 8}, {"F8_E8M0", 8}, {"F6_E2M3", 6},
+    {"F6_E3M2", 6}, {"F4", 4}, {"I64", 64}, {"I32", 32}, {"I16", 16}, {"I8", 8}, {"U64", 64}, {"U32", 32}, {"U16", 16},
+    {"U8", 8}, {"BOOL", 8}, {"C64", 64}};
+
+/* GGML's block types: weights of a block and of a part, bytes of a block, and where the fields of the first table under
+ * *GGML blocks* are; -1 for one that a type has not. Types of the second table have weights and bytes alone. */
+typedef struct {
+  uint8_t number;
+  char name[8];
+  int weights, part, bytes, d, m, multiples, halves, pairs, third, fifth;
+  int zero; /* what is taken from a code; 99 for the curve of IQ4, 98 for twice E2M1 */
+} ingot_ggml_layout;
+
+static const ingot_ggml_layout ingot_ggml_layouts[] = {
+    /*            weights part bytes  d    m    s  halves pairs third fifth zero */
+    {2, "Q4_0", 32, 32, 18, 0, -1, -1, 2, -1, -1, -1, 8},
+    {3, "Q4_1", 32, 32, 20, 0, 2, -1, 4, -1, -1, -1, 0},
+    {6, "Q5_0", 32, 32, 22, 0, -1, -1, 6, -1, -1, 2, 16},
+    {7, "Q5_1", 32, 32, 24, 0, 2, -1, 8, -1, -1, 4, 0},
+    {8, "Q8_0", 32, 32, 34, 0, -1, -1, -1, -1, -1, -1, 0},
+    {10, "Q2_K", 256, 16, 84, 80, 82, 0, -1, 16, -1, -1, 0},
+    {11, "Q3_K", 256, 16, 110, 108, -1, 96, -1, 32, 0, -1, 4},
+    {12, "Q4_K", 256, 32, 144, 0, 2, 4, 16, -1, -1, -1, 0},
+    {13, "Q5_K", 256, 32, 176, 0, 2, 4, 48, -1, -1, 16, 0},
+    {14, "Q6_K", 256, 16, 210, 208, -1, 192, 0, 128, -1, -1, 32},
+    {20, "IQ4_NL", 32, 32, 18, 0, -1, -1, 2, -1, -1, -1, 99},
+    {23, "IQ4_XS", 256, 32, 136, 0, -1, 2, 8, -1, -1, -1, 99},
+    {39, "MXFP4", 32, 32, 17, -1, -1, -1, 1, -1, -1, -1, 98},
+    {16, "IQ2_XXS", 256, 0, 66, 0, 0, 0, 0, 0, 0, 0, 0},
+    {17, "IQ2_XS", 256, 0, 74, 0, 0, 0, 0, 0, 0, 0, 0},
+    {18, "IQ3_XXS", 256, 0, 98, 0, 0, 0, 0, 0, 0, 0, 0},
+    {19, "IQ1_S", 256, 0, 50, 0, 0, 0, 0, 0, 0, 0, 0},
+    {21, "IQ3_S", 256, 0, 110, 0, 0, 0, 0, 0, 0, 0, 0},
+    {22, "IQ2_S", 256, 0, 82, 0, 0, 0, 0, 0, 0, 0, 0},
+    {29, "IQ1_M", 256, 0, 56, 0, 0, 0, 0, 0, 0, 0, 0},
+    {34, "TQ1_0", 256, 0, 54, 0, 0, 0, 0, 0, 0, 0, 0},
+    {35, "TQ2_0", 256, 0, 66, 0, 0, 0, 0, 0, 0, 0, 0},
+    {40, "NVFP4", 64, 0, 36, 0, 0, 0, 0, 0, 0, 0, 0},
+    {41, "Q1_0", 128, 0, 18, 0, 0, 0, 0, 0, 0, 0, 0},
+    {42, "Q2_0", 64, 0, 18, 0, 0, 0, 0, 0, 0, 0, 0}};
+
+static const ingot_ggml_layout *ingot_ggml_layout_of(int number) {
+  for (size_t i = 0; i < sizeof ingot_ggml_layouts / sizeof *ingot_ggml_layouts; i++)
+    if (ingot_ggml_layouts[i].number == number) return &ingot_ggml_layouts[i];
+  return NULL;
+}
+
+static bool ingot_is_scale(int type) { return type == INGOT_F32 || type == INGOT_BF16 || type == INGOT_F16; }
+
+/* A record of 32 bytes; false when it is none of this version's. */
+static bool ingot_read_encoding(const uint8_t *record, ingot_encoding *out) {
+  uint32_t group = ingot_u32(record + 8), rows = ingot_u32(record + 12), columns = ingot_u32(record + 16);
+  int first = record[1], second = record[2], bits = record[3], offset = record[4];
+  bool holds = false;
+  uint8_t used[32] = {0}; /* the fields that this kind uses; all others are zero */
+  memset(out, 0, sizeof *out);
+  out->kind = (ingot_kind)record[0];
+  memcpy(used, record, 2);
+  switch (record[0]) {
+    case INGOT_DENSE:
+      holds = first < 20;
+      if (!holds) break;
+      out->type = (ingot_type)first;
+      snprintf(out->name, sizeof out->name, "%s", ingot_types[first].name);
+      break;
+    case INGOT_BLOCK_SCALED:
+      holds = (first == INGOT_F8_E4M3 || first == INGOT_F8_E5M2) && ingot_is_scale(second) && rows >= 1 && rows <= 1u << 20 &&
+              columns >= 1 && columns <= 1u << 20;
+      if (!holds) break;
+      out->type = (ingot_type)first;
+      out->scale = (ingot_type)second;
+      out->block_rows = rows;
+      out->block_columns = columns;
+      used[2] = record[2];
+      memcpy(used + 12, record + 12, 8);
+      snprintf(out->name, sizeof out->name, "%s %" PRIu32 "x%" PRIu32 " %s", ingot_types[first].name, rows, columns,
+               ingot_types[second].name);
+      break;
+    case INGOT_AFFINE: {
+      static const char *const offsets[3] = {"sym", "zero", "bias"};
+      holds = first == 0 && ingot_is_scale(second) && bits >= 2 && bits <= 8 && bits != 7 && offset <= 2 && group % 16 == 0 &&
+              group <= 128;
+      if (!holds) break;
+      out->scale = (ingot_type)second;
+      out->bits = bits;
+      out->offset = offset;
+      out->group = group;
+      memcpy(used + 2, record + 2, 3);
+      memcpy(used + 8, record + 8, 4);
+      char columns_of_group[16] = "row";
+      if (group) snprintf(columns_of_group, sizeof columns_of_group, "g%" PRIu32, group);
+      snprintf(out->name, sizeof out->name, "int%d %s %s %s", bits, columns_of_group, offsets[offset], ingot_types[second].name);
+      break;
+    }
+    case INGOT_GGML_BLOCKS: {
+      const ingot_ggml_layout *layout = ingot_ggml_layout_of(first);
+      holds = layout != NULL;
+      if (!holds) break;
+      out->ggml = first;
+      snprintf(out->name, sizeof out->name, "%s", layout->name);
+      break;
+    }
+    case INGOT_MICRO_SCALED: {
+      static const char *const wholes[3] = {"", " global", " factor"};
+      holds = (first == INGOT_F4 || first == INGOT_F8_E4M3) && (second == INGOT_F8_E8M0 || second == INGOT_F8_E4M3) &&
+              (group == 16 || group == 32) && offset <= 2 && !(offset && second == INGOT_F8_E8M0);
+      if (!holds) break;
+      out->type = (ingot_type)first;
+      out->scale = (ingot_type)second;
+      out->offset = offset;
+      out->group = group;
+      used[2] = record[2];
+      used[4] = record[4];
+      memcpy(used + 8, record + 8, 4);
+      snprintf(out->name, sizeof out->name, "%s g%" PRIu32 " %s%s", ingot_types[first].name, group, ingot_types[second].name,
+               wholes[offset]);
+      break;
+    }
+    case INGOT_TRELLIS:
+      holds = first >= 3 && first <= 8 && second >= 8 && second <= 16;
+      if (!holds) break;
+      out->halves = first;
+      out->window = second;
+      used[2] = record[2];
+      snprintf(out->name, sizeof out->name, "trellis-%d%s", first / 2, first % 2 ? ".5" : "");
+      if (second != 12) snprintf(out->name + strlen(out->name), 8, " w%d", second);
+      break;
+  }
+  return holds && memcmp(used, record, 32) == 0;
+}
+
+/* Sets sizes of the planes of a tensor of rows x columns; false for a shape that the encoding does not fit. */
+static bool ingot_set_planes(ingot_tensor *tensor) {
+  const ingot_encoding *scheme = tensor->encoding;
+  uint64_t rows = tensor->rows, columns = tensor->columns, groups = 0;
+  ingot_plane *plane = tensor->plane;
+  tensor->planes = 1;
+  plane[0].rows = rows;
+  if (scheme->group) {
+    groups = ingot_quotient_up(columns, scheme->group);
+  } else {
+    groups = columns > 0;
+  }
+  switch (scheme->kind) {
+    case INGOT_DENSE: {
+      uint64_t bits = columns * (uint64_t)ingot_types[scheme->type].bits; /* columns are below 2^32 */
+      if (bits % 8) return false;
+      plane[0].row_bytes = bits / 8;
+      break;
+    }
+    case INGOT_BLOCK_SCALED:
+      tensor->planes = 2;
+      plane[0].row_bytes = columns;
+      plane[1].row_bytes = ingot_quotient_up(columns, scheme->block_columns) * (uint64_t)ingot_types[scheme->scale].bits / 8;
+      plane[1].rows = ingot_quotient_up(rows, scheme->block_rows);
+      break;
+    case INGOT_AFFINE:
+      tensor->planes = scheme->offset ? 3 : 2;
+      plane[0].row_bytes = ingot_quotient_up(columns * (uint64_t)scheme->bits, 8);
+      plane[1].row_bytes = groups * (uint64_t)ingot_types[scheme->scale].bits / 8;
+      plane[2].row_bytes =
+          scheme->offset == 1 ? ingot_quotient_up(groups * (uint64_t)scheme->bits, 8) : plane[1].row_bytes;
+      plane[1].rows = plane[2].rows = rows;
+      break;
+    case INGOT_GGML_BLOCKS: {
+      const ingot_ggml_layout *layout = ingot_ggml_layout_of(scheme->ggml);
+      if (columns % (uint64_t)layout->weights) return false;
+      plane[0].row_bytes = columns / (uint64_t)layout->weights * (uint64_t)layout->bytes;
+      break;
+    }
+    case INGOT_MICRO_SCALED:
+      tensor->planes = scheme->offset ? 3 : 2;
+      plane[0].row_bytes = scheme->type == INGOT_F4 ? ingot_quotient_up(columns, 2) : columns;
+      plane[1].row_bytes = groups;
+      plane[1].rows = rows;
+      plane[2].row_bytes = groups ? 4 : 0;
+      plane[2].rows = rows ? 1 : 0;
+      break;
+    case INGOT_TRELLIS:
+      tensor->planes = 3;
+      plane[0].row_bytes = 4 * columns * (uint64_t)scheme->halves; /* of 64 rows */
+      plane[0].rows = ingot_quotient_up(rows, 64);
+      plane[1].row_bytes = columns ? 4 : 0;
+      plane[1].rows = rows;
+      plane[2].row_bytes = 2 * columns;
+      plane[2].rows = rows ? 1 : 0;
+      break;
+  }
+  uint64_t sum = 0;
+  for (int i = 0; i < tensor->planes; i++) sum = ingot_plus(sum, ingot_times(plane[i].row_bytes, plane[i].rows));
+  return ingot_times(rows, columns) < (uint64_t)1 << 63 && sum < ((uint64_t)1 << 63) - 192;
+}
+
+/* ---- Directory ------------------------------------------------------------------------------------------------- */
+
+/* What is being read: the directory's bytes, and where its names begin. */
+typedef struct {
+  ingot_artifact *artifact;
+  const uint8_t *bytes;
+  uint64_t size, names_at;
+  char *next_name;
+  uint64_t frames, unfolded; /* of zstd records so far: bytes stored, bytes of content */
+  ingot_error *error;
+} ingot_directory;
+
+/* A fault at a byte of the directory. */
+#define INGOT_NEED(holds, at, ...)                                                                                    \
+  if (!(holds)) return ingot_fail(directory->error, directory->artifact->parts[0].path, NULL, 0, 128 + (at), __VA_ARGS__)
+/* The same, of the tensor or side file `name`. */
+#define INGOT_NEED_OF(holds, at, ...) \
+  if (!(holds))                       \
+  return ingot_fail(directory->error, directory->artifact->parts[0].path, name, length, 128 + (at), __VA_ARGS__)
+
+/* Whether bytes are UTF-8: shortest forms, no surrogates, nothing past U+10FFFF. */
+static bool ingot_is_utf8(const uint8_t *p, size_t n) {
+  for (size_t i = 0; i < n;) {
+    uint8_t first = p[i];
+    size_t more = first < 0x80 ? 0 : first < 0xE0 ? 1 : first < 0xF0 ? 2 : 3;
+    if ((first >= 0x80 && first < 0xC2) || first > 0xF4 || more >= n - i) return false;
+    for (size_t k = 1; k <= more; k++)
+      if ((p[i + k] & 0xC0) != 0x80) return false;
+    if ((first == 0xE0 && p[i + 1] < 0xA0) || (first == 0xED && p[i + 1] > 0x9F)) return false;
+    if ((first == 0xF0 && p[i + 1] < 0x90) || (first == 0xF4 && p[i + 1] > 0x8F)) return false;
+    i += more + 1;
+  }
+  return true;
+}
+
+/* A record begins with its name, which is copied with a zero behind it. */
+static bool ingot_read_name(ingot_directory *directory, uint64_t at, const char **name, size_t *length) {
+  uint64_t start = ingot_u32(directory->bytes + at), count = ingot_u32(directory->bytes + at + 4);
+  INGOT_NEED(start + count <= directory->size - directory->names_at, at,
+             "expected a name within the directory, found bytes %" PRIu64 "..<%" PRIu64, start, start + count);
+  const uint8_t *bytes = directory->bytes + directory->names_at + start;
+  INGOT_NEED(count > 0, at, "expected a name in UTF-8, found an empty one");
+  INGOT_NEED(ingot_is_utf8(bytes, (size_t)count), at, "expected a name in UTF-8, found other bytes");
+  *name = directory->next_name;
+  *length = (size_t)count;
+  memcpy(directory->next_name, bytes, (size_t)count);
+  directory->next_name[count] = 0;
+  directory->next_name += count + 1;
+  return true;
+}
+
+static bool ingot_read_kind(ingot_directory *directory, uint64_t at, uint32_t index) {
+  const char *kind = (const char *)directory->bytes + at;
+  size_t length = 0;
+  bool holds = kind[0] >= 'a' && kind[0] <= 'z';
+  while (length < 64 && ((kind[length] >= 'a' && kind[length] <= 'z') || (kind[length] >= '0' && kind[length] <= '9') ||
+                         kind[length] == '_'))
+    length++;
+  holds = holds && length < 64;
+  for (size_t i = length; i < 64; i++) holds = holds && kind[i] == 0;
+  INGOT_NEED(holds, at, "expected a kind of tensor: 1 to 63 of a-z, 0-9 and _, a letter first, then zeros, found %s",
+             kind[0] ? "another" : "an empty one");
+  char *out = directory->artifact->kinds + 64 * (size_t)index;
+  memcpy(out, kind, 64);
+  INGOT_NEED(index == 0 || strcmp(out - 64, out) < 0, at, "expected kinds in rising order, each once, found '%s' after '%s'", out,
+             out - 64);
+  return true;
+}
+
+/* [1, 2, 3] */
+static void ingot_shape_text(const ingot_tensor *tensor, char out[120]) {
+  size_t at = 0;
+  out[at++] = '[';
+  for (uint32_t i = 0; i < tensor->rank; i++)
+    at += (size_t)snprintf(out + at, 120 - at, "%s%" PRIu32, i ? ", " : "", tensor->shape[i]);
+  out[at++] = ']';
+  out[at] = 0;
+}
+
+static bool ingot_read_tensor(ingot_directory *directory, uint64_t at, ingot_tensor *tensor) {
+  const ingot_artifact *artifact = directory->artifact;
+  const uint8_t *record = directory->bytes + at;
+  if (!ingot_read_name(directory, at, &tensor->name, &tensor->name_length)) return false;
+  const char *name = tensor->name;
+  size_t length = tensor->name_length;
+  uint32_t kind = ingot_u16(record + 8), encoding = ingot_u16(record + 10);
+  tensor->layer = ingot_i32(record + 12);
+  tensor->expert = ingot_i32(record + 16);
+  tensor->part = ingot_u32(record + 20);
+  tensor->rank = ingot_u32(record + 24);
+  tensor->start = ingot_u64(record + 64);
+  tensor->bytes = ingot_u64(record + 72);
+  INGOT_NEED_OF(kind < artifact->kind_count, at + 8, "expected one of %" PRIu32 " kinds, found %" PRIu32, artifact->kind_count,
+                kind);
+  INGOT_NEED_OF(encoding < artifact->encoding_count, at + 10, "expected one of %" PRIu32 " encodings, found %" PRIu32,
+                artifact->encoding_count, encoding);
+  INGOT_NEED_OF(tensor->layer >= -1 && tensor->expert >= -1, at + 12,
+                "expected a layer and an expert from -1 on, found %" PRId32 " and %" PRId32, tensor->layer, tensor->expert);
+  INGOT_NEED_OF(tensor->part < artifact->part_count, at + 20, "expected one of %" PRIu32 " parts, found %" PRIu32,
+                artifact->part_count, tensor->part);
+  INGOT_NEED_OF(tensor->rank <= 8, at + 24, "expected at most 8 extents, found %" PRIu32, tensor->rank);
+  INGOT_NEED_OF(ingot_u32(record + 28) == 0, at + 28, "expected zero in the reserved bytes, found %" PRIu32,
+                ingot_u32(record + 28));
+  INGOT_NEED_OF(tensor->start >> 63 == 0, at + 64, "expected a size below 2^63, found %" PRIu64, tensor->start);
+  INGOT_NEED_OF(tensor->bytes >> 63 == 0, at + 72, "expected a size below 2^63, found %" PRIu64, tensor->bytes);
+  bool is_empty = false;
+  for (uint32_t i = 0; i < 8; i++) {
+    tensor->shape[i] = ingot_u32(record + 32 + 4 * i);
+    INGOT_NEED_OF(i < tensor->rank || tensor->shape[i] == 0, at + 32 + 4 * i,
+                  "expected zero for extents past the last, found %" PRIu32, tensor->shape[i]);
+    if (i + 1 < tensor->rank && tensor->shape[i] == 0) is_empty = true;
+  }
+  tensor->rows = !is_empty;
+  for (uint32_t i = 0; !is_empty && i + 1 < tensor->rank; i++) tensor->rows = ingot_times(tensor->rows, tensor->shape[i]);
+  tensor->columns = tensor->rank ? tensor->shape[tensor->rank - 1] : 1;
+  tensor->kind = artifact->kinds + 64 * (size_t)kind;
+  tensor->encoding = &artifact->encodings[encoding];
+  char shape[120];
+  ingot_shape_text(tensor, shape);
+  INGOT_NEED_OF(tensor->rows < UINT64_MAX && ingot_set_planes(tensor), at + 32, "expected a shape that fits %s, found %s",
+                tensor->encoding->name, shape);
+  uint64_t places[3], end = 0;
+  for (int i = 0; i < tensor->planes; i++) {
+    places[i] = (end + 63) / 64 * 64;
+    end = places[i] + tensor->plane[i].row_bytes * tensor->plane[i].rows;
+  }
+  INGOT_NEED_OF(tensor->bytes == end, at + 72, "expected %" PRIu64 " bytes for %s %s, found %" PRIu64, end, tensor->encoding->name,
+                shape, tensor->bytes);
+  const ingot_part *part = &artifact->parts[tensor->part];
+  INGOT_NEED_OF(tensor->start % 64 == 0 && ingot_plus(tensor->start, tensor->bytes) <= part->size, at + 64,
+                "expected a place within the %" PRIu64 " bytes of part %" PRIu32 ", aligned to 64, found byte %" PRIu64
+                ", length %" PRIu64, part->size, tensor->part + 1, tensor->start, tensor->bytes);
+  for (int i = 0; i < 3; i++) {
+    uint64_t checksum = ingot_u64(record + 80 + 8 * i);
+    INGOT_NEED_OF(i < tensor->planes || checksum == 0, at + 96, "expected zero for checksums past the last plane, found another");
+    if (i >= tensor->planes) {
+      memset(&tensor->plane[i], 0, sizeof tensor->plane[i]);
+      continue;
+    }
+    tensor->plane[i].checksum = checksum;
+    tensor->plane[i].bytes = part->data + tensor->start + places[i];
+  }
+  return true;
+}
+
+/* A plain file name, or one in additional_chat_templates. */
+static bool ingot_is_file_name(const char *name, size_t length) {
+  static const char folder[] = "additional_chat_templates/", suffix[] = ".jinja";
+  size_t inside = sizeof folder - 1, end = sizeof suffix - 1;
+  if (length > inside + end && memcmp(name, folder, inside) == 0 && memcmp(name + length - end, suffix, end) == 0) {
+    name += inside;
+    length -= inside;
+  }
+  return length <= 255 && name[0] != '.' && !memchr(name, '/', length) && !memchr(name, '\\', length) && !memchr(name, 0, length);
+}
+
+static bool ingot_read_file_record(ingot_directory *directory, uint64_t at, ingot_file *file) {
+  const uint8_t *record = directory->bytes + at;
+  if (!ingot_read_name(directory, at, &file->name, &file->name_length)) return false;
+  const char *name = file->name;
+  size_t length = file->name_length;
+  uint32_t kind = ingot_u16(record + 8), codec = ingot_u16(record + 10);
+  uint64_t size = directory->artifact->parts[0].size;
+  file->is_provenance = kind == 1;
+  file->is_compressed = codec == 1;
+  file->start = ingot_u64(record + 16);
+  file->stored = ingot_u64(record + 24);
+  file->bytes = ingot_u64(record + 32);
+  file->checksum = ingot_u64(record + 40);
+  INGOT_NEED_OF(kind <= 1 && codec <= 1, at + 8, "expected a kind and codec of this version, found %" PRIu32 " and %" PRIu32, kind,
+                codec);
+  INGOT_NEED_OF(ingot_u32(record + 12) == 0, at + 12, "expected zero in the reserved bytes, found %" PRIu32,
+                ingot_u32(record + 12));
+  INGOT_NEED_OF(ingot_is_file_name(name, length), at, "expected the plain name of a file, found another");
+  INGOT_NEED_OF(ingot_plus(file->start, file->stored) <= size, at + 16,
+                "expected a place within part 1, found byte %" PRIu64 ", length %" PRIu64, file->start, file->stored);
+  if (file->is_compressed) {
+    directory->frames = ingot_plus(directory->frames, file->stored);
+    directory->unfolded = ingot_plus(directory->unfolded, file->bytes);
+  }
+  uint64_t limit = ingot_plus(1u << 20, ingot_times(256, directory->frames));
+  if (limit > 1u << 30) limit = 1u << 30;
+  INGOT_NEED_OF(file->is_compressed ? directory->unfolded <= limit : file->bytes == file->stored, at + 32,
+                "expected content that %" PRIu64 " stored bytes may hold, found %" PRIu64 " bytes", file->stored, file->bytes);
+  return true;
+}
+
+/* A name or a place of a tensor or side file, to be sorted; `record` is where the record is in the directory. */
+typedef struct {
+  const char *name;
+  size_t length;
+  uint64_t record, start, bytes;
+  uint32_t part;
+} ingot_thing;
+
+static int ingot_by_name(const void *one, const void *other) {
+  const ingot_thing *a = (const ingot_thing *)one, *b = (const ingot_thing *)other;
+  int order = memcmp(a->name, b->name, a->length < b->length ? a->length : b->length);
+  if (order == 0 && a->length != b->length) order = a->length < b->length ? -1 : 1;
+  if (order == 0) order = a->record < b->record ? -1 : 1;
+  return order;
+}
+
+static int ingot_by_place(const void *one, const void *other) {
+  const ingot_thing *a = (const ingot_thing *)one, *b = (const ingot_thing *)other;
+  if (a->part != b->part) return a->part < b->part ? -1 : 1;
+  if (a->start != b->start) return a->start < b->start ? -1 : 1;
+  return a->record < b->record ? -1 : 1;
+}
+
+static int ingot_by_tensor_name(const void *one, const void *other) {
+  const ingot_tensor *a = *(const ingot_tensor *const *)one, *b = *(const ingot_tensor *const *)other;
+  int order = memcmp(a->name, b->name, a->name_length < b->name_length ? a->name_length : b->name_length);
+  if (order == 0 && a->name_length != b->name_length) order = a->name_length < b->name_length ? -1 : 1;
+  return order;
+}
+
+/* Refuses names that occur twice, and things that lie on each other or on header and directory. */
+static bool ingot_check_things(ingot_directory *directory, ingot_thing *things, size_t count) {
+  qsort(things, count, sizeof *things, ingot_by_name);
+  for (size_t i = 1; i < count; i++) {
+    const char *name = things[i].name;
+    size_t length = things[i].length;
+    INGOT_NEED_OF(length != things[i - 1].length || memcmp(name, things[i - 1].name, length) != 0, things[i].record,
+                  "expected names that occur once, found a second one");
+  }
+  qsort(things, count, sizeof *things, ingot_by_place);
+  uint64_t end = 128 + directory->size;
+  uint32_t part = 0;
+  for (size_t i = 0; i < count; i++) {
+    if (things[i].bytes == 0) continue;
+    if (things[i].part != part) {
+      part = things[i].part;
+      end = 128;
+    }
+    if (things[i].start < end)
+      return ingot_fail(directory->error, directory->artifact->parts[0].path, things[i].name, things[i].length, things[i].start,
+                        "expected a place after byte %" PRIu64 " of part %" PRIu32 ", where the one before ends, found an overlap",
+                        end, part + 1);
+    end = things[i].start + things[i].bytes;
+  }
+  return true;
+}
+
+static bool ingot_read_records(ingot_directory *directory) {
+  ingot_artifact *artifact = directory->artifact;
+  uint64_t at = 24;
+  for (uint32_t i = 0; i < artifact->encoding_count; i++, at += 32)
+    INGOT_NEED(ingot_read_encoding(directory->bytes + at, &artifact->encodings[i]), at,
+               "expected an encoding of this version, found record %" PRIu32 ", which is none", i);
+  for (uint32_t i = 0; i < artifact->kind_count; i++, at += 64)
+    if (!ingot_read_kind(directory, at, i)) return false;
+  for (uint32_t i = 0; i < artifact->tensor_count; i++, at += 104)
+    if (!ingot_read_tensor(directory, at, &artifact->tensors[i])) return false;
+  bool has_config = false;
+  for (uint32_t i = 0; i < artifact->file_count; i++, at += 48) {
+    if (!ingot_read_file_record(directory, at, &artifact->files[i])) return false;
+    has_config = has_config || strcmp(artifact->files[i].name, "config.json") == 0;
+  }
+  size_t count = (size_t)artifact->tensor_count + artifact->file_count;
+  ingot_thing *things = (ingot_thing *)ingot_zeros(count, sizeof *things);
+  if (!things) return ingot_no_memory(directory->error, artifact->parts[0].path);
+  at = 24 + 32 * (uint64_t)artifact->encoding_count + 64 * (uint64_t)artifact->kind_count;
+  for (size_t i = 0; i < count; i++) {
+    ingot_thing *thing = &things[i];
+    thing->record = at;
+    if (i < artifact->tensor_count) {
+      const ingot_tensor *tensor = &artifact->tensors[i];
+      thing->name = tensor->name, thing->length = tensor->name_length;
+      thing->part = tensor->part, thing->start = tensor->start, thing->bytes = tensor->bytes;
+      at += 104;
+    } else {
+      const ingot_file *file = &artifact->files[i - artifact->tensor_count];
+      thing->name = file->name, thing->length = file->name_length;
+      thing->start = file->start, thing->bytes = file->stored;
+      at += 48;
+    }
+  }
+  bool holds = ingot_check_things(directory, things, count);
+  free(things);
+  if (holds && !has_config)
+    return ingot_fail(directory->error, artifact->parts[0].path, NULL, 0, INGOT_NOWHERE,
+                      "expected config.json among the side files, found none");
+  for (uint32_t i = 0; i < artifact->tensor_count; i++) artifact->sorted[i] = &artifact->tensors[i];
+  if (holds) qsort(artifact->sorted, artifact->tensor_count, sizeof *artifact->sorted, ingot_by_tensor_name);
+  return holds;
+}
+
+/* Checks the directory of part 1 and makes the tables of it. */
+static bool ingot_read_directory(ingot_artifact *artifact, ingot_error *error) {
+  const ingot_part *main = &artifact->parts[0];
+  ingot_directory local = {artifact, main->data + 128, main->directory_bytes, 0, NULL, 0, 0, error}, *directory = &local;
+  uint64_t found = INGOT_XXH3(directory->bytes, (size_t)directory->size);
+  INGOT_NEED(found == main->directory_sum, 0, "expected directory checksum 0x%016" PRIx64 ", found 0x%016" PRIx64,
+             main->directory_sum, found);
+  INGOT_NEED(directory->size >= 24, 0, "expected a directory of at least 24 bytes, found %" PRIu64, directory->size);
+  uint32_t encodings = ingot_u32(directory->bytes), kinds = ingot_u32(directory->bytes + 4);
+  uint32_t tensors = ingot_u32(directory->bytes + 8), files = ingot_u32(directory->bytes + 12);
+  uint64_t names = ingot_u64(directory->bytes + 16);
+  directory->names_at = 24 + 32 * (uint64_t)encodings + 64 * (uint64_t)kinds + 104 * (uint64_t)tensors + 48 * (uint64_t)files;
+  INGOT_NEED(encodings <= 65536 && kinds <= 65536 && ingot_plus(directory->names_at, names) == directory->size, 0,
+             "expected %" PRIu32 " encodings, %" PRIu32 " kinds, %" PRIu32 " tensors, %" PRIu32 " files and %" PRIu64
+             " bytes of names to fill the directory of %" PRIu64 " bytes, found %" PRIu64 " bytes of records",
+             encodings, kinds, tensors, files, names, directory->size, directory->names_at);
+  /* Each name is copied to have a zero behind it. They lie apart in what any writer makes; where many records name the same
+   * bytes, copies would take more memory than the file allows for. A name past the directory is refused when it is read. */
+  uint64_t text = 0, at = 24 + 32 * (uint64_t)encodings + 64 * (uint64_t)kinds;
+  for (uint64_t i = 0; i < (uint64_t)tensors + files; i++) {
+    uint64_t count = ingot_u32(directory->bytes + at + 4);
+    text += count <= names ? count + 1 : 1;
+    at += i < tensors ? 104 : 48;
+  }
+  INGOT_NEED(text <= 16 * names + tensors + files, 0, "expected names that lie apart, found %" PRIu64 " bytes of them in %" PRIu64,
+             text, names);
+  artifact->encoding_count = encodings;
+  artifact->kind_count = kinds;
+  artifact->tensor_count = tensors;
+  artifact->file_count = files;
+  artifact->encodings = (ingot_encoding *)ingot_zeros(encodings, sizeof *artifact->encodings);
+  artifact->kinds = (char *)ingot_zeros(kinds, 64);
+  artifact->tensors = (ingot_tensor *)ingot_zeros(tensors, sizeof *artifact->tensors);
+  artifact->files = (ingot_file *)ingot_zeros(files, sizeof *artifact->files);
+  artifact->sorted = (const ingot_tensor **)ingot_zeros(tensors, sizeof *artifact->sorted);
+  artifact->names = directory->next_name = (char *)ingot_zeros(text, 1);
+  if (!artifact->encodings || !artifact->kinds || !artifact->tensors || !artifact->files || !artifact->sorted || !artifact->names)
+    return ingot_no_memory(error, main->path);
+  return ingot_read_records(directory);
+}
+
+#undef INGOT_NEED
+#undef INGOT_NEED_OF
+
+/* ---- Numbers --------------------------------------------------------------------------------------------------- */
+
+static float ingot_float(uint32_t bits) {
+  float value;
+  memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
+/* A sum with a product that is rounded before: compilers may otherwise make one fused operation of both. */
+static float ingot_sum(float product, float addend) {
+  volatile float rounded = product;
+  return rounded + addend;
+}
+
+static float ingot_of_f16(uint32_t half) {
+  uint32_t sign = (half & 0x8000u) << 16, exponent = half >> 10 & 31, fraction = half & 0x3FF;
+  if (exponent == 31) return ingot_float(sign | 0x7F800000u | fraction << 13);
+  if (exponent > 0) return ingot_float(sign | (exponent + 112) << 23 | fraction << 13);
+  float value = (float)fraction * 5.9604644775390625e-08f; /* 2^-24, exact */
+  return sign ? -value : value;
+}
+
+static float ingot_of_bf16(uint32_t bits) { return ingot_float(bits << 16); }
+
+static float ingot_of_e4m3(uint32_t code) {
+  uint32_t sign = (code & 0x80) << 24;
+  if ((code & 0x7F) == 0x7F) return ingot_float(sign | 0x7FC00000u);
+  /* The same bits as a half have 2^-8 of the value, whose exponents begin 8 lower. */
+  return ingot_of_f16((code & 0x80) << 8 | (code & 0x7F) << 7) * 256.0f;
+}
+
+static float ingot_of_e5m2(uint32_t code) {
+  if ((code & 0x7F) > 0x7C) return ingot_float((code & 0x80) << 24 | 0x7FC00000u);
+  return ingot_of_f16(code << 8);
+}
+
+/* 2^exponent for -128 ... 127. */
+static float ingot_power(int exponent) {
+  if (exponent >= -126) return ingot_float((uint32_t)(exponent + 127) << 23);
+  return ingot_float(exponent == -127 ? 0x400000u : 0x200000u);
+}
+
+/* Value `index` of a plane's row of F32, F16, BF16, F8_E4M3 or F8_E5M2. */
+static float ingot_number(ingot_type type, const uint8_t *row, uint64_t index) {
+  switch (type) {
+    case INGOT_F32: return ingot_float(ingot_u32(row + 4 * index));
+    case INGOT_F16: return ingot_of_f16(ingot_u16(row + 2 * index));
+    case INGOT_BF16: return ingot_of_bf16(ingot_u16(row + 2 * index));
+    case INGOT_F8_E4M3: return ingot_of_e4m3(row[index]);
+    default: return ingot_of_e5m2(row[index]);
+  }
+}
+
+/* Number `index` of a stream of numbers of 1 to 16 bits. */
+static uint32_t ingot_bits(const uint8_t *stream, uint64_t index, int bits) {
+  uint64_t at = index * (uint64_t)bits;
+  uint32_t value = stream[at / 8];
+  int have = 8 - (int)(at % 8);
+  value >>= at % 8;
+  for (uint64_t byte = at / 8 + 1; have < bits; byte++, have += 8) value |= (uint32_t)stream[byte] << have;
+  return value & ((1u << bits) - 1);
+}
+
+static const int8_t ingot_twice_e2m1[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
+static const int8_t ingot_iq4_curve[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+
+static float ingot_of_e2m1(uint32_t code) {
+  float value = (float)ingot_twice_e2m1[code & 7] * 0.5f;
+  return code & 8 ? -value : value;
+}
+
+/* ---- Planes ---------------------------------------------------------------------------------------------------- */
+
+static const uint8_t *ingot_row(const ingot_tensor *tensor, int plane, uint64_t row) {
+  return tensor->plane[plane].bytes + row * tensor->plane[plane].row_bytes;
+}
+
+static void ingot_decode_affine(const ingot_tensor *tensor, uint64_t row, float *out) {
+  const ingot_encoding *scheme = tensor->encoding;
+  const uint8_t *codes = ingot_row(tensor, 0, row), *scales = ingot_row(tensor, 1, row);
+  const uint8_t *offsets = scheme->offset ? ingot_row(tensor, 2, row) : NULL;
+  uint64_t group = scheme->group ? scheme->group : tensor->columns;
+  for (uint64_t g = 0, c = 0; c < tensor->columns; g++) {
+    uint64_t end = group < tensor->columns - c ? c + group : tensor->columns;
+    float scale = ingot_number(scheme->scale, scales, g);
+    float bias = scheme->offset == 2 ? ingot_number(scheme->scale, offsets, g) : 0;
+    int zero = scheme->offset == 1 ? (int)ingot_bits(offsets, g, scheme->bits) : 1 << (scheme->bits - 1);
+    for (; c < end; c++) {
+      int code = (int)ingot_bits(codes, c, scheme->bits);
+      out[c] = scheme->offset == 2 ? ingot_sum(scale * (float)code, bias) : scale * (float)(code - zero);
+    }
+  }
+}
+
+static void ingot_decode_block_scaled(const ingot_tensor *tensor, uint64_t row, float *out) {
+  const ingot_encoding *scheme = tensor->encoding;
+  const uint8_t *codes = ingot_row(tensor, 0, row), *scales = ingot_row(tensor, 1, row / scheme->block_rows);
+  for (uint64_t g = 0, c = 0; c < tensor->columns; g++) {
+    uint64_t end = scheme->block_columns < tensor->columns - c ? c + scheme->block_columns : tensor->columns;
+    float scale = ingot_number(scheme->scale, scales, g);
+    for (; c < end; c++) out[c] = ingot_number(scheme->type, codes, c) * scale;
+  }
+}
+
+static void ingot_decode_micro_scaled(const ingot_tensor *tensor, uint64_t row, float *out) {
+  const ingot_encoding *scheme = tensor->encoding;
+  const uint8_t *codes = ingot_row(tensor, 0, row), *scales = ingot_row(tensor, 1, row);
+  float whole = scheme->offset && tensor->columns ? ingot_float(ingot_u32(tensor->plane[2].bytes)) : 1;
+  float scale = 0;
+  for (uint64_t c = 0; c < tensor->columns; c++) {
+    if (c % scheme->group == 0) {
+      uint8_t stored = scales[c / scheme->group];
+      if (scheme->scale == INGOT_F8_E8M0) {
+        scale = stored == 255 ? ingot_float(0x7FC00000u) : ingot_power((int)stored - 127);
+      } else {
+        scale = ingot_of_e4m3(stored);
+      }
+      if (scheme->offset == 1) scale /= whole;
+      if (scheme->offset == 2) scale *= whole;
+    }
+    out[c] = scale * (scheme->type == INGOT_F4 ? ingot_of_e2m1(codes[c / 2] >> 4 * (c % 2) & 15) : ingot_of_e4m3(codes[c]));
+  }
+}
+
+static void ingot_decode_trellis(const ingot_tensor *tensor, uint64_t row, float *out) {
+  const ingot_encoding *scheme = tensor->encoding;
+  uint64_t first = row / 256 * 256, count = tensor->rows - first < 256 ? tensor->rows - first : 256;
+  uint64_t words = (count + 63) / 64 * (uint64_t)scheme->halves, bits = 32 * words, line = 4 * tensor->columns;
+  const uint8_t *ring = tensor->plane[0].bytes + first / 64 * (uint64_t)scheme->halves * line;
+  uint64_t start = ((row - first + 1) * (uint64_t)scheme->halves / 2 + bits - (uint64_t)scheme->window) % bits;
+  const uint8_t *low = ring + start / 32 * line, *high = ring + (start / 32 + 1) % words * line;
+  float scale = ingot_float(ingot_u32(tensor->plane[1].bytes + 4 * row));
+  for (uint64_t c = 0; c < tensor->columns; c++) {
+    uint64_t both = ingot_u32(low + 4 * c) | (uint64_t)ingot_u32(high + 4 * c) << 32;
+    uint32_t product = (uint32_t)(both >> start % 32 & ((1u << scheme->window) - 1)) * 0x83DCD12Du;
+    int sum = (int)((product & 255) + (product >> 8 & 255) + (product >> 16 & 255) + (product >> 24)) - 510;
+    out[c] = (float)sum * scale * ingot_of_f16(ingot_u16(tensor->plane[2].bytes + 2 * c));
+  }
+}
+
+/* ---- GGML blocks of a scale, a minimum and codes ---------------------------------------------------------------- */
+
+/* Number `index` of a field in which `run` bytes have the lowest `bits` of as many numbers, then the next ones. */
+static uint32_t ingot_gathered(const uint8_t *field, int run, int bits, int index) {
+  int numbers = run * 8 / bits, inside = index % numbers;
+  return field[index / numbers * run + inside % run] >> inside / run * bits & ((1u << bits) - 1);
+}
+
+/* The code of weight `index`. */
+static int ingot_ggml_code(const ingot_ggml_layout *type, const uint8_t *block, int index) {
+  int run = type->weights == 32 || type->number == 23 ? 32 : type->number == 14 ? 128 : 64;
+  uint32_t code = 0;
+  if (type->number == 8) return (int8_t)block[2 + index];
+  if (type->halves >= 0) code = ingot_gathered(block + type->halves, run / 2, 4, index);
+  if (type->pairs >= 0) code |= ingot_gathered(block + type->pairs, 32, 2, index) << (type->number == 14 ? 4 : 0);
+  if (type->third >= 0) code |= ingot_gathered(block + type->third, 32, 1, index) << 2;
+  if (type->fifth >= 0)
+    code |= (type->weights == 256 ? ingot_gathered(block + type->fifth, 32, 1, index)
+                                  : (uint32_t)block[type->fifth + index / 8] >> index % 8 & 1) << 4;
+  return (int)code;
+}
+
+/* The multiples of d and m for a part. */
+static void ingot_ggml_multiples(const ingot_ggml_layout *type, const uint8_t *block, int part, int *s, int *t) {
+  const uint8_t *field = block + (type->multiples < 0 ? 0 : type->multiples);
+  *s = 1;
+  *t = -1;
+  switch (type->number) {
+    case 10:
+      *s = field[part] & 15;
+      *t = field[part] >> 4;
+      break;
+    case 11:
+      *s = (int)(ingot_gathered(field, 8, 4, part) | ingot_gathered(field + 8, 4, 2, part) << 4) - 32;
+      break;
+    case 12:
+    case 13:
+      if (part < 4) {
+        *s = field[part] & 63;
+        *t = field[part + 4] & 63;
+      } else {
+        *s = (field[part + 4] & 15) | field[part - 4] >> 6 << 4;
+        *t = field[part + 4] >> 4 | field[part] >> 6 << 4;
+      }
+      break;
+    case 14: *s = (int8_t)field[part]; break;
+    case 23:
+      *s = (int)((field[2 + part / 2] >> 4 * (part % 2) & 15) | (ingot_u16(field) >> 2 * part & 3) << 4) - 32;
+      break;
+  }
+}
+
+static void ingot_decode_ggml_parts(const ingot_ggml_layout *type, const uint8_t *block, float *out) {
+  float d = type->d < 0 ? ingot_power((int)block[0] - 128) : ingot_of_f16(ingot_u16(block + type->d));
+  float m = type->m < 0 ? 0 : ingot_of_f16(ingot_u16(block + type->m));
+  for (int part = 0; part < type->weights / type->part; part++) {
+    int s, t;
+    ingot_ggml_multiples(type, block, part, &s, &t);
+    float scale = d * (float)s, minimum = m * (float)t;
+    for (int i = part * type->part; i < (part + 1) * type->part; i++) {
+      int code = ingot_ggml_code(type, block, i);
+      int value = type->zero == 99 ? ingot_iq4_curve[code] : type->zero == 98 ? ingot_twice_e2m1[code] : code - type->zero;
+      float product = scale * (float)value;
+      out[i] = type->m < 0 ? product : ingot_sum(product, -minimum);
+    }
+  }
+}
+
+/* ---- GGML blocks of numbered points, and of few values ---------------------------------------------------------- */
+
+/* Eight sign bits of which an even number is set, from the first seven. */
+static uint32_t ingot_even(uint32_t seven) {
+  uint32_t odd = seven ^ seven >> 4;
+  odd ^= odd >> 2;
+  odd ^= odd >> 1;
+  return seven | (odd & 1) << 7;
+}
+
+/* Weights of a point of an IQ2 or IQ3 type: scale times entry, negative where a sign is set. */
+static void ingot_point(uint32_t point, int count, const uint8_t *entries, float scale, uint32_t signs, float *out) {
+  for (int k = 0; k < count; k++) {
+    float value = scale * (float)entries[point >> (count == 8 ? 2 : 3) * k & (count == 8 ? 3u : 7u)];
+    out[k] = signs >> k & 1 ? -value : value;
+  }
+}
+
+/* Eight weights of an IQ1 point: scale times (entry - 1 and an eighth more or less). */
+static void ingot_shifted_point(uint32_t point, float scale, bool down, float *out) {
+  for (int k = 0; k < 8; k++) out[k] = scale * ((float)((int)(point >> 2 * k & 3) - 1) + (down ? -0.125f : 0.125f));
+}
+
+static const uint8_t ingot_iq2_entries[4] = {8, 25, 43, 0};
+static const uint8_t ingot_iq3_xxs_entries[8] = {4, 12, 20, 28, 36, 44, 52, 62};
+static const uint8_t ingot_iq3_s_entries[8] = {1, 3, 5, 7, 9, 11, 13, 15};
+
+static void ingot_decode_iq2(int number, const uint8_t *b, float *out) {
+  float d = ingot_of_f16(ingot_u16(b));
+  for (int i = 0; i < 32; i++) {
+    uint32_t point, signs, s;
+    const uint16_t *points;
+    if (number == 16) { /* IQ2_XXS: 8 bytes for each 32 weights */
+      const uint8_t *part = b + 2 + 8 * (i / 4);
+      uint32_t word = ingot_u32(part + 4);
+      points = ingot_points_iq2_xxs;
+      point = part[i % 4];
+      signs = ingot_even(word >> 7 * (i % 4) & 127);
+      s = word >> 28;
+    } else if (number == 17) { /* IQ2_XS */
+      uint32_t both = ingot_u16(b + 2 + 2 * i);
+      points = ingot_points_iq2_xs;
+      point = both & 511;
+      signs = ingot_even(both >> 9);
+      s = ingot_bits(b + 66, (uint64_t)i / 2, 4);
+    } else { /* IQ2_S */
+      points = ingot_points_iq2_s;
+      point = b[2 + i] | ingot_bits(b + 66, (uint64_t)i, 2) << 8;
+      signs = b[34 + i];
+      s = ingot_bits(b + 74, (uint64_t)i / 2, 4);
+    }
+    ingot_point(points[point], 8, ingot_iq2_entries, d * (0.5f + (float)s) * 0.25f, signs, out + 8 * i);
+  }
+}
+
+static void ingot_decode_iq3(int number, const uint8_t *b, float *out) {
+  float d = ingot_of_f16(ingot_u16(b));
+  for (int i = 0; i < 64; i++) {
+    if (number == 18) { /* IQ3_XXS: signs and a scale in 4 bytes for each 32 weights */
+      uint32_t word = ingot_u32(b + 66 + 4 * (i / 8)), signs = ingot_even(word >> 7 * (i % 8 / 2) & 127);
+      ingot_point(ingot_points_iq3_xxs[b[2 + i]], 4, ingot_iq3_xxs_entries, d * (0.5f + (float)(word >> 28)) * 0.5f,
+                  signs >> 4 * (i % 2), out + 4 * i);
+    } else { /* IQ3_S */
+      uint32_t point = b[2 + i] | ingot_bits(b + 66, (uint64_t)i, 1) << 8;
+      uint32_t s = ingot_bits(b + 106, (uint64_t)i / 8, 4);
+      ingot_point(ingot_points_iq3_s[point], 4, ingot_iq3_s_entries, d * (float)(1 + 2 * s), ingot_bits(b + 74, (uint64_t)i, 4),
+                  out + 4 * i);
+    }
+  }
+}
+
+static void ingot_decode_iq1(int number, const uint8_t *b, float *out) {
+  if (number == 19) { /* IQ1_S */
+    float d = ingot_of_f16(ingot_u16(b));
+    for (int i = 0; i < 32; i++) {
+      uint32_t word = ingot_u16(b + 34 + 2 * (i / 4)), point = b[2 + i] | (word >> 3 * (i % 4) & 7) << 8;
+      ingot_shifted_point(ingot_points_iq1_s[point], d * (float)(2 * (word >> 12 & 7) + 1), word >> 15, out + 8 * i);
+    }
+    return;
+  }
+  /* IQ1_M: the upper four bits of four words are d, the lower twelve four scales of 16 weights each */
+  uint32_t whole = 0;
+  for (int i = 0; i < 4; i++) whole |= ingot_u16(b + 48 + 2 * i) >> 12 << 4 * i;
+  float d = ingot_of_f16(whole);
+  for (int i = 0; i < 32; i++) {
+    uint32_t high = ingot_bits(b + 32, (uint64_t)i, 4), s = ingot_u16(b + 48 + 2 * (i / 8)) >> 3 * (i % 8 / 2) & 7;
+    ingot_shifted_point(ingot_points_iq1_s[b[i] | (high & 7) << 8], d * (float)(2 * s + 1), high >> 3, out + 8 * i);
+  }
+}
+
+static void ingot_decode_few(int number, const uint8_t *b, float *out) {
+  static const int digits[5] = {1, 3, 9, 27, 81};
+  if (number == 34) { /* TQ1_0: 32 bytes of five digits, 16 of five, 4 of four */
+    float d = ingot_of_f16(ingot_u16(b + 52));
+    for (int i = 0; i < 256; i++) {
+      int start = i < 160 ? 0 : i < 240 ? 32 : 48, run = i < 160 ? 32 : i < 240 ? 16 : 4;
+      int inside = i < 160 ? i : i < 240 ? i - 160 : i - 240;
+      int digit = (b[start + inside % run] * digits[inside / run] & 255) * 3 >> 8;
+      out[i] = d * (float)(digit - 1);
+    }
+  } else if (number == 35) { /* TQ2_0 */
+    float d = ingot_of_f16(ingot_u16(b + 64));
+    for (int i = 0; i < 256; i++) out[i] = d * (float)((int)ingot_gathered(b, 32, 2, i) - 1);
+  } else if (number == 40) { /* NVFP4 */
+    for (int i = 0; i < 64; i++) {
+      /* As a half the lower 7 bits have 2^-8 of what they are as F8_E4M3, of which byte FF is 480 here. */
+      float scale = b[i / 16] == 0x7F ? 0 : ingot_of_f16((uint32_t)(b[i / 16] & 0x7F) << 7) * 128.0f;
+      out[i] = scale * (float)ingot_twice_e2m1[ingot_gathered(b + 4, 8, 4, i)];
+    }
+  } else { /* Q1_0 and Q2_0 */
+    float d = ingot_of_f16(ingot_u16(b));
+    for (int i = 0; i < (number == 41 ? 128 : 64); i++)
+      out[i] = d * (float)((number == 41 ? 2 * (int)ingot_bits(b + 2, (uint64_t)i, 1) : (int)ingot_bits(b + 2, (uint64_t)i, 2)) - 1);
+  }
+}
+
+static void ingot_decode_ggml(const ingot_tensor *tensor, uint64_t row, float *out) {
+  const ingot_ggml_layout *type = ingot_ggml_layout_of(tensor->encoding->ggml);
+  const uint8_t *block = ingot_row(tensor, 0, row);
+  for (uint64_t c = 0; c < tensor->columns; c += (uint64_t)type->weights, block += type->bytes) {
+    switch (type->number) {
+      case 16: case 17: case 22: ingot_decode_iq2(type->number, block, out + c); break;
+      case 18: case 21: ingot_decode_iq3(type->number, block, out + c); break;
+      case 19: case 29: ingot_decode_iq1(type->number, block, out + c); break;
+      case 34: case 35: case 40: case 41: case 42: ingot_decode_few(type->number, block, out + c); break;
+      default: ingot_decode_ggml_parts(type, block, out + c);
+    }
+  }
+}
+
+/* ---- What is declared above -------------------------------------------------------------------------------------- */
+
+static ingot_artifact *ingot_opened(ingot_artifact *artifact, bool holds, ingot_error *error) {
+  if (holds && ingot_read_directory(artifact, error)) return artifact;
+  ingot_close(artifact);
+  return NULL;
+}
+
+ingot_artifact *ingot_open(const char *path, ingot_error *error) {
+  ingot_artifact *artifact = (ingot_artifact *)ingot_zeros(1, sizeof *artifact);
+  if (!artifact) return ingot_no_memory(error, path), (ingot_artifact *)NULL;
+  return ingot_opened(artifact, ingot_open_parts(artifact, path, error), error);
+}
+
+ingot_artifact *ingot_open_memory(const void *bytes, size_t count, ingot_error *error) {
+  static const char place[] = "(memory)";
+  ingot_artifact *artifact = (ingot_artifact *)ingot_zeros(1, sizeof *artifact);
+  ingot_part *part = artifact ? (ingot_part *)ingot_zeros(1, sizeof *part) : NULL;
+  if (!part || !(part->path = ingot_copied(place))) {
+    free(part);
+    free(artifact);
+    return ingot_no_memory(error, place), (ingot_artifact *)NULL;
+  }
+  artifact->parts = part;
+  artifact->part_count = 1;
+  part->data = (const uint8_t *)bytes;
+  part->size = count;
+  bool holds = ingot_read_header(part, error);
+  if (holds && part->count != 1)
+    holds = ingot_fail(error, place, NULL, 0, 16, "expected an artifact of one part, found part %" PRIu32 " of %" PRIu32,
+                       part->index + 1, part->count);
+  return ingot_opened(artifact, holds, error);
+}
+
+void ingot_close(ingot_artifact *artifact) {
+  if (!artifact) return;
+  for (uint32_t i = 0; i < artifact->part_count; i++) ingot_unmap(&artifact->parts[i]);
+  free(artifact->parts);
+  free(artifact->encodings);
+  free(artifact->kinds);
+  free(artifact->names);
+  free(artifact->tensors);
+  free(artifact->files);
+  free((void *)artifact->sorted);
+  free(artifact);
+}
+
+size_t ingot_tensor_count(const ingot_artifact *artifact) { return artifact->tensor_count; }
+
+const ingot_tensor *ingot_tensor_at(const ingot_artifact *artifact, size_t index) {
+  return index < artifact->tensor_count ? &artifact->tensors[index] : NULL;
+}
+
+const ingot_tensor *ingot_find(const ingot_artifact *artifact, const char *name) {
+  ingot_tensor wanted;
+  memset(&wanted, 0, sizeof wanted);
+  wanted.name = name;
+  wanted.name_length = strlen(name);
+  const ingot_tensor *key = &wanted;
+  const ingot_tensor **found = (const ingot_tensor **)bsearch(&key, artifact->sorted, artifact->tensor_count,
+                                                              sizeof *artifact->sorted, ingot_by_tensor_name);
+  return found ? *found : NULL;
+}
+
+bool ingot_check_tensor(const ingot_artifact *artifact, const ingot_tensor *tensor, ingot_error *error) {
+  const ingot_part *part = &artifact->parts[tensor->part];
+  for (int i = 0; i < tensor->planes; i++) {
+    const ingot_plane *plane = &tensor->plane[i];
+    uint64_t found = INGOT_XXH3(plane->bytes, (size_t)(plane->row_bytes * plane->rows));
+    if (found != plane->checksum)
+      return ingot_fail(error, part->path, tensor->name, tensor->name_length, (uint64_t)(plane->bytes - part->data),
+                        "expected checksum 0x%016" PRIx64 " of plane %d, found 0x%016" PRIx64, plane->checksum, i + 1, found);
+  }
+  return true;
+}
+
+bool ingot_decodable(const ingot_tensor *tensor) {
+  ingot_type type = tensor->encoding->type;
+  return tensor->encoding->kind != INGOT_DENSE || (type >= INGOT_F32 && type <= INGOT_F8_E5M2);
+}
+
+bool ingot_values(const ingot_artifact *artifact, const ingot_tensor *tensor, uint64_t first_row, uint64_t rows, float *out,
+                  ingot_error *error) {
+  const char *path = artifact->parts[tensor->part].path;
+  if (!ingot_decodable(tensor))
+    return ingot_fail(error, path, tensor->name, tensor->name_length, INGOT_NOWHERE,
+                      "expected a type that decodes to F32 (plane[0] has the stored bytes), found %s", tensor->encoding->name);
+  if (first_row > tensor->rows || rows > tensor->rows - first_row)
+    return ingot_fail(error, path, tensor->name, tensor->name_length, INGOT_NOWHERE,
+                      "expected rows of the %" PRIu64 " that there are, found %" PRIu64 " from %" PRIu64 " on", tensor->rows, rows,
+                      first_row);
+  if (tensor->columns == 0) return true;
+  for (uint64_t row = first_row; row < first_row + rows; row++, out += tensor->columns) {
+    switch (tensor->encoding->kind) {
+      case INGOT_DENSE:
+        for (uint64_t c = 0; c < tensor->columns; c++)
+          out[c] = ingot_number(tensor->encoding->type, ingot_row(tensor, 0, row), c);
+        break;
+      case INGOT_BLOCK_SCALED: ingot_decode_block_scaled(tensor, row, out); break;
+      case INGOT_AFFINE: ingot_decode_affine(tensor, row, out); break;
+      case INGOT_GGML_BLOCKS: ingot_decode_ggml(tensor, row, out); break;
+      case INGOT_MICRO_SCALED: ingot_decode_micro_scaled(tensor, row, out); break;
+      case INGOT_TRELLIS: ingot_decode_trellis(tensor, row, out); break;
+    }
+  }
+  return true;
+}
+
+size_t ingot_file_count(const ingot_artifact *artifact) { return artifact->file_count; }
+
+const ingot_file *ingot_file_at(const ingot_artifact *artifact, size_t index) {
+  return index < artifact->file_count ? &artifact->files[index] : NULL;
+}
+
+bool ingot_read_file(const ingot_artifact *artifact, const ingot_file *file, void *out, ingot_error *error) {
+  const ingot_part *part = &artifact->parts[0];
+  const uint8_t *stored = part->data + file->start;
+  uint64_t found = INGOT_XXH3(stored, (size_t)file->stored);
+  if (found != file->checksum)
+    return ingot_fail(error, part->path, file->name, file->name_length, file->start,
+                      "expected checksum 0x%016" PRIx64 " of this side file, found 0x%016" PRIx64, file->checksum, found);
+  if (!file->is_compressed) {
+    if (file->bytes) memcpy(out, stored, (size_t)file->bytes);
+    return true;
+  }
+#ifdef INGOT_ZSTD
+  if (ZSTD_decompress(out, (size_t)file->bytes, stored, (size_t)file->stored) != (size_t)file->bytes)
+    return ingot_fail(error, part->path, file->name, file->name_length, file->start,
+                      "expected a zstd frame of %" PRIu64 " bytes, found a broken one", file->bytes);
+  return true;
+#else
+  (void)out;
+  return ingot_fail(error, part->path, file->name, file->name_length, file->start,
+                    "expected a program built with INGOT_ZSTD, found one without: this file is compressed");
+#endif
+}
+
+#endif
