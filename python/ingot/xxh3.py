@@ -1,7 +1,19 @@
-"""XXH3-64 with seed 0 and the default secret, in numpy: the checksum of .ingot. Algorithm: xxHash's doc/xxhash_spec.md."""
+"""XXH3-64 with seed 0 and the default secret: the checksum of .ingot. Algorithm: xxHash's doc/xxhash_spec.md.
+
+Computed in numpy, or by the package xxhash where that is installed, which is much faster.
+"""
+
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
+
+Content = bytes | bytearray | memoryview
+library: Callable[[Content], int] | None
+try:
+    from xxhash import xxh3_64_intdigest as library
+except ImportError:
+    library = None
 
 SECRET = bytes.fromhex(
     "b8fe6c3923a44bbe7c01812cf721ad1cded46de9839097db7240a4a4b7b3671fcb79e64eccc0e578825ad07dccff7221"
@@ -43,8 +55,13 @@ def stripes(data: memoryview, secrets: npt.NDArray[np.uint64]) -> npt.NDArray[np
     return words[:, [1, 0, 3, 2, 5, 4, 7, 6]] + (keyed & np.uint64(0xFFFFFFFF)) * (keyed >> np.uint64(32))
 
 
-def xxh3(content: bytes | bytearray | memoryview) -> int:
+def xxh3(content: Content) -> int:
     """The checksum of bytes that lie without gaps."""
+    return computed(content) if library is None else library(content)
+
+
+def computed(content: Content) -> int:
+    """The same, in numpy."""
     data = memoryview(content).cast("B")
     size = len(data)
 

@@ -15,7 +15,7 @@ import ingot
 from ingot import listing, zstd
 from ingot.__main__ import main
 from ingot.safetensors import rounded
-from ingot.xxh3 import xxh3
+from ingot.xxh3 import computed, xxh3
 from tests import vectors
 from tests.artifacts import WithArtifacts
 
@@ -213,6 +213,18 @@ class Frames(WithArtifacts):
         with mock.patch("ingot.zstd.decompress", lambda frame, size: None):
             with self.assertRaisesRegex(ingot.FormatError, f"zstd frame of {len(config)} bytes"):
                 artifact.files["config.json"].content()
+
+
+class Checksums(unittest.TestCase):
+    def test_both_ways_give_the_same(self) -> None:
+        """By the package xxhash where it is installed, and in numpy."""
+        for size in (0, 3, 8, 16, 128, 240, 241, 1024, 1025, 5000):
+            content = bytes(i * 7 % 251 for i in range(size))
+            self.assertEqual(xxh3(content), computed(content), size)
+        with mock.patch("ingot.xxh3.library", lambda content: 12):
+            self.assertEqual(xxh3(b"x"), 12)
+        with mock.patch("ingot.xxh3.library", None):
+            self.assertEqual(xxh3(b""), 0x2D06800538D394C2)
 
 
 if __name__ == "__main__":
