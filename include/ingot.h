@@ -5,7 +5,7 @@
  *     #define INGOT_IMPLEMENTATION
  *     #include "ingot.h"
  *
- * Definitions are behind a switch rather than `static inline`, since the tables of GGML's points take 8 KiB and a
+ * Definitions are behind a switch rather than `static inline`, since the tables of GGML's points take 9 kB and a
  * program should have them once. Nothing is needed but the C library and, to map files, POSIX. Switches, for the
  * file with the implementation:
  *
