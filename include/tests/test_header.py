@@ -35,13 +35,17 @@ def compilers() -> list[str]:
     return found
 
 
+def called(*command: str) -> "subprocess.CompletedProcess[bytes]":
+    return subprocess.run(command, capture_output=True, check=False)
+
+
 def built(folder: str, compiler: str, *options: str) -> str:
     """The test program, made with these options."""
     path = f"{folder}/values-{compiler.rsplit('/', 1)[-1]}-{hashlib.sha256(repr(options).encode()).hexdigest()[:8]}"
     # The linker's remarks on sanitizers are no fault.
-    made = subprocess.run([compiler, *options, *WARNINGS, str(SOURCE), "-o", path], capture_output=True, text=True)
+    made = called(compiler, *options, *WARNINGS, str(SOURCE), "-o", path)
     if made.returncode:
-        raise SystemExit(made.stderr)
+        raise SystemExit(made.stderr.decode())
     return path
 
 
@@ -99,9 +103,9 @@ class Header(unittest.TestCase):
             path = self.written(f"good-{index}", vector.parts)
             for program in self.programs:
                 for part in vector.parts:
-                    self.check_good(vector, subprocess.run([program, f"{os.path.dirname(path)}/{part}"], capture_output=True))
+                    self.check_good(vector, called(program, f"{os.path.dirname(path)}/{part}"))
                 if len(vector.parts) == 1:
-                    self.check_good(vector, subprocess.run([program, "--memory", path], capture_output=True))
+                    self.check_good(vector, called(program, "--memory", path))
 
     def test_bad_files_are_refused_in_words(self) -> None:
         bad = [vector for vector in self.bad if vector.found != "model"]
@@ -110,7 +114,7 @@ class Header(unittest.TestCase):
         for index, vector in enumerate(bad):
             self.written(f"bad-{index}", vector.parts)
             paths.append(f"{self.folder}/bad-{index}/{vector.opened}")
-        run = subprocess.run([self.programs[0], *paths], capture_output=True)
+        run = called(self.programs[0], *paths)
         self.assertEqual(run.returncode, 1, run.stderr[-2000:])
         lines = run.stderr.decode().splitlines()
         self.assertEqual(len(lines), len(bad))
@@ -120,7 +124,7 @@ class Header(unittest.TestCase):
                 self.assertIn(words, line, vector.name)
         # In memory there are no other parts, and no path to name.
         single = [(vector, path) for vector, path in zip(bad, paths, strict=True) if len(vector.parts) == 1]
-        run = subprocess.run([self.programs[0], "--memory", *(path for _, path in single)], capture_output=True)
+        run = called(self.programs[0], "--memory", *(path for _, path in single))
         lines = run.stderr.decode().splitlines()
         self.assertEqual((run.returncode, len(lines)), (1, len(single)), run.stderr[-2000:])
 
@@ -145,7 +149,7 @@ class Header(unittest.TestCase):
         """With a decoder of frames that are not compressed in place of zstd's, and without one."""
         tiny = next(vector for vector in self.good if vector.name == "tiny")
         path = self.written("framed", {"framed.ingot": vectors.with_frame(tiny, xxh3)})
-        run = subprocess.run([self.programs[0], path], capture_output=True)
+        run = called(self.programs[0], path)
         self.assertEqual(run.returncode, 1)
         self.assertRegex(run.stderr.decode(), "'config.json': byte [0-9]+: expected a program built with INGOT_ZSTD")
         include = f"{self.folder}/include"
@@ -155,7 +159,7 @@ class Header(unittest.TestCase):
             "  if (stored < 12 || stored - 12 > room) return (size_t)-1;\n"
             "  memcpy(out, (const char *)frame + 12, stored - 12);\n  return stored - 12;\n}\n")
         program = built(self.folder, compilers()[0], "-std=c99", "-O1", "-DINGOT_ZSTD", f"-I{include}", *SANITIZERS)
-        self.check_good(tiny, subprocess.run([program, path], capture_output=True))
+        self.check_good(tiny, called(program, path))
 
     def test_refuses_names_that_lie_on_each_other(self) -> None:
         """A directory in which many records name the same bytes must not take memory for each."""
@@ -169,9 +173,9 @@ class Header(unittest.TestCase):
             head[at:at + size] = value.to_bytes(size, "little")
         path = f"{self.folder}/names.ingot"
         pathlib.Path(path).write_bytes(bytes(head) + xxh3(head).to_bytes(8, "little") + directory)
-        run = subprocess.run([self.programs[0], path], capture_output=True, text=True)
+        run = called(self.programs[0], path)
         self.assertEqual(run.returncode, 1)
-        self.assertIn("byte 128: expected names that lie apart", run.stderr)
+        self.assertIn(b"byte 128: expected names that lie apart", run.stderr)
 
     def test_headers_compile_beside_each_other(self) -> None:
         """Declarations in two files and definitions in one; and all of it as C++, where there is a compiler."""
