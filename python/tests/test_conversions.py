@@ -33,7 +33,8 @@ def read_safetensors(path: str) -> dict[str, tuple[str, list[int], bytes]]:
     size, = struct.unpack("<Q", content[:8])
     assert size % 8 == 0
     header = json.loads(content[8:8 + size])
-    assert header.pop("__metadata__") == {"format": "pt"}
+    metadata = header.pop("__metadata__")
+    assert metadata == {"format": "pt"}
     data, end = content[8 + size:], 0
     for entry in header.values():
         start, stop = entry["data_offsets"]
