@@ -6,7 +6,7 @@ import IngotWorkflows
 struct BudgetOptions: ParsableArguments {
   @Option(
     name: .long,
-    help: ArgumentHelp("Sensitivity file: plan for a budget.", valueName: "file"))
+    help: ArgumentHelp("Sensitivity file: plan for a budget.", valueName: "file"), completion: .path)
   var sensitivity: String?
 
   @Option(name: .long, help: ArgumentHelp("Budget: bits per weight, over all tensors.", valueName: "x"))
@@ -20,17 +20,19 @@ struct BudgetOptions: ParsableArguments {
     name: .long, defaultAsFlag: DropAmount.best, parsing: .next,
     help: ArgumentHelp(
       "Also drop experts, the same number in every layer: a count, a fraction such as 0.25, or \"best\".",
-      valueName: "n"))
+      valueName: "n"), completion: .list(["best"]))
   var allowDrop: DropAmount?
 
   @Option(
     name: .long, parsing: .upToNextOption,
     help: ArgumentHelp(
-      "Encodings not to use, by name or its beginning, such as trellis or 'int2 g32'.", valueName: "encoding")
-  )
+      "Encodings not to use, by name or its beginning, such as trellis or 'int2 g32'.", valueName: "encoding"),
+    completion: .encoding)
   var exclude: [String] = []
 
-  @Option(name: [.short, .long], help: ArgumentHelp("Plan file to write, JSON.", valueName: "plan.json"))
+  @Option(
+    name: [.short, .long], help: ArgumentHelp("Plan file to write, JSON.", valueName: "plan.json"),
+    completion: .json)
   var output: String?
 
   @Flag(name: .long, help: "Replace existing files at the paths of -o and --html.")

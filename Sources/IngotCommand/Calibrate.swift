@@ -19,12 +19,13 @@ struct Calibrate: AsyncParsableCommand {
       'ingot sensitivity', which finds by the file which contexts it has seen; --chunks leaves out more.
       """)
 
-  @Argument(help: "Folder, .safetensors, .gguf or .ingot file, or name in the HF cache.")
+  @Argument(
+    help: "Folder, .safetensors, .gguf or .ingot file, or name in the HF cache.", completion: .path)
   var model: String
 
   @OptionGroup var texts: TextOptions
 
-  @Option(name: [.short, .long], help: ArgumentHelp("Output file.", valueName: "file"))
+  @Option(name: [.short, .long], help: ArgumentHelp("Output file.", valueName: "file"), completion: .path)
   var output: String
 
   @Flag(name: .long, help: "Replace an existing output, and discard an unfinished one.")

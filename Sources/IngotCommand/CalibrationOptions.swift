@@ -28,7 +28,7 @@ struct SequentialOptions: ParsableArguments {
     name: .long, parsing: .upToNextOption,
     help: ArgumentHelp(
       "With --importance: calibrate each layer on the outputs of the quantized layers before it, for these texts.",
-      valueName: "text"))
+      valueName: "text"), completion: .path)
   var sequential: [String] = []
 
   @OptionGroup var template: ChatTemplateOption

@@ -14,7 +14,8 @@ struct Check: AsyncParsableCommand {
       Exit code 1 when something is wrong.
       """)
 
-  @Argument(help: "Folder, .safetensors, .gguf or .ingot file, or name in the HF cache.")
+  @Argument(
+    help: "Folder, .safetensors, .gguf or .ingot file, or name in the HF cache.", completion: .path)
   var model: String
 
   @OptionGroup var work: WorkerOptions

@@ -21,7 +21,8 @@ struct Convert: AsyncParsableCommand {
     var type: DType { DType(rawValue: rawValue.uppercased())! }
   }
 
-  @Argument(help: "Folder, .safetensors, .gguf or .ingot file, or name in the HF cache.")
+  @Argument(
+    help: "Folder, .safetensors, .gguf or .ingot file, or name in the HF cache.", completion: .path)
   var model: String
 
   @Option(

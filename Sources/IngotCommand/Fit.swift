@@ -20,14 +20,15 @@ struct Fit: AsyncParsableCommand {
       An interrupted run resumes when the same command is run again. 'ingot plan MODEL' shows all machines.
       """)
 
-  @Argument(help: "Folder, .safetensors, .gguf or .ingot file, or name in the HF cache.")
+  @Argument(
+    help: "Folder, .safetensors, .gguf or .ingot file, or name in the HF cache.", completion: .path)
   var model: String
 
   @Option(
     name: .long,
     help: ArgumentHelp(
       "Machine, or memory for weights, cache and buffers together, such as 96GB (default: this machine).",
-      valueName: "name or size"))
+      valueName: "name or size"), completion: .machine)
   var machine: String?
 
   @Option(
@@ -39,7 +40,8 @@ struct Fit: AsyncParsableCommand {
 
   @Option(
     name: .long, parsing: .upToNextOption,
-    help: ArgumentHelp("Texts or conversations that say what the model is used for.", valueName: "file"))
+    help: ArgumentHelp("Texts or conversations that say what the model is used for.", valueName: "file"),
+    completion: .path)
   var text: [String] = []
 
   @OptionGroup var template: ChatTemplateOption
@@ -61,12 +63,14 @@ struct Fit: AsyncParsableCommand {
 
   @Option(
     name: .long,
-    help: ArgumentHelp("YAML file with your machines, in the format of machines.yaml.", valueName: "file"))
+    help: ArgumentHelp("YAML file with your machines, in the format of machines.yaml.", valueName: "file"),
+    completion: .yaml)
   var machines: String?
 
   @Option(
     name: [.short, .long],
-    help: ArgumentHelp("Folder for what is made (default: by model and machine).", valueName: "folder"))
+    help: ArgumentHelp("Folder for what is made (default: by model and machine).", valueName: "folder"),
+    completion: .directory)
   var output: String?
 
   @Flag(name: .long, help: "Say what would be done, and how long it takes.")

@@ -12,14 +12,15 @@ import IngotWorkflows
 struct FitOptions: ParsableArguments {
   @Option(
     name: .long,
-    help: ArgumentHelp("Machine to show in full (first column of the table).", valueName: "name"))
+    help: ArgumentHelp("Machine to show in full (first column of the table).", valueName: "name"),
+    completion: .machine)
   var machine: String?
 
   @Option(
     name: .long,
     help: ArgumentHelp(
       "Machine, or memory for weights, cache and buffers together, such as 128GB.",
-      valueName: "name or size"))
+      valueName: "name or size"), completion: .machine)
   var fit: String?
 
   @Option(name: .long, help: ArgumentHelp("Context length in tokens, such as 64k.", valueName: "tokens"))
@@ -39,7 +40,8 @@ struct FitOptions: ParsableArguments {
 
   @Option(
     name: .long,
-    help: ArgumentHelp("YAML file with your machines, in the format of machines.yaml.", valueName: "file"))
+    help: ArgumentHelp("YAML file with your machines, in the format of machines.yaml.", valueName: "file"),
+    completion: .yaml)
   var machines: String?
 
   func request(_ format: String?) -> FitRequest {

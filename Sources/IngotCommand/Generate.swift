@@ -27,7 +27,8 @@ struct Generate: AsyncParsableCommand {
       weights stay mapped, and experts that no token goes to are not read.
       """)
 
-  @Argument(help: "Folder, .safetensors, .gguf or .ingot file, or name in the HF cache.")
+  @Argument(
+    help: "Folder, .safetensors, .gguf or .ingot file, or name in the HF cache.", completion: .path)
   var model: String
 
   @Option(
@@ -38,7 +39,8 @@ struct Generate: AsyncParsableCommand {
 
   @Option(
     name: .long,
-    help: ArgumentHelp("A conversation as chat APIs have it, with tools or without.", valueName: "json"))
+    help: ArgumentHelp("A conversation as chat APIs have it, with tools or without.", valueName: "json"),
+    completion: .json)
   var messages: String?
 
   @Option(name: .long, help: ArgumentHelp("Message that says how to answer.", valueName: "text"))

@@ -18,13 +18,18 @@ struct Inspect: ParsableCommand {
       Numbers may be rounded as authors do (230B, 9.8e9, 192k). Exit code 2 when a claim does not hold.
       """)
 
-  @Argument(help: "Folder, .safetensors, .gguf or .ingot file, or name in the HF cache.")
+  @Argument(
+    help: "Folder, .safetensors, .gguf or .ingot file, or name in the HF cache.", completion: .path)
   var model: String
 
-  @Option(name: .long, help: ArgumentHelp("A claim to check; may be repeated.", valueName: "name=value"))
+  @Option(
+    name: .long, help: ArgumentHelp("A claim to check; may be repeated.", valueName: "name=value"),
+    completion: .claim)
   var claim: [String] = []
 
-  @Option(name: .long, help: ArgumentHelp("A YAML file with a mapping 'claims'.", valueName: "file"))
+  @Option(
+    name: .long, help: ArgumentHelp("A YAML file with a mapping 'claims'.", valueName: "file"),
+    completion: .yaml)
   var claims: String?
 
   @Flag(name: .long, help: "List every stored tensor.")
@@ -33,7 +38,8 @@ struct Inspect: ParsableCommand {
   @Option(
     name: .long,
     help: ArgumentHelp(
-      "Show the conversations of this .json or .jsonl file as the model reads them.", valueName: "file"))
+      "Show the conversations of this .json or .jsonl file as the model reads them.", valueName: "file"),
+    completion: .file(extensions: ["json", "jsonl"]))
   var render: String?
 
   @OptionGroup var template: ChatTemplateOption

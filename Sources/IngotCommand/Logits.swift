@@ -14,13 +14,16 @@ struct Logits: AsyncParsableCommand {
       4 bytes x vocabulary per token, for a vocabulary of 200,064 about 800 kB.
       """)
 
-  @Argument(help: "Folder, .safetensors, .gguf or .ingot file, or name in the HF cache.")
+  @Argument(
+    help: "Folder, .safetensors, .gguf or .ingot file, or name in the HF cache.", completion: .path)
   var model: String
 
-  @Option(name: .long, help: ArgumentHelp("Token ids, JSON.", valueName: "file"))
+  @Option(name: .long, help: ArgumentHelp("Token ids, JSON.", valueName: "file"), completion: .json)
   var tokens: String
 
-  @Option(name: [.short, .long], help: ArgumentHelp("SafeTensors file to write.", valueName: "path"))
+  @Option(
+    name: [.short, .long], help: ArgumentHelp("SafeTensors file to write.", valueName: "path"),
+    completion: .path)
   var output: String
 
   @Flag(name: .long, help: "Replace an existing output, and discard an unfinished one.")

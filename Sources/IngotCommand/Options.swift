@@ -45,12 +45,13 @@ struct RecipeOption: ParsableArguments {
     name: .long,
     help: ArgumentHelp(
       "Name of a recipe (see 'ingot recipes') or path of a YAML file (default: int4; q4_k_m for an output in "
-        + ".gguf, mlx-4bit for --format mlx).", valueName: "recipe"))
+        + ".gguf, mlx-4bit for --format mlx).", valueName: "recipe"), completion: .recipe)
   var recipe: String?
 
   @Option(
     name: .long,
-    help: ArgumentHelp("Plan file by 'ingot plan -o', instead of a recipe.", valueName: "plan.json"))
+    help: ArgumentHelp("Plan file by 'ingot plan -o', instead of a recipe.", valueName: "plan.json"),
+    completion: .json)
   var plan: String?
 
   @Flag(
@@ -75,7 +76,8 @@ struct FormatOption: ParsableArguments {
   @Option(
     name: .long,
     help: ArgumentHelp(
-      "Output format: \(Format.all.map(\.name).joined(separator: ", ")).", valueName: "format"))
+      "Output format: \(Format.all.map(\.name).joined(separator: ", ")).", valueName: "format"),
+    completion: .format)
   var format: String?
 }
 
@@ -102,7 +104,8 @@ struct LayoutOptions: ParsableArguments {
 
 /// Where and how an output is written.
 struct OutputOptions: ParsableArguments {
-  @Option(name: [.short, .long], help: ArgumentHelp("Output path.", valueName: "path"))
+  @Option(
+    name: [.short, .long], help: ArgumentHelp("Output path.", valueName: "path"), completion: .path)
   var output: String
 
   @Flag(name: .long, help: "Replace an existing output, and discard an unfinished one.")

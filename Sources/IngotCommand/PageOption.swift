@@ -8,7 +8,8 @@ import IngotWorkflows
 struct PageOption: ParsableArguments {
   @Option(
     name: .long,
-    help: ArgumentHelp("Also write the report as a self-contained HTML page.", valueName: "file"))
+    help: ArgumentHelp("Also write the report as a self-contained HTML page.", valueName: "file"),
+    completion: .html)
   var html: String?
 
   func writer(force: Bool, inputs: InputFiles) -> PageWriter {

@@ -33,19 +33,21 @@ struct PlanCommand: ParsableCommand {
       With --plan: the size and prediction of an edited plan.
       """)
 
-  @Argument(help: "Folder, .safetensors, .gguf or .ingot file, or name in the HF cache.")
+  @Argument(
+    help: "Folder, .safetensors, .gguf or .ingot file, or name in the HF cache.", completion: .path)
   var model: String
 
   @Option(
     name: .long,
-    help: ArgumentHelp("Name of a recipe (see 'ingot recipes') or path of a YAML file.", valueName: "recipe"))
+    help: ArgumentHelp("Name of a recipe (see 'ingot recipes') or path of a YAML file.", valueName: "recipe"),
+    completion: .recipe)
   var recipe: String?
 
   @Flag(
     name: .long, help: "Choose the same codes as mlx_lm.convert, bit for bit, instead of closer ones.")
   var matchMlx = false
 
-  @Option(name: .long, help: ArgumentHelp("Plan file to show.", valueName: "plan.json"))
+  @Option(name: .long, help: ArgumentHelp("Plan file to show.", valueName: "plan.json"), completion: .json)
   var plan: String?
 
   @OptionGroup var budget: BudgetOptions

@@ -14,14 +14,15 @@ struct Quantize: AsyncParsableCommand {
       number of threads too.
       """)
 
-  @Argument(help: "Folder, .safetensors, .gguf or .ingot file, or name in the HF cache.")
+  @Argument(
+    help: "Folder, .safetensors, .gguf or .ingot file, or name in the HF cache.", completion: .path)
   var model: String
 
   @Option(
     name: .long,
     help: ArgumentHelp(
-      "Calibration file (.calib) or llama.cpp imatrix (.gguf or .dat).", valueName: "file")
-  )
+      "Calibration file (.calib) or llama.cpp imatrix (.gguf or .dat).", valueName: "file"),
+    completion: .path)
   var importance: String?
 
   @OptionGroup var techniques: TechniqueOptions

@@ -10,7 +10,7 @@ struct Recipes: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "List the built-in recipes, or print one as a starting point for your own.")
 
-  @Argument(help: "Name of a recipe to print.")
+  @Argument(help: "Name of a recipe to print.", completion: .builtInRecipe)
   var name: String?
 
   @OptionGroup var json: JSONOption

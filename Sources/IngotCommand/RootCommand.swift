@@ -69,7 +69,7 @@ struct RootCommand: AsyncParsableCommand {
       // Help and versions are results too.
       if exitCode(for: error).isSuccess {
         do throws(FormatError) {
-          try Terminal.output(fullMessage(for: error))
+          try Terminal.output(CompletionScript.withFileNames(fullMessage(for: error)))
           exit(withError: ExitCode.success)
         } catch {
           Terminal.error("error: \(error.text)")

@@ -26,38 +26,43 @@ struct SensitivityCommand: AsyncParsableCommand {
       An interrupted run resumes after the last saved layer when the same command is run again.
       """)
 
-  @Argument(help: "Folder, .safetensors, .gguf or .ingot file, or name in the HF cache.")
+  @Argument(
+    help: "Folder, .safetensors, .gguf or .ingot file, or name in the HF cache.", completion: .path)
   var model: String
 
   @OptionGroup var texts: TextOptions
 
-  @Option(name: [.short, .long], help: ArgumentHelp("Output file.", valueName: "file"))
+  @Option(name: [.short, .long], help: ArgumentHelp("Output file.", valueName: "file"), completion: .path)
   var output: String
 
   @Option(
-    name: .long, help: ArgumentHelp("Calibration file (.calib): quantize by GPTQ.", valueName: "file"))
+    name: .long, help: ArgumentHelp("Calibration file (.calib): quantize by GPTQ.", valueName: "file"),
+    completion: .path)
   var importance: String?
 
   @Option(
     name: .long, parsing: .upToNextOption,
-    help: ArgumentHelp("Formats whose encodings are measured.", valueName: "format"))
+    help: ArgumentHelp("Formats whose encodings are measured.", valueName: "format"),
+    completion: .format)
   var format: [String] = [Format.ingot.name]
 
   @Option(
     name: .long, parsing: .upToNextOption,
-    help: ArgumentHelp("Further encodings to measure, such as 'int3 g128 zero f16'.", valueName: "encoding"))
+    help: ArgumentHelp("Further encodings to measure, such as 'int3 g128 zero f16'.", valueName: "encoding"),
+    completion: .encoding)
   var candidates: [String] = []
 
   @Option(
     name: .long, parsing: .upToNextOption,
     help: ArgumentHelp(
-      "Encodings not to measure, by name or its beginning, such as trellis.", valueName: "encoding"))
+      "Encodings not to measure, by name or its beginning, such as trellis.", valueName: "encoding"),
+    completion: .encoding)
   var exclude: [String] = []
 
   @Option(
     name: .long,
-    help: ArgumentHelp("Encoding of the perturbed runs (default: one of 3 bits).", valueName: "encoding")
-  )
+    help: ArgumentHelp("Encoding of the perturbed runs (default: one of 3 bits).", valueName: "encoding"),
+    completion: .encoding)
   var reference: String?
 
   @OptionGroup var effort: SensitivityOptions

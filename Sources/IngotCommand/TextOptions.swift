@@ -7,7 +7,7 @@ struct TextOptions: ParsableArguments {
     name: .long, parsing: .upToNextOption,
     help: ArgumentHelp(
       "Texts in UTF-8, .jsonl with one text or conversation per line, or .json with a list of conversations.",
-      valueName: "file"))
+      valueName: "file"), completion: .path)
   var text: [String]
 
   @Option(name: .long, help: ArgumentHelp("Tokens per context.", valueName: "n"))
@@ -35,6 +35,7 @@ struct ChatTemplateOption: ParsableArguments {
   @Option(
     name: .long,
     help: ArgumentHelp(
-      "Render conversations by this file instead of the model's template.", valueName: "jinja"))
+      "Render conversations by this file instead of the model's template.", valueName: "jinja"),
+    completion: .path)
   var chatTemplate: String?
 }

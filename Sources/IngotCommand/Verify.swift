@@ -20,10 +20,13 @@ struct Verify: AsyncParsableCommand {
       An interrupted run resumes when the same command is run again.
       """)
 
-  @Argument(help: "Model to verify: folder, .safetensors, .gguf or .ingot file, or name in the HF cache.")
+  @Argument(
+    help: "Model to verify: folder, .safetensors, .gguf or .ingot file, or name in the HF cache.",
+    completion: .path)
   var candidate: String
 
-  @Option(name: .long, help: ArgumentHelp("The model it was made from.", valueName: "original"))
+  @Option(
+    name: .long, help: ArgumentHelp("The model it was made from.", valueName: "original"), completion: .path)
   var against: String
 
   @OptionGroup var texts: TextOptions
@@ -42,13 +45,14 @@ struct Verify: AsyncParsableCommand {
     name: .long,
     help: ArgumentHelp(
       "Where to save the state after each layer (default: beside the candidate, every 30 s).",
-      valueName: "path"))
+      valueName: "path"), completion: .path)
   var state: String?
 
   @Option(
     name: .long,
     help: ArgumentHelp(
-      "Compare size and KL divergence with the prediction of this plan.", valueName: "plan.json"))
+      "Compare size and KL divergence with the prediction of this plan.", valueName: "plan.json"),
+    completion: .json)
   var plan: String?
 
   @Option(
