@@ -12,7 +12,7 @@ struct Assemble: AsyncParsableCommand {
       The shares of one artifact are made by 'ingot quantize <model> … --shard i/n -o <folder>' on any \
       machines and in any order, and copied together. The artifact is byte-identical to that of one \
       'ingot quantize', whatever n is. Shares that are missing, damaged or of another artifact are named.
-      The quantize command stands in the shares; model and calibration file must be where it says, or be \
+      The shares hold the quantize command; model and calibration file must be where it says, or be \
       given here.
       """)
 
@@ -20,13 +20,14 @@ struct Assemble: AsyncParsableCommand {
   var folder: String
 
   @Option(
-    name: .long, help: ArgumentHelp("The model, where it is not where the shares say.", valueName: "model"))
+    name: .long, help: ArgumentHelp("The model, where it is not where the shares say.", valueName: "model"),
+    completion: .path)
   var model: String?
 
   @Option(
     name: .long,
     help: ArgumentHelp("The calibration file, where it is not where the shares say.", valueName: "file"),
-    completion: .file())
+    completion: .path)
   var importance: String?
 
   @OptionGroup var output: OutputOptions

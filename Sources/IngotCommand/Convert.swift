@@ -56,7 +56,7 @@ struct Convert: AsyncParsableCommand {
     let files = result.written.files
     print("\(files[0])\(files.count > 1 ? " and \(files.count - 1) more files" : "")")
     print(
-      "\(grouped(result.written.bytes)) bytes; \(grouped(result.carried)) tensors carried through bit for bit"
+      "\(grouped(result.written.bytes)) bytes; \(grouped(result.carried)) tensors copied bit for bit"
     )
     if let decode, result.rounded > 0 {
       print(

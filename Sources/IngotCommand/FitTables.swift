@@ -107,9 +107,9 @@ struct FitTables {
     let asked = options.context.map { "GB to spare at \($0.tokens) tokens" } ?? "longest context that fits"
     print(
       """
-      bits a weight, GB of weights.
+      bits per weight, GB of weights.
       Cells: \(asked), keys and values at \(options.cache.rawValue); '-': does not fit;
-      a rate: experts that do not fit are read from the disk, at most so many tokens a second.
+      a rate: experts that do not fit are read from the disk, at most that many tokens per second.
       Buffers are estimates by formula. --machine NAME shows one in full, --fit NAME picks for it.
       """)
   }
@@ -129,7 +129,7 @@ struct FitTables {
       \(FitTable.machine(rows))
 
       GB, of the device that has the least to spare; other: experts in main memory or, what that does not
-      hold, on the disk; at most: tokens a second by the rates of memory and disk alone.
+      hold, on the disk; at most: tokens per second by the rates of memory and disk alone.
       """)
   }
 

@@ -129,7 +129,7 @@ struct SensitivityOptions: ParsableArguments {
   var sample: Int = 8
 
   @Flag(
-    name: .long, help: "Run whole plans with searched codes instead of GPTQ.")
+    name: .long, help: "Run whole plans with codes by least squares (mse) instead of GPTQ.")
   var quick = false
 
   func validate() throws {
@@ -152,7 +152,7 @@ extension SensitivityCost {
     for row in rows { add(row.what, row.operations) }
     add("all", rows.reduce(0) { $0 + $1.operations })
     return table.text
-      + "\nat \(fixed(rate / 1e9, 0)) GFLOP/s a core, as measured now; hidden states take \(decimal(states)) in the end;"
+      + "\nat \(fixed(rate / 1e9, 0)) GFLOP/s per core, as measured now; hidden states take \(decimal(states)) in the end;"
       + "\nthe search for codes and reading are not counted"
   }
 }

@@ -8,7 +8,8 @@ struct ShareOptions: ParsableArguments {
     name: .long,
     help: ArgumentHelp(
       "Make the i-th of n shares of the artifact, a file in the folder --output, for 'ingot assemble'; "
-        + "auto (or auto/n): by SLURM_ARRAY_TASK_ID or JOB_COMPLETION_INDEX.", valueName: "i/n"))
+        + "auto (or auto/n): by SLURM_ARRAY_TASK_ID or JOB_COMPLETION_INDEX.", valueName: "i/n"),
+    completion: .list(["auto"]))
   var shard: String?
 
   /// - Throws: ValidationError for what is no share.

@@ -39,7 +39,7 @@ func fill(
   } catch let error as FormatError {
     throw error
   } catch {
-    throw FormatError(path: "", expected: "the run to go on", found: "\(error)")
+    throw FormatError(path: "", expected: "the run to continue", found: "\(error)")
   }
 }
 
@@ -114,7 +114,7 @@ private struct Filling: Sendable {
       }
       guard schedule.isEmpty else {
         var error = FormatError(
-          path: journal.path, expected: "the run to go on", found: "a request to stop")
+          path: journal.path, expected: "the run to continue", found: "a request to stop")
         error.cause = .stopped
         throw error
       }

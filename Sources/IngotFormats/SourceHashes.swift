@@ -160,6 +160,6 @@ private actor SourceHash {
 
 extension Task where Success == Never, Failure == Never {
   fileprivate static func checkNotCancelled(_ path: String) throws(FormatError) {
-    if isCancelled { throw FormatError(path: path, expected: "the run to go on", found: "its end") }
+    if isCancelled { throw FormatError(path: path, expected: "the run to continue", found: "its end") }
   }
 }

@@ -130,7 +130,7 @@ final class StoredPass {
     }
     lastWritten = .now
     if isStopping {
-      var error = FormatError(path: store.path, expected: "the run to go on", found: "a request to stop")
+      var error = FormatError(path: store.path, expected: "the run to continue", found: "a request to stop")
       error.cause = .stopped
       throw left(error)
     }

@@ -92,7 +92,7 @@ extension PlanFile {
     }
     guard blueprint.experts.count - usual >= blueprint.experts.perToken else {
       throw wrong(
-        "at most \(blueprint.experts.count - blueprint.experts.perToken) of \(blueprint.experts.count) experts a layer, since a token goes "
+        "at most \(blueprint.experts.count - blueprint.experts.perToken) of \(blueprint.experts.count) experts per layer, since a token goes "
           + "to \(blueprint.experts.perToken)", "\(usual)")
     }
     return usual == 0 ? nil : DroppedExperts(experts: blueprint.experts.count, layers: layers)

@@ -1,4 +1,4 @@
-/// Size against quality: KL divergence, on a logarithmic axis, over bits a weight.
+/// Size against quality: KL divergence, on a logarithmic axis, over bits per weight.
 struct CurveChart {
   struct Point {
     var bits: Double

@@ -39,7 +39,7 @@ public struct FitPage {
       : "Cells are the GB to spare with " + figures("context", .count) + " tokens of context. "
     return what
       + """
-      A rate: experts that do not fit into main memory are read from the disk, at most so many tokens a second. \
+      A rate: experts that do not fit into main memory are read from the disk, at most that many tokens per second. \
       Weights and cache are exact, buffers are estimates by formula.
       """
   }

@@ -24,7 +24,7 @@ public struct MachinePage {
       "choices", "Recipes", "What each recipe takes",
       note: """
         Of the device that has the least to spare. What it does not hold of the experts lies in main memory or, beyond \
-        that, on the disk. At most: tokens a second by the rates of memory and disk alone. Weights and cache are exact, buffers are \
+        that, on the disk. At most: tokens per second by the rates of memory and disk alone. Weights and cache are exact, buffers are \
         estimates by formula.
         """,
       .element("div", [:], bars), table.markup)

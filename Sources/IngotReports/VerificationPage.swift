@@ -33,7 +33,7 @@ public struct VerificationPage {
     page.add(
       "layers", "Layers", "Layer by layer",
       note: """
-        Hidden error: length of the difference of the hidden states after a layer, as a share of the original's. \
+        Hidden-state error: length of the difference of the hidden states after a layer, as a share of the original's. \
         The candidate's router sees the candidate's own states.
         """,
       .element("div", ["class": "pair"], hiddenStateError, routerDrift), layers.folded)

@@ -48,7 +48,7 @@ package struct PlanOutcome {
     droppedOtherwise =
       lacks?.layers ?? [] == plan.dropped?.layers ?? []
       ? nil
-      : "\(lacks?.count ?? 0) experts a layer left out, planned were \(plan.dropped?.count ?? 0)"
+      : "\(lacks?.count ?? 0) experts per layer left out, planned were \(plan.dropped?.count ?? 0)"
         + (lacks?.count == plan.dropped?.count ? ", others" : "")
     different = candidate.tensors.compactMap { tensor in
       let wanted = plan.assignments[tensor.role]

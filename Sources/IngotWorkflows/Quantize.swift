@@ -312,7 +312,7 @@ extension ImportanceFile {
     }
     if let first = missing.first {
       lines.append(
-        "\(grouped(missing.count)) tensors stand nowhere in it, such as \(first.role); their columns count the same"
+        "\(grouped(missing.count)) tensors are not in it, such as \(first.role); their columns count the same"
       )
     }
     if !ignored.isEmpty {

@@ -37,7 +37,7 @@ struct ScaleJournal: Sendable {
   func add(_ layer: Int, _ choices: [ChannelScales.Choice]) throws(FormatError) {
     try journal.add(["layer": JSON(layer), "choices": .array(choices.map(\.json))])
     guard shouldStop() else { return }
-    var error = FormatError(path: journal.path, expected: "the run to go on", found: "a request to stop")
+    var error = FormatError(path: journal.path, expected: "the run to continue", found: "a request to stop")
     error.cause = .stopped
     throw error
   }

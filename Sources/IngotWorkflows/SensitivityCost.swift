@@ -66,7 +66,7 @@ package struct SensitivityCost {
       let sample = min(Double(options.sample), experts)
       rows.append(
         (
-          "GPTQ of \(Int(sample)) experts a layer to every candidate",
+          "GPTQ of \(Int(sample)) experts per layer to every candidate",
           Double(choice.candidates.count) * layers * sample * each
         ))
       if !options.quick {

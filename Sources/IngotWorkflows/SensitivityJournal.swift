@@ -97,7 +97,7 @@ final class SensitivityJournal {
     pending = []
     lastWritten = .now
     guard isStopping else { return }
-    var error = FormatError(path: path, expected: "the run to go on", found: "a request to stop")
+    var error = FormatError(path: path, expected: "the run to continue", found: "a request to stop")
     error.cause = .stopped
     throw error
   }

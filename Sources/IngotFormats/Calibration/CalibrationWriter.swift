@@ -198,7 +198,7 @@ extension CalibrationFile {
     /// The error of a run that was told to stop.
     public var stopped: FormatError {
       var error = FormatError(
-        path: output.path, expected: "the run to go on", found: "a request to stop")
+        path: output.path, expected: "the run to continue", found: "a request to stop")
       error.cause = .stopped
       return error
     }

@@ -6,7 +6,7 @@ extension Format {
   /// SafeTensors shards with config.json: what checkpoints are published as.
   public static let safeTensors = Format(
     name: "safetensors",
-    summary: "folder of SafeTensors shards with config.json; FP8 carried through, or decoded to dense values",
+    summary: "folder of SafeTensors shards with config.json; FP8 copied, or decoded to dense values",
     traits: ContainerTraits(sharing: nil, engines: ["vLLM", "transformers"]),
     recognizes: { _ in false },
     read: { path, options throws(FormatError) in

@@ -98,7 +98,7 @@ struct GatedMLPs: FeedForwardExecutor {
     }
     gather(routedTokens, inputs, hidden, into: &buffers.gathered)
     if isShared, let own { own.makeSharedInputs(&buffers.gathered, tokens: count) }
-    precondition(batch.forced.isEmpty || batch.probe.isEmpty, "one or the other stands aside")
+    precondition(batch.forced.isEmpty || batch.probe.isEmpty, "tokens aside or a probe, not both")
     let probes = batch.probe.count / hidden
     let aside = max(batch.forced.count, probes)
     if probes > 0 {

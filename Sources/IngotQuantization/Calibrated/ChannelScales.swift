@@ -87,7 +87,7 @@ public struct ChannelScales: Sendable {
     } catch let error as FormatError {
       throw error
     } catch {
-      throw FormatError(path: model.path, expected: "the run to go on", found: "\(error)")
+      throw FormatError(path: model.path, expected: "the run to continue", found: "\(error)")
     }
     var scales = ChannelScales(
       attention: found.map(\.attention), experts: found.map(\.experts), inner: found.map(\.inner),

@@ -8,7 +8,7 @@ extension ExpertLedger {
   package func table(experts: Bool) -> String {
     if experts {
       var table = Table(
-        ["layer", "expert", "tokens", "forced", "gate mass", "rank", "unseen", "peak"], left: [])
+        ["layer", "expert", "tokens", "forced", "routing weight", "rank", "unseen", "peak"], left: [])
       for entry in entries {
         table.add([
           "\(entry.layer)", "\(entry.expert)", grouped(entry.tokens), grouped(entry.forced),

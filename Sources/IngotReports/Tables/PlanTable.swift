@@ -48,7 +48,7 @@ package struct PlanTable {
       table.add(["\(layer)"] + columns.map { bits(stacks[Role($0.kind, layer: layer)] ?? []) })
     }
     var lines = [
-      "bits a weight, of experts the mean (least-most)", table.text,
+      "bits per weight, of experts the mean (least-most)", table.text,
       "embedding \(bits(stacks[Role(.embedding)] ?? [])), head \(bits(stacks[model.blueprint.headRole] ?? []))",
       "",
     ]

@@ -208,7 +208,7 @@ public struct FitDecision: Sendable {
       Choice(
         what: "engine", choice: engine.rawValue,
         reason: request.engine != nil
-          ? "asked for" : "runs on every machine, and takes any mixture of encodings"))
+          ? "asked for" : "runs on every machine, and takes any mixed-precision plan"))
     let formats = Format.all.filter { engine.loads($0.traits) }
     let planned = formats.first { $0.traits.sharing != nil }
     guard let format = planned ?? formats.first else {
