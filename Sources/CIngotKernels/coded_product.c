@@ -21,7 +21,13 @@ void ingot_coded_panel_scalar(const ingot_coded_panel *p) {
   uint8_t codes[DEPTH];
   for (size_t i = 0; i < p->of.rows; i++) {
     size_t row = p->of.row + i;
-    if (c->type != INGOT_PLANES) {
+    if (c->type == INGOT_FLOATS) {
+      for (size_t l = 0; l < p->depth; l++) {
+        size_t column = p->first + l, block = c->scales ? row / c->group_rows * coded_groups(c) + column / c->group : 0;
+        float value = decode_one(c->storage, c->codes, row * c->columns + column);
+        weights[l] = c->scales ? value * load_float(c->scales + 4 * block) : value;
+      }
+    } else if (c->type != INGOT_PLANES) {
       ggml_shape shape = ggml_shape_of((ingot_ggml)c->type);
       ingot_decode_ggml_scalar(
           (ingot_ggml)c->type, coded_blocks(c, shape, row, p->first), weights, p->depth / shape.weights);

@@ -34,6 +34,19 @@ static void decode_part(const void *source, size_t row, size_t rows, size_t colu
     decode_columns(s->isa, s->rows, row + i, column, columns, out + i * INGOT_PRODUCT_DEPTH);
 }
 
+/// The rows as codes, where products read them so.
+static bool as_coded(const ingot_rows *source, ingot_coded *out) {
+  if (source->format != INGOT_F8E4M3 && source->format != INGOT_BF16 && source->format != INGOT_F16) return false;
+  // A part of a row has one scale.
+  if (source->scales && source->block_columns % 16 != 0 && source->block_columns < source->columns) return false;
+  ingot_coded c = {0};
+  c.type = INGOT_FLOATS, c.codes = source->values, c.rows = source->rows, c.columns = source->columns;
+  c.storage = source->format, c.scales = (const uint8_t *)source->scales;
+  c.group = source->block_columns, c.group_rows = source->block_rows;
+  *out = c;
+  return true;
+}
+
 static ingot_product product_of(const ingot_rows *source, const float *x, size_t tokens, float *y) {
   ingot_product p = {0};
   p.m = tokens, p.n = source->rows, p.k = source->columns;
@@ -47,12 +60,16 @@ static ingot_product product_of(const ingot_rows *source, const float *x, size_t
 }
 
 size_t ingot_multiply_rows_floats(ingot_isa isa, const ingot_rows *source, size_t tokens) {
+  ingot_coded coded;
+  if (as_coded(source, &coded)) return ingot_multiply_coded_floats(isa, &coded, tokens);
   ingot_product p = product_of(source, NULL, tokens, NULL);
   return ingot_product_floats(isa, &p);
 }
 
 void ingot_multiply_rows(
     ingot_isa isa, const ingot_rows *source, const float *x, size_t tokens, float *y, float *scratch) {
+  ingot_coded coded;
+  if (as_coded(source, &coded)) return ingot_multiply_coded(isa, &coded, x, tokens, y, scratch);
   ingot_product p = product_of(source, x, tokens, y);
   stored s = {isa, source};
   p.source = &s;

@@ -420,10 +420,10 @@ size_t ingot_product_floats(ingot_isa isa, const ingot_product *product);
 /// No product takes more.
 size_t ingot_product_most_floats(void);
 void ingot_multiply(ingot_isa isa, const ingot_product *product, float *scratch);
-/// The type of codes that are in planes.
-enum { INGOT_PLANES = -1 };
-/// Rows of codes as products read them: blocks of a GGML type, or planes, of which w = scale · (code - zero) or
-/// scale · code + bias, product and sum each rounded.
+/// Types of codes that are no blocks: in planes, and floats of E4M3, BF16 or F16.
+enum { INGOT_PLANES = -1, INGOT_FLOATS = -2 };
+/// Rows of codes as products read them: blocks of a GGML type; planes, of which w = scale · (code - zero) or
+/// scale · code + bias, product and sum each rounded; or floats, w = scale · float, or the float.
 typedef struct {
   int type;
   const uint8_t *codes;  // blocks, or bit streams, each row from a byte on
@@ -436,6 +436,8 @@ typedef struct {
   const uint8_t *zeros;            // (rows, groups) packed like codes, or null
   int zero;                        // of all codes, without these and biases
   bool doubled_e2m1;               // w = scale · twice the value of E2M1
+  // Of floats: their type in `storage`; `scales` null, or F32 of blocks of `group` columns and so many rows.
+  size_t group_rows;
 } ingot_coded;
 
 /// y (tokens, rows) = x (tokens, columns) · wᵀ, as ingot_multiply of the decoded rows, bit for bit.

@@ -31,18 +31,44 @@ INGOT_INLINE void turn_bytes(const uint8_t *const rows[PANEL], size_t at, lanes_
   quads[3] = SHUFFLE(ab, cd, 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31);
 }
 
-/// A weight of each row from a value in the bits of a word from `at` on: a byte with a sign, or half a byte.
-INGOT_INLINE lanes_f32 coded_weight(
-    coded_form form, bool half, lanes_u32 word, unsigned at, lanes_f32 scale, lanes_f32 offset, lanes_f32 zero) {
-  lanes_i32 code = half ? (lanes_i32)(word >> at & 15) : (lanes_i32)(word << (24 - at)) >> 24;
-  lanes_f32 value = __builtin_convertvector(code, lanes_f32);
-  switch (form) {
-    case CODED_PLAIN: return value * scale;
-    case CODED_OFFSET: return __builtin_elementwise_fma(value, scale, offset);
-    case CODED_ZERO: return (value - zero) * scale;
-    case CODED_FULL: return (value - zero) * scale + offset;
+/// Columns of a piece. The layout is a constant in all that follows.
+INGOT_INLINE size_t piece_columns(coded_layout layout) {
+  switch (layout) {
+    case CODED_BF16: case CODED_F16: return 8;
+    case CODED_BYTES: case CODED_E4M3: case CODED_E4M3_NAN: return 16;
+    case CODED_HALVES_16: case CODED_NEIGHBOURS: return 32;
+    case CODED_HALVES_32: return 64;
   }
   __builtin_unreachable();
+}
+
+/// E4M3 in the highest byte of words. Moved into the fields of F32 with another exponent a code is worth its value, but that
+/// subnormal ones are as (1 + m/8) 2^-7 there. No product has a subnormal factor, which would take long.
+INGOT_INLINE lanes_f32 from_e4m3(lanes_u32 word, bool some_nan) {
+  lanes_u32 sign = word & 0x80000000, size = word >> 4 & 0x07F00000;
+  lanes_f32 value = as_f32(size + 0x3C000000);
+  value = choose((lanes_i32)(size < 0x00800000), value + value - 0x1p-6f, value);
+  if (some_nan) value = choose((lanes_i32)(size == 0x07F00000), as_f32((lanes_u32)splat(0) | 0x7FC00000), value);
+  return as_f32(as_bits(value) | sign);
+}
+
+/// Value l of a piece, in each row.
+INGOT_INLINE lanes_f32 value_of_piece(coded_layout layout, const lanes_u32 quads[8], size_t l) {
+  switch (layout) {
+    case CODED_BF16: return as_f32(l % 2 == 0 ? quads[l / 2] << 16 : quads[l / 2] & 0xFFFF0000);
+    case CODED_F16: {
+      lanes_u16 narrow = __builtin_convertvector(quads[l / 2] >> (l % 2 * 16), lanes_u16);
+      return __builtin_convertvector((lanes_f16)narrow, lanes_f32);
+    }
+    case CODED_E4M3: return from_e4m3(quads[l / 4] << (24 - 8 * (l % 4)), false);
+    case CODED_E4M3_NAN: return from_e4m3(quads[l / 4] << (24 - 8 * (l % 4)), true);
+    case CODED_BYTES:
+      return __builtin_convertvector((lanes_i32)(quads[l / 4] << (24 - 8 * (l % 4))) >> 24, lanes_f32);
+    case CODED_HALVES_16: case CODED_HALVES_32: case CODED_NEIGHBOURS: break;
+  }
+  size_t bytes = piece_columns(layout) / 2;
+  size_t byte = layout == CODED_NEIGHBOURS ? l / 2 : l % bytes, high = layout == CODED_NEIGHBOURS ? l % 2 : l / bytes;
+  return __builtin_convertvector((lanes_i32)(quads[byte / 4] >> (8 * (byte % 4) + 4 * high) & 15), lanes_f32);
 }
 
 /// A piece of codes, ready for its weights. `layout` is a constant.
@@ -57,19 +83,20 @@ INGOT_INLINE void turn_piece(coded_layout layout, const coded_parts *parts, size
 /// The weights of column at + l, l counting from where the piece begins.
 INGOT_INLINE lanes_f32 weight_of_piece(
     coded_form form, coded_layout layout, const coded_parts *parts, const lanes_u32 quads[8], size_t at, size_t l) {
-  size_t bytes = layout == CODED_HALVES_32 ? 32 : 16, part = (at + l) / CODED_PART;
-  bool neighbours = layout == CODED_NEIGHBOURS;
-  size_t byte = neighbours ? l / 2 : l % bytes, high = neighbours ? l % 2 : l / bytes;
-  lanes_f32 scale = parts->scales[part];
-  lanes_f32 offset = form == CODED_OFFSET || form == CODED_FULL ? parts->offsets[part] : splat(0);
-  lanes_f32 zero = form == CODED_ZERO || form == CODED_FULL ? parts->zeros[part] : splat(0);
-  unsigned shift = (unsigned)(8 * (byte % 4) + 4 * high);
-  return coded_weight(form, layout != CODED_BYTES, quads[byte / 4], shift, scale, offset, zero);
+  size_t part = (at + l) / CODED_PART;
+  lanes_f32 value = value_of_piece(layout, quads, l), scale = parts->scales[part];
+  switch (form) {
+    case CODED_PLAIN: return value * scale;
+    case CODED_OFFSET: return __builtin_elementwise_fma(value, scale, parts->offsets[part]);
+    case CODED_ZERO: return (value - parts->zeros[part]) * scale;
+    case CODED_FULL: return (value - parts->zeros[part]) * scale + parts->offsets[part];
+  }
+  __builtin_unreachable();
 }
 
 /// Does `body(l, weights)` for each column l of `depth`. `form` and `layout` are constants.
 #define EACH_WEIGHT(form, layout, parts, depth, body) \
-  const size_t columns = layout == CODED_BYTES ? 16 : layout == CODED_HALVES_32 ? 64 : 32; \
+  const size_t columns = piece_columns(layout); \
   for (size_t at = 0; at < depth; at += columns) { \
     lanes_u32 quads[8]; \
     turn_piece(layout, parts, at / columns, quads); \
@@ -94,6 +121,10 @@ INGOT_INLINE void panel_in_form(
     case CODED_HALVES_16: body(CODED_OFFSET, CODED_HALVES_16); break; \
     case CODED_HALVES_32: body(CODED_OFFSET, CODED_HALVES_32); break; \
     case CODED_NEIGHBOURS: body(CODED_OFFSET, CODED_NEIGHBOURS); break; \
+    case CODED_E4M3: body(CODED_PLAIN, CODED_E4M3); break; \
+    case CODED_E4M3_NAN: body(CODED_PLAIN, CODED_E4M3_NAN); break; \
+    case CODED_BF16: body(CODED_PLAIN, CODED_BF16); break; \
+    case CODED_F16: body(CODED_PLAIN, CODED_F16); break; \
     case CODED_BYTES: \
       switch ((parts)->form) { \
         case CODED_PLAIN: body(CODED_PLAIN, CODED_BYTES); break; \
@@ -131,7 +162,7 @@ INGOT_INLINE void sums_in_form(
 /// One token through two times sixteen rows: their chains hide each other's latency.
 INGOT_INLINE void pair_in_form(
     coded_form form, coded_layout layout, const coded_parts pair[2], size_t depth, const float *x, lanes_f32 *totals) {
-  const size_t columns = layout == CODED_BYTES ? 16 : layout == CODED_HALVES_32 ? 64 : 32;
+  const size_t columns = piece_columns(layout);
   lanes_f32 sums[2] = {splat(0), splat(0)};
   for (size_t piece = 0; piece * columns < depth; piece++) {
     lanes_u32 quads[2][8];

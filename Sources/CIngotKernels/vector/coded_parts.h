@@ -20,6 +20,11 @@ typedef enum {
   CODED_HALVES_16,    // v in the low halves of 16 bytes, then in their high halves
   CODED_HALVES_32,    // as many of 32 bytes
   CODED_NEIGHBOURS,   // v in the low half of a byte, the next in its high half; 32 a piece
+  // Floats, 16 bytes a piece.
+  CODED_E4M3,
+  CODED_E4M3_NAN,     // of which some are NaN
+  CODED_BF16,
+  CODED_F16,
 } coded_layout;
 
 /// Rows taken apart, at most DEPTH columns of them: parameters lane by lane, codes row by row.
@@ -33,7 +38,7 @@ typedef struct {
   uint32_t flipped;
   lanes_f32 scales[CODED_PARTS], offsets[CODED_PARTS], zeros[CODED_PARTS];
   /// Where codes do not lie like that.
-  int8_t values[PANEL][DEPTH];
+  int8_t values[PANEL][2 * DEPTH];
 } coded_parts;
 
 /// Rows whose values have been put into `values`.
@@ -228,9 +233,60 @@ static void take_planes(const ingot_coded_rows *of, size_t first, size_t depth, 
   }
 }
 
+// ---- floats ------------------------------------------------------------------------------------------
+
+INGOT_INLINE bool has_nan(const uint8_t *codes, size_t count) {
+  typedef uint8_t both_u8 __attribute__((vector_size(32)));
+  both_u8 found = {0};
+  size_t j = 0;
+  for (; j + 32 <= count; j += 32) {
+    both_u8 these;
+    memcpy(&these, codes + j, sizeof these);
+    found |= (both_u8)((these & 0x7F) == 0x7F);
+  }
+  for (; j < count; j++) found[0] |= (codes[j] & 0x7F) == 0x7F;
+  uint64_t words[4];
+  memcpy(words, &found, sizeof words);
+  return (words[0] | words[1] | words[2] | words[3]) != 0;
+}
+
+static void take_floats(const ingot_coded_rows *of, size_t first, size_t depth, coded_parts *out) {
+  const ingot_coded *c = of->source;
+  size_t width = c->storage == INGOT_F8E4M3 ? 1 : 2, bytes = depth * width;
+  bool some_nan = false;
+  take_values(out);
+  out->form = CODED_PLAIN;
+  for (size_t i = 0; i < PANEL; i++) {
+    size_t row = of->row + (i < of->rows ? i : of->rows - 1);
+    const uint8_t *from = c->codes + (row * c->columns + first) * width;
+    if (width == 1 && !some_nan) some_nan = has_nan(from, bytes);
+    // Pieces are read whole, so not where a row ends within one.
+    if (bytes % 16 == 0) {
+      out->rows[i] = from;
+    } else {
+      memcpy(out->values[i], from, bytes);
+    }
+    for (size_t line = 0; line < bytes; line += 64) __builtin_prefetch(from + bytes + line);
+  }
+  out->layout = width == 1 ? some_nan ? CODED_E4M3_NAN : CODED_E4M3 : c->storage == INGOT_BF16 ? CODED_BF16 : CODED_F16;
+  const float *scales = (const float *)c->scales;
+  size_t group = (size_t)-1;
+  for (size_t part = 0; part * CODED_PART < depth; part++) {
+    size_t next = scales ? (first + part * CODED_PART) / c->group : 0;
+    out->scales[part] = splat(1);
+    if (scales && next == group) out->scales[part] = out->scales[part - 1];
+    else if (scales)
+      for (size_t i = 0; i < PANEL; i++)
+        out->scales[part][i] =
+            scales[(of->row + (i < of->rows ? i : of->rows - 1)) / c->group_rows * coded_groups(c) + next];
+    group = next;
+  }
+}
+
 static void take_apart(const ingot_coded_rows *of, size_t first, size_t depth, coded_parts *out) {
 #define TAKE(constant) take_blocks(constant, of, first, depth, out)
   if (of->source->type == INGOT_PLANES) take_planes(of, first, depth, out);
+  else if (of->source->type == INGOT_FLOATS) take_floats(of, first, depth, out);
   else GGML_CASES((ingot_ggml)of->source->type, TAKE)
 #undef TAKE
 }
