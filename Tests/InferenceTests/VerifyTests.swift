@@ -112,8 +112,7 @@ import Testing
     #expect(
       json.object!.keys == [
         "tokens", "contexts", "perplexity", "klDivergence", "uncertainty", "deltaP", "sameTop", "layers",
-        "texts",
-        "worst", "seconds",
+        "texts", "spans", "toolCalls", "worst", "seconds",
       ])
     #expect(
       json["perplexity"]!.object!.keys == [
