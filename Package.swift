@@ -36,7 +36,7 @@ let package = Package(
       targets: [
         "Ingot", "IngotKernels", "IngotSystem", "IngotTensors", "IngotTokenizer", "IngotTemplates",
         "IngotModels", "IngotFormats", "IngotQuantization", "IngotInference", "IngotPlanning",
-        "IngotReports", "IngotWorkflows",
+        "IngotReports", "IngotHub", "IngotWorkflows",
       ]),
   ],
   dependencies: [
@@ -50,6 +50,9 @@ let package = Package(
     .target(
       name: "CIngotSystem",
       cSettings: [.treatAllWarnings(as: .error)]),
+    .target(
+      name: "CIngotHub", cSettings: [.treatAllWarnings(as: .error)],
+      linkerSettings: [.linkedLibrary("dl", .when(platforms: others))]),
     .target(name: "CIngotTexts", cSettings: [.treatAllWarnings(as: .error)]),
     .systemLibrary(
       name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"]), .brew(["zstd"])]),
@@ -71,6 +74,7 @@ let package = Package(
       name: "IngotReports",
       dependencies: ["IngotModels", "IngotInference", "IngotPlanning"],
       resources: [.embedInCode("page.css"), .embedInCode("page.js")], swiftSettings: strict),
+    .target(name: "IngotHub", dependencies: ["IngotFormats", "CIngotHub"], swiftSettings: strict),
     .target(
       name: "IngotWorkflows",
       dependencies: [
@@ -82,13 +86,13 @@ let package = Package(
       name: "Ingot",
       dependencies: [
         "IngotKernels", "IngotSystem", "IngotTensors", "IngotTokenizer", "IngotTemplates", "IngotModels",
-        "IngotFormats", "IngotQuantization", "IngotInference", "IngotPlanning", "IngotReports",
+        "IngotFormats", "IngotQuantization", "IngotInference", "IngotPlanning", "IngotReports", "IngotHub",
         "IngotWorkflows",
       ],
       swiftSettings: strict),
     .executableTarget(
       name: "IngotCommand",
-      dependencies: ["IngotWorkflows", argumentParser],
+      dependencies: ["IngotWorkflows", "IngotHub", argumentParser],
       swiftSettings: strict),
     .executableTarget(
       name: "ingot-bench",
@@ -119,7 +123,7 @@ let package = Package(
       swiftSettings: quickly),
     .testTarget(name: "ReportsTests", dependencies: ["IngotReports"], swiftSettings: quickly),
     .testTarget(
-      name: "CommandTests", dependencies: ["IngotTensors", "IngotWorkflows", "IngotCommand"],
+      name: "CommandTests", dependencies: ["IngotTensors", "IngotWorkflows", "IngotHub", "IngotCommand"],
       exclude: ["Snapshots"],
       swiftSettings: quickly),
   ]

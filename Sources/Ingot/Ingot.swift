@@ -1,5 +1,6 @@
 /// Everything a program needs to read, quantize, write and verify models: `import Ingot`.
 @_exported import IngotFormats
+@_exported import IngotHub
 @_exported import IngotInference
 @_exported import IngotKernels
 @_exported import IngotModels

@@ -15,9 +15,10 @@ struct Check: AsyncParsableCommand {
       """)
 
   @Argument(
-    help: "Folder, .safetensors, .gguf or .ingot file, or name in the HF cache.", completion: .path)
+    help: "Folder, .safetensors, .gguf or .ingot file, or name on the HF Hub.", completion: .path)
   var model: String
 
+  @OptionGroup var hub: HubOptions
   @OptionGroup var work: WorkerOptions
   @OptionGroup var json: JSONOption
 

@@ -21,7 +21,7 @@ struct Fit: AsyncParsableCommand {
       """)
 
   @Argument(
-    help: "Folder, .safetensors, .gguf or .ingot file, or name in the HF cache.", completion: .path)
+    help: "Folder, .safetensors, .gguf or .ingot file, or name on the HF Hub.", completion: .path)
   var model: String
 
   @Option(
@@ -88,7 +88,9 @@ struct Fit: AsyncParsableCommand {
   }
 
   private var request: FitArtifactRequest {
-    let place = "\(Folder.name(of: model))-for-\(machine ?? "this-machine")"
+    // Without the commit of one on the Hub.
+    let name = RemoteFiles.folder(of: model)?.folder.repository ?? model
+    let place = "\(Folder.name(of: name))-for-\(machine ?? "this-machine")"
     var request = FitArtifactRequest(model, to: output ?? place)
     request.machine = machine
     request.machines = machines

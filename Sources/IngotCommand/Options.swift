@@ -24,6 +24,8 @@ struct ReadingOptions: ParsableArguments {
   @Flag(name: .long, help: "Copy tensors that the model family does not know instead of refusing them.")
   var keepUnknown = false
 
+  @OptionGroup var hub: HubOptions
+
   var options: ReadOptions { ReadOptions(keepUnknown: keepUnknown) }
 }
 

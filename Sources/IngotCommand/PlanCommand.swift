@@ -34,7 +34,7 @@ struct PlanCommand: ParsableCommand {
       """)
 
   @Argument(
-    help: "Folder, .safetensors, .gguf or .ingot file, or name in the HF cache.", completion: .path)
+    help: "Folder, .safetensors, .gguf or .ingot file, or name on the HF Hub.", completion: .path)
   var model: String
 
   @Option(

@@ -24,8 +24,9 @@ struct RootCommand: AsyncParsableCommand {
       ingot verify X.ingot --against MODEL --text held-out.txt
       ingot generate X.ingot                   a chat with it
 
-      MODEL is a folder with config.json and SafeTensors, a .gguf or .ingot file, or a name such as \
-      MiniMaxAI/MiniMax-M2 that is in the Hugging Face cache.
+      MODEL is a folder with config.json and SafeTensors, a .gguf or .ingot file, or a name on the \
+      Hugging Face Hub, such as MiniMaxAI/MiniMax-M2, name@revision or name:file.gguf: read from the \
+      cache if it is there, else over the network, as it is needed.
       Exit codes: 0 done, 1 failed, 2 outside tolerance, 64 usage, 75 interrupted; run the same \
       command again to resume.
       """,
@@ -43,6 +44,10 @@ struct RootCommand: AsyncParsableCommand {
     raiseOpenFileLimit()
     do {
       var command = try parseAsRoot()
+      if var reading = command as? any ReadsModels {
+        try reading.locateModels()
+        command = reading
+      }
       if var asynchronous = command as? any AsyncParsableCommand {
         try requireAddressSpace()
         try await asynchronous.run()

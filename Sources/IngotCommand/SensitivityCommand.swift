@@ -27,7 +27,7 @@ struct SensitivityCommand: AsyncParsableCommand {
       """)
 
   @Argument(
-    help: "Folder, .safetensors, .gguf or .ingot file, or name in the HF cache.", completion: .path)
+    help: "Folder, .safetensors, .gguf or .ingot file, or name on the HF Hub.", completion: .path)
   var model: String
 
   @OptionGroup var texts: TextOptions

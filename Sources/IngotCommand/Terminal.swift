@@ -1,3 +1,4 @@
+import IngotHub
 import IngotModels
 import IngotSystem
 import IngotTensors
@@ -107,6 +108,8 @@ final class Progress: Sendable {
     let total: Atomic<Int>
     let done = Atomic<Int>(0)
     let begin = ContinuousClock.now
+    /// Bytes that had come over the network before.
+    let received = Hub.receivedBytes
 
     init(_ what: String, _ total: Int) {
       self.what = what
@@ -127,6 +130,8 @@ final class Progress: Sendable {
       if done > 0 && seconds > 0.5 {
         let rate = Double(done) / seconds
         line += "  \(decimal(Int(rate)))/s  \(duration(Double(max(total - done, 0)) / rate)) left"
+        let network = Hub.receivedBytes - received
+        if network > 0 { line += "  network \(decimal(Int(Double(network) / seconds)))/s" }
       }
       return line
     }

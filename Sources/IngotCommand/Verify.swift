@@ -21,7 +21,7 @@ struct Verify: AsyncParsableCommand {
       """)
 
   @Argument(
-    help: "Model to verify: folder, .safetensors, .gguf or .ingot file, or name in the HF cache.",
+    help: "Model to verify: folder, .safetensors, .gguf or .ingot file, or name on the HF Hub.",
     completion: .path)
   var candidate: String
 

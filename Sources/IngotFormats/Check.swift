@@ -170,9 +170,17 @@ extension Format {
       return (tensor.bytes, fault.map { [$0] } ?? [])
     }
     let zeros = await ZeroRuns.find(in: model.weightFiles, exhaustive: true, workers: workers)
+    var hashes: [CheckReport.Problem] = []
+    for path in model.weightFiles where RemoteFiles.isRemote(path) {
+      do throws(FormatError) {
+        _ = try await SourceHashes([path], fetched: []).digests()
+      } catch {
+        hashes.append(.init(error))
+      }
+    }
     return CheckReport(
       tensors: model.tensors.count, bytes: checked.bytes,
-      problems: zeros.filter(\.isFault).map { .init($0.error) } + checked.problems,
+      problems: zeros.filter(\.isFault).map { .init($0.error) } + checked.problems + hashes,
       warnings: zeros.filter { !$0.isFault }.map(\.warning))
   }
 }
@@ -183,7 +191,8 @@ private func valueFault(_ tensor: Tensor, _ progress: (@Sendable (Int) -> Void)?
   for rows in tensor.rowChunks() {
     do throws(FormatError) {
       let values = try tensor.floats(rows: rows)
-      for plane in try tensor.planes(rows: rows) { plane.release() }
+      // Of a remote file nothing stays in memory.
+      if !RemoteFiles.isRemote(tensor.path) { for plane in try tensor.planes(rows: rows) { plane.release() } }
       progress?(tensor.bytes * rows.count / max(tensor.rows, 1))
       if let at = firstNonFinite(values.span) {
         let element = "[\(rows.lowerBound + at / tensor.columns), \(at % tensor.columns)]"

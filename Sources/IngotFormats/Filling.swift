@@ -52,6 +52,8 @@ private struct Filling: Sendable {
   let checksums: Bool
   let cores: Threads
   let disk = Threads(4)
+  /// Nil when all files are on this machine.
+  let remote: RemoteFetching?
   let hashes: SourceHashes?
   /// Units of work under way at once.
   let width: Int
@@ -67,13 +69,18 @@ private struct Filling: Sendable {
     var fetched: [(path: String, range: Range<Int>)] = []
     var largest = 0
     let hashing = options.hashSource || options.verifiesSource
+    let isRemote = model.weightFiles.contains { RemoteFiles.isRemote($0) }
+    var units: Set<ObjectIdentifier> = []
     for (index, placement) in placements.enumerated() where earlier.checksums[index] == nil {
       let tensor = placement.tensor
       var most = 0
       for rows in tensor.rowChunks(values: chunkValues) {
         most = max(most, rows.count)
         guard hashing else { continue }
-        fetched += tensor.sources(rows: rows).compactMap { $0.isFetchable ? $0.place : nil }
+        fetched += tensor.sources(rows: rows).compactMap(\.hashedPlace)
+      }
+      if hashing, isRemote, let unit = tensor.unit, units.insert(ObjectIdentifier(unit)).inserted {
+        fetched += unit.remoteSources.compactMap(\.hashedPlace)
       }
       // What is fetched, as much again at F32's width while it is computed, and what comes out.
       largest = max(largest, most * tensor.columns * 8)
@@ -85,7 +92,9 @@ private struct Filling: Sendable {
         known: earlier.digests.merging(options.knownHashes) { $1 }, verifies: options.verifiesSource
       ) { path, digest throws(FormatError) in try journal.add(FilledBefore.record(path, digest)) }
       : nil
-    width = min(max(options.memory / 2 / max(largest, 1), 1), 2 * cores.count + 4)
+    let fitting = max(options.memory / 2 / max(largest, 1), 1)
+    width = min(fitting, 2 * cores.count + (isRemote ? RemoteFiles.connections : 4))
+    remote = isRemote ? RemoteFetching(ahead: min(fitting, RemoteFiles.connections)) : nil
   }
 
   func run(_ placements: [Placement], _ earlier: FilledBefore) async throws -> Filled {
@@ -118,7 +127,9 @@ private struct Filling: Sendable {
         error.cause = .stopped
         throw error
       }
-      let digests = try await withTaskExecutorPreference(cores) { try await hashes?.digests() }
+      let digests = try await withTaskExecutorPreference(remote?.threads ?? cores) {
+        try await hashes?.digests()
+      }
       return Filled(checksums: sums, sourceHashes: options.hashSource ? digests ?? [] : [])
     }
   }
@@ -151,7 +162,15 @@ private struct Filling: Sendable {
   private func fill(_ item: Schedule.Item, _ placements: [Placement], _ files: [File]) async throws
     -> [(Int, [UInt64])]
   {
-    try await item.unit?.run()
+    if let unit = item.unit, let remote {
+      // What a unit reads it wants at once: on the network's threads it comes side by side, and nobody computes meanwhile.
+      let sources = unit.remoteSources
+      defer { for source in sources { source.forget() } }
+      try await fetch(sources, remote)
+      try await unit.run()
+    } else {
+      try await item.unit?.run()
+    }
     defer { item.unit?.drop() }
     var sums: [(Int, [UInt64])] = []
     for index in item.placements {
@@ -167,6 +186,27 @@ private struct Filling: Sendable {
     return sums
   }
 
+  /// Fetches what a unit of work reads, and keeps it for the unit.
+  private func fetch(_ sources: [Bytes], _ remote: RemoteFetching) async throws {
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      for source in sources {
+        group.addTask {
+          let copy = try await remote.fetch([source])[0]
+          source.keep(copy)
+          if let place = source.hashedPlace { try await absorb([(place, copy)]) }
+        }
+      }
+      try await group.waitForAll()
+    }
+  }
+
+  /// What lies between the pieces of a remote file comes over the network too, where nobody should wait who computes.
+  private func absorb(_ bytes: [(place: (path: String, range: Range<Int>), bytes: Bytes)]) async throws {
+    guard let hashes else { return }
+    guard let remote else { return try await hashes.absorb(bytes) }
+    try await withTaskExecutorPreference(remote.threads) { try await hashes.absorb(bytes) }
+  }
+
   /// Writes one tensor, chunk by chunk.
   ///
   /// - Parameter finished: gets the checksums when the last chunk is written, on the disk's thread that wrote it: a
@@ -179,16 +219,11 @@ private struct Filling: Sendable {
     var sums = layout.map { _ in XXH3() }
     let chunks = tensor.rowChunks(values: chunkValues)
     if chunks.isEmpty { try finished(checksums ? sums.map { $0.digest() } : []) }
-    for rows in chunks {
+    func write(_ rows: Range<Int>, _ sources: [Bytes], _ fetched: [Bytes]) async throws {
       try Task.checkCancellation()
-      let sources = tensor.sources(rows: rows)
-      let fetched =
-        sources.contains { $0.isFetchable }
-        ? try await disk.run { try sources.map { bytes throws(FormatError) in try bytes.fetched() } }
-        : sources
-      async let hashed: Void? = hashes?.absorb(
+      async let hashed: Void = absorb(
         zip(sources, fetched).compactMap { source, copy in
-          source.isFetchable ? source.place.map { ($0, copy) } : nil
+          source.hashedPlace.map { ($0, copy) }
         })
       let planes = try tensor.planes(rows: rows, from: fetched)
       for index in layout.indices where checksums {
@@ -208,10 +243,35 @@ private struct Filling: Sendable {
         if let digests { try finished(digests) }
         return written
       }
-      _ = try await hashed
+      try await hashed
       options.progress?(written)
     }
+    if let remote, tensor.unit == nil {
+      try await remote.forEach(chunks, of: tensor, write)
+    } else {
+      for rows in chunks {
+        let sources = tensor.sources(rows: rows)
+        let fetched =
+          sources.contains { $0.isFetchable }
+          ? try await disk.run { try sources.map { bytes throws(FormatError) in try bytes.fetched() } }
+          : sources
+        try await write(rows, sources, fetched)
+      }
+    }
     return checksums ? sums.map { $0.digest() } : []
+  }
+}
+
+extension Bytes {
+  /// Where they are in a file whose hash takes them when they are fetched; nil for short ones, which it reads for itself: scales
+  /// of all tensors may lie before the first codes, and would be waited for.
+  fileprivate var hashedPlace: (path: String, range: Range<Int>)? { isFetchable && isLong ? place : nil }
+}
+
+extension WorkUnit {
+  /// What it reads of files on other machines.
+  fileprivate var remoteSources: [Bytes] {
+    reads.flatMap { $0.rows > 0 ? $0.sources(rows: 0..<$0.rows) : [] }.filter(\.isRemote)
   }
 }
 

@@ -18,9 +18,12 @@ enum Provenance {
       if options.hashSource { entry["sha256"] = .string(hashes?[index] ?? String(repeating: "0", count: 64)) }
       files.append(.object(entry))
     }
+    let origin = HubOrigin(model.path)
     var source: JSONObject = [
-      "name": .string(Folder.name(of: model.path)), "format": .string(model.format), "files": .array(files),
+      "name": .string(origin?.repository ?? Folder.name(of: model.path)), "format": .string(model.format),
+      "files": .array(files),
     ]
+    if let origin { source["revision"] = .string(origin.commit) }
     if let earlier = model.provenance { source["provenance"] = earlier }
     var record = options.provenance
     record["source"] = .object(source)
@@ -29,21 +32,14 @@ enum Provenance {
 }
 
 extension Model {
-  /// Name of the model that all began with: the innermost source of an artifact, the repository of a snapshot in the
-  /// Hugging Face cache, or the folder.
+  /// Name of the model that all began with: the innermost source of an artifact, the repository of files on the Hub or in
+  /// the Hugging Face cache, or the folder.
   public var sourceName: String {
     if var record = provenance {
       while let earlier = record["source"]?["provenance"] { record = earlier }
       if let name = record["source"]?["name"]?.string { return name }
     }
-    let path = Folder.resolved(self.path) ?? self.path
-    let parts = path.split(separator: "/")
-    if parts.count >= 3, parts[parts.count - 2] == "snapshots", parts[parts.count - 3].hasPrefix("models--") {
-      let name = parts[parts.count - 3].dropFirst(8)
-      if let cut = name.firstRange(of: "--") {
-        return name[..<cut.lowerBound] + "/" + name[cut.upperBound...]
-      }
-    }
-    return parts.last.map(String.init) ?? path
+    if let origin = HubOrigin(self.path) { return origin.repository }
+    return Folder.name(of: Folder.resolved(self.path) ?? self.path)
   }
 }

@@ -25,7 +25,7 @@ package struct SourceHashes: Sendable {
     for (path, range) in fetched { starts[path, default: []].append(range) }
     var files: [String: SourceHash] = [:]
     for path in paths {
-      let expected = verifies ? try SourceHashes.blobDigest(path) : nil
+      let expected = try SourceHashes.statedDigest(path, required: verifies)
       if let digest = known[path] {
         try SourceHashes.require(digest, expected, path)
         continue
@@ -54,7 +54,21 @@ package struct SourceHashes: Sendable {
     return digests
   }
 
-  /// The SHA-256 that a large file has as its name among the blobs of the Hugging Face cache.
+  /// The SHA-256 that a file must have: of a remote one what its host states, always; of a large file in the Hugging Face
+  /// cache, when that is to be verified, its name among the blobs.
+  private static func statedDigest(_ path: String, required: Bool) throws(FormatError) -> String? {
+    if let file = RemoteFiles.file(path) {
+      guard let digest = file.sha256 else {
+        if !required { return nil }
+        throw FormatError(
+          path: path, expected: "a file whose SHA-256 the Hub states, as it does for large files",
+          found: "none stated")
+      }
+      return digest
+    }
+    return required ? try blobDigest(path) : nil
+  }
+
   private static func blobDigest(_ path: String) throws(FormatError) -> String {
     let real = Folder.resolved(path) ?? path
     let name = Folder.name(of: real)
@@ -71,7 +85,10 @@ package struct SourceHashes: Sendable {
 
   private static func require(_ digest: String, _ expected: String?, _ path: String) throws(FormatError) {
     guard let expected, digest != expected else { return }
-    throw FormatError(path: path, expected: "SHA-256 \(expected), which names it in the cache", found: digest)
+    throw FormatError(
+      path: path,
+      expected: "SHA-256 \(expected), which "
+        + (RemoteFiles.isRemote(path) ? "the Hub states" : "names it in the cache"), found: digest)
   }
 }
 
@@ -89,8 +106,12 @@ private actor SourceHash {
   private var position = 0
   private var hash = SHA256()
   private var early: [Int: Bytes] = [:]
+  private var earlyBytes = 0
   private var dropped: Set<Int> = []
   private static let earlyLimit = 6
+  /// Of a remote file what is dropped comes over the network again: more may wait.
+  private static let remoteLimit = 384 << 20
+  private let isRemote: Bool
   private let finished: @Sendable (_ digest: String) throws(FormatError) -> Void
   private var known: String?
 
@@ -101,6 +122,7 @@ private actor SourceHash {
     self.finished = finished
     file = try File(reading: path)
     size = try file.size()
+    isRemote = RemoteFiles.isRemote(path)
     var apart: [Range<Int>] = []
     for piece in pieces.sorted(by: { ($0.lowerBound, $0.upperBound) < ($1.lowerBound, $1.upperBound) })
     where piece.lowerBound >= apart.last?.upperBound ?? 0 { apart.append(piece) }
@@ -111,13 +133,21 @@ private actor SourceHash {
     // A piece that another one covers, or that has been here, says nothing new.
     guard start >= position, next < pieces.count else { return }
     if start != pieces[next].lowerBound {
-      if early.count < SourceHash.earlyLimit { early[start] = bytes } else { dropped.insert(start) }
+      guard early[start] == nil else { return }
+      if early.count < SourceHash.earlyLimit || isRemote && earlyBytes + bytes.count <= SourceHash.remoteLimit
+      {
+        early[start] = bytes
+        earlyBytes += bytes.count
+      } else {
+        dropped.insert(start)
+      }
       return
     }
     try add(bytes)
     while next < pieces.count {
       let start = pieces[next].lowerBound
       if let bytes = early.removeValue(forKey: start) {
+        earlyBytes -= bytes.count
         try add(bytes)
       } else if dropped.remove(start) != nil {
         try read(to: pieces[next].upperBound)

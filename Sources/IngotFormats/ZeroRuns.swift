@@ -62,7 +62,10 @@ public struct ZeroRuns: Sendable {
   ///   - exhaustive: read everything; otherwise 1,024 pages of a file, at least one in every 4 MiB, and in files below
   ///     `small` the first and the last of every tensor, which finds what is missing of a download without reading it twice.
   public static func find(in paths: [String], exhaustive: Bool, workers: Int) async -> [Run] {
-    let known = paths.filter { path in [".safetensors", ".gguf"].contains { path.hasSuffix($0) } }
+    // A remote file has no holes: what lacks pieces does not have its length or its SHA-256.
+    let known = paths.filter { path in
+      !RemoteFiles.isRemote(path) && [".safetensors", ".gguf"].contains { path.hasSuffix($0) }
+    }
     return await withTaskGroup(of: (Int, [Run]).self) { group in
       var found = [[Run]](repeating: [], count: known.count)
       var next = 0

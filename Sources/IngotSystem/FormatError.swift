@@ -52,6 +52,8 @@ public struct FormatError: Error, Hashable, Sendable, CustomStringConvertible {
     case content
     /// The system refused something, with this code of errno: a full disk, a fault of reading.
     case system(Int32)
+    /// Another machine could not be reached, or did not answer as it should.
+    case network
     /// The run was told to stop.
     case stopped
   }

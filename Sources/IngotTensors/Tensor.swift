@@ -114,7 +114,7 @@ public struct Tensor: Sendable {
   /// The planes, in the encoding's order, of all rows or of a range.
   public func planes(rows range: Range<Int>? = nil) throws(FormatError) -> [Bytes] {
     let range = range ?? 0..<rows
-    return try planes(rows: range, from: sources(rows: range))
+    return try planes(rows: range, from: sources(rows: range).resident())
   }
 
   /// What `planes(rows:from:)` wants: slices of files, to be read as they are or fetched beforehand. Empty for a tensor
@@ -127,7 +127,7 @@ public struct Tensor: Sendable {
   /// The planes of a range of rows, made from its sources or from copies of them.
   public func planes(rows range: Range<Int>, from sources: [Bytes]) throws(FormatError) -> [Bytes] {
     precondition(range.lowerBound % rowStep == 0 && range.upperBound <= rows)
-    return try make(range, sources)
+    return try make(range, sources).resident()
   }
 
   /// Decodes all rows or a range of them to F32 into `out` (rows, columns).
@@ -164,5 +164,13 @@ public struct Tensor: Sendable {
   /// An error about this tensor.
   public func error(_ expected: String, found: String) -> FormatError {
     FormatError(path: path, tensor: name, offset: offset, expected: expected, found: found)
+  }
+}
+
+extension [Bytes] {
+  /// These bytes where they are; those of files on other machines fetched, so that an error of the network is thrown.
+  func resident() throws(FormatError) -> [Bytes] {
+    guard contains(where: \.isRemote) else { return self }
+    return try map { bytes throws(FormatError) in try bytes.resident() }
   }
 }

@@ -71,8 +71,8 @@ class Pace:
             return
         with self.lock:
             now = time.monotonic()
-            # What was not used in the last hundredth of a second is lost, as on a link.
-            begin = max(self.free, now - 0.01)
+            # What was not used in the last tenth of a second is lost, as on a link with buffers.
+            begin = max(self.free, now - 0.1)
             self.free = begin + count / self.rate
             delay = self.free - now
         if delay > 0:

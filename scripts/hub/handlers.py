@@ -39,6 +39,7 @@ class State:
         self.violations: list[str] = []
         self.requests = 0
         self.bytes = 0
+        self.ended = threading.Event()
 
     def find(self, name: str, revision: str) -> tuple[Repository | None, bool]:
         """The repository at a revision, and whether there is one of the name at all."""
@@ -221,7 +222,9 @@ class Endpoint(Handler):
             self.refuse(404, "", "Not found", has_body)
 
     def do_POST(self) -> None:
-        """/_faults: what goes wrong from here on."""
+        """/_faults: what goes wrong from here on; /_end: nothing, since the server ends."""
+        if self.path == "/_end":
+            self.state.ended.set()
         body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
         wish = json.loads(body or b"{}")
         self.state.faults.configure(wish)

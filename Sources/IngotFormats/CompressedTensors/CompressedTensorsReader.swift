@@ -117,9 +117,9 @@ struct CompressedTensorsReader {
     return Tensor(
       name: module.weight, role: module.role, shape: shape, encoding: .affine(scheme), path: main.path,
       offset: main.offset
-    ) { range in
+    ) { range throws(FormatError) in
       let zeros = CompressedTensorsReader.zeros(
-        packed.bytes, bits: bits, words: zeroWords, groups: groups, range)
+        try packed.bytes.resident(), bits: bits, words: zeroWords, groups: groups, range)
       return [main.bytes[layout[0].range(rows: range)], scales.bytes[layout[1].range(rows: range)], zeros]
     }
   }

@@ -72,7 +72,8 @@ struct EXL3Reader {
     guard present.count == 1 else {
       throw module.error("mcg", "the mark of one codebook", found: "mul1 beside it")
     }
-    let stored = module[mark.part]!
+    var stored = module[mark.part]!
+    if stored.bytes.count <= 8 { stored.bytes = try stored.bytes.resident() }
     guard stored.dtype == .i32, elementCount(stored.shape) == 1,
       stored.bytes.span.littleEndian(UInt32.self, at: 0) == mark.multiplier
     else {
@@ -92,7 +93,7 @@ struct EXL3Reader {
     guard module[part] == nil, module[packed] != nil else {
       return try module.part(part, [.f16], [count]).bytes
     }
-    let signs = try module.part(packed, [.i16], [count / 16]).bytes
+    let signs = try module.part(packed, [.i16], [count / 16]).bytes.resident()
     return Bytes(count: 2 * count) { output in
       let input = signs.span
       for index in 0..<count {

@@ -14,10 +14,30 @@ struct GGUFCursor {
   let bytes: Bytes
   let path: String
   private(set) var position = 0
+  /// Of a file on another machine the piece that is being read, else the file; and where it begins.
+  private var window: Bytes
+  private var windowStart = 0
+  private static let windowLength = 1 << 20
 
   init(_ bytes: Bytes, path: String) {
     self.bytes = bytes
     self.path = path
+    window = bytes.isRemote ? .empty : bytes
+  }
+
+  /// Makes the window hold the next `count` bytes, which the file has.
+  private mutating func reach(_ count: Int) throws(FormatError) {
+    if position >= windowStart, position + count <= windowStart + window.count { return }
+    let length = min(max(count, GGUFCursor.windowLength), rest)
+    window = try bytes[position..<position + length].fetched()
+    windowStart = position
+  }
+
+  /// The next `count` bytes, which the file has, in memory or in a mapping.
+  private mutating func next(_ count: Int) throws(FormatError) -> Bytes {
+    try reach(count)
+    let start = position - windowStart
+    return window[start..<start + count]
   }
 
   private var rest: Int { bytes.count - position }
@@ -32,8 +52,9 @@ struct GGUFCursor {
   {
     let size = T.bitWidth / 8
     guard rest >= size else { throw error("\(what) in \(size) bytes", "\(rest) bytes to the end") }
+    try reach(size)
     defer { position += size }
-    return bytes.span.littleEndian(type, at: position)
+    return window.span.littleEndian(type, at: position - windowStart)
   }
 
   /// A count or length of at most `limit`.
@@ -48,7 +69,7 @@ struct GGUFCursor {
   mutating func take(_ count: Int, _ what: String) throws(FormatError) -> Bytes {
     guard count <= rest else { throw error("\(count) bytes of \(what)", "\(rest) bytes to the end") }
     defer { position += count }
-    return bytes[position..<position + count]
+    return try next(count)
   }
 
   mutating func string(_ what: String, limit: Int = GGUFCursor.stringLimit) throws(FormatError) -> String {
@@ -57,7 +78,7 @@ struct GGUFCursor {
     guard length <= rest else {
       throw error("\(length) bytes of \(what)", "\(rest) bytes to the end", at: start)
     }
-    guard let text = String(validating: bytes[position..<position + length].array, as: UTF8.self) else {
+    guard let text = String(validating: try next(length).array, as: UTF8.self) else {
       throw error("\(what) in UTF-8", "other bytes")
     }
     position += length
@@ -110,7 +131,7 @@ struct GGUFCursor {
       throw error("\(count) elements of \(what)", "\(rest) bytes to the end", at: start)
     }
     if let size = kind.size {
-      let content = bytes[position..<position + count * size]
+      let content = try next(count * size)
       if kind == .bool, let wrong = content.array.firstIndex(where: { $0 > 1 }) {
         throw error("0 or 1 in \(what)", "\(content[wrong])", at: position + wrong)
       }

@@ -37,7 +37,7 @@ struct GGUFHeader: Sendable {
 
   /// Whether a file begins as a GGUF file does.
   static func begins(_ bytes: Bytes) -> Bool {
-    bytes.count >= 4 && bytes.span.littleEndian(UInt32.self, at: 0) == magic
+    bytes.count >= 4 && bytes[0..<4].span.littleEndian(UInt32.self, at: 0) == magic
   }
 
   /// Maps the file at `path` and checks its header.

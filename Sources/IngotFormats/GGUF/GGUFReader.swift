@@ -56,7 +56,7 @@ struct GGUFReader {
           path: header.path, tensor: info.name, offset: info.infoOffset, expected: "F32",
           found: info.type.name)
       }
-      factors = ImportanceFile.floats(header.bytes[info.range])
+      factors = ImportanceFile.floats(try header.bytes[info.range].resident())
     }
     return .init(
       vocabulary: try vocabulary(),

@@ -13,6 +13,7 @@ struct GPTQZeroPoints {
   /// The first stored zero point of each module, and a tensor that has it.
   private var stored: [Int: String] = [:]
   private var middle = 0
+  private static let remoteLimit = 16
 
   /// - Parameters:
   ///   - bits: width of the codes; nil where it differs by module: then nothing is looked at.
@@ -23,10 +24,15 @@ struct GPTQZeroPoints {
     guard let bits else { return }
     middle = 1 << (bits - 1)
     // Those of another type are a fault of their module.
-    for (name, tensor) in files.stored
-    where name.hasSuffix(".qzeros") && tensor.dtype == .i32 && tensor.shape.count == 2
-      && tensor.bytes.count >= 4
-    {
+    var tensors = files.stored.filter { name, tensor in
+      name.hasSuffix(".qzeros") && tensor.dtype == .i32 && tensor.shape.count == 2 && tensor.bytes.count >= 4
+    }
+    // Of files on another machine each is a request: some say enough.
+    if tensors.count > GPTQZeroPoints.remoteLimit, tensors.contains(where: { $0.value.bytes.isRemote }) {
+      let kept = Set(tensors.keys.sorted().prefix(GPTQZeroPoints.remoteLimit))
+      tensors = tensors.filter { kept.contains($0.key) }
+    }
+    for (name, tensor) in tensors {
       stored.merge([Int(tensor.bytes[0]) & (1 << bits - 1): name]) { min($0, $1) }
     }
   }

@@ -40,7 +40,7 @@ struct IngotFile {
         path: parts[0].path, offset: 32, expected: "a directory at byte 128 that ends in the file",
         found: "bytes \(main.directoryOffset)..<\(end.partialValue) of \(parts[0].bytes.count)")
     }
-    let text = parts[0].bytes[main.directoryOffset..<end.partialValue]
+    let text = try parts[0].bytes[main.directoryOffset..<end.partialValue].resident()
     let sum = XXH3.hash(text.span)
     guard sum == main.directoryChecksum else {
       throw FormatError(
@@ -65,6 +65,8 @@ struct IngotFile {
     guard bytes.count >= IngotLayout.headerSize else {
       throw wrong(0, "an .ingot header of \(IngotLayout.headerSize) bytes", "a file of \(bytes.count) bytes")
     }
+    let fileLength = bytes.count
+    let bytes = try bytes[0..<IngotLayout.headerSize].resident()
     guard bytes[0..<8].array == IngotLayout.magic else {
       throw wrong(0, "the magic bytes of .ingot", "\(bytes[0..<8].array)")
     }
@@ -91,8 +93,8 @@ struct IngotFile {
     guard header.parts >= 1, header.parts <= IngotLayout.partLimit, header.part < header.parts else {
       throw wrong(16, "part < parts ≤ \(IngotLayout.partLimit)", "part \(header.part) of \(header.parts)")
     }
-    guard header.fileLength == bytes.count else {
-      throw wrong(24, "a file of \(header.fileLength) bytes", "\(bytes.count) bytes")
+    guard header.fileLength == fileLength else {
+      throw wrong(24, "a file of \(header.fileLength) bytes", "\(fileLength) bytes")
     }
     guard header.part == 0 || header.directoryOffset == 0 && header.directoryLength == 0 else {
       throw wrong(
@@ -127,7 +129,7 @@ struct IngotFile {
   /// Content of a side file.
   func content(_ file: IngotFileRecord) throws(FormatError) -> Bytes {
     let (path, bytes) = parts[0]
-    let stored = bytes[file.offset..<file.offset + file.storedLength]
+    let stored = try bytes[file.offset..<file.offset + file.storedLength].resident()
     let sum = XXH3.hash(stored.span)
     func wrong(_ expected: String, _ found: String) -> FormatError {
       FormatError(

@@ -7,9 +7,11 @@ import IngotSystem
 #endif
 
 /// The cache of huggingface_hub: models--ORGANIZATION--NAME/snapshots/COMMIT, and refs that name commits.
-package struct HubCache {
+public struct HubCache: Sendable {
   /// Where the models' folders are.
-  package let folder: String
+  public let folder: String
+  /// Where a token is that the user has logged in with: $HF_TOKEN_PATH, else token in $HF_HOME.
+  package let tokenFile: String
 
   /// The cache that the environment names: $HF_HUB_CACHE, else $HUGGINGFACE_HUB_CACHE, else hub in $HF_HOME, else
   /// huggingface/hub in $XDG_CACHE_HOME, else in ~/.cache. Empty variables count as none.
@@ -17,10 +19,10 @@ package struct HubCache {
     func variable(_ name: String) -> String? {
       environment(name).flatMap { $0.isEmpty ? nil : HubCache.expanded($0, environment) }
     }
-    let home = variable("HOME") ?? "."
-    folder =
-      variable("HF_HUB_CACHE") ?? variable("HUGGINGFACE_HUB_CACHE")
-      ?? (variable("HF_HOME") ?? (variable("XDG_CACHE_HOME") ?? home + "/.cache") + "/huggingface") + "/hub"
+    let caches = variable("XDG_CACHE_HOME") ?? (variable("HOME") ?? ".") + "/.cache"
+    let home = variable("HF_HOME") ?? caches + "/huggingface"
+    folder = variable("HF_HUB_CACHE") ?? variable("HUGGINGFACE_HUB_CACHE") ?? home + "/hub"
+    tokenFile = variable("HF_TOKEN_PATH") ?? home + "/token"
   }
 
   package static func variable(_ name: String) -> String? {

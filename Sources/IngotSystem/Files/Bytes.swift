@@ -1,3 +1,5 @@
+import Synchronization
+
 #if canImport(Glibc)
   import Glibc
 #elseif canImport(Darwin)
@@ -7,22 +9,48 @@
 /// Immutable bytes: a slice of a mapped file or of memory, counted, cheap to copy and to cut.
 ///
 /// The bytes of a mapped file are read when they are touched. The file must not be truncated while it is
-/// mapped; nothing in this package ever does so.
+/// mapped; nothing in this package ever does so. Those of a file on another machine are fetched by `fetched()`, which can
+/// throw, or else when they are touched.
 public struct Bytes: @unchecked Sendable {
   /// Keeps the memory alive. Immutable after its creation, hence safe to share.
   @safe private final class Storage: @unchecked Sendable {
     let pointer: UnsafeRawPointer?
     /// The file that this is a mapping of; nil for memory of our own.
     let file: File?
+    /// The file on another machine whose bytes these are; there is no memory then.
+    let remote: (any RemoteFile)?
+    /// What was touched of a remote file.
+    private let touched = Mutex<[Range<Int>: Bytes]>([:])
+    /// What was fetched of it and will be wanted again soon.
+    let kept = Mutex<[Range<Int>: Bytes]>([:])
     private let release: () -> Void
 
-    init(pointer: UnsafeRawPointer?, file: File? = nil, release: @escaping () -> Void) {
+    init(
+      pointer: UnsafeRawPointer?, file: File? = nil, remote: (any RemoteFile)? = nil,
+      release: @escaping () -> Void
+    ) {
       unsafe self.pointer = pointer
       self.file = file
+      self.remote = remote
       self.release = release
     }
 
     deinit { release() }
+
+    /// Where `range` of a remote file is in memory, which it is for as long as this lives.
+    func touch(_ range: Range<Int>) -> UnsafeRawPointer? {
+      let bytes = touched.withLock { touched in
+        if let known = touched[range] { return known }
+        do throws(FormatError) {
+          let bytes = try Bytes.read(remote!, range)
+          touched[range] = bytes
+          return bytes
+        } catch {
+          RemoteFiles.unreadable(error)
+        }
+      }
+      return unsafe bytes.storage.pointer
+    }
   }
 
   private let storage: Storage
@@ -80,10 +108,22 @@ public struct Bytes: @unchecked Sendable {
 
   public static let empty = Bytes([])
 
-  /// Maps the whole file read-only.
+  private static func read(_ remote: any RemoteFile, _ range: Range<Int>) throws(FormatError) -> Bytes {
+    try Bytes(overwriting: range.count) { (span: inout MutableRawSpan) throws(FormatError) in
+      try remote.read(into: &span, at: range.lowerBound)
+    }
+  }
+
+  /// Maps the whole file read-only; of a file on another machine nothing is read yet.
   ///
   /// - Throws: FormatError when the file cannot be opened, is no regular file, cannot be mapped, or is a pointer of Git LFS.
   public static func mapping(_ path: String) throws(FormatError) -> Bytes {
+    if let remote = RemoteFiles.file(path) {
+      if let content = try remote.content() { return content }
+      guard remote.size > 0 else { return .empty }
+      let storage = unsafe Storage(pointer: nil, remote: remote) {}
+      return Bytes(storage: storage, start: 0, count: remote.size)
+    }
     let file = try File(reading: path)
     let size = try file.size()
     guard size > 0 else { return .empty }
@@ -101,8 +141,10 @@ public struct Bytes: @unchecked Sendable {
   public var span: RawSpan {
     @_lifetime(borrow self)
     get {
-      let buffer = unsafe UnsafeRawBufferPointer(
-        start: storage.pointer.map { unsafe $0 + start }, count: count)
+      let base =
+        unsafe storage.remote == nil || count == 0
+        ? storage.pointer.map { unsafe $0 + start } : storage.touch(start..<start + count)
+      let buffer = unsafe UnsafeRawBufferPointer(start: base, count: count)
       let span = unsafe RawSpan(_unsafeBytes: buffer)
       return unsafe _overrideLifetime(span, borrowing: self)
     }
@@ -142,17 +184,31 @@ extension Bytes {
 
   /// Where these bytes stand in the file that they are a slice of; nil for memory of our own.
   public var place: (path: String, range: Range<Int>)? {
-    storage.file.map { ($0.path, start..<start + count) }
+    (storage.file?.path ?? storage.remote?.path).map { ($0, start..<start + count) }
   }
 
   /// Whether `fetched` copies these bytes.
-  public var isFetchable: Bool { storage.file != nil && count >= Bytes.fetchedLength }
+  public var isFetchable: Bool { storage.file != nil && isLong || isRemote }
+
+  /// Whether it pays to read them alone, instead of with what lies around them.
+  public var isLong: Bool { count >= Bytes.fetchedLength }
+
+  /// Whether they are on another machine.
+  public var isRemote: Bool { storage.remote != nil && count > 0 }
+
+  /// These bytes where they are, or fetched if that is on another machine: the network's errors are thrown here then.
+  public func resident() throws(FormatError) -> Bytes { isRemote ? try fetched() : self }
 
   /// A long slice of a file as a copy in recycled memory, read in one piece and past the page cache where the file
-  /// system allows that; other bytes as they are.
+  /// system allows that; a slice of any length of a remote file; other bytes as they are.
   ///
   /// Pages of a mapping come 4 KiB or a little more at a time, which costs several times the processor time.
   public func fetched() throws(FormatError) -> Bytes {
+    if isRemote, let remote = storage.remote {
+      let range = start..<start + count
+      if let kept = storage.kept.withLock({ $0[range] }) { return kept }
+      return try Bytes.read(remote, range)
+    }
     // A file that was moved or replaced is still whole in its mapping.
     guard isFetchable, let file = storage.file, file.isReachable else { return self }
     let unit = RecycledMemory.alignment
@@ -164,6 +220,15 @@ extension Bytes {
     }
     return copy[start - first..<wanted]
   }
+}
+
+extension Bytes {
+  /// Keeps `copy`, which `fetched` gave for these bytes, for whoever fetches the same ones before `forget`.
+  public func keep(_ copy: Bytes) {
+    if isRemote { storage.kept.withLock { $0[start..<start + count] = copy } }
+  }
+
+  public func forget() { if isRemote { storage.kept.withLock { $0[start..<start + count] = nil } } }
 }
 
 extension RawSpan {

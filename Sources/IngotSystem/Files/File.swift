@@ -10,21 +10,40 @@ import CIngotSystem
 /// are used: it is opened again then.
 public final class File: Sendable {
   public let path: String
-  private let open: OpenFile
+  private let disk: OpenFile?
+  /// The file on another machine that this is; it can be read only.
+  private let remote: (any RemoteFile)?
+
+  /// What is open on the disk.
+  private var open: OpenFile {
+    guard let disk else { preconditionFailure("\(path) is on another machine") }
+    return disk
+  }
 
   private init(_ path: String, _ flags: Int32, isReopenable: Bool = true, _ expected: String)
     throws(FormatError)
   {
     self.path = path
-    open = try OpenFile(path, flags: flags | O_CLOEXEC, isReopenable: isReopenable, expected)
+    remote = nil
+    disk = try OpenFile(path, flags: flags | O_CLOEXEC, isReopenable: isReopenable, expected)
     guard flags & O_CREAT == 0 else { return }
     guard try status().st_mode & S_IFMT == S_IFREG else {
       throw FormatError(path: path, expected: "a regular file", found: "a folder or a device")
     }
   }
 
+  private init(_ remote: any RemoteFile) {
+    path = remote.path
+    disk = nil
+    self.remote = remote
+  }
+
   /// Opens a regular file for reading.
   public convenience init(reading path: String) throws(FormatError) {
+    if let remote = RemoteFiles.file(path) {
+      self.init(remote)
+      return
+    }
     // A link that leads nowhere is said to be one.
     if Folder.linkTarget(path) != nil, Folder.kind(path) == .nothing {
       throw FormatError.missing(path, expected: "a file that can be opened")
@@ -68,10 +87,14 @@ public final class File: Sendable {
   /// Whether the file can be read although it may have been closed meanwhile: a mapping of it stays whole if not.
   var isReachable: Bool { open.isReachable }
 
-  public func size() throws(FormatError) -> Int { Int(try status().st_size) }
+  public func size() throws(FormatError) -> Int {
+    if let remote { return remote.size }
+    return Int(try status().st_size)
+  }
 
-  /// When its content changed last, in nanoseconds since 1970.
+  /// When its content changed last, in nanoseconds since 1970; 0 for a file on another machine, whose content is a commit's.
   public func modified() throws(FormatError) -> Int {
+    if remote != nil { return 0 }
     let status = try status()
     #if canImport(Glibc)
       let time = status.st_mtim
@@ -174,6 +197,14 @@ public final class File: Sendable {
   /// - Throws: FormatError when the file ends before or the read fails.
   public func read(_ count: Int, at offset: Int) throws(FormatError) -> Bytes {
     try Bytes(count: count) { (span: inout MutableRawSpan) throws(FormatError) in
+      if let remote {
+        guard offset >= 0, count <= remote.size - offset else {
+          throw FormatError(
+            path: path, offset: UInt64(offset), expected: "\(count) bytes",
+            found: "the end of the file of \(remote.size)")
+        }
+        return try remote.read(into: &span, at: offset)
+      }
       try readThroughCache(into: &span, at: offset, atLeast: count)
     }
   }
@@ -231,6 +262,7 @@ public final class File: Sendable {
 
   /// Tells the system that only pieces will be read, so it need not read ahead of them.
   public func expectPieces() {
+    if remote != nil { return }
     try? open.use { descriptor throws(FormatError) in
       #if canImport(Glibc)
         _ = posix_fadvise(descriptor, 0, 0, POSIX_FADV_RANDOM)
@@ -243,6 +275,7 @@ public final class File: Sendable {
   /// Stretches of a range that take no room on the disk and read as zeros; none where the file system does not tell.
   /// Positioned reads and writes go on as before.
   public func holes(in range: Range<Int>) -> [Range<Int>] {
+    if remote != nil { return [] }
     let found = try? open.use { descriptor throws(FormatError) in
       var holes: [Range<Int>] = []
       var from = Int64(range.lowerBound)

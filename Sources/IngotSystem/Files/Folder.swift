@@ -13,6 +13,7 @@ public enum PathKind: Sendable { case nothing, file, folder, other }
 public enum Folder {
   /// What stands at `path`, symbolic links followed.
   public static func kind(_ path: String) -> PathKind {
+    if RemoteFiles.isRemote(path) { return RemoteFiles.kind(path) }
     var status = stat()
     guard unsafe stat(path, &status) == 0 else { return .nothing }
     switch status.st_mode & S_IFMT {
@@ -24,6 +25,7 @@ public enum Folder {
 
   /// Names in the folder, sorted, without `.` and `..`.
   public static func names(_ path: String) throws(FormatError) -> [String] {
+    if RemoteFiles.isRemote(path) { return try RemoteFiles.names(path) }
     guard let handle = unsafe opendir(path) else {
       throw FormatError.system(path: path, "a folder that can be read")
     }
@@ -40,6 +42,7 @@ public enum Folder {
 
   /// The path with every symbolic link resolved; nil when nothing stands there.
   public static func resolved(_ path: String) -> String? {
+    if RemoteFiles.isRemote(path) { return RemoteFiles.kind(path) == .nothing ? nil : path }
     guard let result = unsafe realpath(path, nil) else { return nil }
     defer { unsafe free(result) }
     return unsafe String(cString: result)
@@ -49,6 +52,26 @@ public enum Folder {
   public static func create(_ path: String) throws(FormatError) {
     guard unsafe mkdir(path, 0o755) == 0 else {
       throw FormatError.system(path: path, "a new folder")
+    }
+  }
+
+  /// Creates the folder `path` and those above it that do not exist.
+  public static func createAll(_ path: String) throws(FormatError) {
+    if kind(path) == .folder { return }
+    let parent = parent(of: path)
+    if parent != path, parent != "." { try createAll(parent) }
+    do throws(FormatError) {
+      try create(path)
+    } catch {
+      // Another process may have been first.
+      guard kind(path) == .folder else { throw error }
+    }
+  }
+
+  /// Creates a symbolic link at `path`, where nothing may be.
+  public static func link(to target: String, at path: String) throws(FormatError) {
+    guard unsafe symlink(target, path) == 0 else {
+      throw FormatError.system(path: path, "a new symbolic link")
     }
   }
 

@@ -122,3 +122,52 @@ public final class Threads: TaskExecutor {
     }
   #endif
 }
+
+extension Threads {
+  /// What threads of `forEach` share.
+  private final class Turns: Sendable {
+    let state = Mutex((next: 0, errors: [Int: FormatError]()))
+  }
+
+  /// Runs `body` on so many threads of its own, or as many as the system allows.
+  ///
+  /// - Returns: what waits for the end of all.
+  public static func begin(_ count: Int, _ body: @escaping @Sendable () -> Void) -> () -> Void {
+    let ended = DispatchSemaphore(value: 0)
+    var begun = 0
+    for _ in 0..<count
+    where start({
+      body()
+      ended.signal()
+    }) { begun += 1 }
+    precondition(begun > 0 || count == 0, "the system refuses another thread (raise its limit: ulimit -u)")
+    return { [begun] in for _ in 0..<begun { ended.wait() } }
+  }
+
+  /// Runs `body` for each item on threads of their own, some at a time, and waits for all: for what waits more than it
+  /// computes, where the caller cannot wait otherwise.
+  ///
+  /// - Throws: the error of the first item, in their order, that failed; items that were not begun yet are left out then.
+  public static func forEach<Item: Sendable>(
+    _ items: [Item], width: Int, _ body: @escaping @Sendable (Item) throws(FormatError) -> Void
+  ) throws(FormatError) {
+    let shared = Turns()
+    let work: @Sendable () -> Void = {
+      while true {
+        let index = shared.state.withLock { state -> Int? in
+          guard state.errors.isEmpty, state.next < items.count else { return nil }
+          defer { state.next += 1 }
+          return state.next
+        }
+        guard let index else { break }
+        do throws(FormatError) {
+          try body(items[index])
+        } catch {
+          shared.state.withLock { $0.errors[index] = error }
+        }
+      }
+    }
+    begin(min(width, items.count), work)()
+    if let first = shared.state.withLock({ $0.errors.min { $0.key < $1.key }?.value }) { throw first }
+  }
+}
