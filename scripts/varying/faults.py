@@ -194,7 +194,7 @@ def missing_companion(c, base, rng):
 def lone_companion(c, base, rng):
     name = rng.choice(companions(c))
     module = name.rsplit(".", 1)[0]
-    for codes in ("weight", "weight_packed", "qweight"):
+    for codes in ("weight", "weight_packed", "qweight", "trellis"):
         c.tensors.pop(f"{module}.{codes}", None)
     c.note(name)
     return [name_in(module)]
