@@ -322,6 +322,47 @@ static void check_products(ingot_float format, size_t rows, size_t columns, size
   }
 }
 
+/// Codes of a GGML type, or affine ones with parameters of a storage; `scheme` 0 is symmetric, 1 has zero points, 2 biases.
+static void check_codes(int type, unsigned bits, ingot_float storage, int scheme, size_t rows, size_t columns, size_t tokens) {
+  static float x[40 * 1100];
+  static uint8_t parameters[3][1 << 14];
+  ingot_coded c = {.type = type, .codes = values, .rows = rows, .columns = columns, .bits = bits, .storage = storage};
+  c.group = columns % 48 == 0 ? 48 : 32;
+  for (size_t j = 0; j < tokens * columns; j++) x[j] = normal();
+  // Halves and floats of such bytes are finite.
+  for (size_t j = 0; j < sizeof values; j++) values[j] = (uint8_t)random_bits() & (type == INGOT_PLANES ? 0xFF : 0x3B);
+  for (int p = 0; p < 3; p++)
+    for (size_t j = 0; j < sizeof parameters[p]; j++) parameters[p][j] = (uint8_t)random_bits() & (p == 2 ? 0xFF : 0x3B);
+  c.scales = parameters[0];
+  if (scheme == 0) c.zero = 1 << (bits - 1);
+  if (scheme == 1) c.zeros = parameters[2];
+  if (scheme == 2) c.biases = parameters[1];
+  for (int p = 0; p < 3; p++) memset(wanted[p], 0xAA, MOST_BYTES);
+  ingot_multiply_coded(INGOT_SCALAR, &c, x, tokens, (float *)(void *)wanted[0], tile);
+  for (ingot_isa isa = INGOT_AVX2; isa <= INGOT_NEON; isa++) {
+    if (!ingot_isa_supported(isa)) continue;
+    for (int p = 0; p < 3; p++) memset(made[p], 0xAA, MOST_BYTES);
+    ingot_multiply_coded(isa, &c, x, tokens, (float *)(void *)made[0], tile);
+    char what[128];
+    snprintf(what, sizeof what, "codes: type %d, %u bits, scheme %d, %zux%zu, %zu tokens", type, bits, scheme, rows, columns, tokens);
+    compare(what, isa, 0, 0, 0);
+  }
+}
+
+static void check_all_codes(size_t tokens) {
+  static const int types[] = {2, 3, 6, 7, 8, 10, 11, 12, 13, 14, 16, 17, 18, 19, 20, 21, 22, 23, 29, 39};
+  for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+    check_codes(types[i], 4, INGOT_F32, 0, 37, 768, tokens);
+    check_codes(types[i], 4, INGOT_F32, 0, 3, 256, tokens);
+  }
+  for (unsigned bits = 2; bits <= 8; bits++)
+    for (int storage = INGOT_F32; storage <= INGOT_BF16; storage++)
+      for (int scheme = 0; scheme < 3; scheme++) {
+        check_codes(INGOT_PLANES, bits, (ingot_float)storage, scheme, 33, 768, tokens);
+        check_codes(INGOT_PLANES, bits, (ingot_float)storage, scheme, 5, 300, tokens);
+      }
+}
+
 /// A product of matrices whose rows lie a little apart; `kind` says which are turned and whether c is a triangle.
 static void check_matrices(size_t m, size_t n, size_t k, unsigned kind) {
   static float a[1 << 18], b[1 << 19];
@@ -424,6 +465,7 @@ int main(int arguments, char **argument) {
         check_products((ingot_float)format, 5, 100, 40, tokens);
         check_products((ingot_float)format, 3, 2090, 2000, tokens);
       }
+    for (size_t tokens = 1; tokens <= 9; tokens += tokens == 1 ? 2 : 6) check_all_codes(tokens);
     for (unsigned kind = 0; kind < 32; kind++) {
       check_matrices(1, 17, 520, kind);
       check_matrices(7, 33, 300, kind);
