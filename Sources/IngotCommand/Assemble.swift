@@ -1,5 +1,6 @@
 import ArgumentParser
 import IngotFormats
+import IngotHub
 import IngotModels
 import IngotSystem
 import IngotWorkflows
@@ -42,6 +43,12 @@ struct Assemble: AsyncParsableCommand {
     var command = try Quantize.parse(arguments + ["--output", output.output])
     if let model { command.model = model }
     if let importance { command.importance = importance }
+    guard Hub.isName(command.model) || Folder.kind(command.model) != .nothing else {
+      throw FormatError(
+        path: command.model, expected: "the model that the shares were made of",
+        found: "nothing there; say with --model where it is now")
+    }
+    try command.locateModels()
     var request = try command.request()
     request.assembled = folder
     var writing = output.options

@@ -89,6 +89,18 @@ extension HubName {
       content.append(try Bytes.mapping(output).array)
     }
     #expect(content[0] == content[1] && content[1] == content[2])
+    // By shares, and assembled with the headers from there.
+    for number in ["1/2", "2/2"] {
+      let share = try server.run(
+        [
+          "quantize", "hf://acme/nano", "--recipe", "int4", "--shard", number, "-o", folder + "/shares",
+        ], home: folder + "/none")
+      #expect(share.status == 0, "\(share.error)")
+    }
+    let assembled = folder + "/assembled.ingot"
+    let whole = try server.run(["assemble", folder + "/shares", "-o", assembled], home: folder + "/none")
+    #expect(whole.status == 0, "\(whole.error)")
+    #expect(try Bytes.mapping(assembled).array == content[0])
     let source = try #require(try Model.read(folder + "/0.ingot").provenance?["source"])
     #expect(source["name"] == "acme/nano" && source["revision"]?.string?.count == 40)
     #expect(source["files"]?.array?.allSatisfy { $0["sha256"]?.string?.count == 64 } == true)

@@ -101,7 +101,7 @@ import Testing
     try #require(before[""]).write(to: URL(fileURLWithPath: path))
     // The model is elsewhere now, and another one is not it.
     let absent = try assemble("--model", folder + "/nowhere")
-    #expect(absent.contains("nowhere"), "\(absent)")
+    #expect(absent.contains("nowhere") && absent.contains("--model"), "\(absent)")
     let family = Command.repository.appending(path: "Tests/Fixtures/families/llama-plain").path
     let wrong = try assemble("--model", family)
     #expect(wrong.contains("another artifact"), "\(wrong)")
