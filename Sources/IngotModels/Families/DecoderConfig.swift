@@ -24,8 +24,8 @@ struct DecoderConfig {
     var normEpsilon: Double? = 1e-6
     var context: Int?
     var isHeadTied = false
-    /// Whether heads have widths of their own and keys and values one latent, so that `head_dim` and `num_key_value_heads`
-    /// mean nothing.
+    /// Whether heads have widths of their own and keys and values one latent: `head_dim` and `num_key_value_heads` say
+    /// nothing then that other keys do not, and must not contradict them.
     var hasLatents = false
     /// Key and default of the activation.
     var activation: (key: String?, GatedActivation) = ("hidden_act", .silu)
@@ -42,6 +42,7 @@ struct DecoderConfig {
     heads = try config.integer("num_attention_heads", 1...65_536)
     if defaults.hasLatents {
       (headDim, keyValueHeads) = (hidden / heads, heads)
+      try Self.checkUnused(config, heads: heads)
     } else {
       headDim = try config.integer("head_dim", 1...65_536, or: defaults.headDim ?? hidden / heads)
       keyValueHeads = try config.integer(
@@ -109,6 +110,28 @@ struct DecoderConfig {
       hiddenSize: hidden, count: count,
       perToken: try config.integer("num_experts_per_tok", 1...count, or: perToken),
       intermediateSize: width, routing: routing, activation: activation, shared: shared)
+  }
+
+  /// What configs of latent attention say of heads beside their own keys: published ones give `num_key_value_heads` as the
+  /// number of heads, and `head_dim` as one of the widths that a head has. Other values belong to another model, and
+  /// libraries that do read them compute something else.
+  private static func checkUnused(_ config: Config, heads: Int) throws(FormatError) {
+    let copies = try config.integer("num_key_value_heads", 1...65_536, or: heads)
+    guard heads % copies == 0 else {
+      throw config.error("num_key_value_heads", "a divisor of \(heads) heads", found: "\(copies)")
+    }
+    guard config["head_dim"] != nil else { return }
+    let width = try config.integer("head_dim", 1...65_536)
+    let plain = try config.positive("qk_nope_head_dim")
+    let rotated = try config.positive("qk_rope_head_dim")
+    let value = try config.positive("v_head_dim")
+    let rank = try config.positive("kv_lora_rank")
+    guard [rotated, plain, plain + rotated, value, rank + rotated].contains(width) else {
+      throw config.error(
+        "head_dim",
+        "a width of a head: qk_rope_head_dim \(rotated), qk_nope_head_dim \(plain), their sum \(plain + rotated), "
+          + "or v_head_dim \(value)", found: "\(width)")
+    }
   }
 
   /// Multi-head latent attention by DeepSeek's keys. The latents' norms have ε 1e-6 whatever `rms_norm_eps` says, as
