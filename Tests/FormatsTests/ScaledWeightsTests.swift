@@ -72,6 +72,21 @@ import Testing
     }
   }
 
+  /// Codes whose scales are missing are no values, and no tensor that is carried as it is: of any type, in any layer.
+  @Test(arguments: ["F8_E4M3", "F8_E5M2", "I8", "U8"])
+  func codesWithoutScales(_ type: String) throws {
+    let config = #"{"quant_method":"compressed-tensors","format":"int-quantized","config_groups":{}}"#
+    for quantization in [#"{"quant_method":"fp8"}"#, config] {
+      let scratch = try checkpoint(
+        [(Self.weight, type, [Self.rows, Self.columns], codes)], config: quantization)
+      let error = #expect(throws: FormatError.self) {
+        try Model.read(scratch("model"), .init(keepUnknown: true))
+      }
+      let text = "\(error!)"
+      #expect(text.contains(Self.weight) && text.contains("scale"), "\(text)")
+    }
+  }
+
   /// Scales in a type that holds them: bytes and values.
   private func scales(_ type: String, _ count: Int) -> ([UInt8], [Float]) {
     let exact = (0..<count).map { 0.013 * Float($0 + 1) }

@@ -45,7 +45,13 @@ struct ScaledWeights {
     let scaleName =
       files.stored[name + Self.inverse] != nil ? name + Self.inverse : name + Self.scale
     guard let scales = files.stored[scaleName] else {
-      let isCoded = codes.dtype == .f8e4m3 || codes.dtype == .f8e5m2
+      // Of integers only what is called a weight: a model may carry others.
+      let isCoded =
+        switch codes.dtype {
+        case .f8e4m3, .f8e5m2: true
+        case .i8, .u8: name.hasSuffix(".weight")
+        default: false
+        }
       // What goes with scales says that they are missing, of a tensor of any type.
       let beside = [Self.second, Self.zero].first { files.stored[name + $0] != nil }
       guard beside != nil || isCoded && files.config["quantization_config"] != nil else { return nil }
