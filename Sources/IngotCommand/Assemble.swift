@@ -7,7 +7,7 @@ import IngotWorkflows
 
 struct Assemble: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Put the shares of 'ingot quantize --shard' together to one artifact.",
+    abstract: "Put the shares of 'ingot quantize --shard' or 'ingot calibrate --shard' together.",
     usage: "ingot assemble <folder> --output <path> [options]",
     discussion: """
       The shares of one artifact are made by 'ingot quantize <model> … --shard i/n -o <folder>' on any \
@@ -15,6 +15,8 @@ struct Assemble: AsyncParsableCommand {
       'ingot quantize', whatever n is. Shares that are missing, damaged or of another artifact are named.
       The shares hold the quantize command; model and calibration file must be where it says, or be \
       given here.
+      An output that ends in .calib is put together of the shares of 'ingot calibrate --shard': the \
+      statistics of all contexts, equal to those of one run but for the rounding of sums.
       """)
 
   @Argument(help: "Folder of shares.", completion: .directory)
@@ -36,6 +38,10 @@ struct Assemble: AsyncParsableCommand {
   @OptionGroup var json: JSONOption
 
   func run() async throws {
+    if output.output.hasSuffix(".calib") { return try assembleCalibration() }
+    if CalibrationShares.recognizes(folder), !((try? ShareSet(folder)) != nil) {
+      throw ValidationError("\(folder) has shares of statistics: name the output so that it ends in .calib.")
+    }
     let shares = try ShareSet(folder)
     guard let arguments = shares.extras[0]["arguments"]?.array?.compactMap(\.string) else {
       throw FormatError(path: folder, expected: "shares with the command that made them", found: "none")
@@ -60,6 +66,24 @@ struct Assemble: AsyncParsableCommand {
       print(result.json.text(indented: true))
     } else {
       command.show(result)
+    }
+  }
+
+  private func assembleCalibration() throws {
+    guard importance == nil else {
+      throw ValidationError("--importance has nothing to do with shares of statistics.")
+    }
+    var request = AssembleCalibrationRequest(folder, to: output.output)
+    request.model = try HubOptions.parse([]).locate(model ?? CalibrationShares(folder).source)
+    request.force = output.options.force
+    let result = try request.run()
+    if json.json {
+      print(result.json.text(indented: true))
+    } else {
+      print(
+        "\(grouped(result.tokens)) tokens in \(grouped(result.contexts)) contexts, of \(result.shares) shares"
+      )
+      print(result.output)
     }
   }
 }

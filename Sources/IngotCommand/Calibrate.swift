@@ -14,6 +14,8 @@ struct Calibrate: AsyncParsableCommand {
       .jsonl file with one object per line: {"text": ...} or {"messages": [...], "tools": [...]} as \
       chat APIs take them, rendered by the model's own chat template. A .json file is a list of such objects.
       An output that ends in .gguf or .dat is a llama.cpp importance matrix, in the new or old format.
+      With --shard i/n it collects the statistics of the i-th share of the contexts, into the folder --output; \
+      'ingot assemble' puts the shares together.
       An interrupted run resumes after the last completed layer when the same command is run again.
       Never calibrate on the text you measure with. The last eighth of each text is left out for \
       'ingot sensitivity', which finds by the file which contexts it has seen; --chunks leaves out more.
@@ -47,6 +49,8 @@ struct Calibrate: AsyncParsableCommand {
     help: "Use every context of the texts, and leave none to 'ingot sensitivity' and 'ingot verify'.")
   var allContexts = false
 
+  @OptionGroup var sharing: ShareOptions
+
   @Flag(name: .long, help: "Print one line per expert.")
   var experts = false
 
@@ -64,6 +68,7 @@ struct Calibrate: AsyncParsableCommand {
     var request = CalibrateRequest(model, texts: texts.selection, to: output)
     request.coverage = untilCovered
     request.usesAllContexts = allContexts
+    request.share = try sharing.share()
     request.force = force
     request.takeOver = takeOver
     request.reading = reading.options

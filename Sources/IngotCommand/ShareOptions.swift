@@ -7,7 +7,7 @@ struct ShareOptions: ParsableArguments {
   @Option(
     name: .long,
     help: ArgumentHelp(
-      "Make the i-th of n shares of the artifact, a file in the folder --output, for 'ingot assemble'; "
+      "Make the i-th of n shares, a file in the folder --output, for 'ingot assemble'; "
         + "auto (or auto/n): by SLURM_ARRAY_TASK_ID or JOB_COMPLETION_INDEX.", valueName: "i/n"),
     completion: .list(["auto"]))
   var shard: String?

@@ -17,6 +17,8 @@ public struct CalibrateRequest: Sendable {
   /// Use every context of the texts. Otherwise statistics (not an importance matrix) leave the last contexts of each text out
   /// where they would take them all: an eighth, for `sensitivity` and `verify` to measure on.
   public var usesAllContexts = false
+  /// Gather the statistics of this share of the contexts alone, into a file in `output`, a folder; nil for all.
+  public var share: Share?
   /// Replace what is at the output's path, and discard an unfinished output there.
   public var force = false
   /// Continue an unfinished output of a run on another host, which must have ended.
@@ -59,6 +61,12 @@ extension CalibrateRequest {
   /// - Throws: FormatError for what is wrong with files, a resumable one when the run was stopped.
   public func run(_ control: RunControl = RunControl()) async throws -> CalibrateResult {
     let start = ContinuousClock.now
+    if share != nil, coverage != nil {
+      throw RequestError(
+        .untilCovered,
+        "experts are covered by all contexts together, so that the work cannot be done by shares")
+    }
+    let output = try target()
     let source = try Model.read(model, reading)
     try await source.requireWholeFiles(control)
     try source.requireForwardPass()
@@ -75,11 +83,17 @@ extension CalibrateRequest {
     writing.inputs = inputs
     (writing.force, writing.takeOver) = (force, takeOver)
     let usesAll = usesAllContexts || form != nil
+    var origin = try CalibrationRun.origin(source)
+    if let share {
+      let all = try CalibrationRun.allContexts(source, texts, usesAll: usesAll)
+      origin.merge(CalibrationShares.Part(share, of: all, source: model).metadata) { $1 }
+    }
     // An importance matrix is made from statistics beside it, of which some fields are enough.
     let writer = try CalibrationFile.Writer(
       form == nil ? output : output + ".evidence", for: source, texts: texts.names,
-      isForImportance: form != nil, origin: try CalibrationRun.origin(source),
-      identity: CalibrationRun.identity(source, texts, coverage: coverage, usesAll: usesAll), writing)
+      isForImportance: form != nil, origin: origin,
+      identity: CalibrationRun.identity(source, texts, coverage: coverage, usesAll: usesAll, share: share),
+      writing)
     var options = CalibrationOptions()
     options.workers = control.workers
     options.coverage = coverage
@@ -87,7 +101,7 @@ extension CalibrateRequest {
     let run: CalibrationRun
     do throws(FormatError) {
       var going = try CalibrationRun(
-        source, texts, writer, options, usesAll: usesAll, shouldStop: control.shouldStop)
+        source, texts, writer, options, usesAll: usesAll, share: share, shouldStop: control.shouldStop)
       try await going.run()
       if let form {
         try going.importance(source, texts).write(
@@ -112,6 +126,69 @@ extension CalibrateRequest {
       contextsLeft: run.left,
       coverage: coverage.map { CoverageReport(wanted: $0, run) },
       seconds: (ContinuousClock.now - start).seconds)
+  }
+}
+
+extension CalibrateRequest {
+  /// The file that is written: the share's, in a folder that is made where it is not, or the statistics.
+  private func target() throws(FormatError) -> String {
+    guard let share else { return output }
+    guard Folder.kind(output) != .file else {
+      throw FormatError(path: output, expected: "a folder for shares", found: "a file")
+    }
+    if Folder.kind(output) == .nothing { try Folder.create(output) }
+    return CalibrationShares.path(share, in: output)
+  }
+}
+
+/// Puts shares of statistics together.
+public struct AssembleCalibrationRequest: Sendable {
+  /// With the files of all shares.
+  public var folder: String
+  /// The model that they were gathered from; nil for the one that the shares name.
+  public var model: String?
+  /// A `.calib` file.
+  public var output: String
+  public var force = false
+  public var reading = ReadOptions()
+
+  public init(_ folder: String, to output: String) {
+    self.folder = folder
+    self.output = output
+  }
+
+  /// What was put together.
+  public struct Result: Sendable {
+    public var output: String
+    public var shares: Int
+    public var tokens: Int
+    public var contexts: Int
+
+    /// The result under the names that programs read.
+    public var json: JSON {
+      [
+        "output": .string(output), "shares": JSON(shares), "tokens": JSON(tokens),
+        "contexts": JSON(contexts),
+      ]
+    }
+  }
+
+  /// - Throws: FormatError for shares that are missing, damaged or of other models or texts.
+  public func run() throws -> Result {
+    let shares = try CalibrationShares(folder)
+    let path = model ?? shares.source
+    let source = try Model.read(path, reading)
+    try OutputKind.calibration.requireName(output)
+    var inputs = InputFiles()
+    inputs.add(source)
+    inputs.add("the shares", folder)
+    try inputs.requireApart(output)
+    var writing = WriteOptions()
+    (writing.inputs, writing.force) = (inputs, force)
+    try shares.assemble(to: output, for: source, writing)
+    let made = try CalibrationFile.read(output, for: source)
+    return Result(
+      output: output, shares: shares.count, tokens: made.tokens, contexts: made.contexts?.count ?? 0)
   }
 }
 

@@ -21,6 +21,8 @@ struct CalibrationRun {
 
   /// Whether every context of the texts may be used, and none at a text's end is left to other commands.
   let usesAll: Bool
+  /// The share of the contexts that statistics are gathered of; nil for all.
+  let share: Share?
 
   private(set) var ledger: ExpertLedger
   private(set) var contexts: [Context] = []
@@ -33,9 +35,10 @@ struct CalibrationRun {
 
   init(
     _ model: Model, _ texts: TextSelection, _ writer: CalibrationFile.Writer, _ options: CalibrationOptions,
-    usesAll: Bool, shouldStop: @escaping @Sendable () -> Bool
+    usesAll: Bool, share: Share? = nil, shouldStop: @escaping @Sendable () -> Bool
   ) throws(FormatError) {
     self.usesAll = usesAll
+    self.share = share
     self.model = model
     self.texts = texts
     self.writer = writer
@@ -48,6 +51,7 @@ struct CalibrationRun {
   /// - Throws: FormatError, one of a stopped run among them.
   mutating func run() async throws(FormatError) {
     contexts = try await drawnContexts()
+    if let share { contexts = try CalibrationRun.own(share, of: contexts, texts) }
     let blueprint = model.blueprint
     try writer.begin(
       tokens: tokens, contexts: SeenContexts(contexts),
@@ -144,6 +148,29 @@ struct CalibrationRun {
     if !isDone { throw writer.stopped }
   }
 
+  /// The contexts of a share: those that follow the contexts of the share before.
+  private static func own(_ share: Share, of all: [Context], _ texts: TextSelection) throws(FormatError)
+    -> [Context]
+  {
+    guard all.count >= share.count else {
+      throw FormatError(
+        path: texts.paths.first ?? "", expected: "a context for each of \(share.count) shares",
+        found: "\(all.count) contexts; use fewer shares or more text")
+    }
+    return Array(all[all.count * share.index / share.count..<all.count * (share.index + 1) / share.count])
+  }
+
+  /// All contexts, of which a share takes some.
+  static func allContexts(_ model: Model, _ texts: TextSelection, usesAll: Bool) throws(FormatError)
+    -> SeenContexts
+  {
+    let tokenizer = try Tokenizer(of: model)
+    return SeenContexts(
+      usesAll
+        ? try texts.contexts(tokenizer, of: model, chunks: texts.chunks).flatMap { $0 }
+        : try texts.calibrationContexts(tokenizer, of: model, chunks: texts.chunks).flatMap(\.used))
+  }
+
   /// What a file says of how it was made.
   static func origin(_ model: Model) throws(FormatError) -> [String: String] {
     ["tool": Tool.name, "tokenizer": CalibrationFile.fingerprint(try Tokenizer(of: model))]
@@ -151,7 +178,7 @@ struct CalibrationRun {
 
   /// What an unfinished run must have in common with this one, beside the model's files.
   static func identity(
-    _ model: Model, _ texts: TextSelection, coverage: Int?, usesAll: Bool = true
+    _ model: Model, _ texts: TextSelection, coverage: Int?, usesAll: Bool = true, share: Share? = nil
   ) throws(FormatError) -> JSONObject {
     var files: [JSON] = []
     for path in model.weightFiles { files.append(try fileIdentity(path)) }
@@ -176,6 +203,7 @@ struct CalibrationRun {
       "until-covered": coverage.map { JSON($0) } ?? .null,
     ]
     if !usesAll { identity["leaves contexts"] = true }
+    if let share { identity["share"] = .string(share.description) }
     if let template = texts.chatTemplate {
       identity["chat template"] = .string(sha256(try Bytes.mapping(template)))
     }

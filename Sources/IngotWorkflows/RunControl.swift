@@ -49,6 +49,7 @@ public struct RequestError: Error, Hashable, Sendable, CustomStringConvertible {
     case rescueOverflow = "rescue-overflow"
     case sequential
     case refitBias = "refit-bias"
+    case untilCovered = "until-covered"
     case card, html
   }
 

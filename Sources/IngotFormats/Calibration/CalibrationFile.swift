@@ -40,8 +40,11 @@ public struct CalibrationFile: Sendable {
 
   /// Reads statistics gathered from a model of this shape. A layer is decompressed when it is asked for or loaded.
   ///
+  /// - Parameter takesShare: whether a share of statistics will do.
   /// - Throws: FormatError for a broken file, or one of a model with other shapes.
-  public static func read(_ path: String, for model: Model) throws(FormatError) -> CalibrationStatistics {
+  public static func read(_ path: String, for model: Model, takesShare: Bool = false) throws(FormatError)
+    -> CalibrationStatistics
+  {
     let header = try SafeTensorsHeader(path: path)
     guard header.metadata["format"] == label, header.metadata["version"] == version else {
       throw FormatError(
@@ -51,6 +54,12 @@ public struct CalibrationFile: Sendable {
           ? "version \(header.metadata["version"] ?? "none"): collect them anew with 'ingot calibrate'"
           : "tensors that say \(header.metadata["format"].map { "'\(printable($0, limit: 40))'" } ?? "nothing")"
       )
+    }
+    if !takesShare, let share = header.metadata["share"] {
+      throw FormatError(
+        path: path, expected: "whole statistics",
+        found: "share \(printable(share, limit: 20)) of them; put all together with 'ingot assemble "
+          + "\(printable(Folder.parent(of: path))) -o model.calib'")
     }
     try Origin.require(header.metadata, model, path)
     guard let tokens = header.metadata["tokens"].flatMap({ Int($0) }), tokens > 0, tokens < 1 << 32 else {
