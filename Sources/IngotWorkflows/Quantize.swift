@@ -23,6 +23,8 @@ public struct QuantizeRequest: Sendable {
   public var techniques = CalibrationTechniques()
   /// Texts that layers are calibrated on anew, each on what the quantized layers before it make of them.
   public var sequentialTexts: [String] = []
+  /// Contexts of each of these texts, at most; nil for all.
+  public var sequentialChunks: Int?
   /// A file that conversations among them are rendered by instead of the model's chat template.
   public var chatTemplate: String?
   /// Refit the router bias; applied only where it restores more of the original routing on held-out contexts.
@@ -118,7 +120,9 @@ extension QuantizeRequest {
     // The contexts that 'calibrate' takes of the same texts, so that statistics say what was seen.
     let contexts =
       sequentialTexts.isEmpty
-      ? [] : try texts.calibrationContexts(Tokenizer(of: source), of: source, chunks: nil).flatMap(\.used)
+      ? []
+      : try texts.calibrationContexts(Tokenizer(of: source), of: source, chunks: sequentialChunks).flatMap(
+        \.used)
     let replaced = Replacements()
     var quantization = QuantizationOptions()
     quantization.allowNonfinite = allowsNonfinite

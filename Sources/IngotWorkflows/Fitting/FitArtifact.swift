@@ -139,6 +139,11 @@ extension FitArtifactRequest {
     case .calibratedRecipe, .recipe: request.choice = .recipe(decision.recipe)
     }
     if decision.road != .recipe { request.importance = files.statistics }
+    if decision.follows {
+      request.sequentialTexts = try files.texts() + texts
+      request.sequentialChunks = decision.calibrationChunks
+      request.chatTemplate = chatTemplate
+    }
     request.reading = reading
     _ = try await request.run(control)
   }

@@ -8,6 +8,8 @@ import IngotTensors
 /// counted.
 struct FitCost {
   let calibration: Double
+  /// What quantization takes more when layers follow one another: both models go through the texts.
+  var following: Double { 2 * calibration }
   /// Contexts of each text for calibration.
   let calibrationChunks: Int
   let sensitivity: Double

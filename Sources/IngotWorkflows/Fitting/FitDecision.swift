@@ -59,6 +59,8 @@ public struct FitDecision: Sendable {
   public let context: Int
   public let choices: [Choice]
   public let steps: [Step]
+  /// Whether each layer is quantized on what the quantized layers before it give.
+  public let follows: Bool
   /// Contexts of each text for calibration and for sensitivities.
   let calibrationChunks: Int
   static let sensitivityChunks = 4
@@ -97,7 +99,8 @@ public struct FitDecision: Sendable {
     let known = isSame ? known : nil
     let earlier = known?["road"]?.string.flatMap(Road.init)
     let (found, reason) = FitDecision.road(format, best, cost, hours: request.hours)
-    road = earlier ?? found
+    let road = earlier ?? found
+    self.road = road
     recipe = known?["recipe"]?.string ?? best.recipe
     calibrationChunks = known?["calibrationContexts"]?.int ?? cost?.calibrationChunks ?? 0
     choices.append(
@@ -113,6 +116,18 @@ public struct FitDecision: Sendable {
     let used = (road == .recipe ? 0 : cost?.calibration ?? 0) + (cost?.quantization ?? 0)
     verifyChunks =
       known?["verifyContexts"]?.int ?? cost?.verifyChunks(leaving: used, hours: request.hours) ?? 0
+    follows =
+      road != .recipe
+      && (known?["sequential"]?.bool
+        ?? cost.map { FitDecision.hasTimeToFollow($0, road, hours: request.hours) } ?? false)
+    if road != .recipe {
+      choices.append(
+        Choice(
+          what: "layers", choice: follows ? "one after the other" : "each by itself",
+          reason: follows
+            ? "each is calibrated on what the quantized ones before it give, and corrects their error"
+            : "to calibrate each on the quantized ones before it would take more than the hours allow"))
+    }
     if verifyChunks == 0 {
       choices.append(
         Choice(
@@ -121,7 +136,8 @@ public struct FitDecision: Sendable {
             ? "a single context of each text would take longer than the hours" : "there is no forward pass"))
     }
     self.choices = choices
-    steps = FitDecision.steps(road, model, cost, verifyChunks: verifyChunks, bytes: best.bytes)
+    steps = FitDecision.steps(
+      road, model, cost, follows: follows, verifyChunks: verifyChunks, bytes: best.bytes)
   }
 
   /// The built-in recipe with the most bits that fits, or what a plan has to do better.
@@ -274,9 +290,21 @@ public struct FitDecision: Sendable {
     )
   }
 
-  private static func steps(_ road: Road, _ model: Model, _ cost: FitCost?, verifyChunks: Int, bytes: Int)
-    -> [Step]
-  {
+  /// Whether calibrating each layer on the quantized ones before it stays within the hours beside all else.
+  private static func hasTimeToFollow(_ cost: FitCost, _ road: Road, hours: Double) -> Bool {
+    let measuring =
+      switch road {
+      case .measured: cost.sensitivity
+      case .measuredQuickly: cost.quickSensitivity
+      case .calibratedRecipe, .recipe: 0.0
+      }
+    let rest = cost.calibration + measuring + cost.quantization + cost.verification
+    return rest + cost.following <= hours * 3600
+  }
+
+  private static func steps(
+    _ road: Road, _ model: Model, _ cost: FitCost?, follows: Bool, verifyChunks: Int, bytes: Int
+  ) -> [Step] {
     var steps: [Step] = []
     if road != .recipe {
       steps.append(Step(kind: .calibrate, seconds: cost?.calibration, disk: cost?.statistics ?? 0))
@@ -291,7 +319,9 @@ public struct FitDecision: Sendable {
     steps.append(
       Step(
         kind: .quantize,
-        seconds: road == .recipe ? cost.map { _ in Double(model.bytes) / 3e8 } : cost?.quantization,
+        seconds: road == .recipe
+          ? cost.map { _ in Double(model.bytes) / 3e8 }
+          : cost.map { $0.quantization + (follows ? $0.following : 0) },
         disk: bytes))
     if let cost, verifyChunks > 0 {
       steps.append(
@@ -307,7 +337,8 @@ public struct FitDecision: Sendable {
     [
       "machine": .string(machine.name), "engine": .string(engine.rawValue), "format": .string(format.name),
       "road": .string(road.rawValue), "recipe": .string(recipe), "context": JSON(context),
-      "calibrationContexts": JSON(calibrationChunks), "verifyContexts": JSON(verifyChunks),
+      "sequential": .bool(follows), "calibrationContexts": JSON(calibrationChunks),
+      "verifyContexts": JSON(verifyChunks),
       "choices": .array(choices.map(\.json)), "steps": .array(steps.map(\.json)),
     ]
   }
