@@ -136,6 +136,12 @@ struct Lane: Sendable {
     return states
   }
 
+  /// Hands over what is carried, so that it is changed in place.
+  mutating func takeCarried() -> [Carried] {
+    defer { carried = [] }
+    return carried
+  }
+
   mutating func put(_ states: [[Float]], _ carried: [Carried]) {
     self.states = states
     self.carried = carried
@@ -160,7 +166,7 @@ struct Lane: Sendable {
 
   /// The lane as it is, leaving this one without states.
   mutating func hand() -> Lane {
-    defer { states = [] }
+    defer { (states, carried) = ([], []) }
     return self
   }
 }

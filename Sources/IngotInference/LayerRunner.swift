@@ -43,7 +43,7 @@ struct LayerRunner: Sendable {
       let source = lanes[index].source
       if !sources.contains(where: { $0 === source }) { sources.append(source) }
       places.append(sources.firstIndex { $0 === source }!)
-      for (state, carried) in zip(lanes[index].takeStates(), lanes[index].carried) {
+      for (state, carried) in zip(lanes[index].takeStates(), lanes[index].takeCarried()) {
         passages.append(Passage(state: state, carried: carried))
       }
     }
@@ -101,6 +101,10 @@ struct LayerRunner: Sendable {
     }
     let first = reached.map { $0.rawValue + 1 } ?? 0
     let steps = LayerPlace.allCases[first...place.rawValue]
+    if Reader.self == NoReader.self, sources.count == 1, sources[0].team != nil, passages.count > 1 {
+      try advanceTogether(steps)
+      return try finishAdvance(to: place, passed: passed)
+    }
     let (weights, sourceOfLane, isAbreast) = (weights, sourceOfLane, isAbreast)
     let (lanes, texts) = (lanes.indices, contexts)
     let slots = Slots(passages)
@@ -136,12 +140,37 @@ struct LayerRunner: Sendable {
       }
       take(result.1)
     }
+    try finishAdvance(to: place, passed: passed)
+  }
+
+  private mutating func finishAdvance(to place: LayerPlace, passed: (Int) -> Void) throws(FormatError) {
     reached = place
     guard place == .feedForwardInput else { return }
-    self.weights = []
+    weights = []
     for source in sources {
       for kind in blueprint.layers[layer].mixer.taps.flatMap(\.linears) {
         passed(try source.model.required(kind, layer: layer).bytes)
+      }
+    }
+  }
+
+  /// Takes sequences that are continued to a place side by side.
+  private mutating func advanceTogether(_ steps: ArraySlice<LayerPlace>) throws(FormatError) {
+    var buffers = Buffers()
+    for step in steps {
+      let products =
+        step == .mixerInput
+        ? [[Role: [Float]]](repeating: [:], count: passages.count)
+        : try weights[0].products(of: passages.map(\.rows), to: step)
+      for index in passages.indices {
+        // Taken out, so that what the sequence keeps is added to in place.
+        var passage = Passage()
+        swap(&passage, &passages[index])
+        try weights[0].advance(
+          &passage, to: step, context: index % contexts.count, keepsGates: false, products: products[index],
+          &buffers
+        ) { _, _, _ in }
+        passages[index] = passage
       }
     }
   }

@@ -62,10 +62,13 @@ struct LayerWeights: Sendable {
 
   /// Takes a passage from the place before to a place.
   ///
-  /// - Parameter context: its number, for messages.
+  /// - Parameters:
+  ///   - context: its number, for messages.
+  ///   - products: of the passage's rows, as `products(of:to:)` gives them; empty for none.
   func advance(
     _ passage: inout Passage, to place: LayerPlace, context: Int, keepsGates: Bool,
-    _ buffers: inout Buffers, show: (_ tap: String, _ rows: [Float], _ columns: Int) -> Void
+    products: [Role: [Float]] = [:], _ buffers: inout Buffers,
+    show: (_ tap: String, _ rows: [Float], _ columns: Int) -> Void
   ) throws(FormatError) {
     let tokens = passage.state.count / hidden
     switch place {
@@ -73,19 +76,21 @@ struct LayerWeights: Sendable {
       passage.rows = mixerNorm!.rows(passage.state)
       description.mixerResidual.takeNorm(passage.rows, &passage.state)
     case .mixerOutput:
-      try mixer!.run(passage.rows, tokens: tokens, &buffers, &passage.carried, show: show)
+      try mixer!.run(
+        InputRows(passage.rows, products), tokens: tokens, &buffers, &passage.carried, show: show)
       passage.rows = Array(buffers.attended.prefix(tokens * mixer!.outputInputs))
     case .feedForwardInput:
       let mixer = mixer!
+      let rows = InputRows(passage.rows, products)
       if description.mixerResidual.addsPlainly {
         try linear(
-          passage.rows, mixer.output, tokens: tokens, inputs: mixer.outputInputs, outputs: hidden,
+          rows, mixer.output, tokens: tokens, inputs: mixer.outputInputs, outputs: hidden,
           into: &passage.state, accumulate: true)
         addBias(mixer.outputBias, to: &passage.state, tokens: tokens)
       } else {
         var outputs: [Float] = []
         try linear(
-          passage.rows, mixer.output, tokens: tokens, inputs: mixer.outputInputs, outputs: hidden,
+          rows, mixer.output, tokens: tokens, inputs: mixer.outputInputs, outputs: hidden,
           into: &outputs)
         addBias(mixer.outputBias, to: &outputs, tokens: tokens)
         description.mixerResidual.add(outputs, outputNorm, to: &passage.state)
@@ -99,6 +104,29 @@ struct LayerWeights: Sendable {
       passage.routing = try route(passage.rows, context: context, keepsGates: keepsGates)
     case .feedForwardInner: preconditionFailure("an executor of the feed-forward goes there")
     }
+  }
+
+  /// Products of sequences' rows with the stored weights that read them on the way to a place: a matrix is read once for the tokens
+  /// of all, and gives the same bits as for each alone.
+  ///
+  /// - Parameter rows: by sequence, (tokens, columns).
+  /// - Returns: by sequence, (tokens, outputs) of each tensor.
+  func products(of rows: [[Float]], to place: LayerPlace) throws(FormatError) -> [[Role: [Float]]] {
+    let weights = place == .mixerOutput ? mixer!.inputWeights : [mixer!.output]
+    let all = Array(rows.joined())
+    var products = [[Role: [Float]]](repeating: [:], count: rows.count)
+    for case .stored(let tensor, let team) in weights {
+      let outputs = tensor.rows
+      var product: [Float] = []
+      try tensor.product(all, tokens: all.count / tensor.columns, team: team, into: &product)
+      var first = 0
+      for index in rows.indices {
+        let count = rows[index].count / tensor.columns * outputs
+        products[index][tensor.role] = Array(product[first..<first + count])
+        first += count
+      }
+    }
+    return products
   }
 
   /// Where the router sends the tokens of a context.

@@ -38,6 +38,9 @@ private struct DeltaExecutor: MixerExecutor {
 
   var outputBias: [Float] { [] }
   var outputInputs: Int { block.valueWidth }
+  var inputWeights: [LinearWeights] {
+    [TensorKind.deltaQKVGate, .deltaQKV, .deltaGate].compactMap { weights[$0] }
+  }
   var output: LinearWeights {
     get { weights[.deltaOutput] ?? .none }
     set { weights[.deltaOutput] = newValue }
@@ -81,7 +84,7 @@ private struct DeltaExecutor: MixerExecutor {
   }
 
   func run(
-    _ inputs: [Float], tokens: Int, _ buffers: inout Buffers, _ carried: inout Carried,
+    _ inputs: InputRows, tokens: Int, _ buffers: inout Buffers, _ carried: inout Carried,
     show: (_ tap: String, _ rows: [Float], _ columns: Int) -> Void
   ) throws(FormatError) {
     let (hidden, channels, valueWidth) = (block.hiddenSize, block.channels, block.valueWidth)
@@ -111,8 +114,8 @@ private struct DeltaExecutor: MixerExecutor {
     }
     var betas: [Float] = []
     var alphas: [Float] = []
-    linear(inputs, beta, tokens: tokens, inputs: hidden, outputs: block.valueHeads, into: &betas)
-    linear(inputs, alpha, tokens: tokens, inputs: hidden, outputs: block.valueHeads, into: &alphas)
+    linear(inputs.rows, beta, tokens: tokens, inputs: hidden, outputs: block.valueHeads, into: &betas)
+    linear(inputs.rows, alpha, tokens: tokens, inputs: hidden, outputs: block.valueHeads, into: &alphas)
     let convolved = convolve(mixed, tokens: tokens, after: carried.past?.convolution ?? [])
     carried.past?.keepInputs(mixed, count: tokens * channels, of: (block.kernel - 1) * channels)
     var states = carried.past?.states ?? []

@@ -42,6 +42,7 @@ private struct GroupedQueryExecutor: MixerExecutor {
   )
 
   var outputInputs: Int { block.queryWidth }
+  var inputWeights: [LinearWeights] { [query, key, value, indexer.query, indexer.key] }
 
   init(
     _ block: GroupedQueryAttention, _ source: LaneModel, layer: Int, _ workers: Workers, withOutput: Bool
@@ -81,7 +82,7 @@ private struct GroupedQueryExecutor: MixerExecutor {
   }
 
   func run(
-    _ inputs: [Float], tokens: Int, _ buffers: inout Buffers, _ carried: inout Carried,
+    _ inputs: InputRows, tokens: Int, _ buffers: inout Buffers, _ carried: inout Carried,
     show: (_ tap: String, _ rows: [Float], _ columns: Int) -> Void
   ) throws(FormatError) {
     let hidden = block.hiddenSize
@@ -130,7 +131,7 @@ private struct GroupedQueryExecutor: MixerExecutor {
 
   /// Keys and values of all tokens, as they go into attention.
   private func projectKeyValues(
-    _ inputs: [Float], tokens: Int, _ width: Int, past: Int, _ buffers: inout Buffers
+    _ inputs: InputRows, tokens: Int, _ width: Int, past: Int, _ buffers: inout Buffers
   ) throws(FormatError) {
     let (hidden, eps) = (block.hiddenSize, block.norm.epsilon)
     try linear(inputs, key, tokens: tokens, inputs: hidden, outputs: width, into: &buffers.keys)
@@ -164,7 +165,8 @@ private struct GroupedQueryExecutor: MixerExecutor {
   }
 
   /// The keys that queries see by the indexer; nil for all.
-  private func choice(_ inputs: [Float], tokens: Int, _ past: inout Past?) throws(FormatError) -> KeyChoice? {
+  private func choice(_ inputs: InputRows, tokens: Int, _ past: inout Past?) throws(FormatError) -> KeyChoice?
+  {
     guard let chooser = block.indexer, past != nil || tokens > chooser.kept * chooser.blockSize else {
       return nil
     }

@@ -34,6 +34,10 @@ private struct LatentExecutor: MixerExecutor {
   }
 
   var outputInputs: Int { block.heads * block.valueDim }
+  var inputWeights: [LinearWeights] {
+    let kinds: [TensorKind] = [block.queryRank == nil ? .query : .queryA, .keyValueA]
+    return (kinds + (block.indexer == nil ? [] : [.indexerKey, .indexerWeights])).compactMap { weights[$0] }
+  }
 
   init(
     _ block: LatentAttention, _ source: LaneModel, layer: Int, _ workers: Workers, withOutput: Bool
@@ -60,13 +64,13 @@ private struct LatentExecutor: MixerExecutor {
   }
 
   func run(
-    _ inputs: [Float], tokens: Int, _ buffers: inout Buffers, _ carried: inout Carried,
+    _ inputs: InputRows, tokens: Int, _ buffers: inout Buffers, _ carried: inout Carried,
     show: (_ tap: String, _ rows: [Float], _ columns: Int) -> Void
   ) throws(FormatError) {
     let (hidden, heads) = (block.hiddenSize, block.heads)
     let (rank, plain, rotated, dim) = (block.keyValueRank, block.plainDim, block.rotatedDim, block.headDim)
     let past = carried.past?.tokens ?? 0
-    func product(_ x: [Float], _ kind: TensorKind, _ inputs: Int, _ outputs: Int) throws(FormatError)
+    func product(_ x: InputRows, _ kind: TensorKind, _ inputs: Int, _ outputs: Int) throws(FormatError)
       -> [Float]
     {
       var out: [Float] = []
@@ -79,12 +83,12 @@ private struct LatentExecutor: MixerExecutor {
       addBias(queryBias, to: &latent, tokens: tokens)
       normalizeRows(&latent, tokens: tokens, weight: queryNorm, eps: block.norm.epsilon)
       show(LatentAttention.queryTap, latent, queryRank)
-      buffers.queries = try product(latent, .queryB, queryRank, heads * dim)
+      buffers.queries = try product(InputRows(latent), .queryB, queryRank, heads * dim)
       if let indexer = block.indexer, tokens > indexer.kept || carried.past != nil {
         var earlier = carried.past?.indexKeys ?? []
         carried.past?.indexKeys = []
         choice = indexer.choice(
-          queries: try product(latent, .indexerQuery, queryRank, indexer.heads * indexer.dim),
+          queries: try product(InputRows(latent), .indexerQuery, queryRank, indexer.heads * indexer.dim),
           keys: try product(inputs, .indexerKey, hidden, indexer.dim),
           weights: try product(inputs, .indexerWeights, hidden, indexer.heads), norm: indexerNorm,
           tokens: tokens, indexerRotation!, earlier: &earlier)
@@ -115,7 +119,7 @@ private struct LatentExecutor: MixerExecutor {
       carried.past!.tokens += tokens
       if past > 0 { return try attendLatents(carried.past!, tokens: tokens, choice, &buffers) }
     }
-    let expanded = try product(latent, .keyValueB, rank, heads * (plain + valueDim))
+    let expanded = try product(InputRows(latent), .keyValueB, rank, heads * (plain + valueDim))
     buffers.keys.provide(tokens * heads * dim)
     buffers.values.provide(tokens * heads * valueDim)
     for token in 0..<tokens {

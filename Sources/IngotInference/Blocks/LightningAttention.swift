@@ -28,6 +28,9 @@ private struct LightningExecutor: MixerExecutor {
 
   var outputBias: [Float] { [] }
   var outputInputs: Int { block.width }
+  var inputWeights: [LinearWeights] {
+    [TensorKind.lightningQKV, .lightningGate].compactMap { weights[$0] }
+  }
   var output: LinearWeights {
     get { weights[.lightningOutput] ?? .none }
     set { weights[.lightningOutput] = newValue }
@@ -44,7 +47,7 @@ private struct LightningExecutor: MixerExecutor {
   }
 
   func run(
-    _ inputs: [Float], tokens: Int, _ buffers: inout Buffers, _ carried: inout Carried,
+    _ inputs: InputRows, tokens: Int, _ buffers: inout Buffers, _ carried: inout Carried,
     show: (_ tap: String, _ rows: [Float], _ columns: Int) -> Void
   ) throws(FormatError) {
     let (hidden, width, dim) = (block.hiddenSize, block.width, block.headDim)

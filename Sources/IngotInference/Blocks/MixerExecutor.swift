@@ -23,6 +23,8 @@ protocol MixerExecutor: Sendable {
   var output: LinearWeights { get set }
   /// (hidden); empty for none.
   var outputBias: [Float] { get }
+  /// Large weights that read the mixer's input, whose products several sequences may take together.
+  var inputWeights: [LinearWeights] { get }
   /// Leaves what goes into the output projection in `buffers.attended`: (tokens, outputInputs).
   ///
   /// - Parameters:
@@ -31,7 +33,7 @@ protocol MixerExecutor: Sendable {
   ///   - carried: what earlier layers left, and what this one leaves. A past gets these tokens too.
   ///   - show: is shown what taps within the block have, by name: (tokens, columns).
   func run(
-    _ inputs: [Float], tokens: Int, _ buffers: inout Buffers, _ carried: inout Carried,
+    _ inputs: InputRows, tokens: Int, _ buffers: inout Buffers, _ carried: inout Carried,
     show: (_ tap: String, _ rows: [Float], _ columns: Int) -> Void) throws(FormatError)
 }
 

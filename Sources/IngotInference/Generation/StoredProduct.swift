@@ -119,6 +119,30 @@ enum LinearWeights: Sendable {
   }
 }
 
+/// Rows that go into linear layers: (tokens, columns).
+struct InputRows {
+  let rows: [Float]
+  /// Products that were taken already, together with other sequences': (tokens, outputs) of each tensor.
+  let products: [Role: [Float]]
+
+  init(_ rows: [Float], _ products: [Role: [Float]] = [:]) { (self.rows, self.products) = (rows, products) }
+}
+
+func linear(
+  _ x: InputRows, _ weights: LinearWeights, tokens: Int, inputs: Int, outputs: Int, into out: inout [Float],
+  accumulate: Bool = false
+) throws(FormatError) {
+  guard case .stored(let tensor, _) = weights, let product = x.products[tensor.role] else {
+    return try linear(
+      x.rows, weights, tokens: tokens, inputs: inputs, outputs: outputs, into: &out, accumulate: accumulate)
+  }
+  guard accumulate else {
+    out = product
+    return
+  }
+  for index in 0..<tokens * outputs { out[index] += product[index] }
+}
+
 /// `linear` by weights that are decoded or stored.
 func linear(
   _ x: [Float], _ weights: LinearWeights, tokens: Int, inputs: Int, outputs: Int, into out: inout [Float],
