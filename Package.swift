@@ -36,7 +36,7 @@ let package = Package(
       targets: [
         "Ingot", "IngotKernels", "IngotSystem", "IngotTensors", "IngotTokenizer", "IngotTemplates",
         "IngotModels", "IngotFormats", "IngotQuantization", "IngotInference", "IngotPlanning",
-        "IngotReports", "IngotHub", "IngotWorkflows",
+        "IngotReports", "IngotHub", "IngotToolCalls", "IngotWorkflows", "IngotServing",
       ]),
   ],
   dependencies: [
@@ -75,6 +75,7 @@ let package = Package(
       dependencies: ["IngotModels", "IngotInference", "IngotPlanning"],
       resources: [.embedInCode("page.css"), .embedInCode("page.js")], swiftSettings: strict),
     .target(name: "IngotHub", dependencies: ["IngotFormats", "CIngotHub"], swiftSettings: strict),
+    .target(name: "IngotToolCalls", dependencies: ["IngotSystem"], swiftSettings: strict),
     .target(
       name: "IngotWorkflows",
       dependencies: [
@@ -83,11 +84,15 @@ let package = Package(
       ],
       swiftSettings: strict),
     .target(
+      name: "IngotServing", dependencies: ["IngotInference", "IngotToolCalls", "IngotWorkflows"],
+      swiftSettings: strict),
+    .target(
       name: "Ingot",
       dependencies: [
         "IngotKernels", "IngotSystem", "IngotTensors", "IngotTokenizer", "IngotTemplates", "IngotModels",
         "IngotFormats", "IngotQuantization", "IngotInference", "IngotPlanning", "IngotReports", "IngotHub",
-        "IngotWorkflows",
+        "IngotToolCalls",
+        "IngotWorkflows", "IngotServing",
       ],
       swiftSettings: strict),
     .executableTarget(
@@ -120,6 +125,11 @@ let package = Package(
       swiftSettings: strict),
     .testTarget(
       name: "PlanningTests", dependencies: ["IngotFormats", "IngotPlanning", "IngotQuantization"],
+      swiftSettings: quickly),
+    .testTarget(
+      name: "ServingTests",
+      dependencies: ["IngotFormats", "IngotServing", "IngotToolCalls", "IngotWorkflows"],
+      exclude: ["tools.jinja"],
       swiftSettings: quickly),
     .testTarget(name: "ReportsTests", dependencies: ["IngotReports"], swiftSettings: quickly),
     .testTarget(

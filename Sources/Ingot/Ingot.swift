@@ -7,8 +7,10 @@
 @_exported import IngotPlanning
 @_exported import IngotQuantization
 @_exported import IngotReports
+@_exported import IngotServing
 @_exported import IngotSystem
 @_exported import IngotTemplates
 @_exported import IngotTensors
 @_exported import IngotTokenizer
+@_exported import IngotToolCalls
 @_exported import IngotWorkflows

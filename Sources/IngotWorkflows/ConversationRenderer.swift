@@ -31,6 +31,9 @@ public struct ConversationRenderer {
     specialTokens = try SpecialTokens.named(in: model, tokenizer)
   }
 
+  /// The template that conversations with tools, or without, are written by; nil for none.
+  public func source(withTools: Bool) -> String? { try? sources.template(withTools: withTools).source }
+
   /// The text of a conversation.
   ///
   /// - Throws: `FormatError` naming the conversation and what the template says of it, or where templates were looked for.

@@ -6,13 +6,13 @@ import IngotTensors
 import IngotTokenizer
 
 /// What a model advises for generation, by generation_config.json, then config.json, then its tokenizer.
-struct GenerationDefaults {
-  var sampling = Sampling()
+package struct GenerationDefaults: Sendable {
+  package var sampling = Sampling()
   /// Tokens after which nothing follows.
-  var ends: Set<Int> = []
+  package var ends: Set<Int> = []
 
   /// - Throws: FormatError for files that are no JSON and for numbers that mean nothing.
-  init(_ model: Model, _ tokenizer: Tokenizer) throws(FormatError) {
+  package init(_ model: Model, _ tokenizer: Tokenizer) throws(FormatError) {
     let advice = try GenerationDefaults.object("generation_config.json", of: model)
     let config = try GenerationDefaults.object("config.json", of: model)
     let text = config?["text_config"]?.object
@@ -31,6 +31,18 @@ struct GenerationDefaults {
     sampling.topP = advice["top_p"]?.double ?? 1
     sampling.minP = advice["min_p"]?.double ?? 0
     sampling.repetitionPenalty = advice["repetition_penalty"]?.double ?? 1
+  }
+
+  /// What the model advises, but for what a caller asks for.
+  package func sampling(_ options: TextGenerator.Options) -> Sampling {
+    var sampling = sampling
+    sampling.temperature = options.temperature ?? sampling.temperature
+    sampling.topK = options.topK ?? sampling.topK
+    sampling.topP = options.topP ?? sampling.topP
+    sampling.minP = options.minP ?? sampling.minP
+    sampling.repetitionPenalty = options.repetitionPenalty ?? sampling.repetitionPenalty
+    sampling.seed = options.seed
+    return sampling
   }
 
   private static func object(_ name: String, of model: Model) throws(FormatError) -> JSONObject? {

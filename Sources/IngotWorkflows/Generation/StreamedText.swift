@@ -1,7 +1,7 @@
 import IngotTokenizer
 
 /// The text of tokens as they come, in pieces that later tokens do not change, up to the first text that ends it.
-struct StreamedText {
+package struct StreamedText: Sendable {
   private let tokenizer: Tokenizer
   private let stops: [[UInt8]]
   private let showsSpecialTokens: Bool
@@ -13,18 +13,20 @@ struct StreamedText {
   /// Text that may be the beginning of a stop.
   private var held: [UInt8] = []
   /// All that has been given out.
-  private(set) var text = ""
-  /// Whether a stop has come; its text is not given out.
-  private(set) var isStopped = false
+  package private(set) var text = ""
+  /// The stop that has come; its text is not given out.
+  package private(set) var stop: String?
 
-  init(_ tokenizer: Tokenizer, stops: [String], showsSpecialTokens: Bool) {
+  package var isStopped: Bool { stop != nil }
+
+  package init(_ tokenizer: Tokenizer, stops: [String], showsSpecialTokens: Bool) {
     self.tokenizer = tokenizer
     self.stops = stops.filter { !$0.isEmpty }.map { Array($0.utf8) }
     self.showsSpecialTokens = showsSpecialTokens
   }
 
   /// - Returns: text that is certain now; empty for none.
-  mutating func add(_ token: Int) -> String {
+  package mutating func add(_ token: Int) -> String {
     ids.append(token)
     let before = decoded(first..<next)
     let all = decoded(first..<ids.count)
@@ -35,7 +37,7 @@ struct StreamedText {
   }
 
   /// - Returns: what was held back, now that no token follows.
-  mutating func end() -> String {
+  package mutating func end() -> String {
     if isStopped { return "" }
     let rest = decoded(first..<ids.count).dropFirst(decoded(first..<next).count)
     next = ids.count
@@ -59,8 +61,8 @@ struct StreamedText {
     var keeps = 0
     for start in held.indices {
       let rest = held[start...]
-      if stops.contains(where: { rest.starts(with: $0) }) {
-        isStopped = true
+      if let stop = stops.first(where: { rest.starts(with: $0) }) {
+        self.stop = String(decoding: stop, as: UTF8.self)
         held = Array(held[..<start])
         break
       }

@@ -106,7 +106,7 @@ public struct TextGenerator: Sendable {
     let fed = prompt.count - generator.tokens.count
     var logits = try await generator.feed(Array(prompt.dropFirst(generator.tokens.count)))
     let start = ContinuousClock.now
-    var sampler = Sampler(sampling(options))
+    var sampler = Sampler(defaults.sampling(options))
     var streamed = StreamedText(
       tokenizer, stops: options.stops, showsSpecialTokens: options.showsSpecialTokens)
     var seen = Set(prompt)
@@ -139,18 +139,6 @@ public struct TextGenerator: Sendable {
       text: streamed.text, tokens: tokens, finish: streamed.isStopped ? .stop : finish,
       promptTokens: prompt.count, fedTokens: fed, promptSeconds: (start - begin).seconds,
       seconds: (ContinuousClock.now - start).seconds, cacheBytes: cacheBytes)
-  }
-
-  /// What the model advises, but for what the caller asks for.
-  private func sampling(_ options: Options) -> Sampling {
-    var sampling = defaults.sampling
-    sampling.temperature = options.temperature ?? sampling.temperature
-    sampling.topK = options.topK ?? sampling.topK
-    sampling.topP = options.topP ?? sampling.topP
-    sampling.minP = options.minP ?? sampling.minP
-    sampling.repetitionPenalty = options.repetitionPenalty ?? sampling.repetitionPenalty
-    sampling.seed = options.seed
-    return sampling
   }
 }
 
