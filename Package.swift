@@ -42,6 +42,8 @@ let package = Package(
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
     .package(url: "https://github.com/jpsim/Yams", from: "6.2.0"),
+    // The HTTP server alone: none of the traits that bring more packages.
+    .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1", traits: []),
   ],
   targets: [
     .target(
@@ -97,7 +99,10 @@ let package = Package(
       swiftSettings: strict),
     .executableTarget(
       name: "IngotCommand",
-      dependencies: ["IngotWorkflows", "IngotHub", argumentParser],
+      dependencies: [
+        "IngotWorkflows", "IngotServing", "IngotHub", argumentParser,
+        .product(name: "HummingbirdCore", package: "hummingbird"),
+      ],
       swiftSettings: strict),
     .executableTarget(
       name: "ingot-bench",

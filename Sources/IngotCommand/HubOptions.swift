@@ -103,6 +103,11 @@ extension Generate: ReadsModels {
   static var readsWeightsOften: Bool { true }
   var hub: HubOptions { reading.hub }
 }
+extension Serve: ReadsModels {
+  static var models: [WritableKeyPath<Serve, String>] { [\.model] }
+  static var readsWeightsOften: Bool { true }
+  var hub: HubOptions { reading.hub }
+}
 extension Logits: ReadsModels {
   static var models: [WritableKeyPath<Logits, String>] { [\.model] }
   var hub: HubOptions { reading.hub }

@@ -23,12 +23,26 @@ enum Interrupt {
     _ = signal(SIGBUS, faulted)
   }
 
+  /// The same for a server, which says so in other words.
+  static func handleServing() {
+    handle()
+    for number in [SIGINT, SIGTERM] { _ = signal(number, askedToEnd) }
+    // A client that has gone is seen where its answer is written.
+    _ = signal(SIGPIPE, SIG_IGN)
+  }
+
   // Only what a signal's handler may call: an atomic store, signal, write, _exit.
 
   private static let asked: @convention(c) (Int32) -> Void = { number in
     requested.store(true, ordering: .relaxed)
     _ = signal(number, SIG_DFL)
     say("stopping at the end of the units under way; a second signal ends at once\n")
+  }
+
+  private static let askedToEnd: @convention(c) (Int32) -> Void = { number in
+    requested.store(true, ordering: .relaxed)
+    _ = signal(number, SIG_DFL)
+    say("finishing the answers under way; a second signal ends at once\n")
   }
 
   private static let faulted: @convention(c) (Int32) -> Void = { _ in

@@ -23,6 +23,7 @@ struct RootCommand: AsyncParsableCommand {
       ingot check X.ingot                      every checksum
       ingot verify X.ingot --against MODEL --text held-out.txt
       ingot generate X.ingot                   a chat with it
+      ingot serve X.ingot                      the same for programs, by two usual APIs
 
       MODEL is a folder with config.json and SafeTensors, a .gguf or .ingot file, or a name on the \
       Hugging Face Hub, such as MiniMaxAI/MiniMax-M2, name@revision or name:file.gguf: read from the \
@@ -34,7 +35,7 @@ struct RootCommand: AsyncParsableCommand {
     subcommands: [
       Inspect.self, Fit.self, PlanCommand.self, Calibrate.self, SensitivityCommand.self, Quantize.self,
       Assemble.self, Convert.self,
-      Verify.self, Generate.self, Logits.self,
+      Verify.self, Generate.self, Serve.self, Logits.self,
       Check.self,
       Recipes.self,
     ])

@@ -6,7 +6,7 @@ import Testing
 @Suite struct HelpTests {
   @Test(arguments: [
     "inspect", "plan", "calibrate", "sensitivity", "quantize", "convert", "verify", "logits", "check",
-    "recipes", "fit", "generate", "assemble",
+    "recipes", "fit", "generate", "serve", "assemble",
   ])
   func helpOfCommand(_ name: String) throws {
     let outcome = try Command.run(name, "--help", environment: ["COLUMNS": "100"])

@@ -37,6 +37,21 @@ class Component:
 PACKAGES = {
     "swift-argument-parser": (SWIFT_LICENSE, "Apple Inc. and the Swift project authors", "LICENSE.txt"),
     "yams": ("MIT", "JP Simard", "LICENSE"),
+    "hummingbird": ("Apache-2.0", "The Hummingbird authors", "LICENSE.txt"),
+    "swift-async-algorithms": (SWIFT_LICENSE, "Apple Inc. and the Swift project authors", "LICENSE.txt"),
+    "swift-atomics": (SWIFT_LICENSE, "Apple Inc. and the Swift project authors", "LICENSE.txt"),
+    "swift-collections": (SWIFT_LICENSE, "Apple Inc. and the Swift project authors", "LICENSE.txt"),
+    "swift-http-types": ("Apache-2.0", "Apple Inc. and the Swift project authors", "LICENSE.txt"),
+    "swift-log": ("Apache-2.0", "Apple Inc. and the SwiftLog project authors", "LICENSE.txt"),
+    "swift-nio": ("Apache-2.0", "Apple Inc. and the SwiftNIO project authors", "LICENSE.txt"),
+    "swift-nio-extras": ("Apache-2.0", "Apple Inc. and the SwiftNIO project authors", "LICENSE.txt"),
+    "swift-service-lifecycle": ("Apache-2.0", "Apple Inc. and the SwiftServiceLifecycle project authors", "LICENSE.txt"),
+}
+# What Hummingbird names for parts of it that are not built here: TLS, HTTP/2, its router and its tests.
+NOT_LINKED = {
+    "async-http-client", "swift-algorithms", "swift-asn1", "swift-certificates", "swift-configuration", "swift-crypto",
+    "swift-distributed-tracing", "swift-http-structured-headers", "swift-metrics", "swift-nio-http2", "swift-nio-ssl",
+    "swift-nio-transport-services", "swift-numerics", "swift-service-context", "swift-system",
 }
 
 
@@ -61,6 +76,8 @@ def packages(scratch: pathlib.Path) -> list[Component]:
     result = []
     for pin in resolved["pins"]:
         identity, location, state = pin["identity"], pin["location"].removesuffix(".git"), pin["state"]
+        if identity in NOT_LINKED:
+            continue
         if identity not in PACKAGES:
             raise SystemExit(f"Package.resolved names {identity}: say its license in scripts/packaging/components.py")
         license_, supplier, file = PACKAGES[identity]
@@ -81,6 +98,9 @@ def components(scratch: pathlib.Path) -> list[Component]:
     result.append(Component(
         "libyaml", None, "MIT", "Kirill Simonov and the libyaml contributors", "git+https://github.com/yaml/libyaml",
         "pkg:github/yaml/libyaml", TEXTS / "libyaml.txt", within="yams"))
+    result.append(Component(
+        "llhttp", None, "MIT", "Fedor Indutny and the llhttp contributors", "git+https://github.com/nodejs/llhttp",
+        "pkg:github/nodejs/llhttp", scratch / "checkouts/swift-nio/Sources/CNIOLLHTTP/LICENSE", within="swift-nio"))
     result.append(Component(
         "ggml-tables", None, "MIT", "The ggml authors", "git+https://github.com/ggml-org/llama.cpp",
         "pkg:pypi/gguf", TEXTS / "ggml.txt", is_data=True))
