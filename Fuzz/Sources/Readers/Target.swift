@@ -17,7 +17,7 @@ struct Target {
   /// Makes lengths and checksums right after a mutation: the number of bytes then, at most `limit`.
   var repair: (_ data: UnsafeMutableBufferPointer<UInt8>, _ size: Int) -> Int = { $1 }
 
-  static var all: [Target] { texts + files + quantizations + plans }
+  static var all: [Target] { texts + files + quantizations + plans + serving }
 }
 
 nonisolated(unsafe) private var run: (_ input: [UInt8]) throws(FormatError) -> Void = { _ in }
