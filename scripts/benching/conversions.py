@@ -39,11 +39,15 @@ def measure(report, source, work, rounds):
         ["to", "copy's time / its own", "GB written", "wall s", "copy's wall s", "CPU s", "peak GB"], rows)
 
 
-def growth(report, work, rounds, experts):
-    """Time, memory and disk of conversions as layers are added; gives the checkpoints."""
+def checkpoints(work, experts):
+    """Of 1, 2 and 4 layers."""
+    return {layers: checkpoint(work, layers=layers, experts=experts, vocabulary=16384) for layers in (1, 2, 4)}
+
+
+def growth(report, sources, work, rounds, experts):
+    """Time, memory and disk of conversions as layers are added."""
     report.heading("Layers, threads, memory and disk")
     runs, names = {}, {}
-    sources = {layers: checkpoint(work, layers=layers, experts=experts, vocabulary=16384) for layers in (1, 2, 4)}
     for _ in range(rounds):
         for layers, threads in ((1, 2), (2, 2), (4, 2), (4, 1)):
             run, _, target = quantize(
@@ -69,4 +73,3 @@ def growth(report, work, rounds, experts):
     report.figure(
         "disk beyond the output while it is written", "0", f"{max(extra, 0) / 1e3:.0f} kB", extra <= 1e6,
         "less than a megabyte counts as nothing: the journal")
-    return sources

@@ -3,6 +3,7 @@
 import json
 import os
 
+from .report import PeerFailed, peer
 from .running import INGOT, ROOT, Run, quantize, remove, say
 
 CONTEXT = 512
@@ -59,24 +60,36 @@ def against_llama(report, python, source, work, tokens):
     with open(ids, "w") as file:
         # Any tokens will do: the weights are drawn. 2000 is below the added ones of the tokenizer that comes along.
         json.dump([[(7 * i * i + 13 * c) % min(vocabulary, 2000) for i in range(CONTEXT)] for c in range(contexts)], file)
-    logits = os.path.join(work, "logits.safetensors")
+    logits, failures = os.path.join(work, "logits.safetensors"), []
     for kind, make in (("BF16", bf16), ("Q8_0", q8_0), ("Q4_K", q4_k)):
         model = os.path.join(work, "forward.gguf")
         remove(model)
         make(source, model, work)
         for decode in ([], ["--decode"]) if kind == "BF16" else ([],):
-            theirs = Run([python, os.path.join(ROOT, "scripts/engines/bench_forward.py"), model, ids, *decode])
-            seconds = json.loads(theirs.output.strip().splitlines()[-1])["seconds"]
+            name = kind + (", in F32" if decode else "")
+            try:
+                with peer():
+                    theirs = Run([python, os.path.join(ROOT, "scripts/engines/bench_forward.py"), model, ids, *decode])
+                    seconds = json.loads(theirs.output.strip().splitlines()[-1])["seconds"]
+            except PeerFailed as error:
+                say(f"llama.cpp on {name}: failed: {error}")
+                failures.append(f"llama.cpp on {name}: failed: {error}")
+                continue
             remove(logits)
             ours = Run([INGOT, "logits", model, "--tokens", ids, "-o", logits])
             count = contexts * CONTEXT
             rows.append(
-                (kind + (", in F32" if decode else ""), count, f"{seconds / ours.wall:.2f}", f"{count / ours.wall:.0f}",
+                (name, count, f"{seconds / ours.wall:.2f}", f"{count / ours.wall:.0f}",
                  f"{count / seconds:.0f}", f"{ours.memory / 1e9:.2f}", f"{theirs.memory / 1e9:.2f}"))
             say(f"llama.cpp on {rows[-1][0]}: {rows[-1][2]} of ingot's time")
         remove(model)
     remove(logits)
     remove(ids)
+    for failure in failures:
+        report.text(failure)
+    if not rows:
+        return
+    report.lines.append("")
     report.table(
         ["weights", "tokens", "its time / ingot's", "ingot's tokens/s", "its tokens/s", "ingot's peak GB", "its peak GB"], rows)
     report.text(

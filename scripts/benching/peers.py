@@ -2,7 +2,7 @@
 
 import os
 
-from .report import shown, spread
+from .report import PeerFailed, peer, shown, spread
 from .running import INGOT, ROOT, Run, quantize, remove, say
 
 MLX = "mlx_lm.convert's time / ingot's, affine 4 bits g64"
@@ -49,12 +49,16 @@ class Peers:
         self.rows = []
 
     def compare(self, name, theirs, ours, *figures):
-        """theirs and ours give walls, processor seconds and peak memories."""
+        """theirs and ours give walls, processor seconds and peak memories. What theirs fails with costs its row."""
+        pairs = []
         try:
-            pairs = [(theirs(), ours()) for _ in range(self.rounds)]
-        except Exception as error:  # a peer's own failure is a result
-            say(f"{name}: {str(error)[-300:]}")
-            self.report.text(f"{name}: failed: {str(error).strip().splitlines()[-1][:300]}")
+            for _ in range(self.rounds):
+                with peer():
+                    their = theirs()
+                pairs.append((their, ours()))
+        except PeerFailed as error:
+            say(f"{name}: failed: {error}")
+            self.report.text(f"{name}: failed: {error}")
             for figure in figures:
                 self.report.figure(figure, f"≥ {WANTED[figure]}×", None)
             return
@@ -117,6 +121,22 @@ class Peers:
 
     def measure(self):
         self.report.heading("Other tools")
+        with self.report.part("Other tools"):
+            self.compare_all()
+        remove(self.bf16)
+        if self.rows:
+            self.report.lines.append("")
+            self.report.table(
+                ["tool", "its time / ingot's", "its CPU / ingot's", "its wall s", "ingot's wall s", "its peak GB",
+                 "ingot's peak GB"], self.rows)
+        if self.llama is None:
+            self.report.text(
+                "The BF16 GGUF is made by `ingot convert --decode bf16`, whose time stands for that of llama.cpp's converter: "
+                "--llama-cpp was not given.")
+        if self.compressor is None:
+            self.report.text("llm-compressor not measured: --llm-compressor names a Python that has it.")
+
+    def compare_all(self):
         if self.python is None:
             self.report.text("MLX and llama.cpp not measured: --engines names a Python with mlx-lm and llama-cpp-python.")
             for figure, wanted in WANTED.items():
@@ -131,20 +151,8 @@ class Peers:
             self.compare(
                 "llama.cpp's quantize from BF16, Q4_K pure", lambda: self.llama_quantize("Q4_K_S", True),
                 self.ours("q4_k_pure"), LLAMA_CPU)
-            remove(self.bf16)
         if self.compressor:
             self.compare("llm-compressor's model_free_ptq, W4A16", self.compress, self.ours("w4a16 rtn"))
-        if self.rows:
-            self.report.lines.append("")
-            self.report.table(
-                ["tool", "its time / ingot's", "its CPU / ingot's", "its wall s", "ingot's wall s", "its peak GB",
-                 "ingot's peak GB"], self.rows)
-        if self.llama is None:
-            self.report.text(
-                "The BF16 GGUF is made by `ingot convert --decode bf16`, whose time stands for that of llama.cpp's converter: "
-                "--llama-cpp was not given.")
-        if self.compressor is None:
-            self.report.text("llm-compressor not measured: --llm-compressor names a Python that has it.")
 
 
 def figures(run):

@@ -1,9 +1,11 @@
 """Medians with their spread, tables, and the list of figures to reach."""
 
+import contextlib
 import os
 import platform
 import statistics
 import subprocess
+import sys
 
 
 def spread(values):
@@ -16,9 +18,40 @@ def shown(values, digits=2):
     return f"{middle:.{digits}f} ({least:.{digits}f}–{greatest:.{digits}f})"
 
 
+class PeerFailed(Exception):
+    """Another tool is not there or failed, which costs its own row."""
+
+
+@contextlib.contextmanager
+def peer():
+    """What fails in here is another tool's fault."""
+    try:
+        yield
+    except Exception as error:
+        raise PeerFailed(reason(error)) from error
+
+
+def reason(error):
+    """The last line of what an error says, which of a program that failed is the last one it printed."""
+    lines = str(error).strip().splitlines()
+    return lines[-1][:300] if lines else type(error).__name__
+
+
 class Report:
     def __init__(self):
         self.lines, self.figures = [], []
+        # Parts of our own that failed.
+        self.failed = []
+
+    @contextlib.contextmanager
+    def part(self, name):
+        """What fails in here is said in the report, and what follows is measured all the same."""
+        try:
+            yield
+        except Exception as error:
+            print(f"{name}: failed: {str(error)[-2000:]}", file=sys.stderr, flush=True)
+            self.failed.append(name)
+            self.text(f"{name}: **failed**: {reason(error)}")
 
     def heading(self, text):
         self.lines += ["", f"## {text}", ""]
