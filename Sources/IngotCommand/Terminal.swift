@@ -69,8 +69,9 @@ final class Progress: Sendable {
   private let state: State
   private let ticker: Task<Void, Never>?
 
-  init(_ what: String, total: Int) {
-    let state = State(what, total)
+  /// - Parameter isInBytes: whether what is counted are bytes, of which a rate is shown.
+  init(_ what: String, total: Int, isInBytes: Bool = true) {
+    let state = State(what, total, isInBytes)
     self.state = state
     guard Terminal.isWatched else {
       ticker = nil
@@ -105,14 +106,16 @@ final class Progress: Sendable {
   /// What the ticker shows; apart from Progress, so that a forgotten one can end.
   private final class State: Sendable {
     let what: String
+    let isInBytes: Bool
     let total: Atomic<Int>
     let done = Atomic<Int>(0)
     let begin = ContinuousClock.now
     /// Bytes that had come over the network before.
     let received = Hub.receivedBytes
 
-    init(_ what: String, _ total: Int) {
+    init(_ what: String, _ total: Int, _ isInBytes: Bool) {
       self.what = what
+      self.isInBytes = isInBytes
       self.total = Atomic(total)
     }
 
@@ -129,7 +132,9 @@ final class Progress: Sendable {
       var line = "\(what)  \(min(100, Int(100 * Double(done) / Double(total)))) %"
       if done > 0 && seconds > 0.5 {
         let rate = Double(done) / seconds
-        line += "  \(decimal(Int(rate)))/s  \(duration(Double(max(total - done, 0)) / rate)) left"
+        line +=
+          (isInBytes ? "  \(decimal(Int(rate)))/s" : "")
+          + "  \(duration(Double(max(total - done, 0)) / rate)) left"
         let network = Hub.receivedBytes - received
         if network > 0 { line += "  network \(decimal(Int(Double(network) / seconds)))/s" }
       }
@@ -150,18 +155,20 @@ extension Progress {
   ///
   /// - Parameter resumes: whether an interrupted run resumes; otherwise a first signal ends it at once.
   static func showing<Result>(
-    _ what: String, _ work: WorkerOptions, resumes: Bool = true,
+    _ what: String, _ work: WorkerOptions, resumes: Bool = true, isInBytes: Bool = true,
     _ run: (RunControl) async throws -> Result
   ) async throws -> Result {
-    try await showing(what, work, resumes: resumes) { control, _ in try await run(control) }
+    try await showing(what, work, resumes: resumes, isInBytes: isInBytes) { control, _ in
+      try await run(control)
+    }
   }
 
   /// - Parameter run: gets also what takes the line of progress away, before it prints.
   static func showing<Result>(
-    _ what: String, _ work: WorkerOptions, resumes: Bool = true,
+    _ what: String, _ work: WorkerOptions, resumes: Bool = true, isInBytes: Bool = true,
     _ run: (RunControl, @escaping () -> Void) async throws -> Result
   ) async throws -> Result {
-    let progress = Progress(what, total: 0)
+    let progress = Progress(what, total: 0, isInBytes: isInBytes)
     defer { progress.finish() }
     if resumes { Interrupt.handle() }
     var control = RunControl()

@@ -3,6 +3,7 @@ import IngotInference
 import IngotModels
 import IngotPlanning
 import IngotReports
+import IngotServing
 import IngotSystem
 import IngotWorkflows
 
@@ -64,6 +65,7 @@ struct Verify: AsyncParsableCommand {
   @Flag(name: .long, help: "Replace an existing --html page.")
   var force = false
 
+  @OptionGroup var answers: AnswerOptions
   @OptionGroup var tolerances: ToleranceOptions
   @OptionGroup var reading: ReadingOptions
   @OptionGroup var work: WorkerOptions
@@ -87,17 +89,38 @@ struct Verify: AsyncParsableCommand {
     request.writesCard = card
     request.command = calledCommand
     let json = json.json
+    // First: the drift is delivered with it, and its state kept until then.
+    let answers = try await compareAnswers()
     let result = try await Progress.showing("verify", work) { control, finish in
       try await request.run(control) { result throws(FormatError) in
         finish()
         let plan = result.outcome.map { "\n\n" + $0.text } ?? ""
-        try Terminal.output(json ? result.json.text(indented: true) : result.report.table + plan)
+        let more = answers.map { "\n\n" + $0.text } ?? ""
+        var object = result.json.object ?? [:]
+        if let answers {
+          object["answers"] = answers.json
+          object["violations"] = .array(
+            (result.violations + self.answers.violations(answers)).map { .string($0) })
+        }
+        try Terminal.output(
+          json ? JSON.object(object).text(indented: true) : result.report.table + plan + more)
         // Last: the next run refuses a page that exists.
         try page.write { () throws(FormatError) in VerificationPage(result.json).html }
       }
     }
-    for violation in result.violations { Terminal.error("outside tolerance: \(violation)") }
-    if !result.violations.isEmpty { throw ExitCode(2) }
+    let violations = result.violations + self.answers.violations(answers)
+    for violation in violations { Terminal.error("outside tolerance: \(violation)") }
+    if !violations.isEmpty { throw ExitCode(2) }
+  }
+
+  private func compareAnswers() async throws -> AnswerComparison? {
+    guard let count = answers.generate else { return nil }
+    var request = CompareAnswersRequest(
+      candidate, against: against, conversations: texts.selection.paths, prompts: count)
+    request.maximum = answers.maxTokens
+    request.chatTemplate = texts.selection.chatTemplate
+    request.reading = reading.options
+    return try await Progress.showing("answer", work, isInBytes: false) { try await request.run($0) }
   }
 }
 

@@ -207,6 +207,12 @@ public final class ServingService: Sendable {
     throw ServingError(.cancelled, "the request was cancelled")
   }
 
+  /// What comes of an answer, as it is made.
+  package func events(_ request: AnswerRequest) async throws(ServingError) -> AsyncStream<AnswerEvent> {
+    let prompt = try await model.prompt(request)
+    return try await scheduler.submit(try job(request, prompt))
+  }
+
   private func job(_ request: AnswerRequest, _ prompt: ServedModel.PreparedPrompt) throws(ServingError)
     -> AnswerJob
   {

@@ -61,3 +61,18 @@ enum ConversationFile {
       ? "no members" : keys.prefix(6).map { "\"\(printable($0, limit: 40))\"" }.joined(separator: ", ")
   }
 }
+
+extension Conversation {
+  /// The conversations of a file; texts among them are passed over.
+  ///
+  /// - Throws: FormatError for a file that has no name of JSON, or something else in it.
+  package static func all(in path: String) throws(FormatError) -> [Conversation] {
+    guard ConversationFile.isNamed(path) else { return [] }
+    var found: [Conversation] = []
+    try ConversationFile.read(try Bytes.mapping(path), path: path) { entry throws(FormatError) in
+      if case .conversation(let conversation) = entry { found.append(conversation) }
+      return true
+    }
+    return found
+  }
+}

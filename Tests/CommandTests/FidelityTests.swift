@@ -113,4 +113,32 @@ import Testing
       "verify", Command.nano, "--against", Command.nano, "--text", CalibrateTests.text, "--conversations")
     #expect(text.status == 1 && text.error.contains("leave out --conversations"), "\(text.error)")
   }
+
+  @Test func bothModelsAnswerPromptsWithTools() throws {
+    let folder = try Folder.temporary()
+    defer { Folder.remove(folder) }
+    let lines = try String(contentsOfFile: Self.conversations, encoding: .utf8).split(separator: "\n").prefix(
+      4)
+    try lines.joined(separator: "\n").write(toFile: folder + "/c.jsonl", atomically: true, encoding: .utf8)
+    let artifact = folder + "/x.ingot"
+    let recipe = folder + "/int2.yaml"
+    try "name: int2\nrules:\n  - {encoding: int2 g32 zero f16}\n".write(
+      toFile: recipe, atomically: true, encoding: .utf8)
+    #expect(try Command.run("quantize", Command.nano, "--recipe", recipe, "-o", artifact).status == 0)
+    func verify(_ candidate: String, _ more: String...) throws -> Command.Outcome {
+      try Command.run(
+        ["verify", candidate, "--against", Command.nano, "--text", folder + "/c.jsonl", "--conversations"]
+          + ["--chat-template", Self.template, "--generate", "4", "--max-tokens", "80"] + more)
+    }
+    let itself = try verify(Command.nano, "--json")
+    let same = try #require(try itself.json()["answers"], "\(itself.error)")
+    #expect(same["prompts"]?.int == 4 && same["sameAnswer"]?["share"]?.double == 1)
+    #expect(same["original"]?["called"]?["count"]?.int ?? 0 >= 3, "\(same.text())")
+    #expect(same["original"]?["valid"] == same["candidate"]?["valid"])
+    let other = try verify(artifact, "--min-same-calls", "100")
+    #expect(other.output.contains("4 prompts with tools"), "\(other.error)")
+    let isBelow = !other.output.contains("same arguments too                       100.0 %")
+    #expect(
+      other.status == (isBelow ? 2 : 0) && other.error.contains("calls made by the candidate") == isBelow)
+  }
 }

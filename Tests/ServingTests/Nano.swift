@@ -11,6 +11,13 @@ enum Nano {
   static let template = URL(filePath: #filePath).deletingLastPathComponent()
     .appending(path: "tools.jinja").path()
 
+  /// A file that stays until the tests' folder is cleared.
+  static func temporary(_ text: String, _ suffix: String) throws -> String {
+    let path = FileManager.default.temporaryDirectory.appending(path: UUID().uuidString + suffix).path()
+    try text.write(toFile: path, atomically: true, encoding: .utf8)
+    return path
+  }
+
   static func model(_ context: Int = 1024, tools: Bool = true) throws -> ServedModel {
     var control = RunControl()
     control.workers = 2
