@@ -322,6 +322,11 @@ static void check_products(ingot_float format, size_t rows, size_t columns, size
   }
 }
 
+static void multiply_codes(ingot_isa isa, int rounded, const ingot_coded *c, const float *x, size_t tokens, float *y) {
+  if (rounded) ingot_multiply_rounded(isa, c, x, tokens, y, tile);
+  else ingot_multiply_coded(isa, c, x, tokens, y, tile);
+}
+
 /// Codes of a GGML type, or affine ones with parameters of a storage; `scheme` 0 is symmetric, 1 has zero points, 2 biases.
 static void check_codes(int type, unsigned bits, ingot_float storage, int scheme, size_t rows, size_t columns, size_t tokens) {
   static float x[40 * 1100];
@@ -337,15 +342,23 @@ static void check_codes(int type, unsigned bits, ingot_float storage, int scheme
   if (scheme == 0) c.zero = 1 << (bits - 1);
   if (scheme == 1) c.zeros = parameters[2];
   if (scheme == 2) c.biases = parameters[1];
-  for (int p = 0; p < 3; p++) memset(wanted[p], 0xAA, MOST_BYTES);
-  ingot_multiply_coded(INGOT_SCALAR, &c, x, tokens, (float *)(void *)wanted[0], tile);
-  for (ingot_isa isa = INGOT_AVX2; isa <= INGOT_NEON; isa++) {
-    if (!ingot_isa_supported(isa)) continue;
-    for (int p = 0; p < 3; p++) memset(made[p], 0xAA, MOST_BYTES);
-    ingot_multiply_coded(isa, &c, x, tokens, (float *)(void *)made[0], tile);
-    char what[128];
-    snprintf(what, sizeof what, "codes: type %d, %u bits, scheme %d, %zux%zu, %zu tokens", type, bits, scheme, rows, columns, tokens);
-    compare(what, isa, 0, 0, 0);
+  for (int rounded = 0; rounded < (ingot_multiplies_rounded(&c) ? 2 : 1); rounded++) {
+    if (rounded) {
+      // Steps of all sizes, and of none.
+      for (size_t j = 0; j < 32; j++) x[j] = 0, x[columns - 1 - j] *= j % 2 ? 0x1p-110f : 0x1p-126f;
+      x[32] = 0x1p100f;
+    }
+    for (int p = 0; p < 3; p++) memset(wanted[p], 0xAA, MOST_BYTES);
+    multiply_codes(INGOT_SCALAR, rounded, &c, x, tokens, (float *)(void *)wanted[0]);
+    for (ingot_isa isa = INGOT_AVX2; isa <= INGOT_NEON; isa++) {
+      if (!ingot_isa_supported(isa)) continue;
+      for (int p = 0; p < 3; p++) memset(made[p], 0xAA, MOST_BYTES);
+      multiply_codes(isa, rounded, &c, x, tokens, (float *)(void *)made[0]);
+      char what[160];
+      snprintf(what, sizeof what, "codes: type %d, %u bits, scheme %d, %zux%zu, %zu tokens%s", type, bits, scheme, rows, columns,
+               tokens, rounded ? ", rounded" : "");
+      compare(what, isa, 0, 0, 0);
+    }
   }
 }
 
@@ -359,6 +372,7 @@ static void check_all_codes(size_t tokens) {
     for (int storage = INGOT_F32; storage <= INGOT_BF16; storage++)
       for (int scheme = 0; scheme < 3; scheme++) {
         check_codes(INGOT_PLANES, bits, (ingot_float)storage, scheme, 33, 768, tokens);
+        check_codes(INGOT_PLANES, bits, (ingot_float)storage, scheme, 18, 544, tokens);
         check_codes(INGOT_PLANES, bits, (ingot_float)storage, scheme, 5, 300, tokens);
       }
 }

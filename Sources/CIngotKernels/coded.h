@@ -37,6 +37,11 @@ typedef struct ingot_coded_sums {
   size_t leading;  // from a token to the next in y
 } ingot_coded_sums;
 
+/// Blocks whose weights have an offset.
+INGOT_INLINE bool has_minima(ingot_ggml type) {
+  return type == INGOT_Q4_1 || type == INGOT_Q5_1 || type == INGOT_Q2_K || type == INGOT_Q4_K || type == INGOT_Q5_K;
+}
+
 INGOT_INLINE size_t coded_groups(const ingot_coded *c) {
   return c->columns == 0 ? 0 : (c->columns + c->group - 1) / c->group;
 }

@@ -26,6 +26,8 @@ struct ingot_coded_panel;
 struct ingot_coded_sums;
 struct ingot_corner;
 struct ingot_direct;
+struct ingot_rounded_sums;
+struct ingot_rounding;
 struct ingot_strip;
 struct ingot_turned;
 
@@ -80,7 +82,13 @@ struct ingot_turned;
   double ingot_squared_error_##suffix(const float *, const float *, const float *, size_t); \
   void ingot_xxh3_blocks_##suffix(uint64_t *, const uint8_t *, size_t);
 
+/// Bodies of rounded_product.c, of which processors have more.
+#define INGOT_ROUNDED_BODIES(suffix) \
+  void ingot_round_x_##suffix(const struct ingot_rounding *); \
+  void ingot_rounded_sums_##suffix(const struct ingot_rounded_sums *);
+
 INGOT_VECTOR_BODIES(scalar)
+INGOT_ROUNDED_BODIES(scalar)
 
 #if defined(INGOT_X86)
 /// Codes with a sign that follow from the greatest magnitude of a group, see vector/fp8_tables.h.
@@ -105,6 +113,8 @@ ingot_straight ingot_fp8_tables_avx512(
 #if defined(INGOT_X86)
 INGOT_VECTOR_BODIES(avx2)
 INGOT_VECTOR_BODIES(avx512)
+INGOT_ROUNDED_BODIES(avx2)
+INGOT_ROUNDED_BODIES(avx512_vnni)
 #define INGOT_DISPATCH(isa, name, ...) \
   ((isa) == INGOT_AVX512 ? name##_avx512(__VA_ARGS__) \
    : (isa) == INGOT_AVX2 ? name##_avx2(__VA_ARGS__) \
@@ -113,6 +123,8 @@ INGOT_VECTOR_BODIES(avx512)
 #define INGOT_STRAIGHT(isa, name, ...) ((isa) == INGOT_AVX512 ? name##_avx512(__VA_ARGS__) : name##_avx2(__VA_ARGS__))
 #elif defined(INGOT_ARM64)
 INGOT_VECTOR_BODIES(neon)
+INGOT_ROUNDED_BODIES(neon)
+INGOT_ROUNDED_BODIES(neon_dot)
 #define INGOT_STRAIGHT(isa, name, ...) name##_neon(__VA_ARGS__)
 #define INGOT_DISPATCH(isa, name, ...) \
   ((isa) == INGOT_NEON ? name##_neon(__VA_ARGS__) : name##_scalar(__VA_ARGS__))

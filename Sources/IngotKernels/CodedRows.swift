@@ -96,6 +96,45 @@ public struct CodedRows: ~Escapable {
     }
   }
 
+  /// Whether `multiplyRounded` takes whole blocks of a GGML type.
+  public static func multipliesRounded(ggml type: Int) -> Bool {
+    guard let block = ggmlBlock(type: type), let type = Int32(exactly: type) else { return false }
+    var source = unsafe ingot_coded()
+    unsafe (source.type, source.columns) = (type, block.weights)
+    return unsafe ingot_multiplies_rounded(&source)
+  }
+
+  /// Whether `multiplyRounded` takes these rows: all but blocks whose codes number points of lattices, in whole blocks of 32 columns.
+  public var isMultipliedRounded: Bool {
+    var answer = false
+    unsafe withNative { source in answer = unsafe ingot_multiplies_rounded(source) }
+    return answer
+  }
+
+  /// `multiply` with activations rounded to 8 bits, 32 neighbours of a token with a step, so that integers are summed: faster, and
+  /// off by that rounding. The bits are the same on every machine. Single threaded.
+  ///
+  /// - Precondition: spans as for `multiply`; `isMultipliedRounded`.
+  public func multiplyRounded(
+    _ x: Span<Float>, tokens: Int, into y: inout MutableSpan<Float>, using isa: InstructionSet = .best
+  ) {
+    precondition(x.count == tokens * columns, "x is (tokens, columns)")
+    precondition(y.count == tokens * rows, "y is (tokens, rows)")
+    if tokens == 0 || rows == 0 { return }
+    let native = isa.checked
+    unsafe withNative { source in
+      precondition(
+        unsafe ingot_multiplies_rounded(source), "codes that are multiplied with rounded activations")
+      unsafe x.withUnsafeBufferPointer { x in
+        unsafe y.withUnsafeMutableBufferPointer { y in
+          unsafe withAlignedFloats(ingot_multiply_rounded_floats(source, tokens)) { scratch in
+            unsafe ingot_multiply_rounded(native, source, x.baseAddress, tokens, y.baseAddress, scratch)
+          }
+        }
+      }
+    }
+  }
+
   @unsafe
   private func withNative(_ body: (UnsafePointer<ingot_coded>) -> Void) {
     unsafe codes.withUnsafeBytes { codes in

@@ -446,6 +446,14 @@ void ingot_multiply_coded(
 /// Floats of scratch that it takes.
 size_t ingot_multiply_coded_floats(ingot_isa isa, const ingot_coded *source, size_t tokens);
 
+/// The same with activations rounded to 8 bits, 32 columns with a step, as rounded.h in the sources defines it.
+void ingot_multiply_rounded(
+    ingot_isa isa, const ingot_coded *source, const float *x, size_t tokens, float *y, float *scratch);
+/// Floats of scratch that it takes.
+size_t ingot_multiply_rounded_floats(const ingot_coded *source, size_t tokens);
+/// Whether it takes such codes: no floats and no points of lattices, in whole blocks of 32 columns.
+bool ingot_multiplies_rounded(const ingot_coded *source);
+
 /// Floats of scratch that ingot_invert_cholesky takes.
 size_t ingot_factor_floats(size_t n);
 /// L⁻¹ in place of A = LLᵀ (n, n), of which the diagonal and the lower triangle are read; zeros above. False where

@@ -20,6 +20,11 @@
 #include "hash.h"
 #include "micro.h"
 #include "product.h"
+#if !defined(INGOT_VBMI)
+// Of AVX-512 it is in avx512_vnni.c.
+#define ROUNDED_UNPACK BODY(ingot_unpack)
+#include "rounded.h"
+#endif
 #include "round_to_nearest.h"
 #include "search_groups.h"
 #include "trellis.h"

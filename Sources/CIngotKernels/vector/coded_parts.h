@@ -47,11 +47,12 @@ INGOT_INLINE void take_values(coded_parts *out) {
   out->layout = CODED_BYTES, out->piece = 16, out->pieces = 1, out->block = 16, out->flipped = 0;
 }
 
-// ---- blocks ------------------------------------------------------------------------------------------
-
-INGOT_INLINE bool has_minima(ingot_ggml type) {
-  return type == INGOT_Q4_1 || type == INGOT_Q5_1 || type == INGOT_Q2_K || type == INGOT_Q4_K || type == INGOT_Q5_K;
+/// Fetches what the rows after the next ones have where these have `count` bytes of a row: a product of one token takes two panels.
+INGOT_INLINE void fetch_next(const uint8_t *codes, size_t row_bytes, size_t count) {
+  for (size_t line = 0; line < count; line += 64) __builtin_prefetch(codes + 2 * PANEL * row_bytes + line, 0, 2);
 }
+
+// ---- blocks ------------------------------------------------------------------------------------------
 
 INGOT_INLINE lanes_f32 from_halves(const uint16_t *codes) {
   lanes_f16 halves;
@@ -119,8 +120,7 @@ INGOT_INLINE void take_blocks(
       for (size_t j = 0; j < shape.weights; j += 16)
         put_values(&shape, block.codes + j, out->values[i] + b * shape.weights + j);
     }
-    for (size_t line = 0; line < blocks * shape.bytes; line += 64)
-      __builtin_prefetch(bytes + blocks * shape.bytes + line);
+    fetch_next(bytes, of->source->columns / shape.weights * shape.bytes, blocks * shape.bytes);
   }
   if (lies) out->block = shape.bytes;
   if (nibbles) out->layout = CODED_HALVES_16;
@@ -186,7 +186,7 @@ static void take_codes(const ingot_coded_rows *of, size_t first, size_t depth, b
   take_values(out);
   for (size_t i = 0; i < PANEL; i++) {
     const uint8_t *from = coded_codes(c, of->row + (i < of->rows ? i : of->rows - 1), first);
-    for (size_t line = 0; line < bytes; line += 64) __builtin_prefetch(from + bytes + line);
+    fetch_next(from, (c->columns * c->bits + 7) / 8, bytes);
     // Parts are read whole, so not where a row ends within one.
     if (nibbles || (c->bits == 8 && depth % CODED_PART == 0)) {
       out->rows[i] = from;
@@ -266,7 +266,7 @@ static void take_floats(const ingot_coded_rows *of, size_t first, size_t depth, 
     } else {
       memcpy(out->values[i], from, bytes);
     }
-    for (size_t line = 0; line < bytes; line += 64) __builtin_prefetch(from + bytes + line);
+    fetch_next(from, c->columns * width, bytes);
   }
   out->layout = width == 1 ? some_nan ? CODED_E4M3_NAN : CODED_E4M3 : c->storage == INGOT_BF16 ? CODED_BF16 : CODED_F16;
   const float *scales = (const float *)c->scales;

@@ -11,6 +11,18 @@ extension Encoding {
     }
   }
 
+  /// Whether products of rows of so many columns can round activations to 8 bits: those whose codes are whole numbers or, of a
+  /// table, become such.
+  public func multipliesRounded(columns: Int) -> Bool {
+    guard columns > 0, columns % 32 == 0 else { return false }
+    return switch self {
+    case .affine(let scheme): scheme.scale.floatFormat != nil
+    case .microScaled(let scheme): scheme.code != .f8e4m3
+    case .ggml(let type): CodedRows.multipliesRounded(ggml: Int(type.rawValue))
+    case .dense, .blockScaled, .columnPacked, .trellis, .tiles: false
+    }
+  }
+
   /// `y (tokens, rows) = x (tokens, columns) · wᵀ`, w being the rows that the planes stand for: as the product with the decoded rows,
   /// bit for bit. What has kernels for it is decoded where it is multiplied, the rest to F32 first.
   ///
@@ -18,10 +30,11 @@ extension Encoding {
   ///   - planes: cut to these rows, as for `decode`.
   ///   - x: (tokens, columns).
   ///   - y: (tokens, rows).
+  ///   - rounded: whether activations are rounded to 8 bits where the encoding allows that; the product is another then.
   /// - Precondition: the encoding is decodable; spans of these sizes.
   public func multiply(
     _ planes: [Bytes], rows: Int, columns: Int, by x: Span<Float>, tokens: Int,
-    into y: inout MutableSpan<Float>
+    into y: inout MutableSpan<Float>, rounded: Bool = false
   ) {
     switch self {
     case .dense(let type):
@@ -43,7 +56,7 @@ extension Encoding {
         affine: scheme.offset.kernelScheme, bits: scheme.bits, codes: codes.span,
         group: max(scheme.group ?? columns, 1), storage: storage, scales: scales.span,
         offsets: scheme.offset == .symmetric ? RawSpan() : offsets.span, rows: rows, columns: columns
-      ).multiply(x, tokens: tokens, into: &y)
+      ).multiply(x, tokens: tokens, into: &y, ifPossible: rounded)
     case .microScaled(let scheme):
       let (codes, scales) = (planes[0], scheme.scales(planes, rows * scheme.groups(columns)))
       if scheme.code == .f8e4m3 {
@@ -58,18 +71,31 @@ extension Encoding {
         return CodedRows(
           e2m1: codes.span, group: scheme.group, halves: halves.span, rows: rows, columns: columns
         )
-        .multiply(x, tokens: tokens, into: &y)
+        .multiply(x, tokens: tokens, into: &y, ifPossible: rounded)
       }
     case .ggml(let type):
       let blocks = planes[0]
       return CodedRows(ggml: Int(type.rawValue), blocks.span, rows: rows, columns: columns)
-        .multiply(x, tokens: tokens, into: &y)
+        .multiply(x, tokens: tokens, into: &y, ifPossible: rounded)
     case .columnPacked, .trellis, .tiles: break
     }
     var weights = [Float](repeating: 0, count: rows * columns)
     var span = weights.mutableSpan
     decode(planes, rows: rows, columns: columns, into: &span)
     matmul(x, weights.span, tokens: tokens, inputs: columns, outputs: rows, into: &y)
+  }
+}
+
+extension CodedRows {
+  /// `multiplyRounded` where that is wanted and can be had.
+  fileprivate func multiply(
+    _ x: Span<Float>, tokens: Int, into y: inout MutableSpan<Float>, ifPossible rounded: Bool
+  ) {
+    if rounded && isMultipliedRounded {
+      multiplyRounded(x, tokens: tokens, into: &y)
+    } else {
+      multiply(x, tokens: tokens, into: &y)
+    }
   }
 }
 
