@@ -66,6 +66,9 @@ struct Generate: AsyncParsableCommand {
       valueName: "type"))
   var cache: CacheType = .f32
 
+  @Flag(name: .long, help: "Round activations to 8 bits where weights are codes; verify --fast measures it.")
+  var fast = false
+
   @OptionGroup var reading: ReadingOptions
   @OptionGroup var work: WorkerOptions
   @OptionGroup var json: JSONOption
@@ -87,8 +90,9 @@ struct Generate: AsyncParsableCommand {
     var control = RunControl()
     control.workers = work.workers
     var model = try TextGenerator(
-      model, context: context, cache: cache, chatTemplate: template.chatTemplate, reading: reading.options,
-      control)
+      model, context: context, cache: cache, isFast: fast,
+      chatTemplate: template.chatTemplate, reading: reading.options, control)
+    if let fast = model.fast, !json.json { Terminal.error(fast.text) }
     guard prompt != nil || messages != nil else { return try await chat(&model) }
     let tokens = try firstPrompt(model)
     let isPrinted = !json.json

@@ -39,6 +39,11 @@ struct Verify: AsyncParsableCommand {
   )
   var conversations = false
 
+  @Flag(
+    name: .long,
+    help: "Round the candidate's activations to 8 bits as generate --fast does; the original's stay in F32.")
+  var fast = false
+
   @Flag(name: .long, help: "Add the result to the candidate's model card, README.md in its folder.")
   var card = false
 
@@ -81,6 +86,7 @@ struct Verify: AsyncParsableCommand {
     var request = VerifyRequest(candidate, against: against, texts: selection)
     request.state = state
     request.plan = plan
+    request.isFast = fast
     let page = page.writer(force: force, inputs: request.inputs)
     try page.check()
     request.worst = worst
@@ -95,6 +101,7 @@ struct Verify: AsyncParsableCommand {
       try await request.run(control) { result throws(FormatError) in
         finish()
         let plan = result.outcome.map { "\n\n" + $0.text } ?? ""
+        let fast = result.fast.map { "\n\ncandidate: " + $0.text } ?? ""
         let more = answers.map { "\n\n" + $0.text } ?? ""
         var object = result.json.object ?? [:]
         if let answers {
@@ -103,7 +110,7 @@ struct Verify: AsyncParsableCommand {
             (result.violations + self.answers.violations(answers)).map { .string($0) })
         }
         try Terminal.output(
-          json ? JSON.object(object).text(indented: true) : result.report.table + plan + more)
+          json ? JSON.object(object).text(indented: true) : result.report.table + fast + plan + more)
         // Last: the next run refuses a page that exists.
         try page.write { () throws(FormatError) in VerificationPage(result.json).html }
       }

@@ -39,8 +39,8 @@ extension Lane {
     let lane = self
     try await workers.inOrder(ranges.count) { index, buffers throws(FormatError) in
       let rows = ranges[index]
-      try lane.head.decode(rows: rows, into: &buffers.weights)
-      if let other { try other.head.decode(rows: rows, into: &buffers.otherWeights) }
+      try lane.decodeHead(rows, into: &buffers.weights)
+      if let other { try other.decodeHead(rows, into: &buffers.otherWeights) }
       var outputs: [Output] = []
       for context in inputs.indices {
         let count = positions[context].count * rows.count
@@ -85,14 +85,26 @@ extension Lane {
     return inputs
   }
 
+  /// Rows of the head in F32, where products want them so.
+  private func decodeHead(_ rows: Range<Int>, into weights: inout [Float]) throws(FormatError) {
+    if source.products == nil { try head.decode(rows: rows, into: &weights) }
+  }
+
   /// Logits of one context for rows of the head: (positions, rows), all finite.
+  ///
+  /// - Parameter weights: these rows, unless products take them as they are stored.
   func logits(
     _ inputs: [Float], _ context: Int, _ positions: [Int], _ rows: Range<Int>, _ weights: [Float],
     into buffer: inout [Float]
   ) throws(FormatError) {
     let (hidden, count) = (blueprint.hiddenSize, positions.count * rows.count)
-    linear(
-      inputs, weights, tokens: positions.count, inputs: hidden, outputs: rows.count, into: &buffer)
+    if let products = source.products {
+      buffer = try head.part(
+        rows, inputs, tokens: positions.count, rounded: products.roundsActivations)
+    } else {
+      linear(
+        inputs, weights, tokens: positions.count, inputs: hidden, outputs: rows.count, into: &buffer)
+    }
     try source.finish(&buffer, rows: rows, count: count) {
       "token \(positions[$0]) of \(contexts.name(context))"
     }

@@ -9,31 +9,39 @@ final class LaneModel: Sendable {
   let model: Model
   /// Cosines and sines of each rotation of the model.
   let tables: [RotaryEmbedding: Rotation]
-  /// The threads of products where lanes continue sequences, some tokens at a time: then weights stay as they are stored, and what is
-  /// decoded of them, norms and routers, is kept.
-  let team: ThreadTeam?
+  /// For products with weights as they are stored; nil where they are decoded.
+  let products: StoredProducts?
+  /// Whether lanes continue sequences, some tokens at a time: what is decoded, norms and routers, is kept for the next ones.
+  let continues: Bool
   private let kept = Mutex<[Int: (weights: LayerWeights, feedForward: (any FeedForwardExecutor)?)]>([:])
 
   var blueprint: Blueprint { model.blueprint }
 
   /// - Throws: FormatError for a token outside the vocabulary, a context of no tokens or of more than the model takes, and
   ///   for a model with blocks that this build cannot run.
-  convenience init(_ model: Model, _ contexts: [Context]) throws(FormatError) {
+  ///
+  /// - Parameter products: nil to decode weights.
+  convenience init(_ model: Model, _ contexts: [Context], products: StoredProducts? = nil)
+    throws(FormatError)
+  {
     try contexts.check(for: model)
-    try self.init(model, positions: contexts.map(\.tokens.count).max() ?? 0)
+    try self.init(model, positions: contexts.map(\.tokens.count).max() ?? 0, products: products)
   }
 
   /// - Parameters:
   ///   - positions: of the longest context.
-  ///   - team: where contexts are continued.
-  init(_ model: Model, positions: Int, team: ThreadTeam? = nil) throws(FormatError) {
+  ///   - continues: whether contexts are continued.
+  init(_ model: Model, positions: Int, products: StoredProducts? = nil, continues: Bool = false)
+    throws(FormatError)
+  {
     try model.requireForwardPass()
     for layer in model.blueprint.layers.indices {
       _ = try model.blueprint.executable(layer: layer, of: model)
       _ = try model.blueprint.executableFeedForward(layer: layer, of: model)
     }
     self.model = model
-    self.team = team
+    self.products = products
+    self.continues = continues
     tables = model.blueprint.rotations(positions: positions)
   }
 
@@ -48,14 +56,14 @@ final class LaneModel: Sendable {
   {
     if let known = kept.withLock({ $0[layer]?.feedForward }) { return known }
     let executor = try await blueprint.executableFeedForward(layer: layer, of: model).executor(
-      self, layer: layer, site, workers, decodesOnce: decodesOnce && team == nil)
+      self, layer: layer, site, workers, decodesOnce: decodesOnce && products == nil)
     kept.withLock { $0[layer]?.feedForward = executor }
     return executor
   }
 
   /// Keeps weights that have been loaded for the tokens to come, where there are any.
   func keep(_ weights: LayerWeights, layer: Int) {
-    if team != nil { kept.withLock { if $0[layer] == nil { $0[layer] = (weights, nil) } } }
+    if continues { kept.withLock { if $0[layer] == nil { $0[layer] = (weights, nil) } } }
   }
 }
 
@@ -89,8 +97,10 @@ struct Lane: Sendable {
   /// Looks the tokens up in the embedding, or goes on from the snapshot that a lane of the same had after some layer.
   ///
   /// - Throws: what `LaneModel` throws, and FormatError for values that are not finite.
-  init(_ model: Model, _ contexts: [Context], snapshot: [[Float]]? = nil) throws(FormatError) {
-    let source = try LaneModel(model, contexts)
+  init(_ model: Model, _ contexts: [Context], snapshot: [[Float]]? = nil, products: StoredProducts? = nil)
+    throws(FormatError)
+  {
+    let source = try LaneModel(model, contexts, products: products)
     guard let snapshot else {
       let embedded = try embed(
         contexts.map(\.tokens), model.required(.embedding), scale: model.blueprint.embeddingScale)

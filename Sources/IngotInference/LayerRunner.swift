@@ -101,7 +101,7 @@ struct LayerRunner: Sendable {
     }
     let first = reached.map { $0.rawValue + 1 } ?? 0
     let steps = LayerPlace.allCases[first...place.rawValue]
-    if Reader.self == NoReader.self, sources.count == 1, sources[0].team != nil, passages.count > 1 {
+    if Reader.self == NoReader.self, sources.count == 1, sources[0].continues, passages.count > 1 {
       try advanceTogether(steps)
       return try finishAdvance(to: place, passed: passed)
     }

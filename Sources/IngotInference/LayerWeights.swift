@@ -115,10 +115,10 @@ struct LayerWeights: Sendable {
     let weights = place == .mixerOutput ? mixer!.inputWeights : [mixer!.output]
     let all = Array(rows.joined())
     var products = [[Role: [Float]]](repeating: [:], count: rows.count)
-    for case .stored(let tensor, let team) in weights {
+    for case .stored(let tensor, let stored) in weights {
       let outputs = tensor.rows
       var product: [Float] = []
-      try tensor.product(all, tokens: all.count / tensor.columns, team: team, into: &product)
+      try tensor.product(all, tokens: all.count / tensor.columns, stored, into: &product)
       var first = 0
       for index in rows.indices {
         let count = rows[index].count / tensor.columns * outputs

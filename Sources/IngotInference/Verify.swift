@@ -18,6 +18,9 @@ public struct VerificationOptions: Sendable {
   public var seed: UInt64 = 1
   /// Predictions that the report shows of those that diverge most.
   public var worst = 20
+  /// Whether products of the candidate round activations to 8 bits where its weights allow it, as `Generator` may; the original's
+  /// are in F32.
+  public var isFast = false
   /// Where the run keeps what a later one goes on from; nil to keep nothing.
   public var store: PassStore?
   /// Hears, from one task at a time, how far the run has come.
@@ -96,14 +99,16 @@ public func verify(
   _ = try scoredTokens(contexts, original)
   let workers = Workers(options.workers)
   var first = try Lane(original, contexts)
-  var second = try Lane(candidate, contexts)
+  // Contexts are what threads share out here.
+  let products = options.isFast ? StoredProducts(team: ThreadTeam(1), roundsActivations: true) : nil
+  var second = try Lane(candidate, contexts, products: products)
   var meter = Meter([original, candidate], options.progress)
   var layers: [VerificationReport.Layer] = []
   var stored: StoredPass?
   if let store = options.store {
     var states = [first.snapshot, second.snapshot]
     let pass = try StoredPass(
-      store, identity: try comparisonIdentity(candidate, original, contexts), states: &states)
+      store, identity: try comparisonIdentity(candidate, original, contexts, options), states: &states)
     for (layer, figures) in pass.layers.enumerated() {
       layers.append(try .init(layer: layer, stored: figures, store.path))
     }
@@ -236,9 +241,9 @@ private func compareHeads(
 }
 
 /// What decides the figures: both models' files as they are now, and the tokens.
-private func comparisonIdentity(_ candidate: Model, _ original: Model, _ contexts: [Context])
-  throws(FormatError) -> JSONObject
-{
+private func comparisonIdentity(
+  _ candidate: Model, _ original: Model, _ contexts: [Context], _ options: VerificationOptions
+) throws(FormatError) -> JSONObject {
   var files: [[JSON]] = []
   for model in [candidate, original] {
     var list: [JSON] = []
@@ -250,10 +255,12 @@ private func comparisonIdentity(_ candidate: Model, _ original: Model, _ context
     let numbers = context.tokens.map { JSON($0) } + [JSON(context.text)]
     tokens.update(Bytes(Array(JSON.array(numbers).text().utf8)).span)
   }
-  return [
+  var identity: JSONObject = [
     "candidate": .array(files[0]), "original": .array(files[1]), "contexts": JSON(contexts.count),
     "tokens": .string(hexDigits(tokens.digest())),
   ]
+  if options.isFast { identity["isFast"] = true }
+  return identity
 }
 
 extension VerificationReport.Layer {

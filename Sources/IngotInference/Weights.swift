@@ -112,11 +112,13 @@ extension Tensor {
   /// `out` (tokens, rows) = x · wᵀ, straight from the weights as they are stored, or by `weights`, which are this tensor's: the
   /// bits are the same.
   ///
-  /// - Parameter team: for a product straight from the stored weights, whatever their encoding; nil for none.
-  func linear(_ x: [Float], tokens: Int, _ weights: [Float], _ team: ThreadTeam?, into out: inout [Float])
+  /// - Parameter products: for one straight from the stored weights, whatever their encoding; nil for none.
+  func linear(
+    _ x: [Float], tokens: Int, _ weights: [Float], _ products: StoredProducts?, into out: inout [Float]
+  )
     throws(FormatError)
   {
-    if let team { return try product(x, tokens: tokens, team: team, into: &out) }
+    if let products { return try product(x, tokens: tokens, products, into: &out) }
     if try multiply(x, tokens: tokens, into: &out) { return }
     IngotInference.linear(x, weights, tokens: tokens, inputs: columns, outputs: rows, into: &out)
   }

@@ -16,6 +16,12 @@ struct RunFacts {
       "program",
       figures.name("run.tool") + ", kernels for " + figures.name("run.isa") + ", "
         + figures("run.threads", .count) + " threads, " + figures("seconds", .fixed(1)) + " s")
+    if figures["run.fast.roundedBytes"].int != nil {
+      add(
+        "activations",
+        "of the candidate rounded to 8 bits for " + figures("run.fast.roundedBytes", .count)
+          + " bytes of linear layers; the original's in F32")
+    }
     for side in ["candidate", "original"] {
       add(
         side,

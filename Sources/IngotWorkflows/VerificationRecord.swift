@@ -11,6 +11,8 @@ struct VerificationRecord {
   let original: Model
   let texts: TextSelection
   let workers: Int
+  /// Which of the candidate's weights are multiplied with rounded activations; nil where none are.
+  let fast: FastWeights?
   /// What was called; nil when a program did it.
   let command: String?
 
@@ -31,6 +33,7 @@ struct VerificationRecord {
       "tool": .string(Tool.name), "command": command.map { .string($0) } ?? .null,
       "context": JSON(texts.context), "chunks": texts.chunks.map { JSON($0) } ?? .null,
       "threads": JSON(workers), "isa": .string(InstructionSet.best.rawValue),
+      "fast": fast?.json ?? .null,
       "files": .array(try files),
     ]
     return .object(object)

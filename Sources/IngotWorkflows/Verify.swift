@@ -24,6 +24,9 @@ public struct VerifyRequest: Sendable {
   public var plan: String?
   /// Predictions to report of those that diverge most.
   public var worst = 20
+  /// Whether the candidate's activations are rounded to 8 bits where its weights allow it, as `ingot generate --fast` does; the
+  /// original's are in F32.
+  public var isFast = false
   public var tolerances = Tolerances()
   public var reading = ReadOptions()
   /// Writes the result into the candidate's model card, README.md of its folder.
@@ -44,6 +47,8 @@ public struct VerifyResult: Sendable {
   /// What is outside a tolerance or a plan's prediction, one line each.
   public var violations: [String]
   package var outcome: PlanOutcome?
+  /// Which of the candidate's weights were multiplied with rounded activations; nil where none were.
+  public var fast: FastWeights?
   /// The result under the names that programs read.
   public var json: JSON
 }
@@ -97,11 +102,13 @@ extension VerifyRequest {
     options.progress = { control.progress($0.bytes, $0.totalBytes) }
     options.store = store(original, control)
     options.worst = worst
+    options.isFast = isFast
+    let fast = isFast ? FastWeights(candidate) : nil
     var result: VerifyResult?
     try await verify(candidate, against: original, contexts, options) { report throws(FormatError) in
       if writesCard {
         try ModelCard.record(
-          "## Against \(printable(original.sourceName))\n\n```\n\(report.table)\n```",
+          "## Against \(printable(original.sourceName))\n\n```\n\(report.table)\(fast.map { "\n" + $0.text } ?? "")\n```",
           inFolder: self.candidate)
       }
       let outcome = try planned.map { plan throws(FormatError) in
@@ -109,9 +116,10 @@ extension VerifyRequest {
       }
       let violations = tolerances.violations(report) + (outcome?.violations ?? [])
       let record = VerificationRecord(
-        candidate: candidate, original: original, texts: texts, workers: control.workers, command: command)
+        candidate: candidate, original: original, texts: texts, workers: control.workers, fast: fast,
+        command: command)
       let complete = VerifyResult(
-        report: report, violations: violations, outcome: outcome,
+        report: report, violations: violations, outcome: outcome, fast: fast,
         json: try record.json(report, tokenizer, violations: violations, plan: outcome?.json))
       try deliver(complete)
       result = complete
@@ -126,8 +134,10 @@ extension VerifyRequest {
       "tool": .string(Tool.name), "context": JSON(texts.context), "original": .string(original.path),
       "byConversation": texts.cutsByConversation ? true : nil,
     ]
+    // Runs with rounded activations and without have states of their own.
     let arguments = JSON.array(
       [candidate, self.original, "\(texts.context)", "\(texts.chunks ?? 0)"].map { .string($0) }
+        + (isFast ? ["fast"] : [])
         + (texts.paths + [texts.chatTemplate].compactMap(\.self)).map { .string($0) })
     let name = hexDigits(XXH3.hash(Bytes(Array(arguments.text().utf8)).span)).suffix(8)
     let base = Folder.resolved(candidate) ?? candidate

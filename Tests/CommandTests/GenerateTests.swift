@@ -44,6 +44,43 @@ import Testing
     #expect(try first == text("7", "2") && first != text("8", "2"))
   }
 
+  @Test func roundedActivationsAreMeasured() throws {
+    let folder = try Folder.temporary()
+    defer { Folder.remove(folder) }
+    let artifact = folder + "/x.ingot"
+    #expect(try Command.run("quantize", Command.nano, "-o", artifact, "--recipe", "int8").status == 0)
+    func fast(_ threads: String) throws -> JSON {
+      let outcome = try generate(
+        "--raw", "--prompt", Self.prompt, "-n", "8", "--temperature", "0", "--json", "--fast", "--threads",
+        threads, model: artifact)
+      #expect(outcome.status == 0, "\(outcome.error)")
+      return try outcome.json()
+    }
+    let one = try fast("1")
+    #expect(one["fast"]?["roundedBytes"]?.int ?? 0 > 0 && one["fast"]?["f32Bytes"]?.array == [], "\(one)")
+    #expect(try fast("3")["tokens"] == one["tokens"])
+    // The original has nothing to round for, and says so.
+    let original = try generate("--raw", "--prompt", Self.prompt, "-n", "2", "--fast")
+    #expect(original.error.contains("0.0 % of the linear layers' bytes; in F32 for"), "\(original.error)")
+
+    func verify(_ candidate: String, _ more: String...) throws -> JSON {
+      let outcome = try Command.run(
+        [
+          "verify", candidate, "--against", Command.nano, "--text", CalibrateTests.text, "--context", "64",
+          "--json",
+        ] + more)
+      #expect(outcome.status == 0, "\(outcome.error)")
+      return try outcome.json()
+    }
+    func divergence(_ json: JSON) -> Double { json["klDivergence"]?["mean"]?.double ?? .nan }
+    let exact = try verify(artifact)
+    let rounded = try verify(artifact, "--fast", "--threads", "1")
+    #expect(exact["run"]?["fast"] == .null && rounded["run"]?["fast"] == one["fast"])
+    #expect(divergence(rounded) > divergence(exact) && divergence(rounded) < 0.01, "\(rounded)")
+    #expect(try divergence(verify(artifact, "--fast", "--threads", "3")) == divergence(rounded))
+    #expect(try divergence(verify(Command.nano, "--fast")) == 0)
+  }
+
   @Test func textsEndAnAnswer() throws {
     let words = ["--raw", "--prompt", Self.prompt, "-n", "24", "--temperature", "0", "--json"]
     let whole = try Command.run(["generate", Command.nano] + words).json()["text"]?.string ?? ""

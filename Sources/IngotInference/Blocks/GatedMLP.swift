@@ -10,7 +10,7 @@ extension GatedMLP: ExecutableFeedForward {
     async throws(FormatError) -> any FeedForwardExecutor
   {
     guard decodesOnce else {
-      return try GatedMLPs(self, source.model, layer: layer, site, team: source.team)
+      return try GatedMLPs(self, source, layer: layer, site)
     }
     return try await DecodedMLP(self, source.model, layer: layer, site, workers)
   }

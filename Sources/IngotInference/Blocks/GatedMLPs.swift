@@ -11,14 +11,12 @@ struct GatedMLPs: FeedForwardExecutor {
   private let site: RowSite
   private var own: OwnNorms?
   /// For products straight from stored weights; nil where they may be decoded.
-  private let team: ThreadTeam?
+  private let products: StoredProducts?
+  private let continues: Bool
 
-  init(_ block: any FeedForward, _ model: Model, layer: Int, _ site: RowSite, team: ThreadTeam?)
-    throws(FormatError)
-  {
+  init(_ block: any FeedForward, _ source: LaneModel, layer: Int, _ site: RowSite) throws(FormatError) {
     self.block = block
-    self.team = team
-    self.model = model
+    (model, products, continues) = (source.model, source.products, source.continues)
     self.layer = layer
     self.site = site
     if let mixture = block as? Mixture { own = try OwnNorms(mixture, model, layer: layer) }
@@ -45,7 +43,9 @@ struct GatedMLPs: FeedForwardExecutor {
     }
     let all = block.shared == nil ? experts : experts + sharedBatches(routings)
     // Of many experts a sequence that is continued goes to few, and nobody reads of the others.
-    return team == nil ? all : all.filter { !$0.routedTokens.isEmpty }
+    guard continues else { return all }
+    let chosen = all.filter { !$0.routedTokens.isEmpty }
+    return chosen
   }
 
   /// Units of work of the shared MLP, which stands behind the experts: some contexts each.
@@ -106,22 +106,23 @@ struct GatedMLPs: FeedForwardExecutor {
     } else {
       gather(batch.forced, inputs, hidden, into: &buffers.forced.gathered)
     }
-    let decodes = team == nil
+    let decodes = products == nil
     // Rows aside apart from the others, which are shown without them.
     let gate = try projection(projections.gating)
     try gate.decode(into: &buffers.weights, if: readsWeights || decodes && gate.wantsDecoding(count, aside))
     if readsWeights { show(.weights(projections.gating), buffers.weights, width, hidden, []) }
     try gate.linear(
-      buffers.gathered, tokens: count, buffers.weights, team, into: &buffers.gateActivations)
+      buffers.gathered, tokens: count, buffers.weights, products, into: &buffers.gateActivations)
     try gate.linear(
-      buffers.forced.gathered, tokens: aside, buffers.weights, team, into: &buffers.forced.gateActivations)
+      buffers.forced.gathered, tokens: aside, buffers.weights, products, into: &buffers.forced.gateActivations
+    )
     let up = try projection(projections.lifting)
     try up.decode(into: &buffers.weights, if: readsWeights || decodes && up.wantsDecoding(count, aside))
     if readsWeights { show(.weights(projections.lifting), buffers.weights, width, hidden, []) }
     try up.linear(
-      buffers.gathered, tokens: count, buffers.weights, team, into: &buffers.upActivations)
+      buffers.gathered, tokens: count, buffers.weights, products, into: &buffers.upActivations)
     try up.linear(
-      buffers.forced.gathered, tokens: aside, buffers.weights, team, into: &buffers.forced.upActivations)
+      buffers.forced.gathered, tokens: aside, buffers.weights, products, into: &buffers.forced.upActivations)
     addBias(biases.gate, to: &buffers.gateActivations, tokens: count)
     addBias(biases.up, to: &buffers.upActivations, tokens: count)
     addBias(biases.gate, to: &buffers.forced.gateActivations, tokens: aside)
@@ -147,9 +148,9 @@ struct GatedMLPs: FeedForwardExecutor {
     try down.decode(into: &buffers.weights, if: readsWeights || decodes && down.wantsDecoding(count, probes))
     if readsWeights { show(.weights(projections.lowering), buffers.weights, hidden, width, []) }
     var outputs: [Float] = []  // (routed tokens, hidden)
-    try down.linear(buffers.gateActivations, tokens: count, buffers.weights, team, into: &outputs)
+    try down.linear(buffers.gateActivations, tokens: count, buffers.weights, products, into: &outputs)
     try down.linear(
-      buffers.forced.gateActivations, tokens: probes, buffers.weights, team, into: &buffers.probed)
+      buffers.forced.gateActivations, tokens: probes, buffers.weights, products, into: &buffers.probed)
     addBias(biases.down, to: &outputs, tokens: count)
     addBias(biases.down, to: &buffers.probed, tokens: probes)
     if let index = firstNonFinite(outputs.span) {

@@ -38,13 +38,13 @@ protocol MixerExecutor: Sendable {
 }
 
 extension LaneModel {
-  /// Large weights of a layer by kind, decoded side by side, or as they are stored where sequences are continued.
+  /// Large weights of a layer by kind, decoded side by side, or as they are stored where products take them so.
   func weights(_ kinds: [TensorKind], layer: Int, _ workers: Workers) async throws(FormatError)
     -> [TensorKind: LinearWeights]
   {
     var weights: [TensorKind: LinearWeights] = [:]
-    if let team {
-      for kind in kinds { weights[kind] = .stored(try model.required(kind, layer: layer), team) }
+    if let products {
+      for kind in kinds { weights[kind] = .stored(try model.required(kind, layer: layer), products) }
       return weights
     }
     let model = model

@@ -11,7 +11,7 @@ extension Mixture: ExecutableFeedForward {
   func executor(_ source: LaneModel, layer: Int, _ site: RowSite, _ workers: Workers, decodesOnce: Bool)
     throws(FormatError) -> any FeedForwardExecutor
   {
-    try GatedMLPs(self, source.model, layer: layer, site, team: source.team)
+    try GatedMLPs(self, source, layer: layer, site)
   }
 }
 

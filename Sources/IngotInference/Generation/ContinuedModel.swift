@@ -29,20 +29,22 @@ public final class ContinuedModel: Sendable {
   /// - Parameters:
   ///   - capacity: tokens that a sequence may come to have, at most the model's context.
   ///   - cache: how keys and values of earlier tokens are held.
+  ///   - isFast: whether products round activations to 8 bits where weights allow it (`Encoding.multipliesRounded`).
   /// - Throws: FormatError for a model without a forward pass.
-  public init(_ model: Model, capacity: Int, workers count: Int, cache: CacheType = .f32) throws(FormatError)
-  {
+  public init(
+    _ model: Model, capacity: Int, workers count: Int, cache: CacheType = .f32, isFast: Bool = false
+  ) throws(FormatError) {
     try model.requireForwardPass()
     guard capacity > 0, capacity <= model.blueprint.contextLength else {
       throw FormatError(
         path: model.path, expected: "a sequence of 1 to \(model.blueprint.contextLength) tokens",
         found: "\(capacity)")
     }
-    let team = ThreadTeam(count)
-    source = try LaneModel(model, positions: capacity, team: team)
+    let products = StoredProducts(team: ThreadTeam(count), roundsActivations: isFast)
+    source = try LaneModel(model, positions: capacity, products: products, continues: true)
     // Products go by the team; what is between them is little.
     workers = Workers(1)
-    head = .stored(try model.required(model.blueprint.headRole), team)
+    head = .stored(try model.required(model.blueprint.headRole), products)
     finalNorm = try model.norm(.finalNorm, model.blueprint.finalNorm)
     self.cache = cache
     self.capacity = capacity

@@ -17,9 +17,13 @@ public struct Generator: Sendable {
   /// - Parameters:
   ///   - capacity: tokens that the sequence may come to have, at most the model's context.
   ///   - cache: how keys and values of earlier tokens are held.
+  ///   - isFast: whether products round activations to 8 bits where weights allow it (`Encoding.multipliesRounded`).
   /// - Throws: FormatError for a model without a forward pass.
-  public init(_ model: Model, capacity: Int, workers: Int, cache: CacheType = .f32) throws(FormatError) {
-    self.model = try ContinuedModel(model, capacity: capacity, workers: workers, cache: cache)
+  public init(
+    _ model: Model, capacity: Int, workers: Int, cache: CacheType = .f32, isFast: Bool = false
+  ) throws(FormatError) {
+    self.model = try ContinuedModel(
+      model, capacity: capacity, workers: workers, cache: cache, isFast: isFast)
     sequence = self.model.sequence()
   }
 

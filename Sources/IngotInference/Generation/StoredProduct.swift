@@ -5,12 +5,21 @@ import Synchronization
 /// Weights that a thread multiplies at least before another helps.
 private let leastWeights = 1 << 16
 
+/// How products with weights as they are stored are made.
+struct StoredProducts: Sendable {
+  let team: ThreadTeam
+  /// Whether activations are rounded to 8 bits where the encoding allows that.
+  var roundsActivations = false
+}
+
 extension Tensor {
   /// `out` (tokens, rows) = x (tokens, columns) · wᵀ, straight from the bytes as they are stored, which stay mapped. Rows are shared
   /// out over threads.
   ///
   /// - Throws: FormatError for bytes that cannot be had, and for an encoding without values in F32.
-  func product(_ x: [Float], tokens: Int, team: ThreadTeam, into out: inout [Float]) throws(FormatError) {
+  func product(_ x: [Float], tokens: Int, _ products: StoredProducts, into out: inout [Float])
+    throws(FormatError)
+  {
     guard encoding.isDecodable else {
       throw error("values that can be decoded to F32", found: "\(encoding)")
     }
@@ -20,20 +29,21 @@ extension Tensor {
     if let (base, selection) = reordered {
       // Outputs change places more easily than rows of weights.
       var outputs: [Float] = []
-      try base.product(x, tokens: tokens, team: team, into: &outputs)
+      try base.product(x, tokens: tokens, products, into: &outputs)
       out.replaceRows(with: outputs, selection, base.rows, tokens: tokens)
       return
     }
-    let slices = rowSlices(team.count)
+    let slices = rowSlices(products.team.count)
     if slices.count == 1 {
-      out.replaceRows(with: try part(slices[0], x, tokens: tokens), slices[0], width: rows, tokens: tokens)
+      let all = try part(slices[0], x, tokens: tokens, rounded: products.roundsActivations)
+      out.replaceRows(with: all, slices[0], width: rows, tokens: tokens)
       return
     }
     let parts = Parts(slices.count)
-    team.perform(slices.count) { index in
+    products.team.perform(slices.count) { index in
       let result: Result<[Float], FormatError>
       do throws(FormatError) {
-        result = .success(try part(slices[index], x, tokens: tokens))
+        result = .success(try part(slices[index], x, tokens: tokens, rounded: products.roundsActivations))
       } catch {
         result = .failure(error)
       }
@@ -57,13 +67,13 @@ extension Tensor {
   }
 
   /// The product of some rows: (tokens, rows).
-  private func part(_ slice: Range<Int>, _ x: [Float], tokens: Int) throws(FormatError) -> [Float] {
+  func part(_ slice: Range<Int>, _ x: [Float], tokens: Int, rounded: Bool) throws(FormatError) -> [Float] {
     var out = [Float](repeating: 0, count: tokens * slice.count)
     var target = out.mutableSpan
     encoding.multiply(
       try planes(rows: slice), rows: slice.count, columns: columns,
       by: x.span.extracting(0..<tokens * columns),
-      tokens: tokens, into: &target)
+      tokens: tokens, into: &target, rounded: rounded)
     return out
   }
 }
@@ -106,7 +116,7 @@ enum LinearWeights: Sendable {
   /// (outputs, inputs) in F32.
   case decoded([Float])
   /// As they are stored.
-  case stored(Tensor, ThreadTeam)
+  case stored(Tensor, StoredProducts)
 
   static let none = LinearWeights.decoded([])
 
@@ -152,11 +162,11 @@ func linear(
   case .decoded(let values):
     linear(
       x, values, tokens: tokens, inputs: inputs, outputs: outputs, into: &out, accumulate: accumulate)
-  case .stored(let tensor, let team):
+  case .stored(let tensor, let products):
     precondition(tensor.rows == outputs && tensor.columns == inputs, "\(tensor.name): (outputs, inputs)")
-    guard accumulate else { return try tensor.product(x, tokens: tokens, team: team, into: &out) }
+    guard accumulate else { return try tensor.product(x, tokens: tokens, products, into: &out) }
     var sums: [Float] = []
-    try tensor.product(x, tokens: tokens, team: team, into: &sums)
+    try tensor.product(x, tokens: tokens, products, into: &sums)
     for index in 0..<tokens * outputs { out[index] += sums[index] }
   }
 }

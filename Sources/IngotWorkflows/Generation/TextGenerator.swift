@@ -36,15 +36,19 @@ public struct TextGenerator: Sendable {
   private let workers: Int
   private let cache: CacheType
   private let chatTemplate: String?
+  /// Which weights are multiplied with rounded activations; nil where none are.
+  public let fast: FastWeights?
 
   /// - Parameters:
   ///   - path: folder, file or name in the Hugging Face cache.
   ///   - context: tokens of prompts and answers together, at most; nil for the model's own limit, at most 32,768.
+  ///   - isFast: whether activations are rounded to 8 bits where weights allow it.
   ///   - chatTemplate: a file to take instead of the model's own template.
   /// - Throws: FormatError for files that cannot be read and models that cannot be run.
   public init(
-    _ path: String, context: Int? = nil, cache: CacheType = .f32, chatTemplate: String? = nil,
-    reading: ReadOptions = ReadOptions(), _ control: RunControl = RunControl()
+    _ path: String, context: Int? = nil, cache: CacheType = .f32, isFast: Bool = false,
+    chatTemplate: String? = nil, reading: ReadOptions = ReadOptions(),
+    _ control: RunControl = RunControl()
   ) throws(FormatError) {
     model = try Model.read(path, reading)
     tokenizer = try Tokenizer(of: model)
@@ -52,8 +56,10 @@ public struct TextGenerator: Sendable {
     workers = control.workers
     self.cache = cache
     self.chatTemplate = chatTemplate
+    fast = isFast ? FastWeights(model) : nil
     generator = try Generator(
-      model, capacity: context ?? min(model.blueprint.contextLength, 1 << 15), workers: workers, cache: cache)
+      model, capacity: context ?? min(model.blueprint.contextLength, 1 << 15), workers: workers, cache: cache,
+      isFast: isFast)
   }
 
   /// Tokens that prompts and answers can have together.
@@ -138,7 +144,7 @@ public struct TextGenerator: Sendable {
     return Generation(
       text: streamed.text, tokens: tokens, finish: streamed.isStopped ? .stop : finish,
       promptTokens: prompt.count, fedTokens: fed, promptSeconds: (start - begin).seconds,
-      seconds: (ContinuousClock.now - start).seconds, cacheBytes: cacheBytes)
+      seconds: (ContinuousClock.now - start).seconds, cacheBytes: cacheBytes, fast: fast)
   }
 }
 
@@ -166,6 +172,8 @@ public struct Generation: Sendable {
   /// Time from there on.
   public var seconds: Double
   public var cacheBytes: Int
+  /// Which weights were multiplied with rounded activations; nil where none were.
+  public var fast: FastWeights?
 
   /// The result under the names that programs read.
   public var json: JSON {
@@ -173,7 +181,7 @@ public struct Generation: Sendable {
       "text": .string(text), "tokens": .array(tokens.map { JSON($0) }), "finish": .string(finish.rawValue),
       "promptTokens": JSON(promptTokens), "promptSeconds": JSON(promptSeconds), "seconds": JSON(seconds),
       "tokensPerSecond": JSON(tokensPerSecond), "promptTokensPerSecond": JSON(promptRate),
-      "cacheBytes": JSON(cacheBytes),
+      "cacheBytes": JSON(cacheBytes), "fast": fast?.json ?? .null,
     ]
   }
 
