@@ -123,8 +123,10 @@ struct OutputOptions: ParsableArguments {
   var verifySource = false
 
   @Option(
-    name: .long, help: ArgumentHelp("Memory for buffers, such as 1.5GB.", valueName: "size"))
-  var memory: ByteSize = ByteSize(argument: "1.5GB")!
+    name: .long,
+    help: ArgumentHelp(
+      "Memory for buffers (default: 1.5GB, or 0.25GB per thread if that is more).", valueName: "size"))
+  var memory: ByteSize?
 
   @OptionGroup var layout: LayoutOptions
 
@@ -133,7 +135,7 @@ struct OutputOptions: ParsableArguments {
     options.force = force
     options.takeOver = takeOver
     options.verifiesSource = verifySource
-    options.memory = memory.bytes
+    options.memory = memory?.bytes
     return options
   }
 }

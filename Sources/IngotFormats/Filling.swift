@@ -55,8 +55,11 @@ private struct Filling: Sendable {
   /// Nil when all files are on this machine.
   let remote: RemoteFetching?
   let hashes: SourceHashes?
-  /// Units of work under way at once.
+  /// Units of work under way at once, at most. Those that are made whole also take no more than the memory that is allowed,
+  /// unless one alone does.
   let width: Int
+  /// Bytes of buffers.
+  let memory: Int
 
   init(
     _ placements: [Placement], _ model: Model, _ options: WriteOptions, _ journal: Journal,
@@ -82,8 +85,8 @@ private struct Filling: Sendable {
       if hashing, isRemote, let unit = tensor.unit, units.insert(ObjectIdentifier(unit)).inserted {
         fetched += unit.remoteSources.compactMap(\.hashedPlace)
       }
-      // What is fetched, as much again at F32's width while it is computed, and what comes out.
-      largest = max(largest, most * tensor.columns * 8)
+      // What is fetched, as much again at F32's width while it is computed, and what comes out. Units say it themselves.
+      if tensor.unit == nil { largest = max(largest, most * tensor.columns * 8) }
     }
     hashes =
       hashing
@@ -92,7 +95,8 @@ private struct Filling: Sendable {
         known: earlier.digests.merging(options.knownHashes) { $1 }, verifies: options.verifiesSource
       ) { path, digest throws(FormatError) in try journal.add(FilledBefore.record(path, digest)) }
       : nil
-    let fitting = max(options.memory / 2 / max(largest, 1), 1)
+    memory = options.memory ?? max(1_500_000_000, 250_000_000 * cores.count)
+    let fitting = max(memory / 2 / max(largest, 1), 1)
     width = min(fitting, 2 * cores.count + (isRemote ? RemoteFiles.connections : 4))
     remote = isRemote ? RemoteFetching(ahead: min(fitting, RemoteFiles.connections)) : nil
   }
@@ -107,10 +111,13 @@ private struct Filling: Sendable {
       var sums = [[UInt64]](repeating: [], count: placements.count)
       for (index, known) in earlier.checksums where sums.indices.contains(index) { sums[index] = known }
       var schedule = Schedule(pending) { placements[$0].tensor }
-      var underWay = 0
+      var (underWay, taken) = (0, 0)
       func start() {
-        while underWay < width, schedule.hasNext, options.shouldStop?() != true, let item = schedule.take() {
+        while underWay < width, schedule.hasNext, options.shouldStop?() != true,
+          let item = schedule.take(room: taken == 0 ? .max : max(memory - taken, 0))
+        {
           underWay += 1
+          taken += item.memory
           group.addTask(executorPreference: cores) { (item, try await fill(item, placements, files)) }
         }
       }
@@ -118,6 +125,7 @@ private struct Filling: Sendable {
       while let (item, found) = try await group.next() {
         for (index, sum) in found { sums[index] = sum }
         underWay -= 1
+        taken -= item.memory
         schedule.end(item)
         start()
       }
@@ -167,9 +175,9 @@ private struct Filling: Sendable {
       let sources = unit.remoteSources
       defer { for source in sources { source.forget() } }
       try await fetch(sources, remote)
-      try await unit.run()
+      try await unit.run(on: cores)
     } else {
-      try await item.unit?.run()
+      try await item.unit?.run(on: cores)
     }
     defer { item.unit?.drop() }
     var sums: [(Int, [UInt64])] = []

@@ -102,8 +102,9 @@ public struct WriteOptions: Sendable {
   public var splitSize: Int?
   /// Threads that compute; the disk has its own.
   public var workers = 1
-  /// Bytes of buffers, about, beyond what the model's description takes.
-  public var memory = 1_500_000_000
+  /// Bytes of buffers, about, beyond what the model's description and calibration statistics take; nil for 1.5 GB, or 0.25 GB
+  /// for each of the workers where that is more.
+  public var memory: Int?
   /// Called after each chunk with the bytes it took in the output; from any task.
   public var progress: (@Sendable (Int) -> Void)?
   /// Also record SHA-256 of the source's weight files.

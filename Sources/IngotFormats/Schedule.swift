@@ -1,7 +1,8 @@
 import IngotTensors
 
 /// In which order a model's placements are filled: tensors that are streamed as their sources lie in files, and among them
-/// units of work, layer by layer, so that the statistics of one layer or two are in memory.
+/// units of work, layer by layer, so that the statistics of one layer or two are in memory. Of a layer's units the longest come
+/// first, the head's, which goes by the last layer's statistics, among that layer's: what is begun last should not be waited for.
 ///
 /// A unit that another one depends on runs before it, also when an earlier run has written its tensors.
 struct Schedule {
@@ -11,6 +12,9 @@ struct Schedule {
     var unit: WorkUnit?
     /// Indices of placements; of a unit none when it runs for its successor alone.
     var placements: [Int]
+
+    /// Bytes that its unit takes while it runs; 0 for a tensor that is streamed.
+    var memory: Int { unit?.memory ?? 0 }
   }
 
   private var items: [Item] = []
@@ -50,7 +54,8 @@ struct Schedule {
     }
     let turns = items.indices.filter { items[$0].unit != nil }
     let units = turns.map { items[$0] }.enumerated().sorted { a, b in
-      (a.element.unit!.layer ?? .max, a.offset) < (b.element.unit!.layer ?? .max, b.offset)
+      let (one, other) = (a.element.unit!, b.element.unit!)
+      return (one.turn, -one.operations, a.offset) < (other.turn, -other.operations, b.offset)
     }
     for (turn, unit) in zip(turns, units) {
       items[turn] = unit.element
@@ -65,10 +70,15 @@ struct Schedule {
   var hasNext: Bool { next < items.count || !ready.isEmpty }
 
   /// The next item that can be begun; nil when there is none, or none before another has ended.
-  mutating func take() -> Item? {
-    if let item = ready.popLast() { return item }
+  ///
+  /// - Parameter room: bytes that a unit may take; one of more waits.
+  mutating func take(room: Int = .max) -> Item? {
+    if let item = ready.last {
+      return item.memory <= room ? ready.popLast() : nil
+    }
     while next < items.count {
       let item = items[next]
+      if item.memory > room { return nil }
       next += 1
       guard let before = item.unit?.predecessor, !ended.contains(ObjectIdentifier(before)) else {
         return item
@@ -87,4 +97,9 @@ struct Schedule {
     users[statistics.layer]! -= 1
     if users[statistics.layer] == 0 { statistics.unload() }
   }
+}
+
+extension WorkUnit {
+  /// The layer whose turn is its own.
+  fileprivate var turn: Int { statistics?.layer ?? layer ?? .max }
 }

@@ -52,7 +52,11 @@ public struct WholePass: Sendable {
   public func divergences() async throws(FormatError) -> [SensitivityPass.Divergence] {
     precondition(layer == original.blueprint.layerCount, "all layers are passed first")
     var found: [SensitivityPass.Divergence] = []
-    for lane in models { found.append(try await original.divergence(of: lane, workers)) }
+    for lane in models {
+      found.append(try await original.divergence(of: lane, workers))
+      // What the head was made with.
+      try lane.head.unit?.drop()
+    }
     return found
   }
 }

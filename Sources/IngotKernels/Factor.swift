@@ -27,7 +27,7 @@ public func mirrorLowerTriangle(_ matrix: inout MutableSpan<Float>, n: Int) {
 /// diagonally dominant.
 /// - Parameters:
 ///   - hessian: (n, n), symmetric, positive semidefinite but for rounding.
-///   - factor: (n, n); made by this function.
+///   - factor: (n, n); made by this function, in its own memory where it has that size.
 /// - Returns: the damping that was used.
 public func gptqFactor(
   _ hessian: Span<Float>, order: [UInt32], damping: Float, into factor: inout [Float]
@@ -41,44 +41,49 @@ public func gptqFactor(
     return hasStatistics(own) ? 1 / own.squareRoot() : 0
   }
   let reversed = (0..<n).map { (column: order[n - 1 - $0], scale: scales[n - 1 - $0]) }
-  var inverse = [Float](repeating: 0, count: n * n)
+  if factor.count != n * n { factor = [Float](repeating: 0, count: n * n) }
   var damping = max(damping, 1e-4)
   while true {
     unsafe hessian.withUnsafeBufferPointer { hessian in
-      unsafe inverse.withUnsafeMutableBufferPointer { inverse in
+      unsafe factor.withUnsafeMutableBufferPointer { scaled in
         unsafe reversed.withUnsafeBufferPointer { reversed in
           for i in 0..<n {
             let (row, own) = (Int(order[n - 1 - i]) * n, scales[n - 1 - i])
             for j in 0..<i {
               let (column, scale) = unsafe reversed[j]
-              unsafe inverse[i * n + j] = unsafe hessian[row + Int(column)] * own * scale
+              unsafe scaled[i * n + j] = unsafe hessian[row + Int(column)] * own * scale
             }
-            unsafe inverse[i * n + i] = 1 + damping
+            unsafe scaled[i * n + i] = 1 + damping
           }
         }
       }
     }
-    var span = inverse.mutableSpan
+    var span = factor.mutableSpan
     if invertCholesky(&span, n: n) { break }
     damping *= 10
   }
-  if factor.count < n * n { factor = [Float](repeating: 0, count: n * n) }
+  reverse(&factor, n: n, rowScales: scales.map { $0 > 0 ? $0 : 1 })
+  return damping
+}
+
+/// Reflects a lower triangle (n, n) in its other diagonal, in place, and multiplies its rows: what stands in row k and column j
+/// is what stood in row n − 1 − j and column n − 1 − k.
+private func reverse(_ matrix: inout [Float], n: Int, rowScales: [Float]) {
   let block = 32
-  unsafe inverse.withUnsafeBufferPointer { source in
-    unsafe factor.withUnsafeMutableBufferPointer { out in
-      for top in stride(from: 0, to: n, by: block) {
-        for left in stride(from: 0, through: top, by: block) {
-          for k in top..<min(top + block, n) {
-            let scale = scales[k] > 0 ? scales[k] : 1
-            for j in left...min(left + block - 1, k) {
-              unsafe out[k * n + j] = unsafe source[(n - 1 - j) * n + (n - 1 - k)] * scale
-            }
+  unsafe matrix.withUnsafeMutableBufferPointer { matrix in
+    for top in stride(from: 0, to: n, by: block) {
+      for left in stride(from: 0, through: min(top, n - 1 - top), by: block) {
+        for k in top..<min(top + block, n) {
+          for j in left..<max(min(left + block, k + 1, n - k), left) {
+            let (one, other) = (k * n + j, (n - 1 - j) * n + n - 1 - k)
+            let value = unsafe matrix[one] * rowScales[n - 1 - j]
+            unsafe matrix[one] = unsafe matrix[other] * rowScales[k]
+            if one != other { unsafe matrix[other] = value }
           }
         }
       }
     }
   }
-  return damping
 }
 
 /// Whether a column whose diagonal value this is was seen at all.

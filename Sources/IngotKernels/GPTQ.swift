@@ -17,7 +17,7 @@ public struct GPTQResult: Sendable {
   public var values: [Float]
   /// Σ over rows of (w − ŵ)H(w − ŵ)ᵀ, H without damping.
   public var error: Double
-  /// The same of a row of zeros: what the layer's outputs amount to.
+  /// The same of a row of zeros: what the layer's outputs amount to; 0 where nobody asked.
   public var power: Double
 }
 
@@ -30,10 +30,14 @@ public struct GPTQResult: Sendable {
 /// least squares against the outputs as they are, rounded as stored, then every code to its own optimum. Between two such
 /// passes, codes of each part are chosen as a block by GPTQ once more, on the part's grid and its neighbours: steps, zero
 /// points, exponents, multiples. No step of these makes the damped error larger.
-/// - Parameter weights: (rows, columns), finite.
+///
+/// Rows know nothing of each other: pieces of a matrix get the codes that the whole gets.
+/// - Parameters:
+///   - weights: (rows, columns), finite.
+///   - measuresPower: whether the result has its `power`.
 public func chooseCodes(
   _ weights: Span<Float>, hessian: GPTQHessian, grid: inout CodeGrid, _ options: GPTQOptions = .init(),
-  using isa: InstructionSet = .best
+  measuresPower: Bool = true, using isa: InstructionSet = .best
 ) -> GPTQResult {
   let (rows, columns, stride) = (grid.rows, grid.columns, grid.stride)
   precondition(weights.count == rows * columns && hessian.columns == columns, "(rows, columns)")
@@ -48,8 +52,7 @@ public func chooseCodes(
   let hasDescended = grid.canDescend && options.sweeps > 0
   if hasDescended {
     var gradient = [Float](repeating: 0, count: columns * stride)
-    var damped = hessian.matrix
-    for column in 0..<columns { damped[column * columns + column] *= 1 + damping }
+    let damped = hessian.damped
     multiply(damped, difference, columns, stride, &gradient)
     for sweep in 0..<options.sweeps {
       if sweep > 0 { search(damped, &gradient, &grid, &values, isa) }
@@ -62,13 +65,13 @@ public func chooseCodes(
   // statistics for one with H_jj = 1.
   for column in 0..<columns {
     let squares = sumOfSquares(difference, column * stride..<(column + 1) * stride)
-    let diagonal = hessian.matrix[column * columns + column]
+    let diagonal = hessian.diagonal[column]
     let isSeen = hasDescended || hasStatistics(diagonal)
     error -= (isSeen ? Double(damping) * Double(diagonal) : 1 + Double(damping)) * squares
   }
   return GPTQResult(
     values: values, error: max(error, 0),
-    power: outputPower(weights, hessian.matrix.span, rows: rows, columns: columns))
+    power: measuresPower ? outputPower(weights, hessian, rows: rows) : 0)
 }
 
 /// The same for a Hessian, (columns, columns), that no other weights share.
@@ -84,21 +87,42 @@ public func chooseCodes(
     options, using: isa)
 }
 
-/// Σ w H wᵀ, of at most 64 rows, evenly spread, in proportion: it is reported and decides nothing.
-func outputPower(_ weights: Span<Float>, _ hessian: Span<Float>, rows: Int, columns: Int) -> Double {
+/// The rows of so many whose power stands for all: at most 64, evenly spread.
+public func powerRows(_ rows: Int) -> [Int] {
   let count = min(rows, 64)
-  var some = [Float](repeating: 0, count: count * columns)
-  for index in 0..<count {
-    let from = index * rows / count * columns
+  return (0..<count).map { $0 * rows / count }
+}
+
+/// Σ w H wᵀ, of some rows (`powerRows`) in proportion: it is reported and decides nothing.
+///
+/// - Parameters:
+///   - weights: all rows, or those of `powerRows`: (count, columns).
+///   - rows: how many there are in all.
+public func outputPower(_ weights: Span<Float>, _ hessian: GPTQHessian, rows: Int) -> Double {
+  let (columns, chosen) = (hessian.columns, powerRows(rows))
+  if columns == 0 || chosen.isEmpty { return 0 }
+  var some = [Float](repeating: 0, count: chosen.count * columns)
+  let isWhole = weights.count == rows * columns
+  precondition(isWhole || weights.count == some.count, "(rows, columns)")
+  for (index, row) in chosen.enumerated() {
+    let from = (isWhole ? row : index) * columns
     for column in 0..<columns { some[index * columns + column] = weights[from + column] }
   }
-  var moved = [Float](repeating: 0, count: count * columns)
+  var moved = [Float](repeating: 0, count: some.count)
   var span = moved.mutableSpan
   gemm(
-    m: count, n: columns, k: columns, a: some.span, lda: columns, b: hessian, ldb: columns,
+    m: chosen.count, n: columns, k: columns, a: some.span, lda: columns, b: hessian.damped.span, ldb: columns,
     bTransposed: false,
     c: &span, ldc: columns)
-  return product(some, moved) * Double(rows) / Double(count)
+  var power = product(some, moved)
+  for column in 0..<columns {
+    let excess = Double(hessian.damped[column * columns + column]) - Double(hessian.diagonal[column])
+    for index in chosen.indices {
+      let weight = Double(some[index * columns + column])
+      power -= excess * weight * weight
+    }
+  }
+  return power * Double(rows) / Double(chosen.count)
 }
 
 /// What codes of these values on the grid stand for, subtracted from weights; all (columns, stride).

@@ -33,7 +33,7 @@ public func chooseTrellis(
     codes: coder.codes, rowScales: coder.rowScales, columnScales: coder.columnScales,
     result: GPTQResult(
       values: coder.values, error: coder.error,
-      power: hessian.map { outputPower(weights, $0.matrix.span, rows: rows, columns: columns) }
+      power: hessian.map { outputPower(weights, $0, rows: rows) }
         ?? sumOfSquares(coder.transposed, 0..<coder.transposed.count)))
 }
 
@@ -158,7 +158,7 @@ private struct TrellisCoder {
       let own = matrix[column * columns + column]
       enlarged[column] =
         (hasStatistics(own) ? Double(own) : 1) * (1 + damping)
-        - Double(hessian.matrix[column * columns + column])
+        - Double(hessian.diagonal[column])
     }
   }
 

@@ -1,4 +1,3 @@
-import Dispatch
 import IngotModels
 import IngotSystem
 import IngotTensors
@@ -10,31 +9,16 @@ public final class HeldPlanes: Sendable {
 
   public init() {}
 
-  /// The units that a group of threads shares out, and the first error.
-  private final class Queue: Sendable {
-    private let state: Mutex<(units: ArraySlice<WorkUnit>, error: FormatError?)>
-
-    init(_ units: [WorkUnit]) { state = Mutex((units[...], nil)) }
-
-    func next() -> WorkUnit? { state.withLock { $0.error == nil ? $0.units.popFirst() : nil } }
-    func fail(_ error: FormatError) { state.withLock { $0.error = $0.error ?? error } }
-    var error: FormatError? { state.withLock { $0.error } }
-  }
-
-  /// Runs units on so many threads and holds the planes of all of their tensors, beside what is held already.
+  /// Runs units on so many threads, the longest first, and holds the planes of all of their tensors, beside what is held already.
   public func hold(_ units: [WorkUnit], workers: Int) throws(FormatError) {
-    let queue = Queue(units)
-    DispatchQueue.concurrentPerform(iterations: min(max(workers, 1), units.count)) { _ in
-      while let unit = queue.next() {
-        do throws(FormatError) {
-          let planes = try unit.planes()
-          held.withLock { $0.merge(planes) { $1 } }
-        } catch {
-          queue.fail(error)
-        }
-      }
+    let threads = Threads(max(workers, 1))
+    let order = units.indices.sorted {
+      (units[$1].operations, $0) < (units[$0].operations, $1)
     }
-    if let error = queue.error { throw error }
+    try threads.share(units.count, joins: false) { [self] turn throws(FormatError) in
+      let planes = try units[order[turn]].planes(on: threads)
+      held.withLock { $0.merge(planes) { $1 } }
+    }
   }
 
   /// Gives up what is held.

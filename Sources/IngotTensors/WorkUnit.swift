@@ -29,9 +29,30 @@ public final class WorkUnit: Sendable {
     }
   }
 
+  /// What makes the planes; on threads that share out what is large, or on the caller's alone.
+  public typealias Make = @Sendable (_ threads: Threads?) throws(FormatError) -> Planes
+
+  /// Makes ranges of rows of a unit's tensors apart from each other, for readers that do not want all of them at once.
+  public struct RowMaker: Sendable {
+    /// What a range begins at a multiple of.
+    public let step: Int
+    let make: @Sendable (_ role: Role, _ rows: Range<Int>) throws(FormatError) -> [Bytes]
+    /// Gives up what it keeps from one range to the next.
+    let drop: @Sendable () -> Void
+
+    public init(
+      step: Int, make: @escaping @Sendable (_ role: Role, _ rows: Range<Int>) throws(FormatError) -> [Bytes],
+      drop: @escaping @Sendable () -> Void
+    ) {
+      self.step = step
+      self.make = make
+      self.drop = drop
+    }
+  }
+
   private enum Body: Sendable {
     case streamed
-    case whole(@Sendable () throws(FormatError) -> Planes)
+    case whole(Make)
     case ordered(@Sendable () async throws(FormatError) -> Planes)
   }
 
@@ -42,6 +63,12 @@ public final class WorkUnit: Sendable {
   public let statistics: Statistics?
   /// The unit that must have run before; nil for most, which can run at any time.
   public let predecessor: WorkUnit?
+  /// Floating-point operations, about; 0 for one that streams. Of units that can be begun, the longest should come first.
+  public let operations: Double
+  /// Bytes that it takes while it runs, about, beside its statistics.
+  public let memory: Int
+  /// Nil where rows cannot be made apart, or nobody wants them so.
+  public let rowMaker: RowMaker?
   private let body: Body
   /// Planes that were made and not taken yet.
   private let untaken = Mutex<Planes>([:])
@@ -52,18 +79,23 @@ public final class WorkUnit: Sendable {
     reads = [tensor]
     statistics = nil
     predecessor = nil
+    (operations, memory, rowMaker) = (0, 0, nil)
     body = .streamed
   }
 
   /// Tensors that are made whole, at any time.
+  ///
+  /// - Parameter make: gets the threads that it can share out what is large to, being on one of them; nil for none.
   public init(
-    _ roles: [Role], reads: [Tensor], statistics: Statistics?,
-    make: @escaping @Sendable () throws(FormatError) -> Planes
+    _ roles: [Role], reads: [Tensor], statistics: Statistics?, operations: Double = 0, memory: Int = 0,
+    rowMaker: RowMaker? = nil, make: @escaping Make
   ) {
     self.roles = roles
     self.reads = reads
     self.statistics = statistics
     predecessor = nil
+    (self.operations, self.memory) = (operations, memory)
+    self.rowMaker = rowMaker
     body = .whole(make)
   }
 
@@ -76,6 +108,7 @@ public final class WorkUnit: Sendable {
     self.reads = reads
     statistics = nil
     self.predecessor = predecessor
+    (operations, memory, rowMaker) = (0, 0, nil)
     body = .ordered(make)
   }
 
@@ -89,29 +122,44 @@ public final class WorkUnit: Sendable {
   public var layer: Int? { roles.first?.layer }
 
   /// Makes all of its tensors for whoever asks for their planes next, each once. Nothing for a streamed unit.
-  public func run() async throws(FormatError) {
+  ///
+  /// - Parameter threads: the caller's, which share out what is large.
+  public func run(on threads: Threads? = nil) async throws(FormatError) {
     let planes: Planes
     switch body {
     case .streamed: return
     case .whole(let make):
       try await statistics?.load()
-      planes = try make()
+      planes = try make(threads)
     case .ordered(let make): planes = try await make()
     }
     untaken.withLock { $0 = planes }
   }
 
   /// The planes of all of its tensors, for a unit that can run at any time.
-  public func planes() throws(FormatError) -> Planes {
+  ///
+  /// - Parameter threads: the caller's, which share out what is large.
+  public func planes(on threads: Threads? = nil) throws(FormatError) -> Planes {
     switch body {
     case .streamed: return [roles[0]: try reads[0].planes()]
-    case .whole(let make): return try make()
+    case .whole(let make): return try make(threads)
     case .ordered: preconditionFailure("\(roles) are made after others")
     }
   }
 
-  /// Gives up planes that nobody took.
-  public func drop() { untaken.withLock { $0 = [:] } }
+  /// Gives up planes that nobody took, and what rows are made with.
+  public func drop() {
+    untaken.withLock { $0 = [:] }
+    rowMaker?.drop()
+  }
+
+  /// The planes of some rows of a tensor: of those that wait to be taken, which stay, or made for the caller.
+  func rows(_ role: Role, _ rows: Range<Int>, _ layout: [Plane], _ maker: RowMaker) throws(FormatError)
+    -> [Bytes]
+  {
+    guard let planes = untaken.withLock({ $0[role] }) else { return try maker.make(role, rows) }
+    return zip(layout, planes).map { $1[$0.range(rows: rows)] }
+  }
 
   /// The planes of one of its tensors. Without a run before, all are made; those of the others wait to be taken, since a
   /// forward pass asks for one tensor after the other.
@@ -125,14 +173,18 @@ public final class WorkUnit: Sendable {
 }
 
 extension Tensor {
-  /// A tensor of the same name and shape that a unit makes: it is had as a whole.
+  /// A tensor of the same name and shape that a unit makes: it is had as a whole, or by rows where the unit can make these.
   public func made(by unit: WorkUnit, as encoding: Encoding) -> Tensor {
-    let role = role
+    let (role, count) = (role, rows)
     precondition(unit.roles.contains(role), "\(role) is not of this unit")
+    let layout = encoding.planes(shape)!
     var tensor = Tensor(
       name: name, role: role, shape: shape, encoding: encoding, path: path, offset: offset,
-      rowStep: max(rows, 1), unit: unit, sources: { _ in [] },
-      make: { _, _ throws(FormatError) in try unit.take(role) })
+      rowStep: max(min(unit.rowMaker?.step ?? count, count), 1), unit: unit, sources: { _ in [] },
+      make: { rows, _ throws(FormatError) in
+        guard let maker = unit.rowMaker, rows.count < count else { return try unit.take(role) }
+        return try unit.rows(role, rows, layout, maker)
+      })
     tensor.origin = origin
     return tensor
   }

@@ -118,8 +118,10 @@ struct SensitivityRun {
       let isLast = layer == layers - 1
       if isLast {
         try hold(layer: nil)
-        if !model.blueprint.isHeadTied { outputs[model.blueprint.headRole] = try errors.head(statistics) }
-        outputs[Role(.embedding)] = try errors.embedding()
+        if !model.blueprint.isHeadTied {
+          outputs[model.blueprint.headRole] = try errors.head(statistics, workers: control.workers)
+        }
+        outputs[Role(.embedding)] = try errors.embedding(workers: control.workers)
       }
       let found = MeasuredLayer(
         outputs: outputs, experts: finished.experts,

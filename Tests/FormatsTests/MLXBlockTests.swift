@@ -174,7 +174,7 @@ import Testing
     let base = Tensor(
       name: "x", role: role, shape: [2, 2], encoding: .dense(.f32), path: "",
       planes: [Bytes(count: 16) { _ in }])
-    let unit = WorkUnit([role], reads: [base], statistics: nil) {
+    let unit = WorkUnit([role], reads: [base], statistics: nil) { _ in
       made.value += 1
       return [role: [Bytes([UInt8](repeating: 7, count: 16))]]
     }

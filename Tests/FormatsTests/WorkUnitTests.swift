@@ -101,7 +101,7 @@ import Testing
           events.add("unload \(layer)")
         })
       units[tensor.role] = WorkUnit([tensor.role], reads: [tensor], statistics: statistics) {
-        () throws(FormatError) in
+        _ throws(FormatError) in
         #expect(loaded.withLock { $0.contains(layer) })
         return try Self.planes([tensor])
       }
@@ -121,13 +121,88 @@ import Testing
     #expect(try files(scratch, "units.ingot") == files(scratch, "plain.ingot"))
   }
 
+  /// The model with a unit for every linear layer of its layers; `run` is called when one runs.
+  private func unitEach(
+    _ model: Model, memory: Int = 0, _ run: @escaping @Sendable (Role) -> Void
+  ) throws -> Model {
+    let roles = model.tensors.map(\.role).filter { $0.layer != nil && model.blueprint.isLinear($0) }
+    var units: [Role: WorkUnit] = [:]
+    for (index, role) in roles.enumerated() {
+      let tensor = model[role]!
+      let statistics = WorkUnit.Statistics(layer: role.layer!, load: {}, unload: {})
+      units[role] = WorkUnit(
+        [role], reads: [tensor], statistics: statistics, operations: Double(index * 7 % 11), memory: memory
+      ) { _ throws(FormatError) in
+        run(role)
+        return try Self.planes([tensor])
+      }
+    }
+    return try model.mapTensors { tensor in
+      units[tensor.role].map { tensor.made(by: $0, as: tensor.encoding) } ?? tensor
+    }
+  }
+
+  @Test func theLongestUnitsOfALayerComeFirst() async throws {
+    let scratch = try Scratch()
+    let ran = Mutex<[Role]>([])
+    let model = try unitEach(Model.read(nano).quantized("int4")) { role in ran.withLock { $0.append(role) } }
+    _ = try await model.write(scratch("x.ingot"), as: .ingot, .with(workers: 1))
+    let turns = ran.withLock { $0 }.map { (layer: $0.layer!, operations: model[$0]!.unit!.operations) }
+    #expect(turns.count > 20)
+    for (one, next) in zip(turns, turns.dropFirst()) {
+      #expect((one.layer, -one.operations) <= (next.layer, -next.operations))
+    }
+  }
+
+  @Test(arguments: [(2_000, 1), (1_000, 2), (10, 4)])
+  func unitsTakeNoMoreThanTheMemory(_ memory: Int, _ most: Int) async throws {
+    let scratch = try Scratch()
+    let underWay = Mutex((now: 0, most: 0))
+    let model = try unitEach(Model.read(nano).quantized("int4"), memory: memory) { _ in
+      underWay.withLock { $0 = ($0.now + 1, max($0.most, $0.now + 1)) }
+      underWay.withLock { $0.now -= 1 }
+    }
+    var options = WriteOptions.with(workers: 4)
+    options.memory = 2_500
+    _ = try await model.write(scratch("x.ingot"), as: .ingot, options)
+    #expect(underWay.withLock { $0.most } <= most)
+  }
+
+  @Test func rowsAreHadApartBeforeAndAfterARun() async throws {
+    let tensor = try #require(try Model.read(nano).quantized("int4")[.head])
+    let dropped = Mutex(0)
+    let asked = Mutex<[Range<Int>]>([])
+    let maker = WorkUnit.RowMaker(
+      step: 128,
+      make: { _, rows throws(FormatError) in
+        asked.withLock { $0.append(rows) }
+        return try tensor.planes(rows: rows)
+      }, drop: { dropped.withLock { $0 += 1 } })
+    let unit = WorkUnit([tensor.role], reads: [tensor], statistics: nil, rowMaker: maker) {
+      _ throws(FormatError) in try Self.planes([tensor])
+    }
+    let made = tensor.made(by: unit, as: tensor.encoding)
+    #expect(made.rowStep == 128)
+    let rows = 128..<256
+    let wanted = try tensor.planes(rows: rows).map(\.array)
+    #expect(try made.planes(rows: rows).map(\.array) == wanted)
+    #expect(asked.withLock { $0 } == [rows])
+    try await unit.run()
+    #expect(try made.planes(rows: rows).map(\.array) == wanted)
+    #expect(try made.planes(rows: rows).map(\.array) == wanted)
+    #expect(asked.withLock { $0 } == [rows], "the run has made them")
+    unit.drop()
+    #expect(dropped.withLock { $0 } == 1)
+    #expect(try made.planes().map(\.array) == tensor.planes().map(\.array))
+  }
+
   @Test func aFailedUnitEndsTheRun() async throws {
     let scratch = try Scratch()
     let model = try Model.read(nano).quantized("int4")
     let role = Role(.query, layer: 1)
     let made = try model.mapTensors { tensor in
       guard tensor.role == role else { return tensor }
-      let unit = WorkUnit([role], reads: [tensor], statistics: nil) { () throws(FormatError) in
+      let unit = WorkUnit([role], reads: [tensor], statistics: nil) { _ throws(FormatError) in
         throw tensor.error("a unit that works", found: "one that fails")
       }
       return tensor.made(by: unit, as: tensor.encoding)

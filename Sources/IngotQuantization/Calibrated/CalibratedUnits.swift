@@ -2,6 +2,7 @@ import IngotKernels
 import IngotModels
 import IngotSystem
 import IngotTensors
+import Synchronization
 
 /// Quantizes linear layers by GPTQ. Those that share a Hessian, such as query, key and value, are one unit of work, and so are
 /// the projections of an expert: gate and up share a Hessian, and down is calibrated on what the quantized gate and up give.
@@ -22,19 +23,16 @@ struct CalibratedUnits: Sendable {
   func byRole() -> [Role: WorkUnit] {
     var units: [Role: WorkUnit] = [:]
     for (layer, description) in model.blueprint.layers.enumerated() {
-      let loads = calibration.statistics.statistics(layer: layer)
-      func add(
-        _ roles: [Role], reads: [Role],
-        _ make: @escaping @Sendable () throws(FormatError) -> WorkUnit.Planes
-      ) {
+      func add(_ roles: [Role], reads: [Role], _ make: @escaping WorkUnit.Make) {
         if roles.isEmpty { return }
-        let unit = WorkUnit(
-          roles, reads: reads.map { model[$0]! }, statistics: loads, make: make)
+        let unit = unit(roles, reads: reads.map { model[$0]! }, layer: layer, nil, make)
         for role in roles { units[role] = unit }
       }
       for tap in description.observedTaps {
         let roles = tap.linears.map { Role($0, layer: layer) }.filter { encoding($0) != nil }
-        add(roles, reads: roles) { () throws(FormatError) in try siblings(roles, tap, layer: layer) }
+        add(roles, reads: roles) { threads throws(FormatError) in
+          try siblings(roles, tap, layer: layer, threads)
+        }
       }
       let block = description.feedForward
       for expert in 0..<block.count {
@@ -43,19 +41,82 @@ struct CalibratedUnits: Sendable {
         }
         let made = roles(block.projections.all).filter { encoding($0) != nil }
         let inputs = roles(block.projections.inputs)
-        add(made, reads: inputs + made.filter { !inputs.contains($0) }) { () throws(FormatError) in
-          try self.expert(expert, layer: layer)
+        add(made, reads: inputs + made.filter { !inputs.contains($0) }) { threads throws(FormatError) in
+          try self.expert(expert, layer: layer, threads)
         }
       }
     }
     let head = Role(.head)
     if encoding(head) != nil {
       let layer = calibration.statistics.layers - 1
-      units[head] = WorkUnit(
-        [head], reads: [model[head]!], statistics: calibration.statistics.statistics(layer: layer)
-      ) { () throws(FormatError) in try siblings([head], nil, layer: layer) }
+      let work = HeadWork()
+      units[head] = unit([head], reads: [model[head]!], layer: layer, headRows(work, layer: layer)) {
+        threads throws(FormatError) in
+        try siblings([head], nil, layer: layer, threads)
+      }
     }
     return units
+  }
+
+  /// What rows of the head are made with, from the first that are asked for on.
+  private final class HeadWork: Sendable {
+    let hessian = Mutex<GPTQHessian?>(nil)
+  }
+
+  /// Makes rows of the head for a forward pass, which reads it a range after the other; nil where rows are not kept apart.
+  private func headRows(_ work: HeadWork, layer: Int) -> WorkUnit.RowMaker? {
+    let head = Role(.head)
+    let (tensor, encoding) = (model[head]!, encoding(head)!)
+    guard encoding.keepsRowsApart, RowPieces.step % tensor.rowStep == 0 else { return nil }
+    let columns = tensor.columns
+    return WorkUnit.RowMaker(
+      step: RowPieces(rows: tensor.rows, columns: columns).ranges[0].count,
+      make: { _, rows throws(FormatError) in
+        let hessian = try work.hessian.withLock { kept throws(FormatError) in
+          if let kept { return kept }
+          let matrix = try calibration.statistics.layer(layer).floats(.headInput)
+          let made = GPTQHessian(
+            matrix, columns: columns, together: encoding.columnsTogether, calibration.options)
+          kept = made
+          return made
+        }
+        var options = options
+        options.replaced = nil
+        let values = try tensor.finiteFloats(rows, tensor.planes(rows: rows), options)
+        let (planes, _) = Quantizer.calibrated(
+          values, rows: rows.count, columns: columns, hessian: hessian, encoding: encoding,
+          calibration.options)
+        let watch = ScaleWatch(tensor, as: encoding)
+        try watch.check(planes, rows: rows) { () throws(FormatError) in values }
+        return planes
+      }, drop: { work.hessian.withLock { $0 = nil } })
+  }
+
+  /// A unit by statistics of a layer.
+  private func unit(
+    _ roles: [Role], reads: [Tensor], layer: Int, _ rowMaker: WorkUnit.RowMaker? = nil,
+    _ make: @escaping WorkUnit.Make
+  ) -> WorkUnit {
+    let tensors = roles.map { model[$0]! }
+    var (operations, memory, most) = (0.0, 0, 0)
+    for columns in Set(tensors.map(\.columns)) {
+      // A factor, and the matrix that it is of.
+      operations += Double(columns) * Double(columns) * Double(columns)
+      memory += 2 * 4 * columns * columns
+    }
+    for tensor in tensors {
+      // A pass over all columns, and some more for each refit.
+      let passes = Double(1 + 3 * calibration.options.sweeps)
+      operations += 2 * passes * Double(tensor.count) * Double(tensor.columns)
+      let pieces = RowPieces(
+        rows: tensor.rows, columns: tensor.columns, isWhole: !encoding(tensor.role)!.keepsRowsApart)
+      most = max(most, pieces.buffers)
+      memory += encoding(tensor.role)!.bytes(tensor.shape) ?? 0
+    }
+    return WorkUnit(
+      roles, reads: reads, statistics: calibration.statistics.statistics(layer: layer),
+      operations: operations,
+      memory: memory + most, rowMaker: rowMaker, make: make)
   }
 
   private func encoding(_ role: Role) -> Encoding? {
@@ -73,28 +134,51 @@ struct CalibratedUnits: Sendable {
   // ---- mixers and head -----------------------------------------------------------------------------------------------
 
   /// Linear layers that read one tap of a layer's mixer, or the head without a tap.
-  private func siblings(_ roles: [Role], _ tap: Tap?, layer: Int) throws(FormatError) -> WorkUnit.Planes {
+  private func siblings(_ roles: [Role], _ tap: Tap?, layer: Int, _ threads: Threads?) throws(FormatError)
+    -> WorkUnit.Planes
+  {
     let statistics = try calibration.statistics.layer(layer)
     var hessian = statistics.floats(tap.map { .init($0) } ?? .headInput)
     CalibratedUnits.divide(&hessian, tap.map { divisors($0, layer: layer) } ?? [])
-    let prepared = GPTQHessians(hessian, columns: model[roles[0]]!.columns, calibration.options)
+    let columns = model[roles[0]]!.columns
+    var correction: InputCorrection?
+    if let targets = statistics.targets, calibration.correctsInputs, let tap,
+      let cross = targets.cross[LayerStatistics.Field(tap)]
+    {
+      let isOutput = tap == model.blueprint.layers[layer].mixerOutput
+      let wanted =
+        isOutput && calibration.fitsResiduals && !targets.attentionResidual.isEmpty
+        ? targets.attentionResidual : nil
+      correction = InputCorrection(
+        hessian, cross, wanted, width: columns)
+    }
+    let prepared = GPTQHessians(hessian, columns: columns, calibration.options)
+    hessian = []
     var planes: WorkUnit.Planes = [:]
     for role in roles {
-      let tensor = model[role]!
-      var values = try tensor.finiteFloats(0..<tensor.rows, tensor.planes(), options)
-      if let targets = statistics.targets, calibration.correctsInputs, let tap,
-        let cross = targets.cross[LayerStatistics.Field(tap)]
-      {
-        let isOutput = tap == model.blueprint.layers[layer].mixerOutput
-        let wanted =
-          isOutput && calibration.fitsResiduals && !targets.attentionResidual.isEmpty
-          ? targets.attentionResidual : nil
-        ExpertInputs.correct(&values, rows: tensor.rows, width: tensor.columns, hessian, cross, wanted)
-      }
-      planes[role] = try quantize(
-        role, values, rows: tensor.rows, columns: tensor.columns, prepared, encoding(role)!)
+      planes[role] = try quantize(role, weights(role), correction, prepared, threads)
     }
     return planes
+  }
+
+  /// A tensor's weights, all finite or made so as the options say, of which a listener hears once however often they are read.
+  private func weights(_ role: Role) throws(FormatError) -> WeightRows {
+    let tensor = model[role]!
+    let heard = Heard()
+    return try WeightRows(
+      rows: tensor.rows, columns: tensor.columns, isHeld: RowPieces.step % tensor.rowStep != 0
+    ) { rows throws(FormatError) in
+      var options = options
+      if !heard.isFirst(rows) { options.replaced = nil }
+      return try tensor.finiteFloats(rows, tensor.planes(rows: rows), options)
+    }
+  }
+
+  /// Ranges of rows that were read.
+  private final class Heard: Sendable {
+    private let beginnings = Mutex<Set<Int>>([])
+
+    func isFirst(_ rows: Range<Int>) -> Bool { beginnings.withLock { $0.insert(rows.lowerBound).inserted } }
   }
 
   private static func divide(_ hessian: inout [Float], _ divisors: [Float]) {
@@ -106,32 +190,56 @@ struct CalibratedUnits: Sendable {
   }
 
   private func quantize(
-    _ role: Role, _ values: [Float], rows: Int, columns: Int, _ hessians: GPTQHessians, _ encoding: Encoding
+    _ role: Role, _ weights: WeightRows, _ correction: InputCorrection?, _ hessians: GPTQHessians,
+    _ threads: Threads?
   ) throws(FormatError) -> [Bytes] {
-    let (planes, result) = Quantizer.calibrated(
-      values, rows: rows, columns: columns, hessian: hessians.ordered(for: encoding), encoding: encoding,
-      calibration.options)
     let tensor = model[role]!
+    let encoding = encoding(role)!
+    let hessian = hessians.ordered(for: encoding)
     let watch = ScaleWatch(
       tensor, as: encoding, names: { [model] in model.fusedNames(tensor) }, heard: options.coarse)
-    try watch.check(planes, rows: 0..<rows) { () throws(FormatError) in values }
-    calibration.report?(role, result.power > 0 ? result.error / result.power : 0)
-    return planes
+    let pieces = RowPieces(rows: tensor.rows, columns: tensor.columns, isWhole: !encoding.keepsRowsApart)
+    let pieced = PiecedPlanes(encoding.planes(tensor.shape)!, pieces)
+    let options = calibration.options
+    try threads.share(pieces.ranges.count) { piece throws(FormatError) in
+      let rows = pieces.ranges[piece]
+      var corrected = try weights(rows)
+      correction?.apply(&corrected, rows: rows)
+      let values = corrected
+      let (planes, result) = Quantizer.calibrated(
+        values, rows: rows.count, columns: tensor.columns, hessian: hessian, encoding: encoding, options)
+      try watch.check(planes, rows: rows) { () throws(FormatError) in values }
+      pieced.put(piece, planes, result, values: values)
+    }
+    let made = pieced.take(hessian)
+    calibration.report?(role, made.power > 0 ? made.error / made.power : 0)
+    return made.planes
   }
 
   // ---- experts -------------------------------------------------------------------------------------------------------
 
-  private func expert(_ expert: Int, layer: Int) throws(FormatError) -> WorkUnit.Planes {
+  private func expert(_ expert: Int, layer: Int, _ threads: Threads?) throws(FormatError) -> WorkUnit.Planes {
     let statistics = try calibration.statistics.layer(layer)
     let block = model.blueprint.layers[layer].feedForward
     let (gating, lifting, lowering) = (
       block.projections.gating, block.projections.lifting, block.projections.lowering
     )
-    let (hidden, width) = (model.blueprint.hiddenSize, block.intermediateSize)
+    let hidden = model.blueprint.hiddenSize
     func role(_ kind: TensorKind) -> Role { block.role(kind, layer: layer, expert: expert) }
-    func values(_ kind: TensorKind) throws(FormatError) -> [Float] {
-      let tensor = model[role(kind)]!
-      return try tensor.finiteFloats(0..<tensor.rows, tensor.planes(), options)
+    /// What is left of a projection in planes.
+    func decoded(_ kind: TensorKind, _ planes: [Bytes]) throws(FormatError) -> WeightRows {
+      let (encoding, tensor) = (encoding(role(kind))!, model[role(kind)]!)
+      let layout = encoding.planes(tensor.shape)!
+      return try WeightRows(
+        rows: tensor.rows, columns: tensor.columns, isHeld: !encoding.keepsRowsApart
+      ) { rows in
+        var values = [Float](repeating: 0, count: rows.count * tensor.columns)
+        var span = values.mutableSpan
+        encoding.decode(
+          zip(layout, planes).map { $1[$0.range(rows: rows)] }, rows: rows.count, columns: tensor.columns,
+          into: &span)
+        return values
+      }
     }
     let biases = try MLPBiases(model, layer: layer, expert: block.isMixture ? expert : nil)
     let inputs = ExpertInputs(
@@ -139,47 +247,40 @@ struct CalibratedUnits: Sendable {
       divisors: divisors(model.blueprint.layers[layer].feedForwardInput, layer: layer), biases: biases,
       activation: block.activation, scalesInputs: block.scalesInputs)
     var planes: WorkUnit.Planes = [:]
-    let gate = try values(gating)
-    let up = try values(lifting)
-    var quantized: [TensorKind: [Float]] = [gating: gate, lifting: up]
+    let gate = try weights(role(gating))
+    let up = try weights(role(lifting))
+    var quantized: [TensorKind: WeightRows] = [gating: gate, lifting: up]
     let kinds = block.projections.inputs.filter { encoding(role($0)) != nil }
     if !kinds.isEmpty {
-      let hessian = inputs.hessian()
+      var hessian = inputs.hessian()
+      var correction: InputCorrection?
       if statistics.targets != nil && calibration.correctsInputs {
-        let cross = inputs.cross()
-        for kind in kinds {
-          ExpertInputs.correct(&quantized[kind]!, rows: width, width: hidden, hessian, cross)
-        }
+        correction = InputCorrection(hessian, inputs.cross(), width: hidden)
       }
       let prepared = GPTQHessians(hessian, columns: hidden, calibration.options)
+      hessian = []
       for kind in kinds {
-        let encoding = encoding(role(kind))!
-        planes[role(kind)] = try quantize(
-          role(kind), quantized[kind]!, rows: width, columns: hidden, prepared, encoding)
-        var decoded = [Float](repeating: 0, count: width * hidden)
-        var span = decoded.mutableSpan
-        encoding.decode(planes[role(kind)]!, rows: width, columns: hidden, into: &span)
-        quantized[kind] = decoded
+        let made = try quantize(role(kind), quantized[kind]!, correction, prepared, threads)
+        planes[role(kind)] = made
+        quantized[kind] = try decoded(kind, made)
       }
     }
-    guard let encoding = encoding(role(lowering)) else { return planes }
-    var target = try values(lowering)
-    let (hessian, cross, wanted) = inputs.inner(
+    guard encoding(role(lowering)) != nil else { return planes }
+    let down = try weights(role(lowering))
+    let products = try inputs.inner(
       gate: quantized[gating]!, up: quantized[lifting]!,
-      trueGate: calibration.correctsInputs ? gate : [], trueUp: up, width: width)
-    if let cross {
-      ExpertInputs.correct(
-        &target, rows: hidden, width: width, hessian, cross, calibration.fitsResiduals ? wanted : nil)
+      exact: calibration.correctsInputs ? (gate, up) : nil)
+    let correction = products.cross.map {
+      InputCorrection(
+        products.hessian, $0, calibration.fitsResiduals ? products.residual : nil, width: down.columns)
     }
     planes[role(lowering)] = try quantize(
-      role(lowering), target, rows: hidden, columns: width,
-      GPTQHessians(hessian, columns: width, calibration.options), encoding)
+      role(lowering), down, correction,
+      GPTQHessians(products.hessian, columns: down.columns, calibration.options), threads)
     if let reportExpert = calibration.reportExpert {
-      var down = [Float](repeating: 0, count: hidden * width)
-      var span = down.mutableSpan
-      encoding.decode(planes[role(lowering)]!, rows: hidden, columns: width, into: &span)
-      let (tokens, share) = inputs.outputError(
-        [gate, up, try values(lowering)], [quantized[gating]!, quantized[lifting]!, down], width: width)
+      let (tokens, share) = try inputs.outputError(
+        [gate, up, down],
+        [quantized[gating]!, quantized[lifting]!, decoded(lowering, planes[role(lowering)]!)])
       reportExpert(layer, expert, tokens, share)
     }
     return planes
@@ -188,18 +289,23 @@ struct CalibratedUnits: Sendable {
 
 /// A Hessian in the orders that encodings ask for, each made when it is first asked for; for one thread.
 final class GPTQHessians {
-  private let matrix: [Float]
+  private var matrix: [Float]
   private let columns: Int
   private let options: GPTQOptions
   private var ordered: [Int: GPTQHessian] = [:]
 
-  init(_ matrix: [Float], columns: Int, _ options: GPTQOptions) {
-    (self.matrix, self.columns, self.options) = (matrix, columns, options)
+  init(_ matrix: consuming [Float], columns: Int, _ options: GPTQOptions) {
+    self.matrix = matrix
+    (self.columns, self.options) = (columns, options)
   }
 
   func ordered(for encoding: Encoding) -> GPTQHessian {
     let together = encoding.columnsTogether
     if let made = ordered[together] { return made }
+    // The first one takes the matrix over: most layers have one order only.
+    var matrix: [Float] = []
+    swap(&matrix, &self.matrix)
+    if let other = ordered.first?.value { matrix = other.matrix }
     let made = GPTQHessian(matrix, columns: columns, together: together, options)
     ordered[together] = made
     return made
@@ -207,8 +313,9 @@ final class GPTQHessians {
 }
 
 extension Quantizer {
-  /// Planes by GPTQ: the search gives the grid to begin with, columns weighted by the Hessian's diagonal.
-  static func calibrated(
+  /// Planes by GPTQ: the search gives the grid to begin with, columns weighted by the Hessian's diagonal. Where rows are kept
+  /// apart, the result has no power.
+  package static func calibrated(
     _ values: [Float], rows: Int, columns: Int, hessian: GPTQHessian, encoding: Encoding,
     _ options: GPTQOptions
   ) -> ([Bytes], GPTQResult) {
@@ -218,11 +325,11 @@ extension Quantizer {
     if case .tiles(let scheme) = encoding {
       return tiles(values, rows: rows, columns: columns, hessian: hessian.matrix, scheme)
     }
-    let importance = (0..<columns).map { hessian.matrix[$0 * columns + $0] }
     let planes = Quantizer.search.planes(
-      values, rows: rows, columns: columns, importance: importance, encoding: encoding)
+      values, rows: rows, columns: columns, importance: hessian.diagonal, encoding: encoding)
     var grid = encoding.grid(planes, rows: rows, columns: columns)
-    let result = chooseCodes(values.span, hessian: hessian, grid: &grid, options)
+    let result = chooseCodes(
+      values.span, hessian: hessian, grid: &grid, options, measuresPower: false)
     return (encoding.planes(grid, result.values, from: planes), result)
   }
 }

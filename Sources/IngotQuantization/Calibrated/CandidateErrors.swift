@@ -2,6 +2,7 @@ import IngotKernels
 import IngotModels
 import IngotSystem
 import IngotTensors
+import Synchronization
 
 /// What each of some encodings does to the outputs of a layer's tensors, measured on inputs that a text brought:
 /// Σ g² ‖(Ŵ − W) x‖² over the tokens of an expert, g being its weights in the tokens' sums, and the mean of ‖(Ŵ − W) x‖² for
@@ -128,28 +129,56 @@ public struct CandidateErrors: Sendable {
   }
 
   /// Errors of the head, by what went into it.
-  public func head(_ statistics: LayerStatistics) throws(FormatError) -> Errors {
-    try errors(Role(.head), hessian: statistics.floats(.headInput))
+  public func head(_ statistics: LayerStatistics, workers: Int = 1) throws(FormatError) -> Errors {
+    try errors(Role(.head), hessian: statistics.floats(.headInput), Threads(max(workers, 1)))
   }
 
-  /// Errors of the embedding, which GPTQ is not for: mean squares over all of its rows.
-  public func embedding() throws(FormatError) -> Errors {
+  /// Errors of the embedding, which GPTQ is not for: mean squares over rows, evenly spread.
+  public func embedding(workers: Int = 1) throws(FormatError) -> Errors {
     let tensor = original[.embedding]!
     let estimate = try estimate(tensor, energies: [Double](repeating: 1, count: tensor.columns))
-    var sums = candidates.map { estimate?.error($0.encoding) ?? 0 }
-    for rows in tensor.rowChunks(values: 1 << 24) {
-      let values = try tensor.floats(rows: rows)
-      for (index, candidate) in candidates.enumerated()
-      where fits(candidate, tensor) && !candidate.encoding.isEstimated {
-        let other = try candidate.model[.embedding]!.floats(rows: rows)
-        sums[index] += CandidateErrors.squaredDifference(values, other)
+    let ranges = sampledRanges(tensor)
+    let threads = Threads(max(workers, 1))
+    func sums(_ ranges: [Range<Int>], apart: Bool) throws(FormatError) -> [[Double]] {
+      let some = candidates.map { candidate in
+        !candidate.encoding.isEstimated && fits(candidate, tensor)
+          && isApart(candidate, tensor, ranges) == apart ? candidate : nil
+      }
+      return try self.sums(tensor, some, apart ? ranges : [0..<tensor.rows], threads) {
+        CandidateErrors.squares($0)
       }
     }
-    let means = candidates.enumerated().map {
-      fits($1, tensor) ? sums[$0] / Double(max(tensor.count, 1)) : nil
+    let (byPiece, whole) = (try sums(ranges, apart: true), try sums(ranges, apart: false))
+    let seen = ranges.reduce(0) { $0 + $1.count } * tensor.columns
+    let means = candidates.enumerated().map { index, candidate -> Double? in
+      guard fits(candidate, tensor) else { return nil }
+      if let error = estimate?.error(candidate.encoding) { return error / Double(max(tensor.count, 1)) }
+      return isApart(candidate, tensor, ranges)
+        ? byPiece.reduce(0) { $0 + $1[index] } / Double(max(seen, 1))
+        : whole[0][index] / Double(max(tensor.count, 1))
     }
     return Errors(searched: means, made: means)
   }
+
+  /// Ranges of rows that stand for all of a tensor's; one of all rows where these are had together.
+  private func sampledRanges(_ tensor: Tensor) -> [Range<Int>] {
+    let pieces = RowPieces(
+      rows: tensor.rows, columns: tensor.columns, isWhole: RowPieces.step % tensor.rowStep != 0)
+    return pieces.sample(CandidateErrors.pieces).map { pieces.ranges[$0] }
+  }
+
+  /// Whether a candidate's tensor has these ranges of rows apart.
+  private func isApart(_ candidate: CandidateModel, _ tensor: Tensor, _ ranges: [Range<Int>]) -> Bool {
+    let step = candidate.model[tensor.role]!.rowStep
+    return ranges.allSatisfy { $0.lowerBound % step == 0 }
+  }
+
+  /// Pieces of a matrix that stand for all, at most, and those of them that GPTQ is tried on.
+  private static let pieces = 32
+  private static let calibratedPieces = 8
+
+  /// Values of a large matrix that errors are measured on.
+  package static let sampledValues = pieces * RowPieces.values
 
   /// What candidates that are estimated do to a tensor; nil where none is.
   private func estimate(_ tensor: Tensor, energies: [Double]) throws(FormatError) -> TrellisEstimate? {
@@ -175,22 +204,93 @@ public struct CandidateErrors: Sendable {
     return found
   }
 
-  /// Σ over rows of d H dᵀ, d being rows of Ŵ − W, by candidate.
-  private func errors(_ role: Role, hessian: [Float]) throws(FormatError) -> Errors {
+  /// Σ over rows of d H dᵀ, d being rows of Ŵ − W, by candidate. Of a matrix of many rows some stand for all.
+  private func errors(_ role: Role, hessian: [Float], _ threads: Threads? = nil) throws(FormatError) -> Errors
+  {
     let tensor = original[role]!
     let estimate = try estimate(
       tensor, energies: (0..<tensor.columns).map { Double(hessian[$0 * tensor.columns + $0]) })
-    var searched = try errors(
-      tensor, hessian: hessian, of: candidates.map { $0.encoding.isEstimated ? nil : $0 })
-    for (index, candidate) in candidates.enumerated() where fits(candidate, tensor) {
-      if let error = estimate?.error(candidate.encoding) { searched[index] = error }
+    let ranges = sampledRanges(tensor)
+    let share = Double(tensor.rows) / Double(max(ranges.reduce(0) { $0 + $1.count }, 1))
+    /// Those that have rows apart, by ranges; the others as a whole.
+    func sums(_ some: [CandidateModel?], over chosen: [Range<Int>]) throws(FormatError) -> (
+      byRange: [[Double]], whole: [Double]
+    ) {
+      func those(_ apart: Bool) -> [CandidateModel?] {
+        some.map { candidate in
+          candidate.flatMap { fits($0, tensor) && isApart($0, tensor, ranges) == apart ? $0 : nil }
+        }
+      }
+      return (
+        try outputErrors(tensor, hessian, those(true), chosen, threads),
+        try outputErrors(tensor, hessian, those(false), [0..<tensor.rows], threads)[0]
+      )
+    }
+    let before = try sums(candidates.map { $0.encoding.isEstimated ? nil : $0 }, over: ranges)
+    let searched = candidates.enumerated().map { index, candidate -> Double? in
+      guard fits(candidate, tensor) else { return nil }
+      if let error = estimate?.error(candidate.encoding) { return error }
+      return isApart(candidate, tensor, ranges)
+        ? max(share * before.byRange.reduce(0) { $0 + $1[index] }, 0) : max(before.whole[index], 0)
     }
     if calibrated.isEmpty { return Errors(searched: searched, made: searched) }
-    var made = try errors(tensor, hessian: hessian, of: calibrated)
-    for index in made.indices {
-      made[index] = made[index].map { $0 * quickFactor(index, searched[index], estimate) }
+    // A few of the ranges say what GPTQ gains.
+    let few = RowPieces.spread(ranges.count, CandidateErrors.calibratedPieces)
+    let after = try sums(calibrated, over: few.map { ranges[$0] })
+    let made = calibrated.enumerated().map { index, candidate -> Double? in
+      guard fits(candidate, tensor) else { return nil }
+      guard isApart(candidate, tensor, ranges) else {
+        return max(after.whole[index], 0) * quickFactor(index, searched[index], estimate)
+      }
+      let error = max(after.byRange.reduce(0) { $0 + $1[index] }, 0)
+      if few.count == ranges.count { return share * error }
+      let same = few.reduce(0) { $0 + before.byRange[$1][index] }
+      guard same > 0, let all = searched[index] else { return 0 }
+      return all * error / same
     }
     return Errors(searched: searched, made: made)
+  }
+
+  /// Σ d H dᵀ of each range of rows by candidate, 0 for nil.
+  private func outputErrors(
+    _ tensor: Tensor, _ hessian: [Float], _ candidates: [CandidateModel?], _ ranges: [Range<Int>],
+    _ threads: Threads?
+  ) throws(FormatError) -> [[Double]] {
+    let columns = tensor.columns
+    return try sums(tensor, candidates, ranges, threads) { difference in
+      var product = [Float](repeating: 0, count: difference.count)
+      var span = product.mutableSpan
+      matmul(
+        difference.span, hessian.span, tokens: difference.count / max(columns, 1), inputs: columns,
+        outputs: columns, into: &span)
+      return zip(difference, product).reduce(0.0) { $0 + Double($1.0) * Double($1.1) }
+    }
+  }
+
+  /// What `measure` says of Ŵ − W in each range of rows, by candidate; 0 for nil. On these threads, or on the caller's alone.
+  private func sums(
+    _ tensor: Tensor, _ candidates: [CandidateModel?], _ ranges: [Range<Int>], _ threads: Threads?,
+    _ measure: @escaping @Sendable (_ difference: [Float]) -> Double
+  ) throws(FormatError) -> [[Double]] {
+    let found = Mutex(ranges.map { _ in candidates.map { _ in 0.0 } })
+    if candidates.allSatisfy({ $0 == nil }) { return found.withLock { $0 } }
+    let body: @Sendable (Int) throws(FormatError) -> Void = { turn throws(FormatError) in
+      let values = try tensor.floats(rows: ranges[turn])
+      for (index, candidate) in candidates.enumerated() {
+        guard let candidate else { continue }
+        var difference = try candidate.model[tensor.role]!.floats(rows: ranges[turn])
+        for place in difference.indices { difference[place] -= values[place] }
+        let error = measure(difference)
+        found.withLock { $0[turn][index] = error }
+      }
+    }
+    if let threads {
+      try threads.share(ranges.count, joins: false, body)
+    } else {
+      for turn in ranges.indices { try body(turn) }
+    }
+    for candidate in candidates { candidate?.model[tensor.role]?.unit?.drop() }
+    return found.withLock { $0 }
   }
 
   /// What the error of a calibrated candidate is multiplied by where it has fewer states than what it stands for.
@@ -201,31 +301,6 @@ public struct CandidateErrors: Sendable {
       let quick = estimate?.error(calibrated[index].encoding), quick > 0
     else { return 1 }
     return searched / quick
-  }
-
-  /// - Parameter candidates: nil for one that is left out.
-  private func errors(_ tensor: Tensor, hessian: [Float], of candidates: [CandidateModel?])
-    throws(FormatError) -> [Double?]
-  {
-    let columns = tensor.columns
-    let fitting = candidates.map { candidate in candidate.flatMap { fits($0, tensor) ? $0 : nil } }
-    var sums = [Double](repeating: 0, count: candidates.count)
-    // A tensor that is quantized as a whole is had as a whole.
-    let isWhole = fitting.contains { $0.map { $0.model[tensor.role]!.rowStep >= tensor.rows } ?? false }
-    for rows in isWhole ? [0..<tensor.rows] : tensor.rowChunks(values: 1 << 24) {
-      let values = try tensor.floats(rows: rows)
-      for (index, candidate) in fitting.enumerated() {
-        guard let candidate else { continue }
-        var difference = try candidate.model[tensor.role]!.floats(rows: rows)
-        for place in difference.indices { difference[place] -= values[place] }
-        var product = [Float](repeating: 0, count: difference.count)
-        var span = product.mutableSpan
-        matmul(
-          difference.span, hessian.span, tokens: rows.count, inputs: columns, outputs: columns, into: &span)
-        sums[index] += zip(difference, product).reduce(0.0) { $0 + Double($1.0) * Double($1.1) }
-      }
-    }
-    return fitting.enumerated().map { $1 == nil ? nil : max(sums[$0], 0) }
   }
 
   private func expert(_ expert: Int, _ statistics: LayerStatistics, isSampled: Bool) throws(FormatError)
@@ -244,7 +319,9 @@ public struct CandidateErrors: Sendable {
     let gate = try original[role(gating)]!.floats()
     let up = try original[role(lifting)]!.floats()
     let down = try original[role(lowering)]!.floats()
-    let (x, y) = inputs.samples(gate: gate, up: up, width: width)
+    let (x, y) = try inputs.samples(
+      gate: WeightRows(rows: width, columns: hidden) { gate.rows($0, columns: hidden) },
+      up: WeightRows(rows: width, columns: hidden) { up.rows($0, columns: hidden) })
     let parts = [
       (role(gating), gate, width, hidden, x), (role(lifting), up, width, hidden, x),
       (role(lowering), down, hidden, width, y),
@@ -311,12 +388,7 @@ public struct CandidateErrors: Sendable {
     return sums
   }
 
-  private static func squaredDifference(_ a: [Float], _ b: [Float]) -> Double {
-    var sum = 0.0
-    for index in a.indices {
-      let difference = Double(a[index]) - Double(b[index])
-      sum += difference * difference
-    }
-    return sum
+  private static func squares(_ values: [Float]) -> Double {
+    values.reduce(0.0) { $0 + Double($1) * Double($1) }
   }
 }

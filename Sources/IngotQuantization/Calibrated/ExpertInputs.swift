@@ -117,36 +117,52 @@ package struct ExpertInputs {
   }
 
   /// act(gate x) ∘ up x, times the tokens' weights: (tokens, width). Where these multiply inputs, of x times them.
-  private func weighed(_ x: [Float], _ weights: [Float], gate: [Float], up: [Float], width: Int) -> [Float] {
+  private func weighed(_ x: [Float], _ weights: [Float], gate: WeightRows, up: WeightRows)
+    throws(FormatError) -> [Float]
+  {
     var x = x
     if scalesInputs { scaleRows(&x, hidden, weights) }
-    var y = inner(x, tokens: weights.count, gate: gate, up: up, width: width)
-    if !scalesInputs { scaleRows(&y, width, weights) }
+    var y = try inner(x, tokens: weights.count, gate: gate, up: up)
+    if !scalesInputs { scaleRows(&y, gate.rows, weights) }
     return y
   }
 
   /// act(gate x) ∘ up x: (tokens, width)
-  private func inner(_ x: [Float], tokens: Int, gate: [Float], up: [Float], width: Int) -> [Float] {
-    var gateActivations = [Float](repeating: 0, count: tokens * width)
-    var upActivations = gateActivations
+  private func inner(_ x: [Float], tokens: Int, gate: WeightRows, up: WeightRows) throws(FormatError)
+    -> [Float]
+  {
+    var gateActivations = try products(x, tokens: tokens, gate)
+    var upActivations = try products(x, tokens: tokens, up)
     var gatedSpan = gateActivations.mutableSpan
     var upSpan = upActivations.mutableSpan
-    matmul(x.span, gate.span, tokens: tokens, inputs: hidden, outputs: width, into: &gatedSpan)
-    matmul(x.span, up.span, tokens: tokens, inputs: hidden, outputs: width, into: &upSpan)
     addBias(biases.gate, to: &gatedSpan)
     addBias(biases.up, to: &upSpan)
     activation.apply(&gatedSpan, up: upSpan.span)
     return gateActivations
   }
 
+  /// x wᵀ: (tokens, rows of w).
+  private func products(_ x: [Float], tokens: Int, _ w: WeightRows) throws(FormatError) -> [Float] {
+    var y = [Float](repeating: 0, count: tokens * w.rows)
+    var span = y.mutableSpan
+    for rows in w.ranges {
+      let weights = try w(rows)
+      gemm(
+        m: tokens, n: rows.count, k: w.columns, a: x.span, lda: w.columns, b: weights.span, ldb: w.columns,
+        bTransposed: true, c: &span, cOffset: rows.lowerBound, ldc: w.rows)
+    }
+    return y
+  }
+
   /// Σ g² ŷ ŷᵀ over what gate and up give, and Σ g² (y − ŷ) ŷᵀ when the true ones are given, (width, width) each; Σ g² r ŷᵀ
   /// when there are residuals r that the outputs should make up for: (hidden, width).
-  func inner(gate: [Float], up: [Float], trueGate: [Float], trueUp: [Float], width: Int) -> (
-    hessian: [Float], cross: [Float]?, residual: [Float]?
-  ) {
+  func inner(
+    gate: WeightRows, up: WeightRows, exact: (gate: WeightRows, up: WeightRows)?
+  ) throws(FormatError) -> (hessian: [Float], cross: [Float]?, residual: [Float]?) {
+    let width = gate.rows
     var sum = [Float](repeating: 0, count: width * width)
-    var cross: [Float]? = trueGate.isEmpty ? nil : sum
-    let residuals = trueGate.isEmpty ? nil : statistics.targets?.residuals
+    var cross: [Float]? = exact == nil ? nil : sum
+    let residuals = exact == nil ? nil : statistics.targets?.residuals
     var wanted = residuals.map { _ in [Float](repeating: 0, count: hidden * width) }
     var all = routedTokens
     let others = statistics.tokens
@@ -158,17 +174,16 @@ package struct ExpertInputs {
       let some = all[first..<min(first + ExpertInputs.chunk, all.count)]
       let x = rows(some.map(\.token))
       let weights = some.map(\.weight)
-      let y = weighed(x, weights, gate: gate, up: up, width: width)
+      let y = try weighed(x, weights, gate: gate, up: up)
       var span = sum.mutableSpan
       addOuterProducts(y.span, tokens: some.count, columns: width, to: &span)
-      guard cross != nil else { continue }
+      guard let exact else { continue }
       if let residuals {
         var missing = rows(some.map(\.token), of: residuals, [])
         if !scalesInputs { scaleRows(&missing, hidden, weights) }
         ExpertInputs.addProducts(missing, hidden, y, width, to: &wanted!)
       }
-      var difference = weighed(
-        trueRows(some.map(\.token)), weights, gate: trueGate, up: trueUp, width: width)
+      var difference = try weighed(trueRows(some.map(\.token)), weights, gate: exact.gate, up: exact.up)
       for index in difference.indices { difference[index] -= y[index] }
       ExpertInputs.addProducts(difference, width, y, width, to: &cross!)
     }
@@ -179,7 +194,7 @@ package struct ExpertInputs {
 
   /// What goes into gate and up, and into down, for at most `sample` of its tokens and some of the layer's at large, each row
   /// times the token's weight: (tokens, hidden) and (tokens, width).
-  func samples(gate: [Float], up: [Float], width: Int) -> (inputs: [Float], inner: [Float]) {
+  func samples(gate: WeightRows, up: WeightRows) throws(FormatError) -> (inputs: [Float], inner: [Float]) {
     let count = min(routedTokens.count, ExpertInputs.sample)
     var some = (0..<count).map { routedTokens[$0 * routedTokens.count / count] }
     let extra = min(pseudoTokens, statistics.tokens)
@@ -192,31 +207,26 @@ package struct ExpertInputs {
     var weights = some.map(\.weight)
     // Inputs are multiplied by what the router gives alone, not by what a token counts.
     if scalesInputs { for index in count..<some.count { weights[index] = meanWeight.squareRoot() } }
-    var y = weighed(x, weights, gate: gate, up: up, width: width)
-    if scalesInputs { scaleRows(&y, width, some.indices.map { $0 < count ? 1 : share }) }
+    var y = try weighed(x, weights, gate: gate, up: up)
+    if scalesInputs { scaleRows(&y, gate.rows, some.indices.map { $0 < count ? 1 : share }) }
     scaleRows(&x, hidden, some.map(\.weight))
     return (x, y)
   }
 
   /// Tokens of its own, and Σ g²‖z − ẑ‖² / Σ g²‖z‖² over at most `sample` of them, z being what the true projections (gate,
   /// up, down) give; 0 for no tokens.
-  func outputError(_ projections: [[Float]], _ quantized: [[Float]], width: Int) -> (
+  func outputError(_ projections: [WeightRows], _ quantized: [WeightRows]) throws(FormatError) -> (
     tokens: Int, share: Double
   ) {
     let count = min(routedTokens.count, ExpertInputs.sample)
     let some = (0..<count).map { routedTokens[$0 * routedTokens.count / count] }
-    func outputs(_ x: [Float], _ w: [[Float]]) -> [Float] {
+    func outputs(_ x: [Float], _ w: [WeightRows]) throws(FormatError) -> [Float] {
       var x = x
       if scalesInputs { scaleRows(&x, hidden, some.map(\.weight)) }
-      let y = inner(x, tokens: count, gate: w[0], up: w[1], width: width)
-      let down = w[2]
-      var z = [Float](repeating: 0, count: count * hidden)
-      var span = z.mutableSpan
-      matmul(y.span, down.span, tokens: count, inputs: width, outputs: hidden, into: &span)
-      return z
+      return try products(inner(x, tokens: count, gate: w[0], up: w[1]), tokens: count, w[2])
     }
-    let z = outputs(trueRows(some.map(\.token)), projections)
-    let own = outputs(rows(some.map(\.token)), quantized)
+    let z = try outputs(trueRows(some.map(\.token)), projections)
+    let own = try outputs(rows(some.map(\.token)), quantized)
     var (error, power) = (0.0, 0.0)
     for (row, routedToken) in some.enumerated() {
       let weight = scalesInputs ? 1 : Double(routedToken.weight) * Double(routedToken.weight)
@@ -227,37 +237,6 @@ package struct ExpertInputs {
       }
     }
     return (routedTokens.count, power > 0 ? error / power : 0)
-  }
-
-  /// w += (w C + R)(H + λ)⁻¹, the weights with which the inputs as they are give the outputs that were meant, and R's wish
-  /// beside: w and R (rows, width).
-  ///
-  /// λ is a tenth of the diagonal: the correction is small, and statistics for it should be good.
-  static func correct(
-    _ w: inout [Float], rows: Int, width: Int, _ hessian: [Float], _ cross: [Float], _ wanted: [Float]? = nil
-  ) {
-    var inverse = hessian
-    let mean = (0..<width).reduce(0.0) { $0 + Double(hessian[$1 * width + $1]) } / Double(max(width, 1))
-    for index in 0..<width {
-      inverse[index * width + index] += 0.1 * inverse[index * width + index] + Float(1e-6 * mean) + 1e-30
-    }
-    var span = inverse.mutableSpan
-    guard invertCholesky(&span, n: width) else { return }
-    // (H + λ)⁻¹ = L⁻ᵀ L⁻¹ and so w C L⁻ᵀ L⁻¹.
-    var moved = wanted ?? [Float](repeating: 0, count: rows * width)
-    var movedSpan = moved.mutableSpan
-    gemm(
-      m: rows, n: width, k: width, a: w.span, lda: width, b: cross.span, ldb: width, bTransposed: false,
-      beta: 1, c: &movedSpan, ldc: width)
-    var half = [Float](repeating: 0, count: rows * width)
-    var halfSpan = half.mutableSpan
-    gemm(
-      m: rows, n: width, k: width, a: moved.span, lda: width, b: inverse.span, ldb: width, bTransposed: true,
-      c: &halfSpan, ldc: width)
-    var out = w.mutableSpan
-    gemm(
-      m: rows, n: width, k: width, a: half.span, lda: width, b: inverse.span, ldb: width, bTransposed: false,
-      beta: 1, c: &out, ldc: width)
   }
 }
 

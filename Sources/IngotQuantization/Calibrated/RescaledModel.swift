@@ -52,6 +52,8 @@ extension Tensor {
       var values = [Float](repeating: 0, count: range.count * columns)
       var span = values.mutableSpan
       source.encoding.decode(planes, rows: range.count, columns: columns, into: &span)
+      // Whoever asked gets values, not these: nobody else lets the system drop a file's pages.
+      for plane in planes { plane.release() }
       for row in 0..<range.count {
         let own = rowFactors?[range.lowerBound + row] ?? 1
         for column in 0..<columns { span[row * columns + column] *= own * (factors?[column] ?? 1) }

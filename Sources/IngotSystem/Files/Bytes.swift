@@ -231,6 +231,35 @@ extension Bytes {
   public func forget() { if isRemote { storage.kept.withLock { $0[start..<start + count] = nil } } }
 }
 
+extension Bytes {
+  /// Bytes that come piece by piece, in any order and from any thread. Nobody sees them before they are all there.
+  public final class Gathering: Sendable {
+    private let bytes: Mutex<Bytes>
+
+    /// `count` bytes, which are zero where no piece comes.
+    public init(count: Int) { bytes = Mutex(Bytes(count: count) { _ in }) }
+
+    public func put(_ piece: Bytes, at offset: Int) {
+      bytes.withLock { bytes in
+        precondition(offset >= 0 && offset + piece.count <= bytes.count, "piece out of bounds")
+        guard piece.count > 0, let base = unsafe bytes.storage.pointer else { return }
+        let target = unsafe UnsafeMutableRawPointer(mutating: base + bytes.start + offset)
+        unsafe piece.span.withUnsafeBytes { source in
+          unsafe target.copyMemory(from: source.baseAddress!, byteCount: source.count)
+        }
+      }
+    }
+
+    /// What has come; to be called once.
+    public func take() -> Bytes {
+      bytes.withLock { bytes in
+        defer { bytes = .empty }
+        return bytes
+      }
+    }
+  }
+}
+
 extension RawSpan {
   /// A value at a byte offset, aligned or not, after a check of bounds.
   fileprivate func unsafeLoad<T: BitwiseCopyable>(fromByteOffset offset: Int, as type: T.Type, checked: ())

@@ -15,14 +15,18 @@ import Synchronization
 public final class Threads: TaskExecutor {
   /// Jobs that wait for a thread, first come first served.
   private final class Queue: Sendable {
+    enum Job {
+      case task(UnownedJob)
+      case body(@Sendable () -> Void)
+    }
     struct Content {
-      var jobs: [UnownedJob] = []
+      var jobs: [Job] = []
       var next = 0
     }
     private let content = Mutex(Content())
     private let ready = DispatchSemaphore(value: 0)
 
-    func add(_ job: UnownedJob) {
+    func add(_ job: Job) {
       content.withLock { $0.jobs.append(job) }
       ready.signal()
     }
@@ -33,7 +37,7 @@ public final class Threads: TaskExecutor {
     }
 
     /// The next job; nil when there will be none.
-    func take() -> UnownedJob? {
+    func take() -> Job? {
       ready.wait()
       return content.withLock { content in
         guard content.next < content.jobs.count else { return nil }
@@ -57,7 +61,12 @@ public final class Threads: TaskExecutor {
     let executor = unsafe asUnownedTaskExecutor()
     for number in 0..<count {
       let isStarted = Threads.start { [queue] in
-        while let job = queue.take() { unsafe job.runSynchronously(on: executor) }
+        while let job = queue.take() {
+          switch job {
+          case .task(let task): unsafe task.runSynchronously(on: executor)
+          case .body(let body): body()
+          }
+        }
       }
       // Where the system allows no more, those that there are do the work.
       if isStarted { continue }
@@ -68,7 +77,10 @@ public final class Threads: TaskExecutor {
 
   deinit { queue.end(count) }
 
-  public func enqueue(_ job: consuming ExecutorJob) { queue.add(UnownedJob(job)) }
+  public func enqueue(_ job: consuming ExecutorJob) { queue.add(.task(UnownedJob(job))) }
+
+  /// Runs `body` on one of these threads, after what waits for them already.
+  func add(_ body: @escaping @Sendable () -> Void) { queue.add(.body(body)) }
 
   /// Runs `body` on one of these threads.
   public func run<Output: Sendable>(_ body: @Sendable () throws -> Output) async throws -> Output {
