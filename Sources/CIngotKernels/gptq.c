@@ -51,7 +51,7 @@ void ingot_gptq_columns_scalar(
 
 /// One row's columns that share d and m.
 typedef struct {
-  float gradient[DESCENT_MOST], value[DESCENT_MOST], change[DESCENT_MOST];
+  float gradient[DESCENT_MOST], value[DESCENT_MOST];
   float a[DESCENT_MOST], ha[DESCENT_MOST], hb[DESCENT_MOST], b[DESCENT_MOST];
 } work;
 
@@ -98,7 +98,6 @@ static void move(
     work *w, const float *hessian, size_t stride, size_t first, size_t count, size_t all, float d, float m) {
   for (size_t k = first; k < first + count; k++) {
     float change = d * w->a[k] + m * w->b[k];
-    w->change[k] = w->change[k] + change;
     if (count == all) {
       w->gradient[k] = w->gradient[k] - (d * w->ha[k] + m * w->hb[k]);
       continue;
@@ -159,14 +158,14 @@ static void refit_part(
 }
 
 void ingot_descend_scalar(
-    const ingot_grid *grid, size_t index, const float *hessian, float *gradient, float *values, float *changes) {
+    const ingot_grid *grid, size_t index, const float *hessian, float *gradient, float *values) {
   size_t rows = grid->rows, columns = grid->columns, start = index * grid->super;
   size_t count = columns - start < grid->super ? columns - start : grid->super;
   const float *square = hessian + start * columns + start;
   for (size_t row = 0; row < rows; row++) {
     work w = {0};
     for (size_t k = 0; k < count; k++) {
-      w.gradient[k] = gradient[(start + k) * rows + row];
+      w.gradient[k] = gradient[k * rows + row];
       w.value[k] = values[(start + k) * rows + row];
     }
     if (!grid->fixed) refit_shared(grid, index, row, &w, square, count);
@@ -180,14 +179,12 @@ void ingot_descend_scalar(
         float value = value_of(grid, f, meant(f, w.value[k]) + w.gradient[k] * (own > 0 ? 1 / own : 0));
         float change = f.step * (value - w.value[k]);
         w.value[k] = value;
-        w.change[k] = w.change[k] + change;
         for (size_t l = 0; l < count; l++) w.gradient[l] = w.gradient[l] - square[k * columns + l] * change;
       }
     }
     for (size_t k = 0; k < count; k++) {
-      gradient[(start + k) * rows + row] = w.gradient[k];
+      gradient[k * rows + row] = w.gradient[k];
       values[(start + k) * rows + row] = w.value[k];
-      changes[k * rows + row] = w.change[k];
     }
   }
 }
@@ -284,9 +281,8 @@ void ingot_gptq_columns(
 }
 
 void ingot_descend(
-    ingot_isa isa, const ingot_grid *grid, size_t index, const float *hessian, float *gradient, float *values,
-    float *changes) {
-  INGOT_DISPATCH(isa, ingot_descend, grid, index, hessian, gradient, values, changes);
+    ingot_isa isa, const ingot_grid *grid, size_t index, const float *hessian, float *gradient, float *values) {
+  INGOT_DISPATCH(isa, ingot_descend, grid, index, hessian, gradient, values);
 }
 
 void ingot_search_part(

@@ -57,7 +57,7 @@ struct ingot_turned;
   void ingot_lattice_search_##suffix(const ingot_ggml_job *); \
   void ingot_gptq_columns_##suffix( \
       const ingot_grid *, const uint32_t *, size_t, float *, const float *, size_t, float *, float *); \
-  void ingot_descend_##suffix(const ingot_grid *, size_t, const float *, float *, float *, float *); \
+  void ingot_descend_##suffix(const ingot_grid *, size_t, const float *, float *, float *); \
   void ingot_search_part_##suffix( \
       const ingot_grid *, size_t, const ingot_grid_move *, size_t, const float *, const uint32_t *, const float *, \
       float *, float *); \

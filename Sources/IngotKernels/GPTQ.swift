@@ -4,8 +4,8 @@ import CIngotKernels
 public struct GPTQOptions: Sendable {
   /// By what share of itself the Hessian's diagonal is enlarged, at least.
   public var damping: Float = 0.01
-  /// Passes of coordinate descent after GPTQ; each refits scales and offsets, then every code. Between two of them blocks
-  /// are chosen anew on neighbouring grids.
+  /// Passes of coordinate descent after GPTQ; each refits scales and offsets, then every code. In all but the first, blocks
+  /// are chosen anew on neighbouring grids before that.
   public var sweeps = 2
 
   public init() {}
@@ -26,10 +26,10 @@ public struct GPTQResult: Sendable {
 ///
 /// GPTQ takes the columns in falling order of the Hessian's diagonal, the grid being given; each rounding is made up for
 /// by the columns that follow. Where a code stands for eight columns, they are taken together, in the metric that the
-/// factor leaves for them (block LDLQ, Tseng et al., "QuIP#", 2024). Coordinate descent then takes one group of columns after the other: scale and offset by
-/// least squares against the outputs as they are, rounded as stored, then every code to its own optimum. Between two such
-/// passes, codes of each part are chosen as a block by GPTQ once more, on the part's grid and its neighbours: steps, zero
-/// points, exponents, multiples. No step of these makes the damped error larger.
+/// factor leaves for them (block LDLQ, Tseng et al., "QuIP#", 2024). Coordinate descent then takes one group of columns after
+/// the other: scale and offset by least squares against the outputs as they are, rounded as stored, then every code to its own
+/// optimum. In all passes but the first, codes of each part are before that chosen as a block by GPTQ once more, on the part's
+/// grid and its neighbours: steps, zero points, exponents, multiples. No step of these makes the damped error larger.
 ///
 /// Rows know nothing of each other: pieces of a matrix get the codes that the whole gets.
 /// - Parameters:
@@ -48,18 +48,17 @@ public func chooseCodes(
   var values = [Float](repeating: 0, count: columns * stride)
   let damping = hessian.damping
   var error = roundInOrder(transposed, hessian, &grid, &values, isa)
-  var difference = differences(transposed, values, grid)
+  var difference = differences(transposed, values, grid, 0..<columns)
   let hasDescended = grid.canDescend && options.sweeps > 0
   if hasDescended {
-    var gradient = [Float](repeating: 0, count: columns * stride)
-    let damped = hessian.damped
-    multiply(damped, difference, columns, stride, &gradient)
-    for sweep in 0..<options.sweeps {
-      if sweep > 0 { search(damped, &gradient, &grid, &values, isa) }
-      descend(damped, &gradient, &grid, &values, isa)
+    // Columns that nothing was seen of: GPTQ takes H_jj = 1 for them, the descent 0.
+    for column in 0..<columns where !hasStatistics(hessian.diagonal[column]) {
+      error -= (1 + Double(damping)) * sumOfSquares(difference, column * stride..<(column + 1) * stride)
     }
-    difference = differences(transposed, values, grid)
-    error = product(difference, gradient)
+    for sweep in 0..<options.sweeps {
+      error -= improve(
+        hessian.damped, transposed, &difference, &grid, &values, searches: sweep > 0, isa)
+    }
   }
   // What was damped stands in the error so far: d H_jj e² for every weight's difference e. GPTQ takes a column without
   // statistics for one with H_jj = 1.
@@ -125,29 +124,33 @@ public func outputPower(_ weights: Span<Float>, _ hessian: GPTQHessian, rows: In
   return power * Double(rows) / Double(chosen.count)
 }
 
-/// What codes of these values on the grid stand for, subtracted from weights; all (columns, stride).
-private func differences(_ weights: [Float], _ values: [Float], _ grid: CodeGrid) -> [Float] {
+/// What codes of these values on the grid stand for, subtracted from weights, in some columns: (these, stride) of (columns, stride).
+///
+/// - Parameter range: begins with a part.
+func differences(
+  _ weights: [Float], _ values: [Float], _ grid: CodeGrid, _ range: Range<Int>
+) -> [Float] {
   let stride = grid.stride
   var (steps, zeros, biases) = (
     [Float](repeating: 0, count: stride), [Float](repeating: 0, count: stride),
     [Float](repeating: 0, count: stride)
   )
-  return unsafe [Float](unsafeUninitializedCapacity: weights.count) { out, count in
-    for column in 0..<grid.columns {
+  return unsafe [Float](unsafeUninitializedCapacity: range.count * stride) { out, count in
+    for column in range {
       if column % grid.part == 0 {
         for row in 0..<stride { (steps[row], zeros[row], biases[row]) = grid.meaning(column, row) }
       }
-      let first = column * stride
+      let (first, target) = (column * stride, (column - range.lowerBound) * stride)
       unsafe weights.withUnsafeBufferPointer { weights in
         unsafe values.withUnsafeBufferPointer { values in
           for row in 0..<stride {
             let meant = steps[row] * (unsafe values[first + row] - zeros[row]) + biases[row]
-            unsafe (out.baseAddress! + first + row).initialize(to: weights[first + row] - meant)
+            unsafe (out.baseAddress! + target + row).initialize(to: weights[first + row] - meant)
           }
         }
       }
     }
-    count = weights.count
+    count = range.count * stride
   }
 }
 
@@ -168,14 +171,6 @@ func transposedRows(_ weights: Span<Float>, rows: Int, columns: Int, stride: Int
   return out
 }
 
-/// out (columns, stride) = h (columns, columns) · x (columns, stride)
-private func multiply(_ h: [Float], _ x: [Float], _ columns: Int, _ stride: Int, _ out: inout [Float]) {
-  var target = out.mutableSpan
-  gemm(
-    m: columns, n: stride, k: columns, a: h.span, lda: columns, b: x.span, ldb: stride, bTransposed: false,
-    c: &target, ldc: stride)
-}
-
 func sumOfSquares(_ values: [Float], _ range: Range<Int>) -> Double {
   unsafe values.withUnsafeBufferPointer { values in
     let first = unsafe values.baseAddress! + range.lowerBound
@@ -183,7 +178,7 @@ func sumOfSquares(_ values: [Float], _ range: Range<Int>) -> Double {
   }
 }
 
-private func product(_ a: [Float], _ b: [Float]) -> Double {
+func product(_ a: [Float], _ b: [Float]) -> Double {
   unsafe a.withUnsafeBufferPointer { a in
     unsafe b.withUnsafeBufferPointer { b in unsafe ingot_dot(a.baseAddress!, b.baseAddress!, a.count) }
   }
@@ -248,137 +243,4 @@ private func roundInOrder(
     update(end..<columns, from: start, count: end - start, errorsAt: 0)
   }
   return squares
-}
-
-/// One pass of the descent over all columns. `gradient` (columns, stride) is H(w − ŵ), kept up to date.
-private func descend(
-  _ hessian: [Float], _ gradient: inout [Float], _ grid: inout CodeGrid, _ values: inout [Float],
-  _ isa: ingot_isa
-) {
-  let (columns, stride) = (grid.columns, grid.stride)
-  var changes = [Float](repeating: 0, count: grid.superPart * stride)
-  for index in 0..<grid.supers {
-    unsafe grid.withNative { native in
-      unsafe hessian.withUnsafeBufferPointer { hessian in
-        unsafe gradient.withUnsafeMutableBufferPointer { gradient in
-          unsafe values.withUnsafeMutableBufferPointer { values in
-            unsafe changes.withUnsafeMutableBufferPointer { changes in
-              unsafe ingot_descend(
-                isa, native, index, hessian.baseAddress!, gradient.baseAddress!, values.baseAddress!,
-                changes.baseAddress!)
-            }
-          }
-        }
-      }
-    }
-    let first = index * grid.superPart
-    spread(changes, first..<min(first + grid.superPart, columns), hessian, columns, stride, &gradient)
-  }
-}
-
-/// One pass over all parts, each block of columns against what would be best there: GPTQ within the block on the part's
-/// grid and on its neighbours. `gradient` (columns, stride) is H(w − ŵ), kept up to date.
-///
-/// Within a block, GPTQ's squared errors sum to (t − ŵ)H(t − ŵ)ᵀ, t being the best weights, so a grid's worth is known
-/// from choosing its codes.
-private func search(
-  _ hessian: [Float], _ gradient: inout [Float], _ grid: inout CodeGrid, _ values: inout [Float],
-  _ isa: ingot_isa
-) {
-  let (columns, stride) = (grid.columns, grid.stride)
-  let moves = grid.moves
-  var changes = [Float](repeating: 0, count: grid.superPart * stride)
-  var targets = [Float](repeating: 0, count: grid.part * stride)
-  var factor: [Float] = []
-  for index in 0..<grid.supers {
-    let start = index * grid.superPart
-    let end = min(start + grid.superPart, columns)
-    for first in Swift.stride(from: start, to: end, by: grid.part) {
-      let width = min(grid.part, end - first)
-      let order = blockFactor(
-        hessian, columns, together: grid.together, first: first, width: width, into: &factor)
-      bestWeights(gradient, grid, values, order, factor, first: first, width: width, into: &targets)
-      let offset = (first - start) * stride
-      unsafe grid.withNative { native in
-        unsafe moves.withUnsafeBufferPointer { moves in
-          unsafe factor.withUnsafeBufferPointer { factor in
-            unsafe order.withUnsafeBufferPointer { order in
-              unsafe targets.withUnsafeBufferPointer { targets in
-                unsafe values.withUnsafeMutableBufferPointer { values in
-                  unsafe changes.withUnsafeMutableBufferPointer { changes in
-                    unsafe ingot_search_part(
-                      isa, native, first / native.pointee.part, moves.baseAddress!, moves.count,
-                      targets.baseAddress!, order.baseAddress!, factor.baseAddress!, values.baseAddress!,
-                      changes.baseAddress! + offset)
-                  }
-                }
-              }
-            }
-          }
-        }
-      }
-      // The parts that share d see it at once, the other columns when all of these are through.
-      var target = gradient.mutableSpan
-      gemm(
-        m: end - start, n: stride, k: width, alpha: -1, a: hessian.span, aOffset: start * columns + first,
-        lda: columns, b: changes.span, bOffset: offset, ldb: stride, bTransposed: false, beta: 1, c: &target,
-        cOffset: start * stride, ldc: stride)
-    }
-    spread(changes, start..<end, hessian, columns, stride, &gradient)
-  }
-}
-
-/// Takes changes of some columns (columns, stride) from the gradients of the others.
-private func spread(
-  _ changes: [Float], _ range: Range<Int>, _ hessian: [Float], _ columns: Int, _ stride: Int,
-  _ gradient: inout [Float]
-) {
-  var target = gradient.mutableSpan
-  for others in [0..<range.lowerBound, range.upperBound..<columns] where !others.isEmpty {
-    gemm(
-      m: others.count, n: stride, k: range.count, alpha: -1, a: hessian.span,
-      aOffset: others.lowerBound * columns + range.lowerBound, lda: columns, b: changes.span, ldb: stride,
-      bTransposed: false, beta: 1, c: &target, cOffset: others.lowerBound * stride, ldc: stride)
-  }
-}
-
-/// The factor of a block of columns alone, and their order.
-private func blockFactor(
-  _ hessian: [Float], _ columns: Int, together: Int, first: Int, width: Int, into factor: inout [Float]
-) -> [UInt32] {
-  var block = [Float](repeating: 0, count: width * width)
-  for row in 0..<width {
-    for column in 0..<width {
-      block[row * width + column] = hessian[(first + row) * columns + first + column]
-    }
-  }
-  let order = GPTQHessian.order(width, together) { block[$0 * width + $0] }
-  _ = gptqFactor(block.span, order: order, damping: 0, into: &factor)
-  return order
-}
-
-/// ŵ + G H⁻¹ of a block of columns (width, stride): the weights that would be best there, the others staying.
-private func bestWeights(
-  _ gradient: [Float], _ grid: CodeGrid, _ values: [Float], _ order: [UInt32], _ factor: [Float], first: Int,
-  width: Int, into targets: inout [Float]
-) {
-  let stride = grid.stride
-  var ordered = [Float](repeating: 0, count: width * width)
-  var span = ordered.mutableSpan
-  gemm(
-    m: width, n: width, k: width, a: factor.span, lda: width, b: factor.span, ldb: width, bTransposed: true,
-    c: &span, ldc: width)
-  var inverse = ordered
-  for i in 0..<width {
-    for j in 0..<width { inverse[Int(order[i]) * width + Int(order[j])] = ordered[i * width + j] }
-  }
-  for column in first..<first + width {
-    for row in 0..<stride {
-      targets[(column - first) * stride + row] = grid.weight(values[column * stride + row], column, row)
-    }
-  }
-  var target = targets.mutableSpan
-  gemm(
-    m: width, n: stride, k: width, a: inverse.span, lda: width, b: gradient.span, bOffset: first * stride,
-    ldb: stride, bTransposed: false, beta: 1, c: &target, ldc: stride)
 }

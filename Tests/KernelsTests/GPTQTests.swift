@@ -177,6 +177,29 @@ import Testing
     }
   }
 
+  /// Columns that nothing was seen of cost nothing, and the reported error is what is left by the Hessian as it was given.
+  @Test func theErrorIsThatOfTheHessianAsGiven() {
+    let (rows, columns) = (16, 512)
+    var random = SeededGenerator(12)
+    let weights = random.normals(rows * columns)
+    var hessian = Self.correlated(columns, tokens: 600, &random)
+    for unseen in [3, 200, 511] {
+      for other in 0..<columns {
+        (hessian[unseen * columns + other], hessian[other * columns + unseen]) = (0, 0)
+      }
+    }
+    for (name, start) in Self.grids(rows: rows, columns: columns) {
+      for sweeps in 0...3 {
+        var options = GPTQOptions()
+        options.sweeps = sweeps
+        var grid = start
+        let result = chooseCodes(weights.span, hessian: hessian.span, grid: &grid, options)
+        let exact = Self.error(weights, result.values, grid, hessian)
+        #expect(abs(result.error / exact - 1) < 1e-4, "\(name), \(sweeps) sweeps: \(result.error), \(exact)")
+      }
+    }
+  }
+
   /// Σ (w − ŵ)H(w − ŵ)ᵀ in F64.
   static func error(_ weights: [Float], _ values: [Float], _ grid: CodeGrid, _ hessian: [Float]) -> Double {
     let n = grid.columns

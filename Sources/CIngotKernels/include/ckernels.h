@@ -197,11 +197,9 @@ void ingot_gptq_columns(
     const float *factor, size_t stride, float *values, float *errors);
 
 /// One pass over the columns that share d and m: refits d and m, then multiples, then each code, each time to the
-/// least (w - ŵ)H(w - ŵ)ᵀ. `gradient` (columns, rows) is H(w - ŵ) transposed, kept up to date for these columns;
-/// `changes` (super, rows) says by how much ŵ changed, for the others.
+/// least (w - ŵ)H(w - ŵ)ᵀ. `gradient` (super, rows) is H(w - ŵ) transposed for these columns alone, kept up to date.
 void ingot_descend(
-    ingot_isa isa, const ingot_grid *grid, size_t index, const float *hessian, float *gradient, float *values,
-    float *changes);
+    ingot_isa isa, const ingot_grid *grid, size_t index, const float *hessian, float *gradient, float *values);
 
 /// How a part's grid may be moved: d times `step` where it has no multiples (m moving so that the middle of the values
 /// stays), and so much added to its zero, its multiple of d and its multiple of m.

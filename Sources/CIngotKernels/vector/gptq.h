@@ -65,7 +65,7 @@ void BODY(ingot_gptq_columns)(
 }
 
 typedef struct {
-  lanes_f32 gradient[DESCENT_MOST], value[DESCENT_MOST], change[DESCENT_MOST];
+  lanes_f32 gradient[DESCENT_MOST], value[DESCENT_MOST];
   lanes_f32 a[DESCENT_MOST], ha[DESCENT_MOST], hb[DESCENT_MOST], b[DESCENT_MOST];
 } lanes_work;
 
@@ -116,7 +116,6 @@ static void BODY(move)(
     lanes_f32 m) {
   for (size_t k = first; k < first + count; k++) {
     lanes_f32 change = d * w->a[k] + m * w->b[k];
-    w->change[k] = w->change[k] + change;
     if (count == all) {
       w->gradient[k] = w->gradient[k] - (d * w->ha[k] + m * w->hb[k]);
       continue;
@@ -184,16 +183,15 @@ static void BODY(refit_part)(
 }
 
 void BODY(ingot_descend)(
-    const ingot_grid *grid, size_t index, const float *hessian, float *gradient, float *values, float *changes) {
+    const ingot_grid *grid, size_t index, const float *hessian, float *gradient, float *values) {
   size_t rows = grid->rows, columns = grid->columns, start = index * grid->super;
   size_t count = columns - start < grid->super ? columns - start : grid->super;
   const float *square = hessian + start * columns + start;
   lanes_work w;
   for (size_t row = 0; row < rows; row += 16) {
     for (size_t k = 0; k < count; k++) {
-      w.gradient[k] = load_lanes(gradient + (start + k) * rows + row);
+      w.gradient[k] = load_lanes(gradient + k * rows + row);
       w.value[k] = load_lanes(values + (start + k) * rows + row);
-      w.change[k] = splat(0);
     }
     if (!grid->fixed) BODY(refit_shared)(grid, index, row, &w, square, count);
     for (size_t first = 0; first < count && !grid->lattice; first += grid->part) {
@@ -206,15 +204,13 @@ void BODY(ingot_descend)(
         lanes_f32 value = lanes_value_of(grid, f, target);
         lanes_f32 change = f.step * (value - w.value[k]);
         w.value[k] = value;
-        w.change[k] = w.change[k] + change;
         for (size_t l = 0; l < count; l++)
           w.gradient[l] = w.gradient[l] - splat(square[k * columns + l]) * change;
       }
     }
     for (size_t k = 0; k < count; k++) {
-      store_lanes(gradient + (start + k) * rows + row, w.gradient[k]);
+      store_lanes(gradient + k * rows + row, w.gradient[k]);
       store_lanes(values + (start + k) * rows + row, w.value[k]);
-      store_lanes(changes + k * rows + row, w.change[k]);
     }
   }
 }

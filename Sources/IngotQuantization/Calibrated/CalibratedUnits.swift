@@ -150,7 +150,7 @@ struct CalibratedUnits: Sendable {
         isOutput && calibration.fitsResiduals && !targets.attentionResidual.isEmpty
         ? targets.attentionResidual : nil
       correction = InputCorrection(
-        hessian, cross, wanted, width: columns)
+        hessian, cross, wanted, rows: roles.reduce(0) { $0 + model[$1]!.rows }, width: columns)
     }
     let prepared = GPTQHessians(hessian, columns: columns, calibration.options)
     hessian = []
@@ -255,7 +255,7 @@ struct CalibratedUnits: Sendable {
       var hessian = inputs.hessian()
       var correction: InputCorrection?
       if statistics.targets != nil && calibration.correctsInputs {
-        correction = InputCorrection(hessian, inputs.cross(), width: hidden)
+        correction = InputCorrection(hessian, inputs.cross(), rows: kinds.count * gate.rows, width: hidden)
       }
       let prepared = GPTQHessians(hessian, columns: hidden, calibration.options)
       hessian = []
@@ -272,7 +272,8 @@ struct CalibratedUnits: Sendable {
       exact: calibration.correctsInputs ? (gate, up) : nil)
     let correction = products.cross.map {
       InputCorrection(
-        products.hessian, $0, calibration.fitsResiduals ? products.residual : nil, width: down.columns)
+        products.hessian, $0, calibration.fitsResiduals ? products.residual : nil, rows: down.rows,
+        width: down.columns)
     }
     planes[role(lowering)] = try quantize(
       role(lowering), down, correction,
