@@ -95,7 +95,7 @@ struct SensitivityCommand: AsyncParsableCommand {
     request.takeOver = takeOver
     request.reading = reading.options
     if cost {
-      let cost = try request.cost()
+      let cost = try request.cost(workers: work.workers)
       print(json.json ? cost.json.text(indented: true) : cost.text)
       return
     }
@@ -146,13 +146,14 @@ struct SensitivityOptions: ParsableArguments {
 extension SensitivityCost {
   var text: String {
     var table = Table(["", "operations", "core-hours"])
-    func add(_ what: String, _ operations: Double) {
-      table.add([what, "\(significant(operations / 1e12))e12", significant(hours(operations))])
+    func add(_ what: String, _ operations: Double, _ hours: Double) {
+      table.add([what, "\(significant(operations / 1e12))e12", significant(hours)])
     }
-    for row in rows { add(row.what, row.operations) }
-    add("all", rows.reduce(0) { $0 + $1.operations })
+    for row in rows { add(row.what, row.operations, hours(row)) }
+    add("all", rows.reduce(0) { $0 + $1.operations }, hours)
+    let threads = workers == 1 ? "1 thread" : "\(workers) threads"
     return table.text
-      + "\nat \(fixed(rate / 1e9, 0)) GFLOP/s per core, as measured now; hidden states take \(decimal(states)) in the end;"
-      + "\nthe search for codes and reading are not counted"
+      + "\nabout \(duration(60 * minutes)) with \(threads), \(decimal(memory)) of memory and \(decimal(states)) of disk;"
+      + "\nat \(fixed(rate / 1e9, 0)) GFLOP/s per core and the times of codes, as measured now; reading is not counted"
   }
 }

@@ -78,10 +78,11 @@ extension SensitivityRequest {
   }
 
   /// What the run would cost on this machine.
-  package func cost() throws -> SensitivityCost {
+  package func cost(workers: Int = RunControl().workers) throws -> SensitivityCost {
     let (model, choice) = try source()
     return SensitivityCost(
-      model, tokens: try mostTokens(model), choice, effort, isCalibrated: importance != nil)
+      model, tokens: try mostTokens(model), choice, effort, isCalibrated: importance != nil,
+      workers: workers)
   }
 
   /// What codes are chosen by; nil without.

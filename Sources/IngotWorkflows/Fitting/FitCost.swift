@@ -52,8 +52,8 @@ struct FitCost {
     }
     let (full, quick) = (cost(quick: false), cost(quick: true))
     func seconds(_ operations: Double) -> Double { operations / full.rate / Double(workers) }
-    sensitivity = seconds(full.rows.reduce(0) { $0 + $1.operations })
-    quickSensitivity = seconds(quick.rows.reduce(0) { $0 + $1.operations })
+    sensitivity = 3600 * full.hours / Double(workers)
+    quickSensitivity = 3600 * quick.hours / Double(workers)
     let active = Double(ModelSummary(model).activeWithHead)
     // Products, and as many operations again for the moments of inputs.
     let chunk = seconds(2 * 2 * active * Double(texts * FitDecision.contextTokens))
