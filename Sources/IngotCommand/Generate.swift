@@ -66,6 +66,12 @@ struct Generate: AsyncParsableCommand {
       valueName: "type"))
   var cache: CacheType = .f32
 
+  @Option(
+    name: .long,
+    help: ArgumentHelp(
+      "Memory for weights, such as 16GB: experts that were not used lately are given up.", valueName: "size"))
+  var memory: ByteSize?
+
   @Flag(name: .long, help: "Round activations to 8 bits where weights are codes; verify --fast measures it.")
   var fast = false
 
@@ -90,7 +96,7 @@ struct Generate: AsyncParsableCommand {
     var control = RunControl()
     control.workers = work.workers
     var model = try TextGenerator(
-      model, context: context, cache: cache, isFast: fast,
+      model, context: context, cache: cache, isFast: fast, memory: memory?.bytes,
       chatTemplate: template.chatTemplate, reading: reading.options, control)
     if let fast = model.fast, !json.json { Terminal.error(fast.text) }
     guard prompt != nil || messages != nil else { return try await chat(&model) }

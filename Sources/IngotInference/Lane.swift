@@ -11,6 +11,8 @@ final class LaneModel: Sendable {
   let tables: [RotaryEmbedding: Rotation]
   /// For products with weights as they are stored; nil where they are decoded.
   let products: StoredProducts?
+  /// Where experts' weights are read ahead and given up again; nil where that is left to the system.
+  let experts: ExpertMemory?
   /// Whether lanes continue sequences, some tokens at a time: what is decoded, norms and routers, is kept for the next ones.
   let continues: Bool
   private let kept = Mutex<[Int: (weights: LayerWeights, feedForward: (any FeedForwardExecutor)?)]>([:])
@@ -31,9 +33,10 @@ final class LaneModel: Sendable {
   /// - Parameters:
   ///   - positions: of the longest context.
   ///   - continues: whether contexts are continued.
-  init(_ model: Model, positions: Int, products: StoredProducts? = nil, continues: Bool = false)
-    throws(FormatError)
-  {
+  init(
+    _ model: Model, positions: Int, products: StoredProducts? = nil, continues: Bool = false,
+    experts: ExpertMemory? = nil
+  ) throws(FormatError) {
     try model.requireForwardPass()
     for layer in model.blueprint.layers.indices {
       _ = try model.blueprint.executable(layer: layer, of: model)
@@ -42,6 +45,7 @@ final class LaneModel: Sendable {
     self.model = model
     self.products = products
     self.continues = continues
+    self.experts = experts
     tables = model.blueprint.rotations(positions: positions)
   }
 

@@ -73,6 +73,31 @@ import Testing
     #expect(found[0] == found[1] && found[0] == found[2])
   }
 
+  /// What is given up and read again has the same values.
+  @Test func expertsInLittleMemory() async throws {
+    let model = try Nano.model()
+    let tokens = Array(try Nano.heldOut().prefix(40))
+    var free = try Generator(model, capacity: 64, workers: 2)
+    let wanted = try await free.feed(tokens)
+    #expect(free.expertReads == nil)
+    let experts = model.tensors.filter { $0.role.expert != nil }.reduce(0) { $0 + $1.bytes }
+    let budget = model.bytes - experts / 2
+    var bounded = try Generator(model, capacity: 64, workers: 2, memory: budget)
+    for token in tokens.dropLast() { _ = try await bounded.feed([token]) }
+    #expect(try await bounded.feed([tokens.last!]) == logitsOneByOne(model, tokens))
+    let reads = try #require(bounded.expertReads)
+    #expect(reads.used > reads.read && reads.read > experts / 2, "\(reads)")
+    #expect(wanted.count == model.blueprint.vocabulary)
+    #expect(throws: FormatError.self) { try Generator(model, capacity: 64, workers: 1, memory: 1000) }
+  }
+
+  private func logitsOneByOne(_ model: Model, _ tokens: [Int]) async throws -> [Float] {
+    var generator = try Generator(model, capacity: 64, workers: 1)
+    var logits: [Float] = []
+    for token in tokens { logits = try await generator.feed([token]) }
+    return logits
+  }
+
   @Test func aSequenceBeginsAnew() async throws {
     let model = try Nano.model()
     let tokens = Array(try Nano.heldOut().prefix(20))

@@ -13,10 +13,12 @@ struct GatedMLPs: FeedForwardExecutor {
   /// For products straight from stored weights; nil where they may be decoded.
   private let products: StoredProducts?
   private let continues: Bool
+  private let experts: ExpertMemory?
 
   init(_ block: any FeedForward, _ source: LaneModel, layer: Int, _ site: RowSite) throws(FormatError) {
     self.block = block
     (model, products, continues) = (source.model, source.products, source.continues)
+    experts = source.experts
     self.layer = layer
     self.site = site
     if let mixture = block as? Mixture { own = try OwnNorms(mixture, model, layer: layer) }
@@ -45,6 +47,7 @@ struct GatedMLPs: FeedForwardExecutor {
     // Of many experts a sequence that is continued goes to few, and nobody reads of the others.
     guard continues else { return all }
     let chosen = all.filter { !$0.routedTokens.isEmpty }
+    self.experts?.want(chosen.map(\.expert).filter { $0 < block.count }, layer: layer)
     return chosen
   }
 

@@ -21,18 +21,25 @@ public final class ContinuedModel: Sendable {
   private let head: LinearWeights
   private let finalNorm: DecodedNorm
   private let cache: CacheType
+  /// Experts that are read ahead; nil for a model without, and for one that fits in memory.
+  private let experts: ExpertMemory?
   /// Tokens that a sequence can have.
   public let capacity: Int
 
   private var blueprint: Blueprint { source.blueprint }
 
+  /// What experts took so far; nil where they are not looked after.
+  public var expertReads: ExpertReads? { experts?.reads }
+
   /// - Parameters:
   ///   - capacity: tokens that a sequence may come to have, at most the model's context.
   ///   - cache: how keys and values of earlier tokens are held.
   ///   - isFast: whether products round activations to 8 bits where weights allow it (`Encoding.multipliesRounded`).
-  /// - Throws: FormatError for a model without a forward pass.
+  ///   - memory: bytes of weights that may be in memory; nil for what the system allows.
+  /// - Throws: FormatError for a model without a forward pass, and for less memory than a token needs.
   public init(
-    _ model: Model, capacity: Int, workers count: Int, cache: CacheType = .f32, isFast: Bool = false
+    _ model: Model, capacity: Int, workers count: Int, cache: CacheType = .f32, isFast: Bool = false,
+    memory: Int? = nil
   ) throws(FormatError) {
     try model.requireForwardPass()
     guard capacity > 0, capacity <= model.blueprint.contextLength else {
@@ -41,7 +48,9 @@ public final class ContinuedModel: Sendable {
         found: "\(capacity)")
     }
     let products = StoredProducts(team: ThreadTeam(count), roundsActivations: isFast)
-    source = try LaneModel(model, positions: capacity, products: products, continues: true)
+    experts = try ExpertMemory(model, budget: memory)
+    source = try LaneModel(
+      model, positions: capacity, products: products, continues: true, experts: experts)
     // Products go by the team; what is between them is little.
     workers = Workers(1)
     head = .stored(try model.required(model.blueprint.headRole), products)

@@ -18,12 +18,14 @@ public struct Generator: Sendable {
   ///   - capacity: tokens that the sequence may come to have, at most the model's context.
   ///   - cache: how keys and values of earlier tokens are held.
   ///   - isFast: whether products round activations to 8 bits where weights allow it (`Encoding.multipliesRounded`).
-  /// - Throws: FormatError for a model without a forward pass.
+  ///   - memory: bytes of weights that may be in memory; nil for what the system allows.
+  /// - Throws: FormatError for a model without a forward pass, and for less memory than a token needs.
   public init(
-    _ model: Model, capacity: Int, workers: Int, cache: CacheType = .f32, isFast: Bool = false
+    _ model: Model, capacity: Int, workers: Int, cache: CacheType = .f32, isFast: Bool = false,
+    memory: Int? = nil
   ) throws(FormatError) {
     self.model = try ContinuedModel(
-      model, capacity: capacity, workers: workers, cache: cache, isFast: isFast)
+      model, capacity: capacity, workers: workers, cache: cache, isFast: isFast, memory: memory)
     sequence = self.model.sequence()
   }
 
@@ -33,6 +35,9 @@ public struct Generator: Sendable {
   public var capacity: Int { model.capacity }
   /// Bytes that are kept of the tokens so far.
   public var cacheBytes: Int { sequence.bytes }
+
+  /// What experts took so far; nil where they are not looked after.
+  public var expertReads: ExpertReads? { model.expertReads }
 
   /// Begins a new sequence.
   public mutating func reset() { sequence = model.sequence() }

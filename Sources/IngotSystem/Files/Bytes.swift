@@ -168,14 +168,26 @@ public struct Bytes: @unchecked Sendable {
   /// Tells the system that these bytes will not be needed soon, so it may drop its pages of a mapped file.
   /// They can still be read; bytes in memory stay as they are.
   public func release() {
-    let page = Int(getpagesize())
-    guard storage.file != nil, count >= page, let base = unsafe storage.pointer else { return }
-    let address = Int(bitPattern: base) + start
-    let first = (address + page - 1) / page * page
-    let last = (address + count) / page * page
-    guard last > first, let pointer = unsafe UnsafeMutableRawPointer(bitPattern: first) else { return }
-    unsafe _ = madvise(pointer, last - first, MADV_DONTNEED)
+    if let (address, length) = unsafe pages(inside: true) {
+      unsafe _ = madvise(address, length, MADV_DONTNEED)
+    }
   }
+
+  /// The pages of a mapped file that lie inside of these bytes, or all that have some of them; nil for none, and for memory of our
+  /// own.
+  @unsafe
+  func pages(inside: Bool) -> (address: UnsafeMutableRawPointer, length: Int)? {
+    let page = Int(getpagesize())
+    guard storage.file != nil, count > 0, let base = unsafe storage.pointer else { return nil }
+    let address = Int(bitPattern: base) + start
+    let first = (inside ? address + page - 1 : address) / page * page
+    let last = (inside ? address + count : address + count + page - 1) / page * page
+    guard last > first, let pointer = unsafe UnsafeMutableRawPointer(bitPattern: first) else { return nil }
+    return unsafe (pointer, last - first)
+  }
+
+  /// The open file that these bytes are a slice of, and where they are in it.
+  var filePlace: (file: File, offset: Int)? { storage.file.map { ($0, start) } }
 }
 
 extension Bytes {

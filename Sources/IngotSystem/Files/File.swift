@@ -74,6 +74,16 @@ public final class File: Sendable {
     }
   }
 
+  /// Tells the system that a range of the file need not be kept in memory, where it can be told so.
+  func forget(_ range: Range<Int>) {
+    #if os(Linux)
+      // What it does not do is no fault.
+      try? open.use { descriptor throws(FormatError) in
+        _ = posix_fadvise(descriptor, off_t(range.lowerBound), off_t(range.count), POSIX_FADV_DONTNEED)
+      }
+    #endif
+  }
+
   private func status() throws(FormatError) -> stat {
     try open.use { descriptor throws(FormatError) in
       var status = stat()

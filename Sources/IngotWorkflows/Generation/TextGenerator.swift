@@ -43,11 +43,12 @@ public struct TextGenerator: Sendable {
   ///   - path: folder, file or name in the Hugging Face cache.
   ///   - context: tokens of prompts and answers together, at most; nil for the model's own limit, at most 32,768.
   ///   - isFast: whether activations are rounded to 8 bits where weights allow it.
+  ///   - memory: bytes of weights that may be in memory, experts that were not used lately being given up; nil for what the system allows.
   ///   - chatTemplate: a file to take instead of the model's own template.
   /// - Throws: FormatError for files that cannot be read and models that cannot be run.
   public init(
     _ path: String, context: Int? = nil, cache: CacheType = .f32, isFast: Bool = false,
-    chatTemplate: String? = nil, reading: ReadOptions = ReadOptions(),
+    memory: Int? = nil, chatTemplate: String? = nil, reading: ReadOptions = ReadOptions(),
     _ control: RunControl = RunControl()
   ) throws(FormatError) {
     model = try Model.read(path, reading)
@@ -59,7 +60,7 @@ public struct TextGenerator: Sendable {
     fast = isFast ? FastWeights(model) : nil
     generator = try Generator(
       model, capacity: context ?? min(model.blueprint.contextLength, 1 << 15), workers: workers, cache: cache,
-      isFast: isFast)
+      isFast: isFast, memory: memory)
   }
 
   /// Tokens that prompts and answers can have together.
@@ -144,7 +145,8 @@ public struct TextGenerator: Sendable {
     return Generation(
       text: streamed.text, tokens: tokens, finish: streamed.isStopped ? .stop : finish,
       promptTokens: prompt.count, fedTokens: fed, promptSeconds: (start - begin).seconds,
-      seconds: (ContinuousClock.now - start).seconds, cacheBytes: cacheBytes, fast: fast)
+      seconds: (ContinuousClock.now - start).seconds, cacheBytes: cacheBytes, fast: fast,
+      experts: generator.expertReads)
   }
 }
 
@@ -174,6 +176,8 @@ public struct Generation: Sendable {
   public var cacheBytes: Int
   /// Which weights were multiplied with rounded activations; nil where none were.
   public var fast: FastWeights?
+  /// What experts' weights took since the model was opened; nil where they fit in memory and no bound was given.
+  public var experts: ExpertReads?
 
   /// The result under the names that programs read.
   public var json: JSON {
@@ -182,6 +186,7 @@ public struct Generation: Sendable {
       "promptTokens": JSON(promptTokens), "promptSeconds": JSON(promptSeconds), "seconds": JSON(seconds),
       "tokensPerSecond": JSON(tokensPerSecond), "promptTokensPerSecond": JSON(promptRate),
       "cacheBytes": JSON(cacheBytes), "fast": fast?.json ?? .null,
+      "experts": experts?.json ?? .null,
     ]
   }
 
