@@ -22,6 +22,8 @@ class Costs:
     streamed: float = 0.0
     forward_operation: float = 0.0
     forward_weight: float = 0.0
+    # And for a value of a token's hidden state in each layer: norms, attention, activations.
+    forward_value: float = 0.0
     # Seconds for a byte of statistics before it is compressed: to write and to read; bytes stored for one.
     statistics_write: float = 0.0
     statistics_read: float = 0.0
@@ -37,7 +39,6 @@ class Costs:
     # What was measured and how far the fitted costs are from it, and where.
     machine: str = ""
     date: str = ""
-    command: str = ""
     measured: list[dict[str, float | str]] = field(default_factory=list)
 
     @staticmethod

@@ -40,17 +40,21 @@ class Slices:
 
     def statistics(self, model: str, tokens: int) -> tuple[str, float]:
         """A file of statistics of so many tokens, and what it cost."""
-        path = f"{self.work}/{os.path.basename(model)}-{tokens}.calib"
+        seconds = self.calibrate(model, tokens, ".calib")
+        return f"{self.work}/{os.path.basename(model)}-{tokens}.calib", seconds
+
+    def calibrate(self, model: str, tokens: int, suffix: str) -> float:
+        path = f"{self.work}/{os.path.basename(model)}-{tokens}{suffix}"
         # One text with all of them, so that contexts are as many as are asked for.
         text = f"{self.work}/text.txt"
         if not os.path.exists(text):
             with open(text, "w") as file:
-                file.write("".join(open(each).read() for each in self.texts))
+                for each in self.texts:
+                    with open(each) as page:
+                        file.write(page.read())
         words = [INGOT, "calibrate", model, "--text", text, "--chunks", str(tokens // 512), "--all-contexts", "--force",
                  "--threads", "1", "-o", path]
-        if os.path.exists(path):
-            os.remove(path)
-        return path, self.least(f"calibrate {os.path.basename(path)}", lambda: words)
+        return self.least(f"calibrate {os.path.basename(path)}", lambda: words)
 
     def recipe(self, parts: list[str], quantizer: str = "search") -> str:
         path = f"{self.work}/{'-'.join(parts) or 'keep'}-{quantizer}.yaml"
@@ -148,9 +152,16 @@ def forward(slices: Slices, costs: Costs) -> None:
             _, seconds = slices.statistics(model, tokens)
             weights = experts * 3 * 3072 * 1536 + 2 * 3072 * 1024 + 2 * 3072 * 256
             products = 2.0 * tokens * weights + tokens * (3 * 3072.0**2 + 1024.0**2)
-            rows.append(([1.0, float(weights), products, 2.0 * tokens * 3072], seconds))
-            names.append(f"calibrate, {experts} experts, {tokens:,} tokens")
-    _, costs.forward_weight, costs.forward_operation, costs.statistics_write = found = fitted(rows)
+            rows.append(([1.0, float(weights), products, float(tokens * 3072)], seconds))
+            names.append(f"calibrate, {experts} expert{'s' * (experts > 1)}, {tokens:,} tokens")
+    _, costs.forward_weight, costs.forward_operation, value = found = fitted(rows)
+    # An importance matrix is gathered by the same pass, and hardly anything is written of it.
+    model = slices.model(1, **M2)
+    seconds = [slices.calibrate(model, 8192, suffix) for suffix in (".gguf", ".calib")]
+    raw = 2.0 * 8192 * 3072 + 2.0 * (3 * 3072**2 + 1024**2)
+    costs.statistics_write = max(seconds[1] - seconds[0], 0) / raw
+    costs.forward_value = max(value - 2 * costs.statistics_write, 0)
+    costs.measured.append({"what": f"writing {raw / 1e6:.0f} MB of statistics", "seconds": round(seconds[1] - seconds[0], 3)})
     for name, (values, seconds) in zip(names, rows):
         expected = sum(a * b for a, b in zip(found, values))
         costs.measured.append({"what": name, "seconds": round(seconds, 3), "fitted": round(expected, 3)})

@@ -65,14 +65,17 @@ class Stage:
     # Share of the cores' time that is computing, and of the busiest link's that is transferring.
     busy: float
     link: float
-    # Seconds before the first unit.
+    # Seconds before the first unit, and of the longest.
     begin: float = 0.0
+    longest: float = 0.0
 
 
-def result(outcome: Outcome, links: list[Link], begin: float = 0.0, computing: float | None = None) -> Stage:
+def result(
+    outcome: Outcome, links: list[Link], begin: float = 0.0, computing: float | None = None, longest: float = 0.0
+) -> Stage:
     return Stage(
         outcome.end, sum(link.bytes for link in links), outcome.busy if computing is None else computing,
-        max((link.busy for link in links), default=0) / outcome.end if outcome.end else 0, begin)
+        max((link.busy for link in links), default=0) / outcome.end if outcome.end else 0, begin, longest)
 
 
 def stored(unit: Unit) -> float:
@@ -117,7 +120,7 @@ def quantize(model: Architecture, costs: Costs, cluster: Cluster, rules: Rules, 
         arrived = max(group[0].free for group in reads)
     else:
         arrived = 0.0
-    nodes, begins, prepared = [], [], 0.0
+    nodes, begins, prepared, longest = [], [], 0.0, 0.0
     for index, own in enumerate(shares(model.tensors, cluster.nodes, calibrated=True)):
         found = units(model, True, {tensor.name for tensor in own}, rules.part_rows)
         layers = sorted({unit.layer for unit in found if unit.statistics and unit.layer is not None})
@@ -133,6 +136,7 @@ def quantize(model: Architecture, costs: Costs, cluster: Cluster, rules: Rules, 
         begin += packed(searches, cluster.cores)
         prepared += sum(searches) + costs.statistics_read * sum(raw) * rules.reads_all_statistics
         work = jobs(found, model, costs, tokens)
+        longest = max([longest, *(job.seconds for job in work)])
         hashed = model.bytes / cluster.nodes
         if rules.hashes_apart:
             # Other files than the units' are read beside them.
@@ -141,7 +145,7 @@ def quantize(model: Architecture, costs: Costs, cluster: Cluster, rules: Rules, 
         begins.append(begin)
     outcome = play(nodes)
     computing = (prepared + sum(node.busy for node in nodes)) / (outcome.end * cluster.cores * cluster.nodes)
-    return result(outcome, links, max(begins), computing)
+    return result(outcome, links, max(begins), computing, longest)
 
 
 def through_own(links: list[Link], size: float) -> float:
@@ -168,8 +172,9 @@ def layer_jobs(
     contexts = max(tokens // CONTEXT, 1)
     weights = sum(t.weights for t in mixer)
     operations = 2.0 * tokens * weights + tokens * model.attention / model.layers
+    values = float(tokens * model.hidden)
     size = sum(t.bytes for t in mixer) + candidate * sum(t.weights * BITS / 8 for t in mixer)
-    seconds = lanes * (costs.forward_operation * operations + costs.forward_weight * weights)
+    seconds = lanes * (costs.forward_operation * operations + costs.forward_weight * weights + costs.forward_value * values)
     first = [Job(seconds / contexts, size / contexts, streams=False) for _ in range(contexts)]
     groups: dict[int | None, list[int]] = {}
     for index, tensor in enumerate(own):
@@ -231,13 +236,19 @@ def assemble(model: Architecture, costs: Costs, cluster: Cluster) -> Stage:
     return result(play([Node(pieces(size, costs.assembled, 1.0), cluster.cores, reads[0], writes[0])]), links)
 
 
-def machine(model: Architecture, costs: Costs, workers: int, rules: Rules, tokens: int, rate: float | None = None) -> Stage:
-    """All units on one machine with so many workers and a disk of a rate."""
+def machine(
+    model: Architecture, costs: Costs, workers: int, rules: Rules, tokens: int, rate: float | None = None, calibrated: bool = True
+) -> Stage:
+    """All units on one machine with so many workers and a disk of a rate; without statistics all stream."""
     read, write = Link(rate or costs.disk_read), Link(rate or costs.disk_write)
-    found = units(model, True, None, rules.part_rows)
+    found = units(model, calibrated, None, rules.part_rows)
     raw = [statistics_bytes(model, layer, tokens) for layer in range(model.layers)]
     work = jobs(found, model, costs, tokens)
-    if rules.hashes_apart:
+    if not calibrated:
+        # SHA-256 of what is fetched.
+        for job in work:
+            job.seconds += HASHED * job.read
+    elif rules.hashes_apart:
         work = interleaved(work, pieces(model.bytes, HASHED))
     node = Node(
         work, workers, [read], [write], Link(1 / costs.unit) if costs.unit else None,

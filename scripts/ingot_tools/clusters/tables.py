@@ -60,13 +60,12 @@ def cluster_table(models: list[Architecture], costs: Costs, rules: Rules, has_se
     return lines
 
 
-def limit(stage: Stage, cores: float) -> str:
-    """What a stage waits for."""
-    if stage.link > 0.8:
-        return "the link"
-    if stage.begin > 0.3 * stage.seconds:
-        return "what each share does before its first unit"
-    return "its longest unit" if cores < 0.8 else "the cores"
+def limit(stage: Stage) -> str:
+    """What a stage waits for: the largest part of its time."""
+    parts = {
+        "the link": stage.link * stage.seconds, "what each share does before its first unit": stage.begin,
+        "the longest unit": stage.longest, "the cores": stage.busy * stage.seconds}
+    return max(parts, key=lambda name: parts[name])
 
 
 def scaling_table(models: list[Architecture], costs: Costs, choices: list[Rules], tokens: int) -> list[str]:
@@ -85,22 +84,23 @@ def scaling_table(models: list[Architecture], costs: Costs, choices: list[Rules]
                             break
                         nodes, before = 2 * nodes, after
                     last = f"{duration(before.seconds)} on {nodes} node{'s' * (nodes > 1)}"
-                    cells.append(f"{last}; then {limit(after, after.busy)}" if nodes < 64 else f"{last}, and more")
+                    cells.append(f"{last}; then {limit(after)}" if nodes < 64 else f"{last}, and more")
                 lines.append(row([model.name, "one server" if has_server else "each node its own link", f"{gigabits:.0f} Gbit/s", *cells]))
     return lines
 
 
 def machine_table(models: list[Architecture], costs: Costs, choices: list[Rules], tokens: int) -> list[str]:
     lines = head(["model", "disk", "rules", *(f"{count} worker{'s' * (count > 1)}" for count in WORKERS)], 3)
+    runs = [(rules.name, rules, True) for rules in choices] + [("least squares without calibration, as built", choices[0], False)]
     for model in models:
         for rate in (None, 7e9):
-            for rules in choices:
+            for name, rules, calibrated in runs:
                 cells = []
                 for workers in WORKERS:
-                    found = stages.machine(model, costs, workers, rules, tokens, rate)
+                    found = stages.machine(model, costs, workers, rules, tokens, rate, calibrated)
                     cells.append(f"{duration(found.seconds)}, {percent(found.busy)}")
                 disk = f"{(rate or costs.disk_read) / 1e9:.1f} GB/s"
-                lines.append(row([model.name, disk, rules.name, *cells]))
+                lines.append(row([model.name, disk, name, *cells]))
     return lines
 
 
@@ -108,9 +108,9 @@ def cost_table(costs: Costs) -> list[str]:
     lines = head(["measured", "processor seconds", "as fitted"])
     for record in costs.measured:
         seconds = float(record["seconds"])
-        digits = 2 if seconds >= 0.1 else 6
+        digits = 2 if seconds >= 0.1 else 3
         fit = f"{float(record['fitted']):.2f}" if "fitted" in record else ""
-        lines.append(row([str(record["what"]), f"{seconds:.{digits}f}", fit]))
+        lines.append(row([str(record["what"]), f"{seconds:.{digits}f}" if seconds >= 0.01 else f"{1e6 * seconds:.0f} µs", fit]))
     return lines
 
 
@@ -123,8 +123,8 @@ def page(models: list[Architecture], costs: Costs, built: Rules, sparing: Rules,
         "# Clusters and many cores",
         "",
         "Calculated, not run: what calibrated GPTQ at 4 bits takes on more machines than there were to measure on. Costs of units are measured",
-        "with the command on slices with true shapes; a simulation plays events with them: cores that take units in the command's order, links",
-        "and disks that serve one transfer after the other. Nodes have 16 cores like the one that was measured.",
+        "with the command on slices with true shapes, in processor seconds; a simulation plays events with them: cores that take units in the",
+        "command's order, links and disks that serve one transfer after the other. Nodes have 16 cores like the one that was measured.",
         "",
         f"`scripts/tools clusters --write`: costs measured by `scripts/tools clusters --measure` on {costs.date}, {costs.machine};",
         f"{tokens:,} tokens of calibration, {held_out:,} of verification, contexts of 512. Core-hours of all units: {', '.join(core_hours)}.",
@@ -132,7 +132,8 @@ def page(models: list[Architecture], costs: Costs, built: Rules, sparing: Rules,
         "## Clusters",
         "",
         "As `examples/slurm` runs it: a share on every node, the other stages on one. One file server has the model, the statistics and all",
-        "output, behind one link as fast as each node's:",
+        "output, behind one link as fast as each node's. As it is, a quantization reads the source twice, once for its SHA-256, and each share reads",
+        "the statistics of all layers before its first unit, so that on one server more nodes take longer:",
         "",
         *cluster_table(models, costs, built, True, tokens, held_out),
         "",
@@ -148,7 +149,8 @@ def page(models: list[Architecture], costs: Costs, built: Rules, sparing: Rules,
         "",
         "## Many cores",
         "",
-        "All units on one machine, with the disk that was measured and one of 7 GB/s: time, and the share of it that cores are busy.",
+        "All units on one machine, with the disk that was measured and one of 7 GB/s: time, and the share of it that cores are busy. With",
+        "calibration it is the large layers that run alone at the end; without, the disk is what ends the scaling.",
         f"Recording a unit is counted as if all of it were under one lock ({1e6 * costs.unit:.0f} µs, an upper bound).",
         "",
         *machine_table(models, costs, choices, tokens),

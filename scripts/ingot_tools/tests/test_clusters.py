@@ -1,6 +1,7 @@
 """The simulation against arithmetic, shares against what the command made."""
 from __future__ import annotations
 
+import functools
 import unittest
 
 from ingot_tools.clusters import stages, tables
@@ -8,7 +9,8 @@ from ingot_tools.clusters.costs import Costs, fitted, operations
 from ingot_tools.clusters.shares import shares
 from ingot_tools.clusters.simulation import Job, Link, Node, Statistics, play
 from ingot_tools.clusters.stages import BUILT, SPARING, Cluster
-from ingot_tools.clusters.units import Architecture, deepseek_v3, is_known, minimax_m2, units
+from ingot_tools.clusters import units as of_models
+from ingot_tools.clusters.units import Architecture, is_known, minimax_m2, units
 
 FAST = 1e18
 
@@ -17,13 +19,18 @@ def node(jobs: list[Job], cores: int, rate: float = FAST, **more: object) -> Nod
     return Node(jobs, cores, [Link(rate)], [Link(rate)], **more)  # type: ignore[arg-type]
 
 
+@functools.cache
+def deepseek_v3() -> Architecture:
+    return of_models.deepseek_v3()
+
+
 def mini() -> Architecture:
     return minimax_m2(
         layers=6, experts=32, hidden=256, width=256, heads=8, kv_heads=2, head_dim=32, vocabulary=8192, active=4)
 
 
 COSTS = Costs(
-    tokens=5e-12, factors=1e-11, rows=3e-11, streamed=1e-9, forward_operation=1e-11, forward_weight=1e-10,
+    tokens=5e-12, factors=1e-11, rows=3e-11, streamed=1e-9, forward_operation=1e-11, forward_weight=1e-10, forward_value=1e-9,
     statistics_write=2e-9, statistics_read=1e-9, statistics_ratio=0.8, scaling_layer=2.0, assembled=1e-9, unit=1e-5)
 
 
