@@ -11,7 +11,7 @@ let strict: [SwiftSetting] = [
   // Spans returned from properties (Bytes.span).
   .enableExperimentalFeature("Lifetimes"),
 ]
-// scripts/check-llama-vocabs: tests on files that are not in this repository.
+// scripts/tools check-llama-vocabs: tests on files that are not in this repository.
 let vocabularies: [SwiftSetting] =
   Context.environment["INGOT_LLAMA_VOCABS"] == nil ? [] : [.define("LLAMA_VOCABS")]
 // Suites that call the library and the command and compute little themselves: optimizing them takes longer than it saves.

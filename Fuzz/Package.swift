@@ -1,7 +1,7 @@
 // swift-tools-version: 6.2
 import PackageDescription
 
-// The readers under libFuzzer. scripts/fuzz builds it, with the sanitizers on the command line: as they are needed in
+// The readers under libFuzzer. scripts/tools fuzz builds it, with the sanitizers on the command line: as they are needed in
 // every module of the package above too, no setting here can ask for them.
 let package = Package(
   name: "Fuzz",

@@ -176,7 +176,7 @@ uint64_t ingot_xxh3_64(const void *bytes, size_t count);
 
 /* ---- Tables ---------------------------------------------------------------------------------------------------- */
 
-/* Made by scripts/make-c-header from formats/ingot/ggml_points.txt and python/ingot/xxh3.py: not to be edited. */
+/* Made by scripts/tools make-c-header from formats/ingot/ggml_points.txt and python/ingot/xxh3.py: not to be edited. */
 /* generated */
 static const uint8_t ingot_xxh3_secret[192] = {
     0xb8, 0xfe, 0x6c, 0x39, 0x23, 0xa4, 0x4b, 0xbe, 0x7c, 0x1, 0x81, 0x2c, 0xf7, 0x21, 0xad, 0x1c, 0xde, 0xd4, 0x6d,

@@ -1,4 +1,4 @@
-// Points of ggml's lattices: made by scripts/make-ggml-grids from the gguf package, not to be edited.
+// Points of ggml's lattices: made by scripts/tools make-ggml-grids from the gguf package, not to be edited.
 // 8 entries of 2 bits a point, in IQ3 4 of 3 bits; the first entry is in the lowest bits.
 #ifndef INGOT_GGML_GRIDS_H
 #define INGOT_GGML_GRIDS_H

@@ -1,4 +1,4 @@
-// Points of ggml's lattices by halves: made by scripts/make-ggml-grids from the gguf package, not to be edited.
+// Points of ggml's lattices by halves: made by scripts/tools make-ggml-grids from the gguf package, not to be edited.
 // A half is a number of four digits of base 3, in IQ3 of two of base 8. Points with the same upper half come
 // together: runs of {upper half, first point}, the last of which is none, and the lower halves.
 #ifndef INGOT_LATTICE_RUNS_H

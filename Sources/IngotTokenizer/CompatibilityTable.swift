@@ -1,4 +1,4 @@
-// Made by scripts/make-normalization-table with tokenizers 0.23.3. The standard library normalizes by a later
+// Made by scripts/tools make-normalization-table with tokenizers 0.23.3. The standard library normalizes by a later
 // Unicode, which knows decompositions that Hugging Face's library does not, and gives other tokens for them.
 
 /// Compatibility decompositions, where they are not the canonical ones.

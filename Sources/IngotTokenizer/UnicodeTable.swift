@@ -1,4 +1,4 @@
-// Made by scripts/make-unicode-table with tokenizers 0.23.3, whose regular expressions
+// Made by scripts/tools make-unicode-table with tokenizers 0.23.3, whose regular expressions
 // (Oniguruma) know Unicode 16.0. The standard library's properties are not used: their version differs
 // between Swift releases and operating systems, and with it the tokens of a text would.
 

@@ -1,4 +1,4 @@
-// Times kernels on one thread and prints one JSON object. scripts/bench makes a report of it.
+// Times kernels on one thread and prints one JSON object. scripts/tools bench makes a report of it.
 //
 // usage: ingot-bench [ROUNDS [KERNEL]]
 //

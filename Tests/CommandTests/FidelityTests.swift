@@ -5,7 +5,7 @@ import Testing
 
 /// What 'verify' says of conversations: part by part, and of calls of tools.
 @Suite struct FidelityTests {
-  static let template = Command.repository.appending(path: "scripts/reference/agentic.jinja").path
+  static let template = Command.repository.appending(path: "scripts/ingot_tools/reference/agentic.jinja").path
   static let conversations =
     Command.repository.appending(path: "calibration/conversations/held-out.jsonl").path
 

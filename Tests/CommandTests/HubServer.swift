@@ -2,18 +2,18 @@ import Foundation
 import IngotSystem
 import Testing
 
-/// scripts/hub/serve: models on this machine that are read as from the Hugging Face Hub.
+/// scripts/tools serve-hub: models on this machine that are read as from the Hugging Face Hub.
 final class HubServer {
   let endpoint: String
 
   /// - Parameter arguments: ORGANIZATION/NAME=FOLDER, options.
   init(_ arguments: String...) throws {
-    let script = Command.repository.appending(path: "scripts/hub/serve").path
+    let script = Command.repository.appending(path: "scripts/tools").path
     let own = ["--detach", "\(ProcessInfo.processInfo.processIdentifier)"]
-    let outcome = try HubServer.python(["-B", script] + own + arguments)
+    let outcome = try HubServer.python(["-B", script, "serve-hub"] + own + arguments)
     let line = outcome.output.prefix { !$0.isNewline }
     endpoint = String(line.trimmingPrefix("HF_ENDPOINT="))
-    try #require(endpoint.hasPrefix("http://"), "scripts/hub/serve does not start: \(outcome.error)")
+    try #require(endpoint.hasPrefix("http://"), "scripts/tools serve-hub does not start: \(outcome.error)")
   }
 
   deinit { _ = try? ask("/_end", "{}") }

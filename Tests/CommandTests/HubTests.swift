@@ -62,7 +62,7 @@ extension HubName {
   typealias Parts = (String, String?, String?)
 }
 
-/// The command on models of a server on this machine: scripts/test-hub has the rest.
+/// The command on models of a server on this machine: scripts/tools test-hub has the rest.
 @Suite struct HubTests {
   private func scratch() throws -> String { try Folder.temporary() }
 

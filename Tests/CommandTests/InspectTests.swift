@@ -34,7 +34,7 @@ import Testing
     defer { Folder.remove(folder) }
     let model = folder + "/m2"
     let made = try Command.run(
-      [model, "--sparse"], program: Command.repository.appending(path: "scripts/make-checkpoint"))
+      ["make-checkpoint", model, "--sparse"], program: Command.repository.appending(path: "scripts/tools"))
     try #require(made.status == 0, "\(made.error)")
     let json = try Command.run("inspect", model, "--json").json()
     #expect(json["parameters"]?["total"] == 228_689_764_864)

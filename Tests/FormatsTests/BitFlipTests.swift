@@ -6,7 +6,7 @@ import IngotTensors
 import Testing
 
 /// Every bit of an artifact that is flipped is found, and the fault is located. $INGOT_FLIPS says how many bits are
-/// flipped, spread evenly over the file; scripts/torture asks for more than 100,000.
+/// flipped, spread evenly over the file; scripts/tools torture asks for more than 100,000.
 @Suite struct BitFlipTests {
   private static let wanted =
     ProcessInfo.processInfo.environment["INGOT_FLIPS"].flatMap { Int($0) } ?? 1_500

@@ -4,7 +4,7 @@ import IngotSystem
 import IngotTensors
 import Testing
 
-/// Blocks against what llama.cpp makes of the same numbers (scripts/make-ggml-vectors).
+/// Blocks against what llama.cpp makes of the same numbers (scripts/tools make-ggml-vectors).
 @Suite struct GGMLVectorTests {
   static let columns = 512
   static let vectors = Result {

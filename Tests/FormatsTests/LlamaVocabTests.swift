@@ -7,7 +7,7 @@
   import IngotTensors
   import Testing
 
-  /// Tokenizers out of GGUF files against llama.cpp's tokens. Only built by `scripts/check-llama-vocabs`, which names
+  /// Tokenizers out of GGUF files against llama.cpp's tokens. Only built by `scripts/tools check-llama-vocabs`, which names
   /// the folder of files in INGOT_LLAMA_VOCABS.
   @Suite struct LlamaVocabTests {
     static let folder = ProcessInfo.processInfo.environment["INGOT_LLAMA_VOCABS"]
@@ -42,7 +42,7 @@
         "\(URL(filePath: path).lastPathComponent): \(texts.count) published texts, \(different) different")
     }
 
-    /// `.json`, by scripts/engines/llama_tokens.py: texts with llama.cpp's tokens, special ones as text and parsed.
+    /// `.json`, by scripts/tools engines-llama-tokens: texts with llama.cpp's tokens, special ones as text and parsed.
     /// The rest are places where llama.cpp differs from the tokenizer.json that its cut stands for.
     @Test(arguments: paths) func engineTokens(_ path: String) throws {
       guard let json = text(path + ".json"), let tokenizer = try Tokenizer(gguf: path) else { return }

@@ -6,7 +6,7 @@ import IngotSystem
 import IngotTensors
 import Testing
 
-/// Blocks that mlx-lm's classes keep otherwise than checkpoints do. scripts/engines/family_table.py holds them against mlx-lm.
+/// Blocks that mlx-lm's classes keep otherwise than checkpoints do. scripts/tools engines-family-table holds them against mlx-lm.
 @Suite struct MLXBlockTests {
   static func source(_ name: String) throws -> Model {
     try Model.read(repository + "/Tests/Fixtures/families/" + name)

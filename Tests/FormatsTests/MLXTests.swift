@@ -6,7 +6,7 @@ import IngotSystem
 import IngotTensors
 import Testing
 
-/// Folders for mlx-lm: what is written, read again, and refused. scripts/engines/check_mlx.py holds them against mlx-lm.
+/// Folders for mlx-lm: what is written, read again, and refused. scripts/tools engines-check-mlx holds them against mlx-lm.
 @Suite struct MLXTests {
   static let encodings: [String] =
     Affine.widths.flatMap { bits in [32, 64, 128].map { "int\(bits) g\($0) bias bf16" } }

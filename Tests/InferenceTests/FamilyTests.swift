@@ -6,7 +6,7 @@ import IngotSystem
 import IngotTensors
 import Testing
 
-/// Checkpoints of every family with the logits that transformers gives (scripts/reference/families.py).
+/// Checkpoints of every family with the logits that transformers gives (scripts/tools reference-families).
 enum FamilyFixtures {
   static let folder = URL(filePath: #filePath).deletingLastPathComponent()
     .deletingLastPathComponent().appending(path: "Fixtures/families").path

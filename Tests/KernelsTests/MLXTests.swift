@@ -1,7 +1,7 @@
 import IngotKernels
 import Testing
 
-/// MLX's affine rule against itself written out; scripts/engines holds whole models against mlx_lm.convert.
+/// MLX's affine rule against itself written out; scripts/ingot_tools/engines holds whole models against mlx_lm.convert.
 @Suite struct MLXTests {
   static func quantize(
     _ weights: [Float], rows: Int, bits: Int, group: Int, _ storage: FloatFormat,

@@ -35,7 +35,7 @@ import Testing
     #expect(TileShape(bits: 3)!.codeBytes(rows: 129, columns: 1) == 256 * 128 * 3 / 8)
   }
 
-  /// Sums over decoded values, as scripts/reference/exl3_reader.py, which shares no code with this, prints them.
+  /// Sums over decoded values, as scripts/tools reference-exl3-reader, which shares no code with this, prints them.
   static let sums: [TileCodebook: [UInt64]] = [
     .mul1: [
       0x1A89_CC35_C334_7E22, 0x1A89_7DAF_6711_3DE6, 0x1A96_CCA3_5DE5_1C25, 0x1A7A_7BBE_EF7A_84B4,

@@ -90,7 +90,7 @@ import Testing
     }
   }
 
-  /// Mean square errors of normal weights, which scripts/reference/trellis.py measures: states of 12 bits.
+  /// Mean square errors of normal weights, which scripts/tools reference-trellis measures: states of 12 bits.
   @Test(arguments: [(3, 0.156), (4, 0.081), (5, 0.042), (6, 0.022), (7, 0.0118), (8, 0.0066)])
   func normalWeightsHaveLittleError(halves: Int, most: Double) {
     let shape = TrellisShape(halves: halves, window: 12)!

@@ -3,7 +3,7 @@ import IngotTokenizer
 import Testing
 
 /// SentencePiece models and files of ranks against sentencepiece and tiktoken (Tests/Fixtures/tokenizer/pieces, made by
-/// scripts/make-piece-vectors).
+/// scripts/tools make-piece-vectors).
 @Suite struct PieceTests {
   static let models = [
     "llama", "gemma", "bpe", "suffix", "t5", "unigram", "unused", "unused-unigram", "lone", "ties",

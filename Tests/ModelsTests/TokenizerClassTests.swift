@@ -5,7 +5,7 @@ import IngotTensors
 import IngotTokenizer
 import Testing
 
-/// vocab.json and merges.txt without a tokenizer.json, as transformers' AutoTokenizer reads them (scripts/make-tokenizer-classes).
+/// vocab.json and merges.txt without a tokenizer.json, as transformers' AutoTokenizer reads them (scripts/tools make-tokenizer-classes).
 @Suite struct TokenizerClassTests {
   private struct Vectors {
     let texts: [String]

@@ -3,7 +3,7 @@ import IngotTokenizer
 import Testing
 
 /// Normalizers, pre-tokenizers and decoders of published families, against Hugging Face tokenizers
-/// (Tests/Fixtures/tokenizer/kinds, made by scripts/make-tokenizer-vectors).
+/// (Tests/Fixtures/tokenizer/kinds, made by scripts/tools make-tokenizer-vectors).
 @Suite struct TokenizerKindTests {
   static let names = [
     "qwen", "nfd", "nfkc", "nfkd", "llama2", "gemma", "mistral", "metaspace", "metaspace-never",

@@ -5,7 +5,7 @@ import IngotTokenizer
 import Testing
 
 @Suite("Pattern") struct TokenizerPatternTests {
-  /// 450 expressions with Oniguruma's matches, made by scripts/make-tokenizer-vectors.
+  /// 450 expressions with Oniguruma's matches, made by scripts/tools make-tokenizer-vectors.
   @Test func matchesAsOniguruma() throws {
     let rows = try #require(JSON.parse(fixture("tokenizer/patterns.json"), path: "patterns.json").array)
     var count = 0

@@ -20,7 +20,7 @@ func tokenizer(_ name: String) throws -> Tokenizer {
   return try Tokenizer(json: fixture("tokenizer/\(name).json"), path: "\(name).json", config: nil)
 }
 
-/// Tokens and texts as Hugging Face tokenizers has them, made by scripts/make-tokenizer-vectors.
+/// Tokens and texts as Hugging Face tokenizers has them, made by scripts/tools make-tokenizer-vectors.
 struct TokenizerVectors {
   static let shared = Result { try TokenizerVectors() }
 

@@ -3,7 +3,7 @@ import IngotSystem
 import IngotTemplates
 import Testing
 
-/// A file under Tests/Fixtures/templates, made by scripts/reference/templates.py.
+/// A file under Tests/Fixtures/templates, made by scripts/tools reference-templates.
 func fixture(_ name: String) throws -> JSON {
   let tests = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
   let file = tests.appending(path: "Fixtures/templates").appending(path: name)

@@ -1,6 +1,6 @@
 """include/ingot.h against the format's vectors, under address and undefined-behaviour sanitizers.
 
-Needs a C compiler: $CC, clang or gcc. scripts/test-python runs it.
+Needs a C compiler: $CC, clang or gcc. scripts/tools test-python runs it.
 """
 
 import hashlib
@@ -192,7 +192,7 @@ class Header(unittest.TestCase):
             subprocess.run([other, "-x", "c++", "-std=c++11", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", f"{folder}/one.c"], check=True)
 
     def test_tables_are_those_of_the_specification(self) -> None:
-        subprocess.run([sys.executable, str(ROOT / "scripts/make-c-header"), "--check"], check=True)
+        subprocess.run([sys.executable, str(ROOT / "scripts/tools"), "make-c-header", "--check"], check=True)
 
     def test_both_readers_name_encodings_alike(self) -> None:
         names = {tensor.encoding.name for vector in self.good for tensor in ingot.Artifact(

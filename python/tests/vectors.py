@@ -33,7 +33,7 @@ class Bad(NamedTuple):
 
 
 def unpacked(frame: bytes) -> bytes:
-    """The content of a zstd frame as scripts/make-ingot-vectors writes them: raw and run-length blocks only (RFC 8878)."""
+    """The content of a zstd frame as scripts/tools make-ingot-vectors writes them: raw and run-length blocks only (RFC 8878)."""
     magic, descriptor, _size = struct.unpack_from("<IBQ", frame)
     assert (magic, descriptor) == (0xFD2FB528, 0b11100000)
     out, at, last = [], 13, False

@@ -1,6 +1,6 @@
 """What needs torch, transformers and a built `ingot` ($INGOT): models run from artifacts, compared with `ingot logits`.
 
-scripts/test-python --ingot BIN runs it with the python of scripts/engines/setup. Artifacts are made of the fixtures'
+scripts/tools test-python --ingot BIN runs it with the python of scripts/tools setup-engines. Artifacts are made of the fixtures'
 checkpoints; transformers computes in F32 what Ingot's own forward pass computes of the same file.
 """
 

@@ -1,4 +1,4 @@
-// The project's own texts for calibration and for verifying, as scripts/make-calibration-text makes them.
+// The project's own texts for calibration and for verifying, as scripts/tools make-calibration-text makes them.
 #ifndef INGOT_TEXTS_H
 #define INGOT_TEXTS_H
 

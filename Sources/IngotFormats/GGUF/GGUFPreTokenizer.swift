@@ -6,7 +6,7 @@ import IngotTokenizer
 /// A cut of texts into words that llama.cpp knows by a name, and what else the name decides.
 ///
 /// The steps are those of the tokenizer.json that models of this name are published with: they were trained with that
-/// cut. llama.cpp's tokens differ from it in rare places (scripts/check-llama-vocabs counts them): it folds case in
+/// cut. llama.cpp's tokens differ from it in rare places (scripts/tools check-llama-vocabs counts them): it folds case in
 /// ASCII only, and where a cut asks for upper or lower case it takes every letter outside ASCII as both. `falcon`
 /// and `default` are cut as llama.cpp does: no tokenizer.json that we read can say what Falcon's own does.
 ///

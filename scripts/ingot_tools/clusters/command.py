@@ -11,15 +11,17 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 import tempfile
+
+from ingot_tools import REPOSITORY
 
 from . import stages, tables
 from .costs import Costs
 from .units import MODELS
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
-KNOWN = os.path.join(ROOT, "scripts/bench-results/unit-costs.json")
-PAGE = os.path.join(ROOT, "docs/results/clusters.md")
+KNOWN = os.path.join(REPOSITORY, "scripts/bench-results/unit-costs.json")
+PAGE = os.path.join(REPOSITORY, "docs/results/clusters.md")
 
 
 def arguments() -> argparse.Namespace:
@@ -54,3 +56,7 @@ def main() -> int:
         with open(PAGE, "w") as file:
             file.write(page)
     return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -8,14 +8,11 @@ from __future__ import annotations
 import datetime
 import glob
 import os
-import sys
 from collections.abc import Callable
 
-from .costs import Costs, fitted, operations
+from ingot_tools.benching.running import INGOT, ROOT, Run, checkpoint, raw_copy, say, size_of, weights_of
 
-SCRIPTS = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-sys.path.insert(0, SCRIPTS)
-from benching.running import INGOT, ROOT, Run, checkpoint, raw_copy, say, size_of, weights_of  # noqa: E402
+from .costs import Costs, fitted, operations
 
 ENCODING = "int4 g64 zero f16"
 SMALL = {"layers": 1, "heads": 8, "kv-heads": 2, "vocabulary": 2048, "context": 8192}

@@ -1,17 +1,15 @@
 """Units of work of published models, from the shapes of their tensors."""
 from __future__ import annotations
 
-import importlib.machinery
-import importlib.util
 import math
-import os
 import re
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 
-SCRIPTS = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from ingot_tools.checkpoints import MODELS as PUBLISHED
+from ingot_tools.fixtures import make_checkpoint
+
 BYTES = {"F8_E4M3": 1, "U8": 1, "BF16": 2, "F32": 4, "I32": 4}
 Shape = tuple[str, str, list[int]]
 
@@ -182,18 +180,14 @@ def minimax_m2(layers: int = 62, experts: int = 256, hidden: int = 3072, width: 
     shapes = SimpleNamespace(
         layers=layers, experts=experts, hidden=hidden, width=width, heads=heads, kv_heads=kv_heads, head_dim=head_dim,
         vocabulary=vocabulary)
-    found = in_order(tensors(make_checkpoint().tensors(shapes), 1_780_000_000))
+    found = in_order(tensors(make_checkpoint.tensors(shapes), 1_780_000_000))
     return Architecture(
         "MiniMax-M2", hidden, layers, experts, active, vocabulary, 4.0 * 256 * heads * head_dim * layers, found,
         1 + max(tensor.file for tensor in found))
 
 
 def deepseek_v3() -> Architecture:
-    if SCRIPTS not in sys.path:
-        sys.path.insert(0, SCRIPTS)
-    from checkpoints import MODELS
-
-    published = MODELS["deepseek-v3"]()
+    published = PUBLISHED["deepseek-v3"]()
     config = published.config
     found = in_order(tensors(published.tensors()))
     return Architecture(
@@ -201,18 +195,6 @@ def deepseek_v3() -> Architecture:
         config["num_experts_per_tok"], config["vocab_size"],
         2.0 * 256 * config["num_attention_heads"] * (192 + 128) * config["num_hidden_layers"], found,
         1 + max(tensor.file for tensor in found))
-
-
-def make_checkpoint():  # type: ignore[no-untyped-def]
-    """The module of scripts/make-checkpoint."""
-    if SCRIPTS not in sys.path:
-        sys.path.insert(0, SCRIPTS)
-    loader = importlib.machinery.SourceFileLoader("make_checkpoint", os.path.join(SCRIPTS, "make-checkpoint"))
-    spec = importlib.util.spec_from_loader("make_checkpoint", loader)
-    assert spec is not None
-    module = importlib.util.module_from_spec(spec)
-    loader.exec_module(module)
-    return module
 
 
 MODELS = {"minimax-m2": minimax_m2, "deepseek-v3": deepseek_v3}

@@ -5,11 +5,11 @@ import functools
 import unittest
 
 from ingot_tools.clusters import stages, tables
+from ingot_tools.clusters import units as of_models
 from ingot_tools.clusters.costs import Costs, fitted, operations
 from ingot_tools.clusters.shares import shares
 from ingot_tools.clusters.simulation import Job, Link, Node, Statistics, play
 from ingot_tools.clusters.stages import BUILT, SPARING, Cluster
-from ingot_tools.clusters import units as of_models
 from ingot_tools.clusters.units import Architecture, is_known, minimax_m2, units
 
 FAST = 1e18
