@@ -41,6 +41,7 @@ def _engine(name: str, place: str, summary: str) -> Subcommand:
 
 GROUPS = (
     Group("Tests beside scripts/test", (
+        Subcommand("check-tools", "shell/check-tools", "these tools: style, types and their own tests"),
         Subcommand("check-names", "checks.check_names", "where kinds of tensors and formats are spelled"),
         Subcommand("check-language", "checks.check_language", "the words of docs/glossary.md"),
         Subcommand("test-docs", "shell/test-docs", "pages: their commands, links and the reference"),

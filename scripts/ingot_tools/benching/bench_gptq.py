@@ -55,7 +55,7 @@ def blas_rate():
     blas.openblas_set_num_threads(1)
     m, n, k = WIDTH, HIDDEN, HIDDEN
     a, b, c = ((ctypes.c_float * size)(*([0.5] * size)) for size in (m * k, k * n, m * n))
-    best = 0
+    best = 0.0
     for _ in range(4):
         before = time.thread_time()
         blas.cblas_sgemm(101, 111, 111, m, n, k, ctypes.c_float(1), a, k, b, n, ctypes.c_float(0), c, n)

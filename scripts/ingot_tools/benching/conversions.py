@@ -17,7 +17,7 @@ def measure(report, source, work, rounds):
     ]
     for recipe, options, turns in plan:
         ratios, walls, processor, memory, copies = [], [], [], [], []
-        written = None
+        written = 0
         for _ in range(turns):
             run, written, target = quantize(source, recipe, work, *options)
             remove(target)
@@ -47,7 +47,7 @@ def checkpoints(work, experts):
 def growth(report, sources, work, rounds, experts):
     """Time, memory and disk of conversions as layers are added."""
     report.heading("Layers, threads, memory and disk")
-    runs, names = {}, {}
+    runs = {}
     for _ in range(rounds):
         for layers, threads in ((1, 2), (2, 2), (4, 2), (4, 1)):
             run, _, target = quantize(

@@ -84,5 +84,5 @@ def machine(root):
     load = os.getloadavg()[0]
     commit = subprocess.run(
         ["git", "describe", "--always", "--dirty"], cwd=root, capture_output=True, text=True).stdout.strip()
-    memory = f", {memory / 1e9:.0f} GB" if memory else ""
-    return f"{cpu}, {os.cpu_count()} cores{memory}, {platform.system()} {platform.release()}, load {load:.1f} at the beginning; {commit}"
+    size = f", {memory / 1e9:.0f} GB" if memory else ""
+    return f"{cpu}, {os.cpu_count()} cores{size}, {platform.system()} {platform.release()}, load {load:.1f} at the beginning; {commit}"

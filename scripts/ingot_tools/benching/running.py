@@ -3,6 +3,7 @@
 import mmap
 import os
 import shutil
+import stat
 import subprocess
 import sys
 import tempfile
@@ -91,7 +92,7 @@ def deleted(pid):
     try:
         for entry in os.scandir(f"/proc/{pid}/fd"):
             about = entry.stat()
-            if about.st_nlink == 0 and os.path.stat.S_ISREG(about.st_mode):
+            if about.st_nlink == 0 and stat.S_ISREG(about.st_mode):
                 total += about.st_blocks * 512
     except OSError:
         pass

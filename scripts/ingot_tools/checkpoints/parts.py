@@ -21,8 +21,8 @@ class Published:
     parameters: int
     active: int
     prediction: int = 0
-    tensors_in_files: int = None
-    elements_in_files: int = None
+    tensors_in_files: int | None = None
+    elements_in_files: int | None = None
     # What other models of the checkpoint have: an image encoder.
     others: int = 0
     # What spec sheets say of it, as claims that `ingot inspect` judges.

@@ -63,7 +63,7 @@ def openai_chat(server: Server) -> str:
             reasoning += (choice.delta.model_extra or {}).get("reasoning_content") or ""
     check(content == message.content, f"stream {content!r}, whole {message.content!r}")
     check(reasoning == ((message.model_extra or {}).get("reasoning_content") or ""), "reasoning of stream and whole")
-    check((usage.prompt_tokens, usage.completion_tokens) == (whole.usage.prompt_tokens, whole.usage.completion_tokens), f"usage of the stream: {usage}")
+    check((usage.prompt_tokens, usage.completion_tokens) == (whole.usage.prompt_tokens, whole.usage.completion_tokens), f"usage of the stream: {usage}")  # type: ignore[union-attr]
     seeded = [client.chat.completions.create(**{**ask, "temperature": 1}, seed=seed).choices[0].message for seed in (3, 3)]
     check(seeded[0] == seeded[1], "a seed gives the same answer")
     likely = client.chat.completions.create(**ask, logprobs=True, top_logprobs=3).choices[0].logprobs.content
@@ -102,7 +102,7 @@ def openai_tools(server: Server) -> str:
             streamed["name"] += call.function.name or ""
             streamed["arguments"] += call.function.arguments or ""
     check(streamed == {"name": "weather", "arguments": calls[0].function.arguments}, f"streamed: {streamed}")
-    history = [*ask["messages"], {"role": "assistant", "tool_calls": [calls[0].model_dump()]}, {"role": "tool", "tool_call_id": calls[0].id, "content": "Rain."}]
+    history = [*ask["messages"], {"role": "assistant", "tool_calls": [calls[0].model_dump()]}, {"role": "tool", "tool_call_id": calls[0].id, "content": "Rain."}]  # type: ignore[misc]
     check(client.chat.completions.create(**{**ask, "messages": history, "max_tokens": 8}).choices[0].message is not None, "the result goes back")
     check(client.chat.completions.create(**{**ask, "max_tokens": 8}).choices, "the model may choose not to call")
     return calls[0].function.arguments
@@ -154,7 +154,7 @@ def anthropic_messages(server: Server) -> str:
     count = client.messages.count_tokens(model="any", messages=ask["messages"])
     check(count.input_tokens == read(whole.usage), f"{count}, {whole.usage}")
     said = [{"role": "assistant", "content": [block.model_dump() for block in whole.content]}, {"role": "user", "content": "And a brick?"}]
-    check(client.messages.create(**{**ask, "messages": ask["messages"] + said}).content, "thinking goes back with its signature")
+    check(client.messages.create(**{**ask, "messages": ask["messages"] + said}).content, "thinking goes back with its signature")  # type: ignore[operator]
     cut = client.messages.create(**ask, stop_sequences=["e"])
     check(cut.stop_reason != "stop_sequence" or cut.stop_sequence == "e", f"{cut}")
     return ", ".join(block.type for block in whole.content)
@@ -178,7 +178,7 @@ def anthropic_tools(server: Server) -> str:
         final = stream.get_final_message()
     check(final.content[-1].input == call.input, f"streamed {final}")
     history = [{"role": "assistant", "content": [call.model_dump()]}, {"role": "user", "content": [{"type": "tool_result", "tool_use_id": call.id, "content": "Rain."}]}]
-    check(client.messages.create(**{**ask, "messages": ask["messages"] + history, "max_tokens": 8}).id.startswith("msg_"), "the result goes back")
+    check(client.messages.create(**{**ask, "messages": ask["messages"] + history, "max_tokens": 8}).id.startswith("msg_"), "the result goes back")  # type: ignore[operator]
     return json.dumps(call.input)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import datetime
 import glob
 import os
-from collections.abc import Callable
 
 from ingot_tools.benching.running import INGOT, ROOT, Run, checkpoint, raw_copy, say, size_of, weights_of
 
@@ -27,8 +26,8 @@ class Slices:
         self.work, self.rounds = work, rounds
         self.texts = sorted(glob.glob(f"{ROOT}/calibration/text/calibration/*.txt"))
 
-    def least(self, name: str, command: Callable[[], list[str]]) -> float:
-        seconds = min(Run(command()).cpu for _ in range(self.rounds))
+    def least(self, name: str, command: list[str]) -> float:
+        seconds = float(min(Run(command).cpu for _ in range(self.rounds)))
         say(f"{name}: {seconds:.2f} s")
         return seconds
 
@@ -51,7 +50,7 @@ class Slices:
                         file.write(page.read())
         words = [INGOT, "calibrate", model, "--text", text, "--chunks", str(tokens // 512), "--all-contexts", "--force",
                  "--threads", "1", "-o", path]
-        return self.least(f"calibrate {os.path.basename(path)}", lambda: words)
+        return self.least(f"calibrate {os.path.basename(path)}", words)
 
     def recipe(self, parts: list[str], quantizer: str = "search") -> str:
         path = f"{self.work}/{'-'.join(parts) or 'keep'}-{quantizer}.yaml"
@@ -82,14 +81,14 @@ def units(slices: Slices, costs: Costs) -> None:
         hidden, width = sizes["hidden"], sizes["width"]
         models = [slices.model(experts, **sizes) for experts in (1, 1 + more)]
         for tokens in (512, 2048):
-            seconds = []
+            both = []
             for model in models:
                 statistics, _ = slices.statistics(model, tokens)
                 words = slices.quantize(
                     model, slices.recipe(EXPERT), "--importance", statistics, "--without", "scaling")
-                seconds.append(slices.least(f"quantize {os.path.basename(statistics)}", lambda words=words: words))
+                both.append(slices.least(f"quantize {os.path.basename(statistics)}", words))
             take(f"expert of {label} shape, {tokens:,} tokens", [(width, hidden), (width, hidden), (hidden, width)], tokens,
-                 (seconds[1] - seconds[0]) / more)
+                 (both[1] - both[0]) / more)
     mixer = slices.model(1, **{**M2, "heads": 48, "kv-heads": 8, "vocabulary": 8192})
     wide = slices.model(1, **DEEPSEEK)
     for model, parts, label, shapes in (
@@ -98,11 +97,11 @@ def units(slices: Slices, costs: Costs) -> None:
             (mixer, ["head"], "head of 8,192 rows", [(8192, 3072)]),
             (wide, ["query", "key", "value"], "query, key and value of width 7,168", [(1024, 7168), (256, 7168), (256, 7168)])):
         statistics, _ = slices.statistics(model, 512)
-        seconds = [
-            slices.least(f"quantize {'-'.join(kinds) or 'nothing'}", lambda kinds=kinds, model=model: slices.quantize(
+        nothing, all_of_it = (
+            slices.least(f"quantize {'-'.join(kinds) or 'nothing'}", slices.quantize(
                 model, slices.recipe(kinds), "--importance", statistics, "--without", "scaling"))
-            for kinds in ([], parts)]
-        take(label, shapes, 0, seconds[1] - seconds[0])
+            for kinds in ([], parts))
+        take(label, shapes, 0, all_of_it - nothing)
     costs.tokens, costs.factors, costs.rows = fitted(rows)
     for name, (values, seconds) in zip(names, rows):
         expected = sum(a * b for a, b in zip((costs.tokens, costs.factors, costs.rows), values))
@@ -116,7 +115,7 @@ def scaling(slices: Slices, costs: Costs) -> None:
     rest = ["gptq", "refit", "inputs", "residuals"]
     recipe = slices.recipe([*EXPERT, "query", "key", "value", "attention_output"])
     without, with_scaling = (
-        slices.least(f"quantize {what}", lambda words=words: slices.quantize(model, recipe, "--importance", statistics, *words))
+        slices.least(f"quantize {what}", slices.quantize(model, recipe, "--importance", statistics, *words))
         for what, words in (("without scaling", ["--without", "scaling", *rest]), ("with scaling", ["--without", *rest])))
     costs.scaling_layer = max(with_scaling - without, 0)
     costs.measured.append({"what": "channel scales of a layer", "seconds": round(costs.scaling_layer, 3)})
@@ -131,7 +130,7 @@ def statistics(slices: Slices, costs: Costs) -> None:
     keep = slices.recipe([])
     words = ["--without", "scaling", "gptq", "refit", "inputs", "residuals"]
     seconds = [
-        slices.least(f"reading {os.path.basename(path)}", lambda path=path: slices.quantize(
+        slices.least(f"reading {os.path.basename(path)}", slices.quantize(
             model, keep, "--importance", path, *words)) for path in files]
     sizes = [os.path.getsize(path) for path in files]
     costs.statistics_read = (seconds[1] - seconds[0]) / (raw[1] - raw[0])
@@ -154,11 +153,11 @@ def forward(slices: Slices, costs: Costs) -> None:
     _, costs.forward_weight, costs.forward_operation, value = found = fitted(rows)
     # An importance matrix is gathered by the same pass, and hardly anything is written of it.
     model = slices.model(1, **M2)
-    seconds = [slices.calibrate(model, 8192, suffix) for suffix in (".gguf", ".calib")]
+    matrix, whole = (slices.calibrate(model, 8192, suffix) for suffix in (".gguf", ".calib"))
     raw = 2.0 * 8192 * 3072 + 2.0 * (3 * 3072**2 + 1024**2)
-    costs.statistics_write = max(seconds[1] - seconds[0], 0) / raw
+    costs.statistics_write = max(whole - matrix, 0) / raw
     costs.forward_value = max(value - 2 * costs.statistics_write, 0)
-    costs.measured.append({"what": f"writing {raw / 1e6:.0f} MB of statistics", "seconds": round(seconds[1] - seconds[0], 3)})
+    costs.measured.append({"what": f"writing {raw / 1e6:.0f} MB of statistics", "seconds": round(whole - matrix, 3)})
     for name, (values, seconds) in zip(names, rows):
         expected = sum(a * b for a, b in zip(found, values))
         costs.measured.append({"what": name, "seconds": round(seconds, 3), "fitted": round(expected, 3)})
@@ -168,13 +167,13 @@ def conversions(slices: Slices, costs: Costs) -> None:
     """Tensors that stream, shares that are assembled, small units, and the disk."""
     few, many = (slices.model(experts, **M2) for experts in (1, 4))
     least = [
-        slices.least("least squares", lambda model=model: slices.quantize(model, slices.recipe(EXPERT))) for model in (few, many)]
+        slices.least("least squares", slices.quantize(model, slices.recipe(EXPERT))) for model in (few, many)]
     costs.streamed = (least[1] - least[0]) / (3 * 3 * 3072 * 1536)
     costs.measured.append({"what": "least squares of an expert", "seconds": round((least[1] - least[0]) / 3, 3)})
     tiny = slices.model(256, **{**SMALL, "layers": 4, "hidden": 128, "width": 128, "heads": 1, "kv-heads": 1})
     none = slices.model(1, **{**SMALL, "layers": 4, "hidden": 128, "width": 128, "heads": 1, "kv-heads": 1})
     seconds = [
-        slices.least("small tensors", lambda model=model: slices.quantize(model, slices.recipe(EXPERT, "round-to-nearest")))
+        slices.least("small tensors", slices.quantize(model, slices.recipe(EXPERT, "round-to-nearest")))
         for model in (none, tiny)]
     costs.unit = (seconds[1] - seconds[0]) / (4 * 255 * 3)
     costs.measured.append({"what": "a unit of 16,384 weights, with its record", "seconds": round(costs.unit, 6)})
@@ -185,7 +184,7 @@ def conversions(slices: Slices, costs: Costs) -> None:
         Run([INGOT, "quantize", large, "--recipe", recipe, "--shard", share, "-o", folder, "--force", "--no-source-hash"])
     target = f"{slices.work}/assembled.ingot"
     done = slices.least(
-        "assemble", lambda: [INGOT, "assemble", folder, "-o", target, "--force", "--threads", "1", "--no-source-hash"])
+        "assemble", [INGOT, "assemble", folder, "-o", target, "--force", "--threads", "1", "--no-source-hash"])
     costs.assembled = done / size_of(target)
     costs.measured.append({"what": f"assembling {size_of(target) / 1e6:.0f} MB", "seconds": round(done, 3)})
     read = sum(map(os.path.getsize, weights_of(large)))

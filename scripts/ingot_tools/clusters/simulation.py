@@ -10,6 +10,7 @@ import heapq
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 
 
 class Link:
@@ -115,7 +116,7 @@ def play(nodes: list[Node]) -> Outcome:
             job = node.jobs.popleft()
             node.under_way += 1
             if job.streams:
-                at(through(node.reads, now, job.read), lambda now, job=job: enqueue(node, job, now))
+                at(through(node.reads, now, job.read), partial(enqueue, node, job))
             else:
                 node.ready.append(job)
         run(node, now)
@@ -139,7 +140,7 @@ def play(nodes: list[Node]) -> Outcome:
             node.idle -= 1
             fetched = now if job.streams else through(node.reads, now, job.read)
             node.busy += job.seconds
-            at(fetched + job.seconds, lambda now, job=job: computed(node, job, now))
+            at(fetched + job.seconds, partial(computed, node, job))
 
     def load(node: Node, now: float) -> None:
         """One core reads one layer at a time; others are free for whoever does not need it."""
@@ -165,7 +166,7 @@ def play(nodes: list[Node]) -> Outcome:
         written = through(node.writes, now, job.write)
         if node.lock:
             written = node.lock.transfer(written, 1)
-        at(written, lambda now: ended(node, job, now))
+        at(written, partial(ended, node, job))
         run(node, now)
 
     def ended(node: Node, job: Job, now: float) -> None:
@@ -177,7 +178,7 @@ def play(nodes: list[Node]) -> Outcome:
         start(node, now)
 
     for node in nodes:
-        at(node.begin, lambda now, node=node: start(node, now))
+        at(node.begin, partial(start, node))
     while events:
         now, _, action = heapq.heappop(events)
         action(now)

@@ -56,9 +56,9 @@ def load(folder, dtype):
     for layer in text.layers:
         moe = getattr(layer, "block_sparse_moe", None) or getattr(layer, "mlp", None)
         if hasattr(moe, "e_score_correction_bias"):
-            moe.e_score_correction_bias = moe.e_score_correction_bias.astype(mx.float32)
+            moe.e_score_correction_bias = moe.e_score_correction_bias.astype(mx.float32)  # type: ignore[union-attr]
         if isinstance(getattr(moe, "gate", None), nn.Linear):
-            moe.gate.weight = moe.gate.weight.astype(mx.float32)
+            moe.gate.weight = moe.gate.weight.astype(mx.float32)  # type: ignore[union-attr]
     embedding = Widened(text.embed_tokens)
     # A tied head is the embedding, asked as one.
     embedding.as_linear = text.embed_tokens.as_linear
@@ -135,7 +135,7 @@ def main():
     try:
         from importlib.metadata import version
 
-        import mlx
+        import mlx  # noqa: F401
         import mlx.core as mx
         import mlx_lm  # noqa: F401
         if a.dense:

@@ -101,13 +101,13 @@ def main():
         foreign += [(named[name], case) for name, case in about.SHORT_FOREIGN]
     with tempfile.TemporaryDirectory(dir=a.work) as work:
         bench = family_cells.Bench(os.path.abspath(a.ingot), work, a.threads)
-        own, foreign = ({(column.name, case): Cell(bench, column, case) for column, case in pairs
+        own_cells, foreign_cells = ({(column.name, case): Cell(bench, column, case) for column, case in pairs
                          if fnmatch.fnmatch(case, a.only)} for pairs in (own, foreign))
-        bench.run([*own.values(), *foreign.values()])
-    failed = printed("Families: KL divergence of an engine's logits to ours, of the same artifact", about.OWN, own, lines)
-    failed += printed("Artifacts that other tools make of them, read by ingot: the same", about.FOREIGN, foreign,
+        bench.run([*own_cells.values(), *foreign_cells.values()])
+    failed = printed("Families: KL divergence of an engine's logits to ours, of the same artifact", about.OWN, own_cells, lines)
+    failed += printed("Artifacts that other tools make of them, read by ingot: the same", about.FOREIGN, foreign_cells,
                       lines)
-    print(f"{len(own) + len(foreign)} artifacts, {time.monotonic() - begin:.0f} s")
+    print(f"{len(own_cells) + len(foreign_cells)} artifacts, {time.monotonic() - begin:.0f} s")
     for line in failed:
         print(f"FAILED {line}", file=sys.stderr)
     if a.write and not failed:

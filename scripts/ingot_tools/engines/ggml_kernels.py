@@ -61,7 +61,7 @@ class Ours:
                  for name in sorted(os.listdir(os.path.join(source, part))) if name.endswith(".c")]
         compiler = os.environ.get("CC") or shutil.which("clang")
         if not compiler and shutil.which("swift"):
-            beside = os.path.join(os.path.dirname(os.path.realpath(shutil.which("swift"))), "clang")
+            beside = os.path.join(os.path.dirname(os.path.realpath(shutil.which("swift") or "")), "clang")
             compiler = beside if os.path.exists(beside) else None
         if not compiler:
             sys.exit("no clang: $CC names one")
@@ -97,7 +97,7 @@ class Ours:
 
 class Theirs:
     def __init__(self):
-        package = os.path.dirname(importlib.util.find_spec("llama_cpp").origin)
+        package = os.path.dirname(importlib.util.find_spec("llama_cpp").origin)  # type: ignore[arg-type, union-attr]
         folder = os.path.join(package, "lib")
         name = next(n for n in sorted(os.listdir(folder)) if n.startswith(("libggml-base.so", "libggml-base.dylib")))
         library = ctypes.CDLL(os.path.join(folder, name))

@@ -175,7 +175,7 @@ def main():
         answers = []
         with open(os.path.join(a.work, name + ".log"), "w") as log, subprocess.Popen(
                 command, stdout=subprocess.PIPE, stderr=log, text=True, env=os.environ | offline) as outcome:
-            for line in outcome.stdout:
+            for line in outcome.stdout or ():
                 answers.append(json.loads(line))
                 if "error" in answers[-1]:
                     print(f"FAILED {name} {answers[-1]['title']}: {answers[-1]['error']}", file=sys.stderr, flush=True)

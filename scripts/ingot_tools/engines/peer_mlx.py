@@ -41,7 +41,7 @@ def decoded(folder, target):
         mode, biases = scheme.get("mode", "affine"), tensors.get(path + ".biases")
         usual = {"affine": (64, 4), "mxfp4": (32, 4), "nvfp4": (16, 4), "mxfp8": (32, 8)}[mode]
         if mode == "affine":
-            scales, biases = scales.astype(mx.float32), biases.astype(mx.float32)
+            scales, biases = scales.astype(mx.float32), biases.astype(mx.float32)  # type: ignore[union-attr]
         out[name] = mx.dequantize(
             value, scales, biases, group_size=scheme.get("group_size") or usual[0], bits=scheme.get("bits") or usual[1],
             mode=mode).astype(mx.float32)

@@ -79,9 +79,9 @@ class Real:
         file = self.path("jobs.json")
         with open(file, "w") as f:
             json.dump(jobs, f)
-        arguments = [file if argument == "JOBS" else argument for argument in arguments]
+        words = [file if argument == "JOBS" else argument for argument in arguments]
         offline = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
-        done = subprocess.run([sys.executable, os.path.join(HERE, script), *arguments],
+        done = subprocess.run([sys.executable, os.path.join(HERE, script), *words],
                               capture_output=True, text=True, env=os.environ | offline)
         answers = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
         if len(answers) != len(jobs):

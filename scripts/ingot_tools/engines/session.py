@@ -74,7 +74,7 @@ class Session:
         """Answers of one of our scripts to jobs; `arguments` come after the file of jobs."""
         file = self.write("jobs.json", jobs)
         at = 1 if script == "foreign.py" else 0
-        arguments = [*arguments[:at], file, *arguments[at:]]
+        words = [*arguments[:at], file, *arguments[at:]]
         # Models come from folders only: nothing is to be asked of a network. One thread: two engines run at a time,
         # and threads that wait for one another by spinning take more time than they save.
         settings = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false",
@@ -82,10 +82,10 @@ class Session:
         answers = []
         with open(self.path("log.txt"), "a+") as log:
             start = log.tell()
-            command = [sys.executable, os.path.join(HERE, script), *map(str, arguments)]
+            command = [sys.executable, os.path.join(HERE, script), *map(str, words)]
             with subprocess.Popen(
                     command, stdout=subprocess.PIPE, stderr=log, text=True, env=os.environ | settings) as process:
-                for line in process.stdout:
+                for line in process.stdout or ():
                     answers.append(json.loads(line))
                     self.say(f"{script} {len(answers)} of {len(jobs)}")
             log.seek(start)

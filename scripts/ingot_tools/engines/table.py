@@ -134,7 +134,7 @@ def ours(session, report, group):
     if group[0].container == "gguf":
         decoded(session, made, cells, failed)
     for row in group:
-        for (_, place), line in sorted(item for item in cells.items() if item[0][0] == row.encoding):
+        for (_, place), line in sorted(item for item in cells.items() if item[0][0] == row.encoding):  # type: ignore[assignment]
             lines.row(row.container, row.encoding, *line)
     for _, artifact in made:
         remove(artifact)
@@ -247,7 +247,8 @@ def perplexities(session, report):
                     lines.row(os.path.basename(model), text, whole[part].size,
                               f"{compare.perplexity(reference[part], whole[part]):.5f}", name,
                               f"{results[name][0]:.5f}", f"{results[name][1]:.6f}")
-            value, error = compare.ratio(*candidates.values(), whole)
+            ours_logits, theirs_logits = candidates.values()
+            value, error = compare.ratio(ours_logits, theirs_logits, whole)
             say(f"\n{os.path.basename(model)}: perplexity ingot / llama.cpp {value:.4f} ± {error:.4f}, KLD "
                 f"{results['ingot'][1] / results['llama.cpp'][1]:.3f}\n")
             if value > 1 or results["ingot"][1] >= results["llama.cpp"][1]:
@@ -290,11 +291,11 @@ def main():
     parts = []
     if "ours" not in a.skip_tables:
         parts.append((ours_heads,))
-        parts += [(ours, group) for group in grouped(
+        parts += [(ours, group) for group in grouped(  # type: ignore[misc]
             wanted(table.ROWS, lambda row: (row.container, row.encoding)), lambda row: row.container)]
     if "theirs" not in a.skip_tables and (chosen := wanted(table.FOREIGN, lambda row: (row[0], row[2]))):
         parts.append((theirs_heads,))
-        parts += [(theirs, group) for group in grouped(chosen, lambda row: row[1])]
+        parts += [(theirs, group) for group in grouped(chosen, lambda row: row[1])]  # type: ignore[misc]
     if "exact" not in a.skip_tables:
         parts.append((same_bytes,))
     if "perplexity" not in a.skip_tables:

@@ -94,7 +94,7 @@ def run(options, work):
                 file.write(f"name: {quantizer}\nrules:\n{linear}  - {{encoding: '{encoding}', quantizer: {quantizer}}}\n")
         print(encoding)
         first = None
-        runs = [("round to nearest", "round-to-nearest", None, []), ("search", "search", None, [])]
+        runs: list[tuple] = [("round to nearest", "round-to-nearest", None, []), ("search", "search", None, [])]
         runs += [(name, "search", without, []) for name, without in TECHNIQUES]
         runs += [(name, "search", without, ["--sequential", *options.calibration, *more])
                  for name, without, more in SEQUENTIAL]

@@ -250,7 +250,7 @@ def refusals(rig: Rig, say: Say) -> None:
             nonlocal count
             count += 1
             began = time.monotonic()
-            run = rig.run(server, *arguments, **more)
+            run = rig.run(server, *arguments, **more)  # type: ignore[arg-type]
             seconds = time.monotonic() - began
             text = f"{' '.join(map(str, arguments))}: exit code {run.returncode}: {run.stderr.strip()}"
             require(run.returncode == code, f"expected {code}; {text}")

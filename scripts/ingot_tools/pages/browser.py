@@ -75,7 +75,7 @@ class Browser:
         os.close(self.output)
         # A helper process may still write to it for a moment.
         shutil.rmtree(self.profile.name, ignore_errors=True)
-        self.profile._finalizer.detach()
+        self.profile._finalizer.detach()  # type: ignore[attr-defined]
 
     def _message(self, timeout):
         end = time.monotonic() + timeout

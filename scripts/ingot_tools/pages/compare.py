@@ -147,7 +147,7 @@ def heats(seen, report):
         elif value is None:
             if shown[3] != "nothing measured":
                 yield f"{one['key']}: the readout says {one['text']!r} for null"
-        elif not math.isclose(float(re.match(r"[\d.e-]+", shown[3])[0]), value * one["scale"], rel_tol=6e-4, abs_tol=1e-12):
+        elif not math.isclose(float(re.findall(r"[\d.e-]+", shown[3])[0]), value * one["scale"], rel_tol=6e-4, abs_tol=1e-12):
             yield f"{one['key']}: the readout says {one['text']!r} for {value}"
 
 

@@ -237,7 +237,7 @@ def messages(rng):
         call = {"type": "function", "function": {"name": e.tool, "arguments": e.arguments}}
         out += [
             {"role": "user", "content": e.request},
-            {"role": "assistant", "reasoning_content": e.plan, "content": "", "tool_calls": [call]},
+            {"role": "assistant", "reasoning_content": e.plan, "content": "", "tool_calls": [call]},  # type: ignore[dict-item]
             {"role": "tool", "content": e.response},
             {"role": "assistant", "reasoning_content": e.conclusion, "content": e.answer},
         ]

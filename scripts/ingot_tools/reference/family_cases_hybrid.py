@@ -26,7 +26,7 @@ def quartered(sizes: Sizes, name: str, **base: int) -> Shape:
 def linear_config(sizes: Sizes, name: str, s: Shape, ratio: int, interval: int, dims: int = 0) -> Config:
     """Full attention in every `interval`-th layer; `ratio` value heads for each key head; `dims` dimensions of each, if any."""
     keys = sizes.pick(f"{name}.keys", 2, 3)
-    config = common(s, **rope(1000000.0, **QUARTER)) | {
+    config = common(s, **rope(1000000.0, **QUARTER)) | {  # type: ignore[arg-type]
         "layer_types": ["linear_attention" if (i + 1) % interval else "full_attention" for i in range(s.layers)],
         "linear_num_key_heads": keys, "linear_num_value_heads": ratio * keys, "linear_conv_kernel_dim": 4,
         "linear_key_head_dim": dims or sizes.pick(f"{name}.key_dim", 12, 20, 16),

@@ -133,7 +133,7 @@ def deepseek_v2(sizes: Sizes) -> list[Case]:
         says = {"scoring_func": "softmax", "topk_method": method, "norm_topk_prob": False}
         # The class wants whole multiples of the head count.
         s = replace(s, hidden=s.hidden // s.heads * s.heads)
-        config = common_mla(s, a, **says) | values
+        config = common_mla(s, a, **says) | values  # type: ignore[arg-type]
         return Case(name, "deepseek_v2", s, config, rotary=a.rotary, draws=SMALL, read_by=AUTO,
                     legacy=replace(legacy, extra=DEEPSEEK_SAYS | says), **more)
 

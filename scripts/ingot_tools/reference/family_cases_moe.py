@@ -20,7 +20,7 @@ def glm4_moe(sizes: Sizes) -> list[Case]:
 
     def case(name: str, s: Shape, values: Config, **more: Any) -> Case:
         half = {"partial_rotary_factor": 0.5}
-        config = common(s, **rope(1000000.0, **half)) | {
+        config = common(s, **rope(1000000.0, **half)) | {  # type: ignore[arg-type]
             "rms_norm_eps": 1e-5, "attention_bias": True, "n_routed_experts": s.experts, "n_shared_experts": 1,
             "num_experts_per_tok": s.top_k, "moe_intermediate_size": s.expert_width, "first_k_dense_replace": 1,
             "n_group": 1, "topk_group": 1, "norm_topk_prob": True, "num_nextn_predict_layers": 1, **values}

@@ -185,18 +185,18 @@ class Maker:
                 for _ in range(rng.choice([1, 1, 2])):
                     calls = []
                     for _ in range(rng.choice([1, 1, 2])):
-                        function = {"name": rng.choice(tools)["function"]["name"], "arguments": rng.choice(ARGUMENTS)}
+                        function = {"name": rng.choice(tools)["function"]["name"], "arguments": rng.choice(ARGUMENTS)}  # type: ignore[index]
                         calls.append({"id": self.identifier(), "type": "function", "function": function})
                     messages.append(self.reason({"role": "assistant", "content": rng.choice(["", self.text()]), "tool_calls": calls}))
                     for call in calls:
-                        name = call["function"]["name"]
+                        name = call["function"]["name"]  # type: ignore[index]
                         messages.append({"role": "tool", "name": name, "tool_call_id": call["id"], "content": rng.choice(RESULTS)})
             messages.append(self.reason({"role": "assistant", "content": self.text()}))
         if rng.random() < 0.7:
             messages.pop()
         variables = {"bos_token": "<s>", "eos_token": "</s>", "functions": "[]", "datetime": "2024-07-26 10:00"}
         if rng.random() < 0.5:
-            variables["enable_thinking"] = rng.random() < 0.5
+            variables["enable_thinking"] = rng.random() < 0.5  # type: ignore[assignment]
         generation = rng.random() < 0.6
         return {"messages": messages, "tools": tools if has_tools else [], "add_generation_prompt": generation, "variables": variables}
 
@@ -232,7 +232,7 @@ class Maker:
 
     def name(self) -> str:
         tool = self.rng.choice(TOOLS)
-        return tool.get("function", tool)["name"]
+        return tool.get("function", tool)["name"]  # type: ignore[index]
 
     def reason(self, message: dict) -> dict:
         key = self.rng.choice(["reasoning_content", "reasoning_content", "reasoning", "thinking", None, None])
@@ -302,9 +302,9 @@ class Maker:
             messages = []
         variables = {"bos_token": rng.choice(["<s>", "<|begin_of_text|>", ""]), "eos_token": rng.choice(["</s>", "<|im_end|>"])}
         for name in rng.sample(sorted(VARIABLES), rng.choice([0, 0, 1, 2, 4])):
-            variables[name] = rng.choice(VARIABLES[name])
+            variables[name] = rng.choice(VARIABLES[name])  # type: ignore[arg-type]
         if rng.random() < 0.4:
-            variables["enable_thinking"] = rng.random() < 0.5
+            variables["enable_thinking"] = rng.random() < 0.5  # type: ignore[assignment]
         tools = None
         if has_tools and rng.random() < 0.9:
             count = rng.randint(1, 5)

@@ -23,13 +23,17 @@ T11 = 'selectattr(\"age\", \"defined\")|map(attribute=\"age\")|list'
 T12 = 'replace(\"a\", \"_\")'
 COMMA, ELL = "','", "'l'"
 
+# The class has methods of these names.
+Text = str
+Number = int
+
 
 class Fuzz:
     def __init__(self, rng: random.Random) -> None:
         self.rng = rng
         self.names = {"str": ["s", "u", "w", "e"], "int": ["n", "z"], "list": ["l", "ls", "rows", "messages"], "dict": ["d"], "bool": ["t", "q"]}
-        self.macros: list[str] = []
-        self.namespaces: list[str] = []
+        self.macros: list[Text] = []
+        self.namespaces: list[Text] = []
         self.loops = 0
 
     def pick(self, *options):
@@ -38,11 +42,11 @@ class Fuzz:
     def maybe(self, chance: float) -> bool:
         return self.rng.random() < chance
 
-    def any(self, depth: int) -> str:
+    def any(self, depth: Number) -> Text:
         kind = self.pick("str", "str", "int", "list", "dict", "bool", "odd")
         return self.odd(depth) if kind == "odd" else getattr(self, kind)(depth)
 
-    def odd(self, depth: int) -> str:
+    def odd(self, depth: Number) -> Text:
         options = ["none", "missing", "f", "1.5", "o", "missing2|default('m')", "range(3)", "d.items()", "(1, 'a')", "rows[2].age", "messages[1].content", "d.nope", "l[9]", "d['a']", "rows|first", "loop", "x", "y"]
         if self.loops:
             options += ["loop.index", "loop.first", "loop.last", "loop.previtem", "loop.nextitem", "loop.length", "loop.revindex0"] * 2
@@ -52,7 +56,7 @@ class Fuzz:
             options += [f"{name}({self.any(depth - 1)})" if depth > 0 else f"{name}()", f"{name}(b={self.int(0)})"]
         return self.rng.choice(options)
 
-    def str(self, depth: int) -> str:
+    def str(self, depth: Number) -> Text:
         if depth <= 0 or self.maybe(0.3):
             return self.pick(*self.names["str"], "'a'", "'<b>'", "\"it's\"", "' x '", "'é' 'f'", "'1,2,3'", "'%s'", "''")
         d = depth - 1
@@ -64,7 +68,7 @@ class Fuzz:
             lambda: f"({self.str(d)}) * {self.pick('2', '0', '3')}", lambda: f"({self.str(d)}).split({self.pick('', COMMA, 'none, 1')})[{self.pick('0', '-1')}]", lambda: f"({self.any(d)})|default({self.str(d)}{self.pick('', ', true')})", lambda: f"({self.list(d)})|{self.pick('first', 'last')}",
         )()
 
-    def int(self, depth: int) -> str:
+    def int(self, depth: Number) -> Text:
         if depth <= 0 or self.maybe(0.3):
             return self.pick(*self.names["int"], "0", "1", "2", "-3", "10")
         d = depth - 1
@@ -73,7 +77,7 @@ class Fuzz:
             lambda: f"({self.list(d)})|{self.pick('max', 'min')}", lambda: f"({self.int(d)} / 2)|round({self.pick('', '1', T1)})", lambda: f"({self.str(d)})|wordcount",
         )()
 
-    def bool(self, depth: int) -> str:
+    def bool(self, depth: Number) -> Text:
         if depth <= 0 or self.maybe(0.2):
             return self.pick(*self.names["bool"], "true", "false", "missing", "l", "e", "loop is defined")
         d = depth - 1
@@ -83,7 +87,7 @@ class Fuzz:
             lambda: f"({self.str(0)} in {self.dict(d)})", lambda: f"{self.int(0)} < {self.int(0)} <= {self.int(0)}",
         )()
 
-    def list(self, depth: int) -> str:
+    def list(self, depth: Number) -> Text:
         if depth <= 0 or self.maybe(0.3):
             return self.pick(*self.names["list"], "[]", "[1, 2]", "['a', 'b']", "range(3)|list")
         d = depth - 1
@@ -93,7 +97,7 @@ class Fuzz:
             lambda: f"rows|{self.pick(T6, T7, T8, T9, T10, T11)}", lambda: f"({self.str(d)})|list", lambda: f"({self.str(d)}).splitlines()",
         )()
 
-    def dict(self, depth: int) -> str:
+    def dict(self, depth: Number) -> Text:
         if depth <= 0 or self.maybe(0.4):
             return self.pick(*self.names["dict"], "{}", "{'k': 1}", "rows[0]", "messages[-1]")
         d = depth - 1
@@ -101,29 +105,29 @@ class Fuzz:
 
     # Statements
 
-    def open(self) -> str:
+    def open(self) -> Text:
         return self.pick("{%", "{%", "{%-", "{%+") if self.maybe(0.5) else "{%"
 
-    def close(self) -> str:
+    def close(self) -> Text:
         return self.pick("%}", "%}", "-%}", "+%}") if self.maybe(0.5) else "%}"
 
-    def tag(self, text: str) -> str:
+    def tag(self, text: Text) -> Text:
         return f"{self.open()} {text} {self.close()}"
 
-    def data(self) -> str:
+    def data(self) -> Text:
         return self.pick("a", " b ", "\n", "  ", "\n\n", "x\n  ", "\t", "<p>\n", "{ ", " }", "\n   y", "é ", "#", "%")
 
-    def printing(self, depth: int) -> str:
+    def printing(self, depth: Number) -> Text:
         left, right = self.pick(("{{", "}}"), ("{{", "}}"), ("{{-", "}}"), ("{{", "-}}"))
         return f"{left} {self.any(depth)} {right}"
 
-    def body(self, depth: int) -> str:
+    def body(self, depth: Number) -> Text:
         return "".join(self.statement(depth) for _ in range(self.rng.randint(1, 3)))
 
-    def fresh(self) -> str:
+    def fresh(self) -> Text:
         return self.pick("x", "y", "v", "acc", "s", "l", "n")
 
-    def statement(self, depth: int) -> str:
+    def statement(self, depth: Number) -> Text:
         if depth <= 0:
             return self.pick(self.data, lambda: self.printing(1))()
         d = depth - 1
@@ -133,7 +137,7 @@ class Fuzz:
             lambda: self.tag("raw") + "{{ x }}\n {% y %}" + self.tag("endraw"), lambda: self.namespace(), lambda: self.call(d), lambda: self.tag("generation") + self.body(d) + self.tag("endgeneration"),
         )()
 
-    def condition(self, d: int) -> str:
+    def condition(self, d: Number) -> Text:
         out = self.tag(f"if {self.bool(2)}") + self.body(d)
         if self.maybe(0.3):
             out += self.tag(f"elif {self.bool(1)}") + self.body(d)
@@ -141,7 +145,7 @@ class Fuzz:
             out += self.tag("else") + self.body(d)
         return out + self.tag("endif")
 
-    def loop(self, d: int) -> str:
+    def loop(self, d: Number) -> Text:
         kind = self.pick("one", "one", "one", "pair", "rec")
         self.loops += 1
         target, source = self.pick("x", "y", "i", "m"), self.list(2)
@@ -162,7 +166,7 @@ class Fuzz:
         self.loops -= 1
         return text + self.tag("endfor")
 
-    def assign(self) -> str:
+    def assign(self) -> Text:
         if self.namespaces and self.maybe(0.4):
             return self.tag(f"set {self.pick(*self.namespaces)}.v = {self.any(2)}")
         if self.maybe(0.15):
@@ -170,13 +174,13 @@ class Fuzz:
         name = self.fresh()
         return self.tag(f"set {name} = {self.pick(self.any(2), f'{name} ~ {self.str(1)}', self.any(3))}")
 
-    def namespace(self) -> str:
+    def namespace(self) -> Text:
         name = self.pick("ns", "ns2")
         if name not in self.namespaces:
             self.namespaces.append(name)
         return self.tag(f"set {name} = namespace(v={self.any(1)})")
 
-    def macro(self, d: int) -> str:
+    def macro(self, d: Number) -> Text:
         name = self.pick("m1", "m2")
         text = self.tag(f"macro {name}({self.pick('a', 'a=1', 'a, b=2', 'a=x, b=none', '')})") + f"{{{{ {self.pick('a', 'b', 'varargs', 'kwargs', 'n', 'x')} }}}}" + self.body(d)
         if self.maybe(0.4):
@@ -185,12 +189,12 @@ class Fuzz:
             self.macros.append(name)
         return text + self.tag("endmacro")
 
-    def call(self, d: int) -> str:
+    def call(self, d: Number) -> Text:
         if not self.macros:
             return self.printing(1)
         return self.tag(f"call{self.pick('', '(c)', '(c=1)')} {self.pick(*self.macros)}({self.pick('', '1', 'x')})") + self.body(d) + self.tag("endcall")
 
 
-def template(seed: int) -> str:
+def template(seed: Number) -> Text:
     fuzz = Fuzz(random.Random(seed))
     return "".join(fuzz.statement(3) for _ in range(fuzz.rng.randint(2, 6)))

@@ -112,7 +112,6 @@ def kills(rig, targets, count, workers, seed=1):
             (random_source.choice(["kill", "killafter"]), random_source.randint(1, target.calls))
             for _ in range(random_source.randint(1, 6))
         ]))
-    lost = []
 
     def one(job, name):
         target, plan = job

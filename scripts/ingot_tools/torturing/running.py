@@ -47,10 +47,10 @@ class Rig:
         outcome = subprocess.run(
             command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             timeout=TIMEOUT)
-        outcome.printed = None
+        outcome.printed = None  # type: ignore[attr-defined]
         if target.prints and outcome.returncode == 0:
             # But for how it was run.
-            outcome.printed = re.sub(
+            outcome.printed = re.sub(  # type: ignore[attr-defined]
                 rb'"(seconds|threads|command)": ("[^"]*"|[0-9.e-]+)', b"", outcome.stdout).replace(place.encode(), b"")
         return outcome
 

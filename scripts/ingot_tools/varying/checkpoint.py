@@ -84,7 +84,7 @@ class Checkpoint:
         """Writes everything; returns what the command is told to read."""
         os.makedirs(folder)
         text = self.spelling if self.spelling is not None else json.dumps(self.config, indent=2)
-        files = {"config.json": text if isinstance(text, bytes) else text.encode(), **self.side, **self.shards}
+        files = {"config.json": text if isinstance(text, bytes) else text.encode(), **(self.side or {}), **self.shards}  # type: ignore[dict-item]
         if self.index is not None:
             files[INDEX] = self.index if isinstance(self.index, bytes) else json.dumps(self.index, indent=2).encode()
         for name, data in files.items():
@@ -110,7 +110,7 @@ def file_bytes(tensors, rng=None, metadata=None):
         # Entries need not stand in the order of the data.
         rng.shuffle(entries)
     if metadata is not None:
-        entries.insert(rng.randint(0, len(entries)) if rng else 0, ("__metadata__", None if metadata == "null" else metadata))
+        entries.insert(rng.randint(0, len(entries)) if rng else 0, ("__metadata__", None if metadata == "null" else metadata))  # type: ignore[arg-type]
     spaces = (rng.choice([None, (",", ":"), (" , ", " : ")])) if rng else (",", ":")
     text = json.dumps(dict(entries), separators=spaces, ensure_ascii=bool(rng and rng.random() < 0.5)).encode()
     padding = rng.choice([0, 1, 3, 8, 57, 4096]) if rng else -len(text) % 8

@@ -320,10 +320,10 @@ def other_kind(c, base, rng):
     text = text_of(c)
     ways = [("rope_scaling", {"type": "mystery", "factor": 2.0}), ("rope_parameters", [1])]
     if "hidden_act" in text:
-        ways += [("hidden_act", "tanh"), ("hidden_act", 3)]
+        ways += [("hidden_act", "tanh"), ("hidden_act", 3)]  # type: ignore[list-item]
     if base.config["model_type"] == "minimax_m2":
-        ways += [("scoring_func", "softmax"), ("use_qk_norm", False), ("qk_norm_type", "per_head"),
-                 ("rotary_dim", 7), ("rotary_dim", 10_000), ("shared_intermediate_size", 128), ("attn_type_list", [0, 1])]
+        ways += [("scoring_func", "softmax"), ("use_qk_norm", False), ("qk_norm_type", "per_head"),  # type: ignore[list-item]
+                 ("rotary_dim", 7), ("rotary_dim", 10_000), ("shared_intermediate_size", 128), ("attn_type_list", [0, 1])]  # type: ignore[list-item]
     key, value = rng.choice(ways)
     if "text_config" in c.config and key.startswith("rope"):
         key, value = "hidden_activation", "tanh"

@@ -107,7 +107,8 @@ def main():
             place = a.keep or os.path.join(work, "%s-%d" % job)
             os.makedirs(place)
             try:
-                return cases.run(*job, place)
+                kind, number = job
+                return cases.run(kind, number, place)
             except Exception:
                 return traceback.format_exc(), "a fault of this script"
             finally:
