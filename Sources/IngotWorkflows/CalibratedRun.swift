@@ -37,7 +37,9 @@ struct CalibratedRun {
     plan = techniques.has(.gptq) ? original.calibrated(by: calibration, source.blueprint) : original
     model = source
     importance = Importance()
-    for layer in 0..<statistics.layers {
+    // The last layer's statistics are those of the head too.
+    let wanted = layers.map { $0.union([statistics.layers - 1]) }
+    for layer in 0..<statistics.layers where wanted?.contains(layer) ?? true {
       let found = try statistics.layer(layer).importance(source.blueprint)
       importance.columns.merge(found.columns) { $1 }
       importance.tokens.merge(found.tokens) { $1 }
