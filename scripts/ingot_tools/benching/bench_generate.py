@@ -116,9 +116,9 @@ def main():
         rounds = [(ours(options, path), ours(options, path, "--fast"), peer and peer()) for _ in range(options.rounds)]
         for place, what in enumerate(("decoding", "prompt")):
             def ratios(side):
-                return sorted(one[side][place] / (one[2][place] if peer else best[what, side]) for one in rounds)
+                return sorted(one[side][place] / (one[2][place] if peer else best[what, side]) for one in rounds)  # type: ignore[index]
 
-            middle = [statistics.median(one[side][place] for one in rounds) for side in range(3 if peer else 2)]
+            middle = [statistics.median(one[side][place] for one in rounds) for side in range(3 if peer else 2)]  # type: ignore[index]
             if peer:
                 best[what, 0], best[what, 1] = middle[:2]
             both = [ratios(0), ratios(1)]
