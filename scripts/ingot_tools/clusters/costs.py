@@ -60,6 +60,9 @@ class Costs:
         """Seconds of a unit, where `tokens` went through the model."""
         if not unit.statistics:
             return self.streamed * unit.weights + self.unit
+        if unit.whole:
+            # The factor of its Hessian is made once: each part has its share of it.
+            return unit.share * self.seconds(unit.whole, model, tokens)
         one = unit.tensors[0]
         own = tokens * model.active // model.experts if one.expert is not None else tokens
         return self.calibrated(unit, own)

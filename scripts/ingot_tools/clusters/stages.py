@@ -23,16 +23,16 @@ class Rules:
     """What a share does beside its own units."""
 
     name: str
-    # Hashes and decompresses the statistics of all layers before it begins.
+    # Hashes the file of statistics, and searches channel scales with those of all layers in memory.
     reads_all_statistics: bool = True
     # Reads a share of the source's files for their SHA-256, whether or not it has their tensors.
     hashes_apart: bool = True
-    # Linear layers outside of experts are cut into parts of so many rows.
-    part_rows: int | None = None
+    # Values of the pieces that units other than experts' are cut into (RowPieces).
+    piece: int = 2_000_000
 
 
 BUILT = Rules("as built")
-SPARING = Rules("a share reads what it needs, large layers are cut by rows", False, False, 4096)
+SPARING = Rules("a share reads only what it needs", False, False)
 
 
 @dataclass(frozen=True)
@@ -122,10 +122,11 @@ def quantize(model: Architecture, costs: Costs, cluster: Cluster, rules: Rules, 
         arrived = 0.0
     nodes, begins, prepared, longest = [], [], 0.0, 0.0
     for index, own in enumerate(shares(model.tensors, cluster.nodes, calibrated=True)):
-        found = units(model, True, {tensor.name for tensor in own}, rules.part_rows)
+        found = units(model, True, {tensor.name for tensor in own}, rules.piece)
         layers = sorted({unit.layer for unit in found if unit.statistics and unit.layer is not None})
         if rules.reads_all_statistics:
-            begin = arrived + costs.statistics_read * sum(raw)
+            # Importances of its own layers and the last one.
+            begin = arrived + costs.statistics_read * sum(raw[layer] for layer in {*layers, model.layers - 1})
             searches = [costs.statistics_read * size + costs.scaling_layer * (layer in layers) for layer, size in enumerate(raw)]
             statistics = _statistics(costs, raw, None)
         else:
@@ -134,7 +135,7 @@ def quantize(model: Architecture, costs: Costs, cluster: Cluster, rules: Rules, 
             begin = through_own(reads[index], sum(compressed[layer] for layer in layers))
             statistics = _statistics(costs, raw, None)
         begin += packed(searches, cluster.cores)
-        prepared += sum(searches) + costs.statistics_read * sum(raw) * rules.reads_all_statistics
+        prepared += sum(searches)
         work = jobs(found, model, costs, tokens)
         longest = max([longest, *(job.seconds for job in work)])
         hashed = model.bytes / cluster.nodes
@@ -241,7 +242,7 @@ def machine(
 ) -> Stage:
     """All units on one machine with so many workers and a disk of a rate; without statistics all stream."""
     read, write = Link(rate or costs.disk_read), Link(rate or costs.disk_write)
-    found = units(model, calibrated, None, rules.part_rows)
+    found = units(model, calibrated, None, rules.piece)
     raw = [statistics_bytes(model, layer, tokens) for layer in range(model.layers)]
     work = jobs(found, model, costs, tokens)
     if not calibrated:

@@ -42,6 +42,9 @@ class Unit:
 
     tensors: tuple[Tensor, ...]
     statistics: bool
+    # Of a unit that was cut by rows: the whole, and which share of it this is.
+    whole: Unit | None = None
+    share: float = 1.0
 
     @property
     def layer(self) -> int | None:
@@ -131,10 +134,10 @@ def in_order(tensors: list[Tensor]) -> list[Tensor]:
     return sorted(tensors, key=place)
 
 
-def units(model: Architecture, calibrated: bool, wanted: set[str] | None = None, part_rows: int | None = None) -> list[Unit]:
+def units(model: Architecture, calibrated: bool, wanted: set[str] | None = None, piece: int | None = None) -> list[Unit]:
     """Units of work, those of `wanted` tensors: linear layers that read one tap of a mixer, an expert's projections, the head.
 
-    With `part_rows`, linear layers that are not experts' are cut into parts of so many rows.
+    With `piece`, units that are no routed expert's are cut by rows into parts of so many values.
     """
     groups: dict[object, list[Tensor]] = {}
     for tensor in model.tensors:
@@ -155,23 +158,23 @@ def units(model: Architecture, calibrated: bool, wanted: set[str] | None = None,
     found = []
     for key, members in groups.items():
         whole = Unit(tuple(members), statistics=not isinstance(key, str) or key == "head")
-        found += parts(whole, part_rows) if part_rows and whole.statistics else [whole]
+        found += parts(whole, piece) if piece and whole.statistics else [whole]
     return found
 
 
-def parts(unit: Unit, rows: int) -> list[Unit]:
-    """A unit cut by rows, unless it is an expert's."""
-    if len(unit.tensors) == 3 and unit.tensors[0].kind == "gate":
+def parts(unit: Unit, piece: int) -> list[Unit]:
+    """A unit cut by rows into parts of at most so many values, unless it is a routed expert's."""
+    if unit.tensors[0].expert is not None:
         return [unit]
     found = []
     for tensor in unit.tensors:
-        count = -(-tensor.rows // rows)
-        for part in range(count):
-            size = min(rows, tensor.rows - part * rows)
+        rows = max(piece // tensor.columns, 1)
+        for first in range(0, tensor.rows, rows):
+            size = min(rows, tensor.rows - first)
             cut = Tensor(
-                f"{tensor.name} {part}", size, tensor.columns, tensor.bytes * size // tensor.rows, tensor.layer, tensor.expert,
+                f"{tensor.name} {first}", size, tensor.columns, tensor.bytes * size // tensor.rows, tensor.layer, tensor.expert,
                 tensor.kind, tensor.file)
-            found.append(Unit((cut,), True))
+            found.append(Unit((cut,), True, unit, cut.weights / unit.weights))
     return found
 
 

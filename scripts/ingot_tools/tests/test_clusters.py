@@ -9,7 +9,7 @@ from ingot_tools.clusters import units as of_models
 from ingot_tools.clusters.costs import Costs, fitted, operations
 from ingot_tools.clusters.shares import shares
 from ingot_tools.clusters.simulation import Job, Link, Node, Statistics, play
-from ingot_tools.clusters.stages import BUILT, SPARING, Cluster
+from ingot_tools.clusters.stages import BUILT, SPARING, Cluster, Rules
 from ingot_tools.clusters.units import Architecture, is_known, minimax_m2, units
 
 FAST = 1e18
@@ -104,11 +104,13 @@ class UnitTests(unittest.TestCase):
 
     def test_parts_have_all_rows(self) -> None:
         model = minimax_m2(layers=2)
-        whole, cut = units(model, True), units(model, True, None, 4096)
+        whole, cut = units(model, True), units(model, True, None, 2_000_000)
         self.assertEqual(sum(u.weights for u in whole), sum(u.weights for u in cut))
         # An expert's down projection needs its gate and up, so experts stay whole.
         self.assertEqual(max(len(u.tensors) for u in cut), 3)
-        self.assertTrue(all(u.tensors[0].rows <= 4096 for u in cut if u.statistics and len(u.tensors) == 1))
+        self.assertTrue(all(u.weights <= 2_000_000 for u in cut if u.statistics and u.tensors[0].expert is None))
+        self.assertAlmostEqual(
+            sum(COSTS.seconds(u, model, 4096) for u in whole), sum(COSTS.seconds(u, model, 4096) for u in cut), places=6)
 
 
 class CostTests(unittest.TestCase):
@@ -145,7 +147,7 @@ class StageTests(unittest.TestCase):
 
     def test_large_layers_cut_by_rows_keep_cores_busy(self) -> None:
         model = minimax_m2(layers=8)
-        whole = stages.machine(model, COSTS, 64, BUILT, 65_536, 1e12)
+        whole = stages.machine(model, COSTS, 64, Rules("whole", False, False, 1 << 60), 65_536, 1e12)
         cut = stages.machine(model, COSTS, 64, SPARING, 65_536, 1e12)
         self.assertLess(cut.seconds, whole.seconds)
         self.assertGreater(cut.busy, whole.busy)
