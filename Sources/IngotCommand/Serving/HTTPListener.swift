@@ -5,6 +5,7 @@ import IngotSystem
 import Logging
 import NIOCore
 import NIOPosix
+import Synchronization
 
 #if canImport(Glibc)
   import Glibc
@@ -30,6 +31,7 @@ struct HTTPListener: Sendable {
   let port: Int
   let limits: Limits
   let service: ServingService
+  private let bodies = HeldBytes()
   /// Is told of each response: method, path, status, seconds.
   let log: (@Sendable (String, String, Int, Double) -> Void)?
 
@@ -144,7 +146,11 @@ struct HTTPListener: Sendable {
         try await write(response, unused.take()!, head, closes: true)
       }
     } catch is CancellationError {}
+    channel.close(promise: nil)
   }
+
+  /// So many of the largest bodies are held while they come.
+  private static let bodiesAtOnce = 16
 
   private var tooLarge: ServingError {
     ServingError(.tooLarge, "the body is larger than \(limits.bodyBytes) bytes (--max-body)")
@@ -152,14 +158,25 @@ struct HTTPListener: Sendable {
 
   /// The whole of a body.
   private func read(_ body: RequestBody) async throws -> [UInt8] {
-    let (limits, tooLarge) = (limits, tooLarge)
+    let (limits, tooLarge, share) = (limits, tooLarge, HeldBytes.Share(of: bodies))
     return try await withThrowingTaskGroup(of: [UInt8]?.self) { group in
       group.addTask {
         var bytes: [UInt8] = []
+        // From here on a body that is too large is only read so that its client comes to read the response.
+        var end: ContinuousClock.Instant?
         for try await part in body {
-          guard bytes.count + part.readableBytes <= limits.bodyBytes else { throw tooLarge }
-          bytes += part.readableBytesView
+          if let end {
+            guard ContinuousClock.now < end else { throw tooLarge }
+          } else if bytes.count + part.readableBytes > limits.bodyBytes {
+            (bytes, end) = ([], .now + .seconds(2))
+          } else {
+            guard share.take(part.readableBytes, most: Self.bodiesAtOnce * limits.bodyBytes) else {
+              throw ServingError(.overloaded, "too many large requests come at once; try again later")
+            }
+            bytes += part.readableBytesView
+          }
         }
+        if end != nil { throw tooLarge }
         return bytes
       }
       group.addTask {
@@ -203,6 +220,27 @@ struct HTTPListener: Sendable {
       var body = try await writer.writeHead(HTTPResponse(status: status, headerFields: fields))
       for await text in texts { try await body.write(ByteBuffer(string: text)) }
       try await body.finish(nil)
+    }
+  }
+}
+
+/// Bytes of requests that are coming.
+private final class HeldBytes: Sendable {
+  private let count = Atomic<Int>(0)
+
+  /// Those of one request, given back with the last reference.
+  final class Share: Sendable {
+    private let all: HeldBytes
+    private let count = Atomic<Int>(0)
+
+    init(of all: HeldBytes) { self.all = all }
+
+    deinit { all.count.subtract(count.load(ordering: .relaxed), ordering: .relaxed) }
+
+    /// - Returns: whether all requests together hold no more than may be then.
+    func take(_ bytes: Int, most: Int) -> Bool {
+      count.add(bytes, ordering: .relaxed)
+      return all.count.add(bytes, ordering: .relaxed).newValue <= most
     }
   }
 }
