@@ -3,7 +3,7 @@ import Synchronization
 /// What a server has done, as Prometheus reads it.
 public final class ServingMetrics: Sendable {
   enum Counter: String, CaseIterable {
-    case finished, failed, cancelled, refused, timedOut, promptTokens, answerTokens
+    case finished, failed, cancelled, refused, timedOut, promptTokens, cachedTokens, answerTokens
   }
 
   private struct Histogram {
@@ -95,6 +95,9 @@ public final class ServingMetrics: Sendable {
     text += counter(
       "ingot_prompt_tokens_total", "Tokens of prompts whose answers have ended.",
       state.counters[.promptTokens] ?? 0)
+    text += counter(
+      "ingot_cached_tokens_total", "Tokens of prompts that had been computed for earlier ones.",
+      state.counters[.cachedTokens] ?? 0)
     text += counter("ingot_answer_tokens_total", "Tokens of answers.", state.counters[.answerTokens] ?? 0)
     text += counter("ingot_passes_total", "Passes through the model.", state.passes)
     text += counter("ingot_pass_tokens_total", "Tokens that went through the model.", state.passTokens)
@@ -104,7 +107,8 @@ public final class ServingMetrics: Sendable {
     text += counter("ingot_pass_seconds_total", "Time of all passes.", state.passSeconds)
     text += gauge("ingot_active_answers", "Answers that are being made.", state.active)
     text += gauge("ingot_waiting_requests", "Requests that wait for a place.", state.waiting)
-    text += gauge("ingot_cache_bytes", "Bytes kept of the tokens of active answers.", state.cacheBytes)
+    text += gauge(
+      "ingot_cache_bytes", "Bytes kept of the tokens of answers, active ones and the last.", state.cacheBytes)
     text += state.first.lines("ingot_first_token_seconds", "From a request's arrival to its first token.")
     text += state.whole.lines("ingot_answer_seconds", "From a request's arrival to the end of its answer.")
     return text

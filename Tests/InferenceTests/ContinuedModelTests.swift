@@ -66,6 +66,31 @@ import Testing
     if model.isCutAnywhere { #expect(found.allSatisfy { $0 == found[0] }, "\(name)") }
   }
 
+  /// A prompt that begins as an earlier one gets the same bits with what was computed of that.
+  @Test(arguments: FamilyFixtures.cases) func whatWasComputedIsUsedAgain(_ name: String) async throws {
+    let golden = try FamilyFixtures.golden(name)
+    let model = try ContinuedModel(
+      try Model.read("\(FamilyFixtures.folder)/\(name)"), capacity: 40, workers: 1)
+    let tokens = Array(golden.contexts.flatMap(\.tokens).prefix(20))
+    let other = Array(tokens.prefix(11) + tokens.reversed().prefix(7))
+    let common = zip(tokens, other).prefix { $0 == $1 }.count
+    var used = [model.sequence()]
+    _ = try await model.feed(&used, [tokens])
+    for prompt in [other, tokens + [tokens[3]]] {
+      var fresh = [model.sequence()]
+      let expected = try await model.feed(&fresh, [prompt])
+      let count = model.reusable(used[0], for: prompt)
+      let isLonger = prompt.count > tokens.count
+      #expect(count <= (isLonger ? tokens.count : common), "\(name)")
+      if model.isCutAnywhere && isLonger { #expect(count == tokens.count, "\(name)") }
+      guard count > 0 else { continue }
+      var again = used
+      model.cut(&again[0], to: count)
+      #expect(again[0].tokens == Array(prompt.prefix(count)))
+      #expect(try await model.feed(&again, [Array(prompt.dropFirst(count))]) == expected, "\(name)")
+    }
+  }
+
   @Test func onlyWantedLogits() async throws {
     let model = try ContinuedModel(try Nano.model(), capacity: 40, workers: 2)
     var sequences = [model.sequence(), model.sequence()]

@@ -90,7 +90,10 @@ import Testing
     #expect(Self.joined(events, "content") == Self.message(whole.text)["content"]?.string ?? "")
     #expect(
       Self.joined(events, "reasoning_content") == Self.message(whole.text)["reasoning_content"]?.string ?? "")
-    #expect(events.last?["usage"] == whole.text.json["usage"])
+    for member in ["prompt_tokens", "completion_tokens", "total_tokens"] {
+      #expect(
+        events.last?["usage"]?[member] == whole.text.json["usage"]?[member] && events.last?["usage"] != nil)
+    }
     #expect(events.first?["choices"]?.array?.first?["delta"]?["role"] == "assistant")
     let anthropic: JSONObject = [
       "max_tokens": 40, "messages": [["role": "user", "content": "Read the file."]], "temperature": 0,
@@ -111,7 +114,10 @@ import Testing
     }
     #expect(message["usage"]?["output_tokens"] == whole.text.json["usage"]?["completion_tokens"])
     let count = await service.post("/v1/messages/count_tokens", ["messages": anthropic["messages"]!])
-    #expect(count.text.json["input_tokens"] == message["usage"]?["input_tokens"])
+    let usage = message["usage"]
+    #expect(
+      count.text.json["input_tokens"]?.int
+        == usage!["input_tokens"]!.int! + usage!["cache_read_input_tokens"]!.int!)
   }
 
   @Test func probabilitiesAndStops() async throws {
@@ -239,6 +245,25 @@ import Testing
     #expect(stream.status == 200 && stream.text.events.last?["error"]?["code"] == "timeout")
   }
 
+  /// The next turn of a conversation needs only what is new, and is answered as anew.
+  @Test func promptsThatBeginAlike() async throws {
+    let service = try Nano.service { $0.limits.parallel = 2 }
+    var history: [JSON] = [["role": "user", "content": "Read the file."]]
+    for turn in 0..<3 {
+      let request: JSON = ["messages": .array(history), "temperature": 0, "max_tokens": 12]
+      let answer = await service.post("/v1/chat/completions", request).text.json
+      let fresh = await (try Nano.service()).post("/v1/chat/completions", request).text.json
+      #expect(answer["choices"] == fresh["choices"])
+      let cached = answer["usage"]?["prompt_tokens_details"]?["cached_tokens"]?.int ?? -1
+      #expect(turn == 0 ? cached == 0 : cached > 10, "\(cached)")
+      #expect(fresh["usage"]?["prompt_tokens_details"]?["cached_tokens"] == 0)
+      history += [
+        ["role": "assistant", "content": "It is read."],
+        ["role": "user", "content": .string("And file \(turn)?")],
+      ]
+    }
+  }
+
   /// Clients that go are no longer worked for, and others do not notice.
   @Test func cancelledAnswersEnd() async throws {
     let service = ServingService(try Nano.model(4096))
@@ -306,5 +331,16 @@ import Testing
     let without = await service.post(
       "/v1/messages/count_tokens", ["messages": [["role": "user", "content": "Weather?"]]])
     #expect(message.text.json["input_tokens"]!.int! > without.text.json["input_tokens"]!.int! + 20)
+    // Templates have other names for thinking.
+    let source = try String(contentsOfFile: Nano.template, encoding: .utf8)
+    let path = FileManager.default.temporaryDirectory.appending(path: "\(UUID()).jinja").path()
+    try source.replacing("reasoning_content", with: "thinking").write(
+      toFile: path, atomically: true, encoding: .utf8)
+    defer { try? FileManager.default.removeItem(atPath: path) }
+    let other = ServingService(try ServedModel(Nano.folder, context: 1024, chatTemplate: path))
+    let again = await other.post(
+      "/v1/chat/completions",
+      ["messages": .array(history), "tools": .array(tools), "max_tokens": 2, "temperature": 0])
+    #expect(again.text.json["usage"]?["prompt_tokens"] == chat.text.json["usage"]?["prompt_tokens"])
   }
 }

@@ -73,6 +73,26 @@ public final class ContinuedModel: Sendable {
     prompt[done..<min(done / tokensAtOnce * tokensAtOnce + tokensAtOnce, prompt.count)]
   }
 
+  /// Tokens at the beginning of a prompt that a sequence has already, so that the rest can be fed to it with the bits that the whole
+  /// would get anew. 0 for none.
+  public func reusable(_ sequence: ModelSequence, for prompt: [Int]) -> Int {
+    var count = zip(sequence.tokens, prompt.dropLast()).prefix { $0 == $1 }.count
+    if !isCutAnywhere {
+      count = min(count, sequence.evenTokens) / ContinuedModel.tokensAtOnce * ContinuedModel.tokensAtOnce
+    }
+    guard count < sequence.tokens.count else { return count }
+    for (layer, past) in zip(blueprint.layers, sequence.pasts) {
+      let shape = (layer.mixer as? GroupedQueryAttention).map(AttentionShape.init)
+      guard past.canBeCut, past.keys.dropped <= shape?.firstSeen(by: count) ?? 0 else { return 0 }
+    }
+    return count
+  }
+
+  /// Takes a sequence back to its first tokens.
+  ///
+  /// - Parameter count: what `reusable` gave, or less where it could be any.
+  public func cut(_ sequence: inout ModelSequence, to count: Int) { sequence.cut(to: count) }
+
   /// Refuses tokens that cannot be added to a sequence of so many.
   public func check(_ tokens: some Collection<Int>, after count: Int) throws(FormatError) {
     guard count + tokens.count <= capacity else {
@@ -156,10 +176,12 @@ public final class ContinuedModel: Sendable {
 /// A sequence of tokens and what a model made of them.
 public struct ModelSequence: Sendable {
   /// By layer.
-  private var pasts: [Past]
+  fileprivate private(set) var pasts: [Past]
   private let cache: CacheType
   /// The tokens so far.
   public private(set) var tokens: [Int] = []
+  /// How many of them came in passes of `tokensAtOnce`, from the first on.
+  fileprivate private(set) var evenTokens = 0
 
   init(layers: Int, _ cache: CacheType) {
     self.cache = cache
@@ -177,5 +199,15 @@ public struct ModelSequence: Sendable {
 
   mutating func put(_ past: Past, _ layer: Int) { pasts[layer] = past }
 
-  mutating func add(_ part: [Int]) { tokens += part }
+  mutating func add(_ part: [Int]) {
+    if tokens.count == evenTokens, part.count == ContinuedModel.tokensAtOnce { evenTokens += part.count }
+    tokens += part
+  }
+
+  fileprivate mutating func cut(to count: Int) {
+    guard count < tokens.count else { return }
+    for layer in pasts.indices { pasts[layer].cut(to: count) }
+    tokens.removeLast(tokens.count - count)
+    evenTokens = min(evenTokens, count / ContinuedModel.tokensAtOnce * ContinuedModel.tokensAtOnce)
+  }
 }

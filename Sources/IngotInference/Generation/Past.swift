@@ -56,6 +56,18 @@ struct Past: Sendable {
     convolution = Array((convolution + inputs.prefix(count)).suffix(most))
   }
 
+  /// Whether it can be as it was after fewer tokens: a recurrence cannot.
+  var canBeCut: Bool { states.isEmpty && convolution.isEmpty }
+
+  /// Forgets all but the first tokens.
+  mutating func cut(to count: Int) {
+    precondition(canBeCut && count <= tokens && count >= keys.dropped, "tokens that are kept")
+    keys.cut(from: tokens, to: count)
+    values.cut(from: tokens, to: count)
+    if tokens > 0 { indexKeys.removeLast(indexKeys.count / tokens * (tokens - count)) }
+    tokens = count
+  }
+
   func keyValues(group: Int) -> (keys: [Float], values: [Float]) {
     (keys.values(group: group), values.values(group: group))
   }
@@ -114,6 +126,17 @@ struct CachedRows: Sendable {
       codes.removeFirst(count * width)
       scales.removeFirst(count * width / group)
     }
+  }
+
+  /// Forgets the last rows: of so many positions, those from `count` on.
+  mutating func cut(from positions: Int, to count: Int) {
+    let rows = positions - dropped
+    guard rows > 0 else { return }
+    let last = positions - count
+    floats.removeLast(floats.count / rows * last)
+    halves.removeLast(halves.count / rows * last)
+    codes.removeLast(codes.count / rows * last)
+    scales.removeLast(scales.count / rows * last)
   }
 
   /// All rows that are left, in F32.

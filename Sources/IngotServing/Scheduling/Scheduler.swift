@@ -4,6 +4,8 @@ import IngotSystem
 /// Makes answers to several requests at once: all that are under way share passes through the model, and one that comes joins the next
 /// pass. Each gets the tokens that it would get alone.
 ///
+/// What was computed of a prompt is used again by the next one that begins with the same tokens, as far as that changes no bits.
+///
 /// Requests that find no place wait in the order in which they came; more than may wait are refused.
 public actor Scheduler {
   public struct Limits: Hashable, Sendable {
@@ -55,6 +57,8 @@ public actor Scheduler {
   private var isRunning = false
   private var isDraining = false
   private var cancelled: Set<Int> = []
+  /// Sequences of answers that have ended, for prompts that begin as they do; the last used at the end.
+  private var kept: [ModelSequence] = []
 
   init(_ model: ContinuedModel, _ limits: Limits, _ metrics: ServingMetrics) {
     (self.model, self.limits, self.metrics) = (model, limits, metrics)
@@ -116,7 +120,7 @@ public actor Scheduler {
     while true {
       dropCancelled()
       dropLate()
-      while active.count < limits.parallel, !waiting.isEmpty { active.append(waiting.removeFirst()) }
+      while active.count < limits.parallel, !waiting.isEmpty { begin(waiting.removeFirst()) }
       update()
       if active.isEmpty { break }
       await pass()
@@ -124,9 +128,36 @@ public actor Scheduler {
     isRunning = false
   }
 
+  /// Gives a request a place, with what an earlier one has of its prompt.
+  private func begin(_ entry: Entry) {
+    let counts = kept.map { model.reusable($0, for: entry.job.prompt) }
+    if let best = counts.indices.max(by: { counts[$0] < counts[$1] }), counts[best] > 0 {
+      entry.sequence = kept.remove(at: best)
+      model.cut(&entry.sequence, to: counts[best])
+      (entry.done, entry.cached) = (counts[best], counts[best])
+      metrics.count(.cachedTokens, counts[best])
+    }
+    active.append(entry)
+    forget()
+  }
+
+  /// Keeps the sequence of an answer that has ended.
+  private func keep(_ entry: Entry) {
+    var sequence = model.sequence()
+    swap(&sequence, &entry.sequence)
+    if !sequence.tokens.isEmpty { kept.append(sequence) }
+  }
+
+  /// No more sequences are kept than answers could be made with them.
+  private func forget() {
+    kept.removeFirst(max(0, min(kept.count, active.count + kept.count - limits.parallel)))
+  }
+
   private func dropCancelled() {
     let count = active.count
+    for entry in active where cancelled.contains(entry.number) { keep(entry) }
     active.removeAll { cancelled.contains($0.number) }
+    forget()
     cancelled = []
     metrics.count(.cancelled, count - active.count)
   }
@@ -222,6 +253,8 @@ public actor Scheduler {
   private func end(_ entry: Entry, _ count: ServingMetrics.Counter) {
     entry.events.finish()
     active.removeAll { $0 === entry }
+    if count == .finished { keep(entry) }
+    forget()
     metrics.count(count)
     metrics.count(.promptTokens, entry.job.prompt.count)
     metrics.duration(entry.arrival.duration(to: .now))
@@ -230,6 +263,6 @@ public actor Scheduler {
   private func update() {
     metrics.state(
       active: active.count, waiting: waiting.count,
-      cacheBytes: active.reduce(0) { $0 + $1.sequence.bytes })
+      cacheBytes: active.reduce(0) { $0 + $1.sequence.bytes } + kept.reduce(0) { $0 + $1.bytes })
   }
 }
