@@ -2,7 +2,6 @@ import IngotKernels
 import IngotModels
 import IngotSystem
 import IngotTensors
-import Synchronization
 
 /// Lanes inside one layer. A pass lets them `advance` from tap to tap up to the feed-forward's input, and then through the
 /// feed-forward; readers see what they come by. The only place that knows how a layer's blocks follow each other.
@@ -101,8 +100,10 @@ struct LayerRunner: Sendable {
     }
     let first = reached.map { $0.rawValue + 1 } ?? 0
     let steps = LayerPlace.allCases[first...place.rawValue]
-    if Reader.self == NoReader.self, sources.count == 1, sources[0].continues, passages.count > 1 {
-      try advanceTogether(steps)
+    if Reader.self == NoReader.self, sources.count == 1, sources[0].continues,
+      let team = sources[0].products?.team, passages.count > 1
+    {
+      try weights[0].advanceTogether(&passages, steps, team, contexts: contexts.count)
       return try finishAdvance(to: place, passed: passed)
     }
     let (weights, sourceOfLane, isAbreast) = (weights, sourceOfLane, isAbreast)
@@ -150,27 +151,6 @@ struct LayerRunner: Sendable {
     for source in sources {
       for kind in blueprint.layers[layer].mixer.taps.flatMap(\.linears) {
         passed(try source.model.required(kind, layer: layer).bytes)
-      }
-    }
-  }
-
-  /// Takes sequences that are continued to a place side by side.
-  private mutating func advanceTogether(_ steps: ArraySlice<LayerPlace>) throws(FormatError) {
-    var buffers = Buffers()
-    for step in steps {
-      let products =
-        step == .mixerInput
-        ? [[Role: [Float]]](repeating: [:], count: passages.count)
-        : try weights[0].products(of: passages.map(\.rows), to: step)
-      for index in passages.indices {
-        // Taken out, so that what the sequence keeps is added to in place.
-        var passage = Passage()
-        swap(&passage, &passages[index])
-        try weights[0].advance(
-          &passage, to: step, context: index % contexts.count, keepsGates: false, products: products[index],
-          &buffers
-        ) { _, _, _ in }
-        passages[index] = passage
       }
     }
   }
@@ -407,19 +387,5 @@ struct LayerRunner: Sendable {
       for role in batch.finishes { try finished(role) }
     }
     return probed
-  }
-}
-
-/// Values that units of work take out, so that they can change them in place.
-private final class Slots<Value: Sendable>: Sendable {
-  private let values: Mutex<[Value?]>
-
-  init(_ values: [Value]) { self.values = Mutex(values) }
-
-  func take(_ index: Int) -> Value {
-    values.withLock { values in
-      defer { values[index] = nil }
-      return values[index]!
-    }
   }
 }
