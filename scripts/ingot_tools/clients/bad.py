@@ -1,6 +1,8 @@
 """What clients do that they should not: the server says so in the API's shape, and lives on."""
+import http.client
 import json
 import pathlib
+import resource
 import shutil
 import socket
 import subprocess
@@ -118,29 +120,66 @@ def slow(server: Server) -> None:
     lives(server)
 
 
-def connections(server: Server, count: int) -> str:
-    """Connections that say nothing."""
-    held = []
+def opened(server: Server, count: int) -> list[socket.socket]:
+    """Connections that say nothing, up to the first that are not taken."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, count + 100)), hard))
+    held: list[socket.socket] = []
     for _ in range(count):
+        connection = socket.socket()
+        connection.settimeout(2 if count > 1000 else 0.2)
         try:
-            connection = socket.socket()
-            connection.settimeout(0.2)
             connection.connect(("127.0.0.1", server.port))
-            held.append(connection)
         except OSError:
             connection.close()
             break
-    opened = len(held)
+        held.append(connection)
+    return held
+
+
+def connections(server: Server, count: int) -> str:
+    """More connections than the server takes (--max-connections): the others wait, and it answers when they have gone."""
+    held = opened(server, count)
+    taken = len(held)
     for connection in held:
         connection.close()
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         try:
             lives(server)
-            return f"{opened} of {count} opened"
+            return f"{taken} of {count} taken by the system"
         except OSError:
             time.sleep(0.2)
     raise AssertionError("it does not answer after many connections")
+
+
+def many(ingot: pathlib.Path, count: int) -> str:
+    """As many connections as the server may take, beside which it answers."""
+    with Server(ingot, NANO, "--context", "256", "--max-connections", str(count + 100)) as server:
+        before = server.resident
+        held = opened(server, count)
+        check(len(held) == count, f"{len(held)} of {count} connections")
+        lives(server)
+        grown = server.resident - before
+        for connection in held:
+            connection.close()
+        lives(server)
+        return f"{grown / count / 1000:.0f} kB each"
+
+
+def ending(ingot: pathlib.Path) -> None:
+    """A server that is asked to end lets answers under way end, and takes no others."""
+    with Server(ingot, NANO, "--context", "1024") as server:
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+        body = {"prompt": "The", "max_tokens": 900, "logit_bias": {"2042": -100}, "stream": True}
+        connection.request("POST", "/v1/completions", json.dumps(body), {"content-type": "application/json"})
+        response = connection.getresponse()
+        text = response.read1()
+        server.process.terminate()
+        while part := response.read1():
+            text += part
+        check(text.endswith(b"data: [DONE]\n\n") and text.count(b"data: ") > 800, f"an answer under way was cut: {text[-200:]!r}")
+        check(server.process.wait(30) == 0, f"exit code {server.process.returncode}")
 
 
 def start(ingot: pathlib.Path, server: Server) -> None:

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import threading
+import time
 import urllib.error
 import urllib.request
 
@@ -92,11 +93,12 @@ class Server:
 
 def run(name: str, test, *arguments: object) -> bool:
     """Runs a test, and says how it went."""
+    begin = time.monotonic()
     try:
         figures = test(*arguments)
     except Exception as error:  # whatever a client throws is a finding
         print(f"FAIL {name}: {type(error).__name__}: {error}")
         return False
-    print(f"ok   {name}" + (f": {figures}" if figures else ""))
+    print(f"ok   {name}, {time.monotonic() - begin:.1f} s" + (f": {figures}" if figures else ""))
     sys.stdout.flush()
     return True

@@ -52,15 +52,18 @@ def main() -> int:
             passed.append(run(test.__name__, test, nano))
         for test in (bad.refused, bad.huge, bad.garbage, bad.slow):
             passed.append(run(test.__name__, test, nano))
-        passed.append(run("connections", bad.connections, nano, 400 if chosen.short else 10_000))
+        passed.append(run("connections", bad.connections, nano, 500))
+        if not chosen.short:
+            passed.append(run("10,000 connections", bad.many, ingot, 10_000))
         passed.append(run("start", bad.start, ingot, nano))
+        passed.append(run("ending", bad.ending, ingot))
         passed.append(run("mixed load", load.mixed, nano, seconds, 8))
     with tempfile.TemporaryDirectory() as folder:
         # llm cannot ask for an answer without thinking.
         template = pathlib.Path(folder) / "silent.jinja"
         template.write_text(TEMPLATE.read_text().replace("enable_thinking is not defined or enable_thinking", "false"))
         with Server(ingot, NANO, "--context", "1024", "--chat-template", str(template)) as server:
-            passed.append(run("llm", llm_client.every_mode, server, pathlib.Path(folder), True))
+            passed.append(run("llm", llm_client.every_mode, server, pathlib.Path(folder), True, chosen.short))
     with Server(ingot, NANO, "--context", "256", INGOT_API_KEY="right") as server:
         passed.append(run("keys", apis.keys, server))
     smol = pathlib.Path(os.environ.get("INGOT_REAL_MODELS") or pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "ingot/real-models") / "SmolLM2-135M-Instruct.Q4_1.gguf"
