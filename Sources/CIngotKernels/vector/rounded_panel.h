@@ -15,9 +15,11 @@ INGOT_INLINE lanes_f32 lower_halves(lanes_u32 words) {
   return __builtin_convertvector((lanes_f16)__builtin_convertvector(words, lanes_u16), lanes_f32);
 }
 
-/// Fetches what the next panel has where this one has `count` bytes of a row.
-INGOT_INLINE void fetch_panel(const uint8_t *codes, size_t row_bytes, size_t count) {
-  for (size_t line = 0; line < count; line += 64) __builtin_prefetch(codes + PANEL * row_bytes + line, 0, 2);
+/// Fetches the share of the next panel that goes with columns from `first` on, of which `count` bytes a row are taken: rows lie one after
+/// the other, and memory gives most where lines are asked for in their order.
+INGOT_INLINE void fetch_panel(const uint8_t *row, size_t row_bytes, size_t done, size_t count) {
+  const uint8_t *from = row + PANEL * (row_bytes + done);
+  for (size_t line = 0; line < PANEL * count; line += 64) __builtin_prefetch(from + line, 0, 2);
 }
 
 /// A number of `bytes` bytes of each row, 1, 2 or 4.
@@ -219,14 +221,15 @@ INGOT_INLINE lanes_f32 stored_numbers(ingot_float storage, const uint8_t *const 
 static void turn_planes(const ingot_coded_rows *of, rounded_form form, size_t first, size_t depth, rounded_panel *out) {
   const ingot_coded *c = of->source;
   size_t numbers[PANEL], groups = coded_groups(c), width = c->storage == INGOT_F32 ? 4 : 2;
-  const uint8_t *rows[PANEL], *scales[PANEL], *biases[PANEL];
+  const uint8_t *rows[PANEL], *scales[PANEL], *biases[PANEL], *zeros[PANEL];
   for (size_t i = 0; i < PANEL; i++) {
     numbers[i] = of->row + (i < of->rows ? i : of->rows - 1);
     rows[i] = coded_codes(c, numbers[i], first);
     scales[i] = c->scales + numbers[i] * groups * width;
+    zeros[i] = c->zeros ? c->zeros + numbers[i] * ((groups * c->bits + 7) / 8) : NULL;
     biases[i] = c->biases ? c->biases + numbers[i] * groups * width : NULL;
-    fetch_panel(rows[i], (c->columns * c->bits + 7) / 8, depth * c->bits / 8);
   }
+  fetch_panel(coded_codes(c, of->row, 0), (c->columns * c->bits + 7) / 8, first * c->bits / 8, depth * c->bits / 8);
   if (form.neighbours) {
     for (size_t b = 0; b < depth / ROUNDED_BLOCK; b++) turn_halves(rows, 16 * b, out->codes + 8 * b, out->codes + 8 * b + 4);
   } else if (c->bits == 8) {
@@ -252,10 +255,15 @@ static void turn_planes(const ingot_coded_rows *of, rounded_form form, size_t fi
     out->scales[p] = stored_numbers(c->storage, scales, group * width);
     if (c->biases) {
       out->offsets[p] = stored_numbers(c->storage, biases, group * width);
+    } else if (c->zeros && 8 % c->bits == 0) {
+      // In one byte.
+      size_t bit = group * c->bits;
+      lanes_u32 points = number_of_rows(zeros, bit / 8, 1) >> (uint32_t)(bit % 8) & ((1u << c->bits) - 1);
+      out->offsets[p] = -(out->scales[p] * __builtin_convertvector((lanes_i32)points, lanes_f32));
     } else if (c->zeros) {
-      float zeros[PANEL];
-      for (size_t i = 0; i < PANEL; i++) zeros[i] = (float)coded_zero(c, numbers[i], group);
-      out->offsets[p] = -(out->scales[p] * load_lanes(zeros));
+      float points[PANEL];
+      for (size_t i = 0; i < PANEL; i++) points[i] = (float)coded_zero(c, numbers[i], group);
+      out->offsets[p] = -(out->scales[p] * load_lanes(points));
     }
   }
 }
@@ -268,11 +276,11 @@ static void turn_rows(const ingot_coded_rows *of, rounded_form form, size_t firs
   ggml_shape shape = ggml_shape_of(type);
   const uint8_t *rows[PANEL];
   size_t bytes = depth / shape.weights * shape.bytes;
-  for (size_t i = 0; i < PANEL; i++) {
-    // Lanes without a row take the last one.
+  // Lanes without a row take the last one.
+  for (size_t i = 0; i < PANEL; i++)
     rows[i] = coded_blocks(c, shape, of->row + (i < of->rows ? i : of->rows - 1), first);
-    fetch_panel(rows[i], c->columns / shape.weights * shape.bytes, bytes);
-  }
+  fetch_panel(
+      coded_blocks(c, shape, of->row, 0), c->columns / shape.weights * shape.bytes, first / shape.weights * shape.bytes, bytes);
   switch (type) {
     case INGOT_Q4_0: turn_small(INGOT_Q4_0, rows, depth / 32, out); return;
     case INGOT_Q4_1: turn_small(INGOT_Q4_1, rows, depth / 32, out); return;
