@@ -103,7 +103,7 @@ def pieces(rows, columns):
     """As RowPieces cuts."""
     most = max((1 << 21) // columns, 128)
     count = -(-rows // most)
-    each = -(-(-(-rows // count)) // 128) * 128
+    each = -(-(-(-rows // count)) // 128) * 128  # noqa: B002
     return -(-rows // each)
 
 
