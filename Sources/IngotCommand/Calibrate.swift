@@ -7,7 +7,10 @@ import IngotWorkflows
 struct Calibrate: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Collect calibration statistics of each linear layer and each expert.",
-    usage: "ingot calibrate <model> --text <file> ... --output <file.calib> [options]",
+    usage: """
+      ingot calibrate <model> --text <file> ... --output <file.calib> [options]
+      ingot calibrate <model> --generate <n> --output <file.calib> [options]
+      """,
     discussion: """
       Runs the reference forward pass over the texts, one layer at a time, and saves the statistics \
       that quantizers need: 'ingot quantize --importance FILE' uses them. A text is a .txt file, or a \
@@ -17,6 +20,8 @@ struct Calibrate: AsyncParsableCommand {
       With --shard i/n it collects the statistics of the i-th share of the contexts, into the folder --output; \
       'ingot assemble' puts the shares together.
       An interrupted run resumes after the last completed layer when the same command is run again.
+      With --generate the model makes its own text: n contexts that continue starts of a few tokens, taken from \
+      the texts or, without --text, from those that are part of this program.
       Never calibrate on the text you measure with. The last eighth of each text is left out for \
       'ingot sensitivity', which finds by the file which contexts it has seen; --chunks leaves out more.
       """)
@@ -25,7 +30,27 @@ struct Calibrate: AsyncParsableCommand {
     help: "Folder, .safetensors, .gguf or .ingot file, or name on the HF Hub.", completion: .path)
   var model: String
 
-  @OptionGroup var texts: TextOptions
+  @Option(
+    name: .long, parsing: .upToNextOption,
+    help: ArgumentHelp(
+      "Texts in UTF-8, .jsonl with one text or conversation per line, or .json with a list of conversations.",
+      valueName: "file"), completion: .path)
+  var text: [String] = []
+
+  @OptionGroup var contexts: ContextOptions
+
+  @Option(
+    name: .long,
+    help: ArgumentHelp("Calibrate on n contexts of text that the model makes itself.", valueName: "n"))
+  var generate: Int?
+
+  @Option(
+    name: .long, help: ArgumentHelp("With --generate: another seed gives another text.", valueName: "n"))
+  var seed: UInt64?
+
+  @Option(
+    name: .long, help: ArgumentHelp("With --generate: 1 is the model's own distribution.", valueName: "t"))
+  var temperature: Double?
 
   @Option(name: [.short, .long], help: ArgumentHelp("Output file.", valueName: "file"), completion: .path)
   var output: String
@@ -59,13 +84,34 @@ struct Calibrate: AsyncParsableCommand {
   @OptionGroup var json: JSONOption
 
   func validate() throws {
+    guard !text.isEmpty || generate != nil else {
+      throw ValidationError("Give a --text <file>, or --generate <n> for text that the model makes itself.")
+    }
+    guard generate.map({ (1...1 << 20).contains($0) }) ?? true else {
+      throw ValidationError("--generate must be 1 to 1048576.")
+    }
+    guard generate != nil || (seed == nil && temperature == nil) else {
+      throw ValidationError("--seed and --temperature need --generate.")
+    }
+    guard temperature.map({ (0...100).contains($0) }) ?? true else {
+      throw ValidationError("--temperature must be 0 to 100.")
+    }
+    guard generate == nil || !allContexts else {
+      throw ValidationError("--generate excludes --all-contexts: contexts that the model makes are all used.")
+    }
     guard untilCovered.map({ (1...1 << 24).contains($0) }) ?? true else {
       throw ValidationError("--until-covered must be 1 to 16777216.")
     }
   }
 
   func run() async throws {
-    var request = CalibrateRequest(model, texts: texts.selection, to: output)
+    var request = CalibrateRequest(model, texts: contexts.selection(text), to: output)
+    if let generate {
+      var own = OwnText(generate)
+      own.seed = seed ?? 0
+      own.temperature = temperature ?? 1
+      request.ownText = own
+    }
     request.coverage = untilCovered
     request.usesAllContexts = allContexts
     request.share = try sharing.share()

@@ -10,6 +10,13 @@ struct TextOptions: ParsableArguments {
       valueName: "file"), completion: .path)
   var text: [String]
 
+  @OptionGroup var contexts: ContextOptions
+
+  var selection: TextSelection { contexts.selection(text) }
+}
+
+/// How texts are cut into contexts.
+struct ContextOptions: ParsableArguments {
   @Option(name: .long, help: ArgumentHelp("Tokens per context.", valueName: "n"))
   var context: Int = 512
 
@@ -23,7 +30,7 @@ struct TextOptions: ParsableArguments {
     guard chunks.map({ $0 >= 1 }) ?? true else { throw ValidationError("--chunks must be at least 1.") }
   }
 
-  var selection: TextSelection {
+  func selection(_ text: [String]) -> TextSelection {
     var selection = TextSelection(text, context: context, chunks: chunks)
     selection.chatTemplate = template.chatTemplate
     return selection

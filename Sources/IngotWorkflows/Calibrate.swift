@@ -9,6 +9,9 @@ public struct CalibrateRequest: Sendable {
   /// Folder, file or name in the Hugging Face cache.
   public var model: String
   public var texts: TextSelection
+  /// Contexts that the model makes itself, from starts that `texts` give (none: those that are part of the program), to be used
+  /// instead of the texts.
+  public var ownText: OwnText?
   /// A `.calib` file; with the ending `.gguf` or `.dat` an importance matrix of llama.cpp.
   public var output: String
   /// Tokens that every expert is to see: more contexts than `texts.chunks` are used where the texts have them, then tokens
@@ -66,6 +69,10 @@ extension CalibrateRequest {
         .untilCovered,
         "experts are covered by all contexts together, so that the work cannot be done by shares")
     }
+    if share != nil, ownText != nil {
+      throw RequestError(
+        .generate, "each share would make all of the text again; make it once, and give it as a text")
+    }
     let output = try target()
     let source = try Model.read(model, reading)
     try await source.requireWholeFiles(control)
@@ -82,7 +89,9 @@ extension CalibrateRequest {
     var writing = WriteOptions()
     writing.inputs = inputs
     (writing.force, writing.takeOver) = (force, takeOver)
-    let usesAll = usesAllContexts || form != nil
+    // What the model made is nobody's to measure on.
+    let usesAll = usesAllContexts || form != nil || ownText != nil
+    let names = ownText == nil ? texts.names : [OwnText.name]
     var origin = try CalibrationRun.origin(source)
     if let share {
       let all = try CalibrationRun.allContexts(source, texts, usesAll: usesAll)
@@ -90,10 +99,10 @@ extension CalibrateRequest {
     }
     // An importance matrix is made from statistics beside it, of which some fields are enough.
     let writer = try CalibrationFile.Writer(
-      form == nil ? output : output + ".evidence", for: source, texts: texts.names,
+      form == nil ? output : output + ".evidence", for: source, texts: names,
       isForImportance: form != nil, origin: origin,
-      identity: CalibrationRun.identity(source, texts, coverage: coverage, usesAll: usesAll, share: share),
-      writing)
+      identity: CalibrationRun.identity(
+        source, texts, coverage: coverage, usesAll: usesAll, share: share, ownText: ownText), writing)
     var options = CalibrationOptions()
     options.workers = control.workers
     options.coverage = coverage
@@ -102,9 +111,12 @@ extension CalibrateRequest {
     do throws(FormatError) {
       var going = try CalibrationRun(
         source, texts, writer, options, usesAll: usesAll, share: share, shouldStop: control.shouldStop)
+      if let ownText {
+        try await going.make(ownText) { control.progress($0, $1) }
+      }
       try await going.run()
       if let form {
-        try going.importance(source, texts).write(
+        try going.importance(source, names, contextLength: texts.context).write(
           output, for: source, as: form, force: force, inputs: inputs)
         writer.discard()
       } else {
@@ -194,7 +206,9 @@ public struct AssembleCalibrationRequest: Sendable {
 
 extension CalibrationRun {
   /// An importance matrix out of the statistics that are there.
-  fileprivate func importance(_ model: Model, _ texts: TextSelection) throws(FormatError) -> ImportanceFile {
+  fileprivate func importance(_ model: Model, _ names: [String], contextLength: Int) throws(FormatError)
+    -> ImportanceFile
+  {
     var importance = Importance()
     for layer in 0..<writer.layers {
       let found = try writer.layer(layer).importance(model.blueprint)
@@ -202,7 +216,7 @@ extension CalibrationRun {
       importance.tokens.merge(found.tokens) { $1 }
     }
     return ImportanceFile(
-      importance, datasets: texts.names, chunks: contexts.count, chunkSize: texts.context)
+      importance, datasets: names, chunks: contexts.count, chunkSize: contextLength)
   }
 }
 

@@ -28,6 +28,8 @@ struct CalibrationRun {
   private(set) var contexts: [Context] = []
   /// Contexts of each text that a survey has seen, after each round; empty without one.
   private(set) var drawn: [Int] = []
+  /// Contexts that the model made, to be used instead of the texts.
+  private var made: [Context]?
   /// Contexts that would be used too, were they not left to other commands.
   private(set) var left = 0
 
@@ -48,9 +50,16 @@ struct CalibrationRun {
     ledger = ExpertLedger(model.blueprint)
   }
 
+  /// Lets the model make the contexts that `run` is to use. A run that resumes makes the same ones again.
+  mutating func make(_ text: OwnText, progress: @escaping (Int, Int) -> Void) async throws(FormatError) {
+    made = try await text.contexts(
+      of: model, tokenizer, texts, workers: options.workers, progress: progress, shouldStop: shouldStop)
+    if made == nil { throw writer.stopped }
+  }
+
   /// - Throws: FormatError, one of a stopped run among them.
   mutating func run() async throws(FormatError) {
-    contexts = try await drawnContexts()
+    if let made { contexts = made } else { contexts = try await drawnContexts() }
     if let share { contexts = try CalibrationRun.own(share, of: contexts, texts) }
     let blueprint = model.blueprint
     try writer.begin(
@@ -178,7 +187,8 @@ struct CalibrationRun {
 
   /// What an unfinished run must have in common with this one, beside the model's files.
   static func identity(
-    _ model: Model, _ texts: TextSelection, coverage: Int?, usesAll: Bool = true, share: Share? = nil
+    _ model: Model, _ texts: TextSelection, coverage: Int?, usesAll: Bool = true, share: Share? = nil,
+    ownText: OwnText? = nil
   ) throws(FormatError) -> JSONObject {
     var files: [JSON] = []
     for path in model.weightFiles { files.append(try fileIdentity(path)) }
@@ -204,6 +214,7 @@ struct CalibrationRun {
     ]
     if !usesAll { identity["leaves contexts"] = true }
     if let share { identity["share"] = .string(share.description) }
+    if let ownText { identity["generated"] = ownText.identity }
     if let template = texts.chatTemplate {
       identity["chat template"] = .string(sha256(try Bytes.mapping(template)))
     }

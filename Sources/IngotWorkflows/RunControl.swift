@@ -50,7 +50,7 @@ public struct RequestError: Error, Hashable, Sendable, CustomStringConvertible {
     case sequential
     case refitBias = "refit-bias"
     case untilCovered = "until-covered"
-    case card, html
+    case card, html, generate
   }
 
   public var member: Member

@@ -51,6 +51,43 @@ import Testing
     #expect(try Folder.names(folder) == ["whole.\(suffix)", "x.\(suffix)"])
   }
 
+  /// A model's own text: of a seed, whatever the number of threads, and again where a run goes on.
+  @Test func aModelMakesItsOwnText() throws {
+    let folder = try Folder.temporary()
+    defer { Folder.remove(folder) }
+    func calibrate(_ name: String, _ more: String...) throws -> JSON {
+      let outcome = try Command.run(
+        [
+          "calibrate", Command.nano, "--generate", "6", "-o", folder + "/" + name, "--context", "48",
+          "--json",
+        ] + more)
+      #expect(outcome.status == 0, "\(outcome.error)")
+      return try outcome.json()
+    }
+    let first = try calibrate("x.calib", "--threads", "1")
+    #expect(
+      first["contexts"]?.int == 6 && first["tokens"]?.int == 288 && first["contextsLeft"]?.int == 0,
+      "\(first)")
+    _ = try calibrate("y.calib", "--threads", "3")
+    #expect(try Self.bytes(folder + "/x.calib") == Self.bytes(folder + "/y.calib"))
+    _ = try calibrate("z.calib", "--seed", "1")
+    #expect(try Self.bytes(folder + "/x.calib") != Self.bytes(folder + "/z.calib"))
+    _ = try calibrate("w.calib", "--text", Self.text, Self.code)
+    #expect(try Self.bytes(folder + "/x.calib") != Self.bytes(folder + "/w.calib"))
+    let artifact = folder + "/x.ingot"
+    let quantized = try Command.run(
+      "quantize", Command.nano, "-o", artifact, "--recipe", "int4", "--importance", folder + "/x.calib")
+    #expect(quantized.status == 0, "\(quantized.error)")
+    for (words, expected) in [
+      ([], "--text"), (["--generate", "0"], "--generate"),
+      (["--text", Self.text, "--seed", "1"], "--generate"),
+      (["--generate", "2", "--all-contexts"], "--all-contexts"),
+    ] {
+      let outcome = try Command.run(["calibrate", Command.nano, "-o", folder + "/v.calib"] + words)
+      #expect(outcome.status == 64 && outcome.error.contains(expected), "\(words): \(outcome.error)")
+    }
+  }
+
   @Test func aSignalStopsBehindALayer() throws {
     let folder = try Folder.temporary()
     defer { Folder.remove(folder) }

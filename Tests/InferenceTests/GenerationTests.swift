@@ -73,6 +73,31 @@ import Testing
     #expect(found[0] == found[1] && found[0] == found[2])
   }
 
+  @Test func contextsOfItsOwn() async throws {
+    let model = try Nano.model()
+    let starts = (0..<5).map { Array(try! Nano.heldOut()[$0 * 7..<$0 * 7 + 4]) }
+    func made(_ count: Int, _ change: (inout OwnContexts) -> Void) async throws -> [[Int]] {
+      var making = OwnContexts(length: 24)
+      // The model is sure of how these texts begin.
+      making.temperature = 3
+      change(&making)
+      return try #require(await making.made(by: model, count: count, starts: starts, text: "x")).map(\.tokens)
+    }
+    let first = try await made(7) { $0.workers = 2 }
+    #expect(first.count == 7 && first.allSatisfy { $0.count == 24 })
+    for (index, tokens) in first.enumerated() { #expect(Array(tokens.prefix(4)) == starts[index % 5]) }
+    // No token depends on what goes beside it, on threads, or on how many follow.
+    #expect(try await made(7) { ($0.together, $0.workers) = (3, 1) } == first)
+    #expect(try await made(7) { $0.seed = 1 } != first)
+    // The same start goes on in another way.
+    #expect(first[0] != first[5])
+    // Behind an end comes the next start.
+    let end = first[0][10]
+    let ended = try await made(7) { $0.ends = [end] }
+    let at = try #require(ended[0].dropFirst(4).firstIndex(of: end))
+    #expect(Array(ended[0][(at + 1)...].prefix(4)) == Array(starts[7 % 5].prefix(23 - at)))
+  }
+
   /// What is given up and read again has the same values.
   @Test func expertsInLittleMemory() async throws {
     let model = try Nano.model()
