@@ -11,14 +11,16 @@ extension Recipe {
     }
   }
 
-  /// The recipe of a built-in name, or of a YAML file at that path.
+  /// The recipe of a built-in name, in letters of either case, or of a YAML file at that path.
   public static func named(_ name: String) throws(FormatError) -> Recipe {
     if let recipe = builtIn.first(where: { $0.name == name }) { return recipe }
     guard Folder.kind(name) == .file else {
+      if let recipe = builtIn.first(where: { $0.name == name.lowercased() }) { return recipe }
+      let names = builtIn.map(\.name)
       throw FormatError(
         path: name,
-        expected: "a YAML file or one of the recipes \(builtIn.map(\.name).joined(separator: ", "))",
-        found: "neither")
+        expected: "a YAML file or one of the recipes \(names.joined(separator: ", "))",
+        found: "neither" + (closestName(to: name, among: names).map { "; did you mean \($0)?" } ?? ""))
     }
     let bytes = try Bytes.mapping(name)
     guard bytes.count <= sizeLimit, let text = String(validating: bytes.array, as: UTF8.self) else {

@@ -116,7 +116,9 @@ public struct FitChoices {
   /// - Throws: RequestError when no machine has that name.
   public func machine(named name: String) throws -> Machine {
     guard let machine = machines.first(where: { $0.name == name }) else {
-      throw RequestError(.machine, "\(name): expected one of \(names)")
+      let near = closestName(to: name, among: machines.map(\.name))
+      throw RequestError(
+        .machine, "\(name): expected one of \(names)" + (near.map { "; did you mean \($0)?" } ?? ""))
     }
     return machine
   }
@@ -135,7 +137,8 @@ public struct FitChoices {
     guard let size = ByteSize(text) else {
       throw RequestError(
         .fit,
-        "\(text): expected a size such as 128GB or one of \(machines.map(\.name).joined(separator: ", "))")
+        "\(text): expected a size such as 128GB or one of \(machines.map(\.name).joined(separator: ", "))"
+          + (closestName(to: text, among: machines.map(\.name)).map { "; did you mean \($0)?" } ?? ""))
     }
     var machine = Machine(bytes: size.bytes)
     machine.name = text
