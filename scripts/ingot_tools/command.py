@@ -109,6 +109,7 @@ GROUPS = (
         Subcommand("setup-engines", "engines/setup", "the environment of the engines; prints its python"),
         *(_engine(f"engines-{name.replace('_', '-')}", f"engines.{name}", summary) for name, summary in (
             ("table", "every container and encoding in its engine"), ("family_table", "every family in every engine"),
+            ("greedy_table", "greedy decoding of every family, token by token"), ("run_reference", "part of engines-greedy-table"),
             ("options", "other tools' options"), ("real_table", "published models through everything"),
             ("foreign", "artifacts by the engines' own tools"), ("check_mlx", "an MLX folder in mlx-lm"),
             ("check_gptq_awq", "GPTQ and AWQ in other readers"), ("check_compressed_tensors", "compressed-tensors in transformers"),

@@ -6,7 +6,7 @@
 JOBS.json is a list of
 - {"make": MAKER, "setting": SETTING, "dense": DENSE, "gguf": DENSE.gguf, "output": path}, see foreign.py, and
 - {"run": RUNNER, "artifact": path, "ids": IDS.json, "output": OUT.npz}, see protocol.py; RUNNER is llama, mlx,
-  transformers or gptq. llama.cpp decodes to F32 first; the compressed-tensors library unpacks to F32.
+  transformers or gptq; with "greedy" and "prompt" it generates as well. llama.cpp decodes to F32 first; the compressed-tensors library unpacks to F32.
 
 Standard output has a line of JSON for each, as protocol.py says.
 """
@@ -45,7 +45,7 @@ def opener(runner):
 
 def work(job):
     if "run" in job:
-        return protocol.run_one(job, opener(job["run"]))
+        return protocol.run_one(job, opener(job["run"]), job.get("greedy", 0), job.get("prompt", 0))
     from ingot_tools.engines import foreign
 
     foreign.MAKERS[job["make"]](job["setting"], argparse.Namespace(**job))

@@ -231,8 +231,11 @@ def check_dependence(case: Case, model: Any, ids: torch.Tensor, logits: torch.Te
         assert tensors and difference(logits_of(other, ids), logits) > 1e-3, (case.name, pattern)
 
 
-def make(case: Case, seed: int, folder: Path, scratch: Path) -> None:
-    """Writes one case into an empty folder."""
+def reference(case: Case, seed: int, scratch: Path) -> tuple[Any, Config, Tensors, Tensors, Tensors, Tensors]:
+    """The model that golden logits are of: the stored values under plain names, in F32.
+
+    Returns it, its config, tensors as transformers has them, those of other models beside it, what is stored, and its values.
+    """
     model = build(case)
     check_rope(case, model)
     weights.randomize(model, case, seed)
@@ -243,10 +246,14 @@ def make(case: Case, seed: int, folder: Path, scratch: Path) -> None:
     if case.code:
         stored, values = CODES[case.code].applied(stored)
     values = {name: values[name] for name in tensors}
-    # The golden logits are computed from this model: the stored values under plain names.
     exact = loaded(values, config, scratch / "exact")
     check_rope(case, exact)
+    return exact, config, tensors, extra, stored, values
 
+
+def make(case: Case, seed: int, folder: Path, scratch: Path) -> None:
+    """Writes one case into an empty folder."""
+    exact, config, tensors, extra, stored, values = reference(case, seed, scratch)
     config = written_config(case, config, tensors)
     spellings = {"config.json": case.wrap(config), "config.legacy.json": case.wrap(case.legacy.rewritten(config))}
     for file, spelling in spellings.items():
