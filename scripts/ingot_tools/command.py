@@ -79,6 +79,7 @@ GROUPS = (
         Subcommand("doc-figures", "figures.doc_figures", "the tables of sizes and speed"),
         Subcommand("family-figures", "figures.family_figures", "published models against published counts"),
         Subcommand("fit-figures", "figures.fit_figures", "plans against uniform encodings"),
+        Subcommand("own-text-figures", "figures.own_text_figures", "calibration on a model's own text"),
         Subcommand("planned-figures", "figures.planned_figures", "trellis codes in plans"),
         Subcommand("prediction-figures", "figures.prediction_figures", "predicted and measured divergence"),
     )),
