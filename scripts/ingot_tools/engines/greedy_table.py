@@ -22,6 +22,7 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 from safetensors.numpy import load_file
@@ -42,7 +43,9 @@ class Greedy:
     """A case that an engine continues."""
 
     def __init__(self, bench, case, engine, tokens):
-        self.bench, self.case, self.engine, self.tokens, self.found = bench, case, engine, tokens, None
+        self.bench, self.case, self.engine, self.tokens = bench, case, engine, tokens
+        # Tokens that differ and by how much, or what went wrong.
+        self.found: Any = None
         self.name = f"greedy-{engine}-{case}"
 
     def path(self, ending):
@@ -136,7 +139,7 @@ def real(bench, tokens):
     from ingot_tools.engines import run_llama
 
     for name in ("smollm2", "gemma3-270m"):
-        path = subprocess.run([sys.executable, os.path.join(family_cells.HERE, "../real-models"), name], check=True,
+        path = subprocess.run([*tool("real-models"), name], check=True,
                               capture_output=True, text=True).stdout.strip()
         opened = run_llama.open_artifact(path, 64 + tokens, bench.threads, True)
         import llama_cpp
@@ -194,7 +197,7 @@ def main():
         cells = [Greedy(bench, case, "transformers", a.tokens) for case in cases]
         cells += [Greedy(bench, case, "llama", a.tokens) for case in cases if gguf.holds(case)]
         run(cells, bench)
-        say(f"| family | pairs of a case and an engine | tokens | other token at a tie | not compared |\n|---|---|---|---|---|")
+        say("| family | pairs of a case and an engine | tokens | other token at a tie | not compared |\n|---|---|---|---|---|")
         for family in sorted({case.split("-")[0] for case in cases}):
             own = [cell for cell in cells if cell.case.split("-")[0] == family]
             right = [cell for cell in own if not isinstance(cell.found, Failure)]
