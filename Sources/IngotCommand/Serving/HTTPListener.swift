@@ -149,6 +149,8 @@ struct HTTPListener: Sendable {
     channel.close(promise: nil)
   }
 
+  /// Bytes of a refused body that are read.
+  private static let mostDropped = 64 << 20
   /// So many of the largest bodies are held while they come.
   private static let bodiesAtOnce = 16
 
@@ -164,9 +166,11 @@ struct HTTPListener: Sendable {
         var bytes: [UInt8] = []
         // From here on a body that is too large is only read so that its client comes to read the response.
         var end: ContinuousClock.Instant?
+        var dropped = 0
         for try await part in body {
           if let end {
-            guard ContinuousClock.now < end else { throw tooLarge }
+            dropped += part.readableBytes
+            guard ContinuousClock.now < end, dropped < Self.mostDropped else { throw tooLarge }
           } else if bytes.count + part.readableBytes > limits.bodyBytes {
             (bytes, end) = ([], .now + .seconds(2))
           } else {
@@ -197,7 +201,11 @@ struct HTTPListener: Sendable {
     let deadline = ContinuousClock.now + .seconds(2)
     let timer = channel.eventLoop.scheduleTask(in: .seconds(3)) { channel.close(promise: nil) }
     defer { timer.cancel() }
-    for try await _ in body where ContinuousClock.now > deadline { break }
+    var dropped = 0
+    for try await part in body {
+      dropped += part.readableBytes
+      if ContinuousClock.now > deadline || dropped > Self.mostDropped { break }
+    }
     channel.close(promise: nil)
   }
 

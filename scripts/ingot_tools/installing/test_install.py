@@ -30,7 +30,7 @@ from ingot_tools.installing.terminals import SHELLS
 PATHS = {"model", "candidate", "original", "file", "path", "folder", "plan.json", "json", "jinja"}
 NUMBERS = {"n", "x", "h", "t", "p", "i/n", "size", "tokens"}
 # Options whose values only the user knows.
-FREE = {"--prompt", "--system", "--stop"}
+FREE = {"--prompt", "--system", "--stop", "--host", "--api-key", "--cors", "--timeout", "--request-time", "--name"}
 
 FILES = ["notes.txt", "other.txt", "plan-a.json", "mine.yaml", "page.html", "old.sens"]
 # What is typed, and what must be offered.
