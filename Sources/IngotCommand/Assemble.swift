@@ -39,7 +39,7 @@ struct Assemble: AsyncParsableCommand {
 
   func run() async throws {
     if output.output.hasSuffix(".calib") { return try assembleCalibration() }
-    if CalibrationShares.recognizes(folder), !((try? ShareSet(folder)) != nil) {
+    if CalibrationShares.recognizes(folder), !ShareSet.recognizes(folder) {
       throw ValidationError("\(folder) has shares of statistics: name the output so that it ends in .calib.")
     }
     let shares = try ShareSet(folder)
@@ -49,11 +49,7 @@ struct Assemble: AsyncParsableCommand {
     var command = try Quantize.parse(arguments + ["--output", output.output])
     if let model { command.model = model }
     if let importance { command.importance = importance }
-    guard Hub.isName(command.model) || Folder.kind(command.model) != .nothing else {
-      throw FormatError(
-        path: command.model, expected: "the model that the shares were made of",
-        found: "nothing there; say with --model where it is now")
-    }
+    try requireModel(command.model)
     try command.locateModels()
     var request = try command.request()
     request.assembled = folder
@@ -69,12 +65,26 @@ struct Assemble: AsyncParsableCommand {
     }
   }
 
+  /// Refuses a model that is no longer where the shares say.
+  private func requireModel(_ path: String) throws(FormatError) {
+    guard Hub.isName(path) || Folder.kind(path) != .nothing else {
+      throw FormatError(
+        path: path, expected: "the model that the shares were made of",
+        found: "nothing there; say with --model where it is now")
+    }
+  }
+
   private func assembleCalibration() throws {
     guard importance == nil else {
       throw ValidationError("--importance has nothing to do with shares of statistics.")
     }
+    guard output.options.splitSize == nil else {
+      throw ValidationError("--split-size has nothing to do with statistics, which are one file.")
+    }
     var request = AssembleCalibrationRequest(folder, to: output.output)
-    request.model = try HubOptions.parse([]).locate(model ?? CalibrationShares(folder).source)
+    let source = try model ?? CalibrationShares(folder).source
+    try requireModel(source)
+    request.model = try HubOptions.parse([]).locate(source)
     request.force = output.options.force
     let result = try request.run()
     if json.json {

@@ -12,6 +12,11 @@ extension WrittenFile {
     case .share: ("ingot quantize", "--shard", "ingot assemble on its folder, with the other shares")
     case .journal:
       ("the command that writes \(figures.first { $0.name == "output" }?.value ?? "it")", "", Self.again)
+    case .calibration where figures.contains { $0.name == "share" }:
+      (
+        "ingot calibrate", "--shard",
+        "ingot assemble on its folder, with the other shares, to one file that ends in .calib"
+      )
     case .calibration:
       (
         "ingot calibrate", "",

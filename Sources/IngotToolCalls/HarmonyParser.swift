@@ -15,7 +15,7 @@ struct HarmonyParser: Sendable {
   private static let message = Array("<|message|>".utf8)
   private static let start = Array("<|start|>".utf8)
   private static let ends = ["<|end|>", "<|call|>", "<|return|>", "<|start|>"].map { Array($0.utf8) }
-  /// A head has a role, a channel and a recipient.
+  /// Bytes of a head, which has a role, a channel and a recipient, at most.
   private static let longestHead = 512
 
   private var place = Place.head
@@ -38,8 +38,10 @@ struct HarmonyParser: Sendable {
   private mutating func step(_ pieces: inout [AnswerPiece]) -> Bool {
     switch place {
     case .head:
-      guard let end = find(Self.message, in: held[...]) else {
-        guard held.count > Self.longestHead else { return false }
+      // However the text comes in pieces, what decides is where the mark begins.
+      let window = Self.longestHead + Self.message.count
+      guard let end = find(Self.message, in: held.prefix(window)) else {
+        guard held.count >= window else { return false }
         // A model that does not write heads.
         place = .content
         return true

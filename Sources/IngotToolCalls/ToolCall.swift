@@ -14,6 +14,17 @@ public struct ToolCall: Hashable, Sendable {
     self.id = id
   }
 
+  /// Calls as chat APIs write them, `{"function": {"name": …, "arguments": …}}` or without the outer object, arguments as an object
+  /// or as text of one; those without a name are passed over.
+  public static func all(in calls: [JSON]) -> [ToolCall] {
+    calls.compactMap { call in
+      let function = call["function"] ?? call
+      guard let name = function["name"]?.string else { return nil }
+      let arguments = function["arguments"]?.string.map { $0.parsed } ?? function["arguments"]
+      return ToolCall(name: name, arguments: arguments?.object ?? [:])
+    }
+  }
+
   /// A call without a name is none.
   init?(name: some StringProtocol, _ arguments: JSONObject?, id: String? = nil) {
     guard let arguments, !name.isEmpty else { return nil }

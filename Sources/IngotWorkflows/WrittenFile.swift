@@ -157,7 +157,8 @@ public struct WrittenFile: Sendable {
       return WrittenFile(
         .calibration, tool: metadata["tool"], model: model.flatMap(name),
         [
-          ("layers", metadata["layers"]), ("tokens", metadata["tokens"].flatMap { Int($0) }.map(grouped)),
+          ("share", metadata["share"]?.replacing("/", with: " of ")), ("layers", metadata["layers"]),
+          ("tokens", metadata["tokens"].flatMap { Int($0) }.map(grouped)),
           (
             "contexts",
             metadata[CalibrationFile.contexts].map { Int($0).map(grouped) ?? $0 } ?? "not recorded"

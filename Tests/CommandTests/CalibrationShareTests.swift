@@ -75,7 +75,10 @@ import Testing
     #expect(try calibrate(shares, "--shard", "1/3").status == 0)
     #expect(try calibrate(shares, "--shard", "3/3").status == 0)
     let missing = try assemble()
-    #expect(missing.contains("expected 3 shares, found 2: 2 missing"), "\(missing)")
+    #expect(missing.contains("expected 3 shares, found 2: 2 is missing"), "\(missing)")
+    let shown = try Command.run("inspect", shares + "/calibration-1-of-3.calib").output
+    #expect(
+      shown.contains("1 of 3") && shown.contains("--shard") && shown.contains("ingot assemble"), "\(shown)")
     // A share is no statistics to quantize by.
     let alone = try Command.run(
       "quantize", Command.nano, "--recipe", "int4", "--importance", shares + "/calibration-1-of-3.calib",

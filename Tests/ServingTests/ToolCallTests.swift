@@ -256,6 +256,17 @@ import Testing
     #expect(Self.parse("<think>a</think>", nil, reasoning: nil) == [.content("<think>a</think>")])
   }
 
+  /// A head is what ends within so many bytes, in whatever pieces it comes.
+  @Test(arguments: [(490, true), (491, false), (2000, false)]) func longHarmonyHeads(
+    _ letters: Int, _ isHead: Bool
+  ) {
+    let head = "<|channel|>analysis " + String(repeating: "x", count: letters)
+    let text = head + "  <|message|>Hm.<|end|>"
+    #expect(
+      Self.parse(text, .harmony, reasoning: nil)
+        == [isHead ? .reasoning("Hm.") : .content(head + "  <|message|>Hm.")])
+  }
+
   @Test func harmony() {
     func parse(_ text: String) -> [AnswerPiece] { Self.parse(text, .harmony, reasoning: nil) }
     let analysis = "<|channel|>analysis<|message|>To look.<|end|>"

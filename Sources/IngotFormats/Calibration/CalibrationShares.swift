@@ -109,12 +109,11 @@ public struct CalibrationShares: Sendable {
         found: "none")
     }
     let count = first.part.share.count
-    let missing = (0..<count).filter { found[$0] == nil }.map { "\($0 + 1)" }
+    let missing = (0..<count).filter { found[$0] == nil }.map { $0 + 1 }
     guard missing.isEmpty else {
-      let shown = missing.prefix(12).joined(separator: ", ") + (missing.count > 12 ? ", …" : "")
       throw FormatError(
         path: folder, expected: "\(count) shares",
-        found: "\(found.count): \(shown) missing; make them with --shard i/\(count)")
+        found: "\(found.count): \(ShareSet.list(missing)) missing; make them with --shard i/\(count)")
     }
     paths = (0..<count).map { found[$0]! }
     metadata = first.metadata

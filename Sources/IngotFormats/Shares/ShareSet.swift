@@ -109,13 +109,18 @@ public struct ShareSet: Sendable {
     (self.extras, self.digests, self.notes, self.tensors) = (extras, digests, notes, tensors)
   }
 
+  /// Whether there are shares of an artifact in a folder.
+  public static func recognizes(_ folder: String) -> Bool {
+    ((try? Folder.names(folder)) ?? []).contains(where: isNamed)
+  }
+
   /// Whether a file has a share's name.
   public static func isNamed(_ path: String) -> Bool { path.hasSuffix(Share.suffix) }
 
   /// What a share's file says of itself: its number, of how many, of which artifact.
   public static func description(_ path: String) throws(FormatError) -> JSON { try ShareTrailer.read(path) }
 
-  private static func list(_ numbers: [Int]) -> String {
+  static func list(_ numbers: [Int]) -> String {
     let shown = numbers.prefix(12).map(String.init).joined(separator: ", ")
     return numbers.count > 12
       ? "\(shown) and \(numbers.count - 12) more are" : shown + (numbers.count == 1 ? " is" : " are")

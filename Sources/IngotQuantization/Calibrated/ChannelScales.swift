@@ -69,18 +69,16 @@ public struct ChannelScales: Sendable {
     var found = [LayerScales](repeating: LayerScales(), count: layers)
     do {
       try await withThrowingTaskGroup(of: (Int, LayerScales).self) { group in
-        var next = 0
+        // Of other layers not even the statistics are read.
+        var due = (0..<layers).filter { known[$0] != nil || wanted?.contains($0) ?? true }[...]
         func start() {
-          guard next < layers else { return }
-          let layer = next
-          next += 1
-          let choices = known[layer] ?? (wanted?.contains(layer) ?? true ? nil : [])
-          group.addTask { (layer, try LayerScales(model, plan, statistics.layer(layer), choices)) }
+          guard let layer = due.popFirst() else { return }
+          group.addTask { (layer, try LayerScales(model, plan, statistics.layer(layer), known[layer])) }
         }
         for _ in 0..<max(workers, 1) { start() }
         while let (layer, scales) = try await group.next() {
           found[layer] = scales
-          if known[layer] == nil, wanted?.contains(layer) ?? true { try report(layer, scales.choices) }
+          if known[layer] == nil { try report(layer, scales.choices) }
           start()
         }
       }

@@ -126,13 +126,7 @@ extension ToolPrompt {
     let tools = ToolDefinition.all(in: conversation.tools ?? [])
     let place = conversation.messages.firstIndex { $0["tool_calls"]?.array?.isEmpty == false }
     guard !tools.isEmpty, let place, place > 0 else { return nil }
-    expected = (conversation.messages[place]["tool_calls"]?.array ?? []).compactMap { call in
-      let function = call["function"] ?? call
-      guard let name = function["name"]?.string else { return nil }
-      let text = function["arguments"]?.string
-      let arguments = text.map { try? JSON.parse(Array($0.utf8), path: "") } ?? function["arguments"]
-      return ToolCall(name: name, arguments: arguments?.object ?? [:])
-    }
+    expected = ToolCall.all(in: conversation.messages[place]["tool_calls"]?.array ?? [])
     var prompt = conversation
     prompt.messages = Array(conversation.messages[..<place])
     prompt.addGenerationPrompt = true

@@ -14,7 +14,7 @@ package struct SchemaCheck {
     if let all = schema.bool { return all }
     guard let object = schema.object else { return true }
     func under(_ schema: JSON) -> Bool { accepts(value, schema, depth: depth + 1) }
-    if let reference = object["$ref"]?.string, let found = referenced(reference), !under(found) {
+    if let reference = object["$ref"]?.string, let found = root.part(named: reference), !under(found) {
       return false
     }
     if let constant = object["const"], constant != value { return false }
@@ -60,12 +60,5 @@ package struct SchemaCheck {
 
   private func isWithin(_ value: Double, _ schema: JSONObject, _ least: String, _ most: String) -> Bool {
     value >= schema[least]?.double ?? -.infinity && value <= schema[most]?.double ?? .infinity
-  }
-
-  private func referenced(_ reference: String) -> JSON? {
-    guard reference.hasPrefix("#/") else { return reference == "#" ? root : nil }
-    var found: JSON? = root
-    for part in reference.dropFirst(2).split(separator: "/") { found = found?[String(part)] }
-    return found
   }
 }

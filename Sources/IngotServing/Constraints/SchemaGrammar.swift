@@ -112,12 +112,7 @@ package struct SchemaGrammar {
 
   private mutating func referenced(_ reference: String, depth: Int) throws(ServingError) -> Grammar.Rule {
     if let rule = references[reference] { return rule }
-    var target = root
-    guard reference.hasPrefix("#") else { throw refuse("the reference '\(reference)'") }
-    for part in reference.dropFirst().split(separator: "/") {
-      guard let next = target[String(part)] else { throw refuse("the reference '\(reference)'") }
-      target = next
-    }
+    guard let target = root.part(named: reference) else { throw refuse("the reference '\(reference)'") }
     // Before it is read, since it may refer to itself.
     let rule = grammar.add()
     references[reference] = rule

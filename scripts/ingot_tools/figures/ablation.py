@@ -21,12 +21,11 @@ import json
 import os
 import resource
 import shutil
-import subprocess
-import sys
 import tempfile
 import time
 
 from ingot_tools import REPOSITORY
+from ingot_tools.figures.commands import call
 
 # Name, and what is left out.
 TECHNIQUES = [
@@ -69,13 +68,6 @@ def main():
 def texts(parser, model, part):
     found = sorted(glob.glob(os.path.join(model, "text", part, "*.txt")))
     return found or parser.error(f"no texts in {model}/text/{part}: --calibration and --held-out name some")
-
-
-def call(*words):
-    done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    if done.returncode != 0:
-        sys.exit(f"{' '.join(words)}: {done.stderr}{done.stdout}")
-    return done.stdout
 
 
 def run(options, work):

@@ -21,14 +21,13 @@ docs/results/ablation.md. Standard errors are over contexts; a ratio is of paire
 import argparse
 import glob
 import json
-import math
 import os
-import subprocess
 import sys
 import tempfile
 import time
 
 from ingot_tools import REPOSITORY
+from ingot_tools.figures.commands import call, ratio
 
 PAGE = os.path.join(REPOSITORY, "docs/results/ablation.md")
 # Name; whether statistics are used, whether layer after layer; options of 'plan' (None: no plan); options of 'quantize'.
@@ -44,13 +43,6 @@ ROWS = [
 LINEAR = ["trellis-1.5", "trellis-2", "trellis-2.5", "trellis-3", "trellis-3.5", "trellis-4"]
 ENDS = ["trellis-2", "trellis-2.5", "trellis-3", "trellis-3.5", "trellis-4", "int5 g64 zero f16", "int6 g64 zero f16",
         "int8 g64 zero f16", "bf16"]
-
-
-def call(*words, ok=(0,)):
-    done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    if done.returncode not in ok:
-        sys.exit(f"{' '.join(words)}: {done.stderr[-2000:]}{done.stdout[-2000:]}")
-    return done.stdout
 
 
 class Ablation:
@@ -132,14 +124,6 @@ def rows(path):
         return []
     with open(path, encoding="utf-8") as file:
         return [json.loads(line) for line in file]
-
-
-def ratio(other, first):
-    """Of means over paired contexts, with its standard error by the jackknife."""
-    n = len(other)
-    left = [(sum(other) - a) / (sum(first) - b) for a, b in zip(other, first)]
-    middle = sum(left) / n
-    return sum(other) / sum(first), math.sqrt((n - 1) / n * sum((x - middle) ** 2 for x in left))
 
 
 def table(found):

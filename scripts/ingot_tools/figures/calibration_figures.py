@@ -23,12 +23,12 @@ import ctypes
 import glob
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
 
 from ingot_tools import REPOSITORY
+from ingot_tools.figures.commands import call
 
 ENGINES = os.environ.get("INGOT_ENGINES", "/tmp/ingot-engines")
 PYTHON = os.path.join(ENGINES, "venv/bin/python")
@@ -52,13 +52,6 @@ LATTICES = ("iq2_xxs", "iq2_s", "iq3_xxs", "iq3_s")
 MIXES = {"iq2_m": ("LLAMA_FTYPE_MOSTLY_IQ2_M", 0.35), "iq3_xxs": ("LLAMA_FTYPE_MOSTLY_IQ3_XXS", 0.35),
          "iq3_m": ("LLAMA_FTYPE_MOSTLY_IQ3_M", 0.35)}
 PLANNED = tuple(f"{name}-plan" for name in MIXES)
-
-
-def call(*words):
-    done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    if done.returncode != 0:
-        sys.exit(f"{' '.join(words)}: {done.stderr[-2000:]}{done.stdout[-2000:]}")
-    return done.stdout
 
 
 class Figures:

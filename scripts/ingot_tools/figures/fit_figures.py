@@ -20,12 +20,12 @@ import glob
 import json
 import math
 import os
-import subprocess
 import sys
 import tempfile
 import time
 
 from ingot_tools import REPOSITORY
+from ingot_tools.figures.commands import call
 
 ENGINES = os.environ.get("INGOT_ENGINES", "/tmp/ingot-engines")
 
@@ -41,13 +41,6 @@ MIXES = {"Q3_K_S": "LLAMA_FTYPE_MOSTLY_Q3_K_S", "Q3_K_M": "LLAMA_FTYPE_MOSTLY_Q3
 
 def format_number(value):
     return f"{value:.5f}"
-
-
-def call(*words, ok=(0,)):
-    done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    if done.returncode not in ok:
-        sys.exit(f"{' '.join(words)}: {done.stderr[-2000:]}{done.stdout[-2000:]}")
-    return done.stdout
 
 
 class Figures:

@@ -17,25 +17,18 @@ import glob
 import json
 import math
 import os
-import subprocess
 import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 from ingot_tools import REPOSITORY
+from ingot_tools.figures.commands import call, ratio
 
 PAGE = os.path.join(REPOSITORY, "docs/results/planned.md")
 # Ratios of KL divergence that are aimed at, by bits; of the share of tokens whose experts changed, and of the 99.9th percentile.
 AIMS = {4.0: 0.55}
 AIM, OTHER_AIM = 0.5, 0.7
-
-
-def call(*words, ok=(0,)):
-    done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    if done.returncode not in ok:
-        sys.exit(f"{' '.join(words)}: {done.stderr[-2000:]}{done.stdout[-2000:]}")
-    return done.stdout
 
 
 class Figures:
@@ -101,14 +94,6 @@ def experts(runs):
 
 def mean(values):
     return sum(values) / len(values)
-
-
-def ratio(ours, others):
-    """Of means over paired contexts, with its standard error by the jackknife."""
-    n = len(ours)
-    left = [(sum(ours) - a) / (sum(others) - b) for a, b in zip(ours, others)]
-    middle = mean(left)
-    return mean(ours) / mean(others), math.sqrt((n - 1) / n * sum((x - middle) ** 2 for x in left))
 
 
 HEAD = ["codes", "bits", "without trellis", "experts left out there", "with trellis", "ratio", "aim", "predicted",

@@ -14,25 +14,18 @@ import glob
 import json
 import math
 import os
-import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 
 from ingot_tools import REPOSITORY
+from ingot_tools.figures import commands
+
+call = partial(commands.call, shows_warnings=True)
 
 PAGE = os.path.join(REPOSITORY, "docs/results/prediction.md")
 BEGIN, END = "<!-- table -->\n", "<!-- /table -->\n"
-
-
-def call(*words, ok=(0,)):
-    done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    if done.returncode not in ok:
-        sys.exit(f"{' '.join(words)}: {done.stderr[-2000:]}{done.stdout[-2000:]}")
-    for line in done.stderr.splitlines():
-        if "warning" in line:
-            print(line, flush=True)
-    return done.stdout
 
 
 def kind(path):

@@ -95,6 +95,9 @@ def targets(model, rig, short):
         subprocess.run(
             [rig.ingot, "quantize", model, "--recipe", "int4", "--importance", evidence, "--shard", f"{number}/2", "-o", shares],
             check=True, stdout=subprocess.DEVNULL)
+    parts = rig.fresh("parts-of-statistics")
+    for number in (1, 2):
+        subprocess.run([rig.ingot, "calibrate", model, *context, "--shard", f"{number}/2", "-o", parts], check=True, stdout=subprocess.DEVNULL)
     others = [
         Target("calibrate", ["calibrate", model, *context], "x.calib", grows=True),
         # What is read can fail as well.
@@ -102,6 +105,7 @@ def targets(model, rig, short):
                source=os.path.dirname(int4), prints=True),
         Target("assembling shares", ["assemble", shares], "x.ingot"),
         quantize("by GPTQ", "int4", "x.ingot", "--importance", evidence),
+        Target("assembling statistics", ["assemble", parts], "y.calib", grows=True),
         Target("sensitivity", ["sensitivity", model, *context], "x.sens", grows=True),
         Target("reading SafeTensors", ["quantize", "{place}/source", "--recipe", "int4"], "x.ingot", source=model),
         Target("reading .ingot", ["convert", "{place}/source/x.ingot"], "x.ingot", source=os.path.dirname(int4)),
