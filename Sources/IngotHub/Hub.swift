@@ -19,7 +19,15 @@ public enum Hub {
     // Readers find a plain name in the cache.
     if let cached { return isPlain(name, model) ? model : cached }
     guard !settings.isOffline else { throw problem ?? offline(model, settings) }
-    let repository = try repository(name, model, settings)
+    let repository: HubRepository
+    do throws(FormatError) {
+      repository = try self.repository(name, model, settings)
+    } catch {
+      // What is wrong with the cache is nearer than that the Hub does not help.
+      guard var problem else { throw error }
+      problem.found += "; the Hub does not have it either: \(error.found)"
+      throw problem
+    }
     let file = try name.file.map { file throws(FormatError) in try repository.file(file) }
     try prepare(repository.mount(), for: file, of: repository)
     return repository.path + (file.map { "/" + $0 } ?? "")

@@ -10,11 +10,7 @@ enum HubSnapshot {
       guard let snapshot = try cache.snapshot(id) else { return (nil, nil) }
       let path = snapshot + (name.file.map { "/" + $0 } ?? "")
       if let missing = try missing(path) {
-        return (
-          nil,
-          FormatError(
-            path: missing, expected: "all files of the model in the cache", found: "this one is not there")
-        )
+        return (nil, .missing(missing, expected: "all files of the model in the cache"))
       }
       return (path, nil)
     } catch {

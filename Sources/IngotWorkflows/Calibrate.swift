@@ -197,10 +197,8 @@ public struct AssembleCalibrationRequest: Sendable {
     try inputs.requireApart(output)
     var writing = WriteOptions()
     (writing.inputs, writing.force) = (inputs, force)
-    try shares.assemble(to: output, for: source, writing)
-    let made = try CalibrationFile.read(output, for: source)
-    return Result(
-      output: output, shares: shares.count, tokens: made.tokens, contexts: made.contexts?.count ?? 0)
+    let made = try shares.assemble(to: output, for: source, writing)
+    return Result(output: output, shares: shares.count, tokens: made.tokens, contexts: made.contexts)
   }
 }
 

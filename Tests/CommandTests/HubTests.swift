@@ -108,6 +108,35 @@ extension HubName {
     #expect(stats["faults"]?.object?.count ?? 0 > 2 && stats["violations"] == [])
   }
 
+  /// A link in the cache whose blob is gone is what is wrong, whether the Hub is asked, cannot be, or does not know the model.
+  @Test func brokenCacheIsNamed() throws {
+    let server = try HubServer("acme/other=\(Command.nano)")
+    let folder = try scratch()
+    defer { Folder.remove(folder) }
+    let commit = String(repeating: "0123456789", count: 4)
+    let model = folder + "/hub/models--acme--nano"
+    let snapshot = model + "/snapshots/" + commit
+    for path in [snapshot, model + "/refs"] {
+      try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+    }
+    try commit.write(toFile: model + "/refs/main", atomically: true, encoding: .utf8)
+    for name in try Folder.names(Command.nano) {
+      try FileManager.default.copyItem(atPath: Command.nano + "/" + name, toPath: snapshot + "/" + name)
+    }
+    let shard = snapshot + "/model-00002-of-00004.safetensors"
+    Folder.remove(shard)
+    try FileManager.default.createSymbolicLink(atPath: shard, withDestinationPath: "../../blobs/gone")
+    for arguments in [["--offline"], []] {
+      let outcome = try server.run(["inspect", "acme/nano"] + arguments, home: folder)
+      #expect(outcome.status == 1, "\(outcome.output)")
+      for word in ["model-00002-of-00004", "link", "blobs/gone"] {
+        #expect(outcome.error.contains(word), "\(outcome.error)")
+      }
+      #expect(
+        outcome.error.contains("the Hub does not have it either") == arguments.isEmpty, "\(outcome.error)")
+    }
+  }
+
   @Test func refusalsNameTheWayOut() throws {
     let token = "hf_ofThisTest"
     let server = try HubServer(

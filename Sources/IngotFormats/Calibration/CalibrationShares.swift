@@ -152,10 +152,11 @@ public struct CalibrationShares: Sendable {
   /// Puts the statistics together, layer by layer.
   ///
   /// - Parameter done: hears of each layer.
-  /// - Throws: FormatError for what cannot be read or written; nothing is left at `path` then.
+  /// - Returns: the tokens and the contexts of all shares.
+  /// - Throws: FormatError for what cannot be read or written; the same call goes on behind the layers that are done, where that can help.
   public func assemble(
     to path: String, for model: Model, _ options: WriteOptions, done: (_ layer: Int) -> Void = { _ in }
-  ) throws(FormatError) {
+  ) throws(FormatError) -> (tokens: Int, contexts: Int) {
     var shares: [CalibrationStatistics] = []
     for path in paths { shares.append(try CalibrationFile.read(path, for: model, takesShare: true)) }
     let tokens = shares.reduce(0) { $0 + $1.tokens }
@@ -180,22 +181,24 @@ public struct CalibrationShares: Sendable {
         found:
           "\(contexts.count) contexts that are not those: gather them anew, all with one number of shares")
     }
+    var files: [JSON] = []
+    for path in paths { files.append(try fileIdentity(path)) }
     let writer = try CalibrationFile.Writer(
-      path, for: model, texts: shares[0].texts, origin: origin,
-      identity: ["assembled": .string(hexDigits(wanted.hash)), "shares": JSON(paths.count)], options)
+      path, for: model, texts: shares[0].texts, origin: origin, identity: ["shares": .array(files)], options)
     do throws(FormatError) {
       try writer.begin(tokens: tokens, contexts: contexts)
       for layer in writer.layers..<model.blueprint.layerCount {
         var parts: [LayerStatistics] = []
         for share in shares { parts.append(try share.layer(layer)) }
         try writer.write(try CalibrationShares.merged(parts, paths, model.blueprint))
+        try writer.keep(["assembled": JSON(layer)], states: nil)
         done(layer)
       }
       try writer.commit()
     } catch {
-      writer.discard()
-      throw error
+      throw writer.abandoned(error)
     }
+    return (tokens, contexts.count)
   }
 }
 
