@@ -17,7 +17,34 @@ struct TechniqueOptions: ParsableArguments {
         + "changing their function."))
   var rescueOverflow = false
 
-  var techniques: CalibrationTechniques { .init(without: without, rescueOverflow: rescueOverflow) }
+  @Option(
+    name: .long,
+    help: ArgumentHelp(
+      "By what share of itself the diagonal of Hessians is enlarged in GPTQ (default: 0.01).", valueName: "x")
+  )
+  var damping: Float?
+
+  @Option(
+    name: .long,
+    help: ArgumentHelp(
+      "Tokens of its layer at large that each expert's own are mixed with (default: a sixteenth of the hidden size).",
+      valueName: "n"))
+  var pseudoTokens: Int?
+
+  func validate() throws {
+    if let damping, !(damping > 0 && damping <= 10) {
+      throw ValidationError("--damping must be more than 0 and at most 10, not \(damping).")
+    }
+    if let pseudoTokens, pseudoTokens < 0 {
+      throw ValidationError("--pseudo-tokens must be 0 or more, not \(pseudoTokens).")
+    }
+  }
+
+  var techniques: CalibrationTechniques {
+    var techniques = CalibrationTechniques(without: without, rescueOverflow: rescueOverflow)
+    (techniques.damping, techniques.pseudoTokens) = (damping, pseudoTokens)
+    return techniques
+  }
 }
 
 extension CalibrationTechniques.Technique: ExpressibleByArgument {}

@@ -3,7 +3,13 @@ import CIngotKernels
 /// How codes are chosen by what they do to a layer's outputs.
 public struct GPTQOptions: Sendable {
   /// By what share of itself the Hessian's diagonal is enlarged, at least.
-  public var damping: Float = 0.01
+  public var damping: Float = GPTQOptions.defaultDamping
+
+  public static let defaultDamping: Float = 0.01
+
+  /// By how much damping is larger than the default: 1 for that.
+  var dampingRatio: Double { Double(damping / GPTQOptions.defaultDamping) }
+
   /// Passes of coordinate descent after GPTQ; each refits scales and offsets, then every code. In all but the first, blocks
   /// are chosen anew on neighbouring grids before that.
   public var sweeps = 2

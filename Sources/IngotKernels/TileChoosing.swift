@@ -23,11 +23,11 @@ public struct TileCodes: Sendable {
 ///   - hessian: (columns, columns), or nil where columns do not know of each other.
 public func chooseTiles(
   _ weights: Span<Float>, rows: Int, columns: Int, hessian: [Float]?, _ shape: TileShape,
-  using isa: InstructionSet = .best
+  _ options: GPTQOptions = .init(), using isa: InstructionSet = .best
 ) -> TileCodes {
   precondition(weights.count == rows * columns, "(rows, columns)")
   precondition(hessian == nil || hessian!.count == columns * columns, "(columns, columns)")
-  var coder = TileCoder(weights, rows: rows, columns: columns, hessian, shape, isa.checked)
+  var coder = TileCoder(weights, rows: rows, columns: columns, hessian, shape, options, isa.checked)
   guard rows > 0 && columns > 0 else {
     return TileCodes(
       codes: coder.codes, columnScales: coder.columnScales, rowScales: coder.rowScales,
@@ -65,7 +65,7 @@ private struct TileCoder {
 
   init(
     _ weights: Span<Float>, rows: Int, columns: Int, _ hessian: [Float]?, _ shape: TileShape,
-    _ isa: ingot_isa
+    _ options: GPTQOptions, _ isa: ingot_isa
   ) {
     self.shape = shape
     self.isa = isa
@@ -83,7 +83,7 @@ private struct TileCoder {
     transform(&matrix, outputs: outputs, alongInputs: false)
     scaleColumns()
     transform(&matrix, outputs: outputs, alongInputs: true)
-    if let hessian { prepare(hessian) }
+    if let hessian { prepare(hessian, options) }
   }
 
   private func transform(_ matrix: inout [Float], outputs: Int, alongInputs: Bool) {
@@ -149,7 +149,7 @@ private struct TileCoder {
   }
 
   /// The factor of the Hessian that weights have as they are coded.
-  private mutating func prepare(_ hessian: [Float]) {
+  private mutating func prepare(_ hessian: [Float], _ options: GPTQOptions) {
     var moved = [Float](repeating: 0, count: inputs * inputs)
     for row in 0..<columns {
       for column in 0..<columns {
@@ -160,7 +160,8 @@ private struct TileCoder {
     transform(&moved, outputs: inputs, alongInputs: false)
     transform(&moved, outputs: inputs, alongInputs: true)
     let mean = (0..<inputs).reduce(Float(0)) { $0 + moved[$1 * inputs + $1] / Float(inputs) }
-    for input in 0..<inputs { moved[input * inputs + input] += TileCoder.ridge * mean }
+    let ridge = TileCoder.ridge * Float(options.dampingRatio)
+    for input in 0..<inputs { moved[input * inputs + input] += ridge * mean }
     _ = gptqFactor(moved.span, order: (0..<inputs).map { UInt32($0) }, damping: 1e-4, into: &factor)
   }
 

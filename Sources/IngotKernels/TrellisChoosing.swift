@@ -148,7 +148,7 @@ private struct TrellisCoder {
     var matrix = hessian.matrix
     let squares = columnScales.map { Double($0) * Double($0) }
     let mean = (0..<columns).reduce(0.0) { $0 + Double(matrix[$1 * columns + $1]) * squares[$1] }
-    let ridge = TrellisCoder.ridge * mean / Double(max(columns, 1))
+    let ridge = TrellisCoder.ridge * options.dampingRatio * mean / Double(max(columns, 1))
     for column in 0..<columns { matrix[column * columns + column] += Float(ridge / squares[column]) }
     order.sort {
       (matrix[Int($1) * columns + Int($1)], $0) < (matrix[Int($0) * columns + Int($0)], $1)

@@ -9,9 +9,11 @@ extension Quantizer {
   ///   - values: (rows, columns), finite.
   ///   - hessian: (columns, columns), or nil when all columns count the same and none makes up for another.
   static func tiles(
-    _ values: [Float], rows: Int, columns: Int, hessian: [Float]?, _ scheme: Tiles
+    _ values: [Float], rows: Int, columns: Int, hessian: [Float]?, _ scheme: Tiles,
+    _ options: GPTQOptions = .init()
   ) -> (planes: [Bytes], result: GPTQResult) {
-    let chosen = chooseTiles(values.span, rows: rows, columns: columns, hessian: hessian, scheme.shape)
+    let chosen = chooseTiles(
+      values.span, rows: rows, columns: columns, hessian: hessian, scheme.shape, options)
     func stored(_ values: [Float]) -> Bytes {
       Bytes(count: values.count * 2) { IngotKernels.encode(.f16, values.span, into: &$0) }
     }

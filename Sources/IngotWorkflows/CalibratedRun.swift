@@ -1,5 +1,6 @@
 import IngotFormats
 import IngotInference
+import IngotKernels
 import IngotModels
 import IngotQuantization
 import IngotSystem
@@ -34,6 +35,8 @@ struct CalibratedRun {
     calibration.correctsInputs = techniques.has(.inputs)
     calibration.refits = techniques.has(.refit)
     calibration.fitsResiduals = techniques.has(.residuals)
+    if let damping = techniques.damping { calibration.options.damping = damping }
+    calibration.pseudoTokens = techniques.pseudoTokens
     plan = techniques.has(.gptq) ? original.calibrated(by: calibration, source.blueprint) : original
     model = source
     importance = Importance()
@@ -77,6 +80,8 @@ struct CalibratedRun {
       "texts": .array(statistics.texts.map { .string($0) }),
       "without": .array(techniques.without.map { .string($0.rawValue) }),
     ]
+    if let damping = techniques.damping { record["damping"] = JSON(Double(damping)) }
+    if let tokens = techniques.pseudoTokens { record["pseudoTokens"] = JSON(tokens) }
     record["contexts"] = statistics.contexts?.json
     return record
   }

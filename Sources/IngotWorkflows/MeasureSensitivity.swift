@@ -177,7 +177,7 @@ extension SensitivityRequest {
     identity["quick"] = .bool(effort.quick)
     identity["drops"] = true
     identity["contexts apart"] = true
-    identity["techniques"] = .array(techniques.without.map { .string($0.rawValue) })
+    identity["techniques"] = .array(techniques.identity)
     return identity
   }
 }

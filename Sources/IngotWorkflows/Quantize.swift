@@ -243,7 +243,7 @@ extension QuantizeRequest {
     options.identity["allow-nonfinite"] = .bool(allowsNonfinite)
     if let importance { options.identity["importance"] = try fileIdentity(importance) }
     options.identity["techniques"] = .array(
-      techniques.without.map { .string($0.rawValue) } + [.bool(techniques.rescueOverflow)])
+      techniques.identity + [.bool(techniques.rescueOverflow)])
     if !sequentialTexts.isEmpty {
       options.identity["sequential"] = .array(
         try sequentialTexts.map { path throws(FormatError) in try fileIdentity(path) })

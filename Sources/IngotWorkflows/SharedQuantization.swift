@@ -49,7 +49,7 @@ extension QuantizeRequest {
       "tool": .string(Tool.name), "format": .string(format.name), "model": .object(files),
       "side files": .object(sides), "recipe": chosen.provenance, "plan": .string(hexDigits(plan.digest())),
       "dropped experts": chosen.plan.dropped?.json ?? .null,
-      "techniques": .array(techniques.without.map { .string($0.rawValue) }),
+      "techniques": .array(techniques.identity),
       "allow non-finite": .bool(allowsNonfinite), "source hashes": .bool(writing.hashSource),
     ]
     if let importance { facts["importance"] = .string(try Self.fingerprint(importance, whole: true)) }

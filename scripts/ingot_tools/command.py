@@ -74,6 +74,7 @@ GROUPS = (
         Subcommand("clusters", "clusters.command", "large models on clusters, by simulation with measured costs"),
         Subcommand("ablation", "figures.ablation", "what each technique of calibration gains"),
         Subcommand("ablation-sizes", "figures.ablation_sizes", "the same at sizes of 2 to 4 bits"),
+        Subcommand("below-codes", "figures.below_codes", "calibration tokens, damping, order of channels, grids"),
         Subcommand("code-entropy", "figures.code_entropy", "what an entropy coder could save"),
         Subcommand("calibration-figures", "figures.calibration_figures", "what calibration gains next to other tools"),
         Subcommand("doc-figures", "figures.doc_figures", "the tables of sizes and speed"),

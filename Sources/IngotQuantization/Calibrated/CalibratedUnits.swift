@@ -245,7 +245,7 @@ struct CalibratedUnits: Sendable {
     let inputs = ExpertInputs(
       statistics, expert: expert, hidden: hidden,
       divisors: divisors(model.blueprint.layers[layer].feedForwardInput, layer: layer), biases: biases,
-      activation: block.activation, scalesInputs: block.scalesInputs)
+      activation: block.activation, scalesInputs: block.scalesInputs, pseudoTokens: calibration.pseudoTokens)
     var planes: WorkUnit.Planes = [:]
     let gate = try weights(role(gating))
     let up = try weights(role(lifting))
@@ -324,7 +324,7 @@ extension Quantizer {
       return trellis(values, rows: rows, columns: columns, hessian: hessian, scheme, options)
     }
     if case .tiles(let scheme) = encoding {
-      return tiles(values, rows: rows, columns: columns, hessian: hessian.matrix, scheme)
+      return tiles(values, rows: rows, columns: columns, hessian: hessian.matrix, scheme, options)
     }
     let planes = Quantizer.search.planes(
       values, rows: rows, columns: columns, importance: hessian.diagonal, encoding: encoding)

@@ -8,7 +8,9 @@ public struct Calibration: Sendable {
   public var statistics: CalibrationStatistics
   /// Channels that the model it is used on has been scaled by; nil for none.
   public var scales: ChannelScales?
-  var options = GPTQOptions()
+  package var options = GPTQOptions()
+  /// Tokens of the layer at large that every expert's own are mixed with; nil for a sixteenth of the hidden size.
+  package var pseudoTokens: Int?
   /// Whether GPTQ is followed by refits of scales, offsets and codes.
   public var refits = true {
     didSet { options.sweeps = refits ? GPTQOptions().sweeps : 0 }

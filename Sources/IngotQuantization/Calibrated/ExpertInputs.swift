@@ -26,10 +26,11 @@ package struct ExpertInputs {
   /// Tokens that an expert's output error is measured on, at most.
   private static let sample = 128
 
+  /// - Parameter pseudoTokens: tokens of the layer at large; nil for a sixteenth of `hidden`.
   package init(
     _ statistics: LayerStatistics, expert: Int, hidden: Int, divisors: [Float],
     biases: MLPBiases = MLPBiases(), activation: GatedActivation = .silu,
-    scalesInputs: Bool = false
+    scalesInputs: Bool = false, pseudoTokens: Int? = nil
   ) {
     self.scalesInputs = scalesInputs
     self.biases = biases
@@ -40,7 +41,7 @@ package struct ExpertInputs {
     routedTokens = statistics.routedTokens(of: expert)
     let squares = routedTokens.reduce(0.0) { $0 + Double($1.weight) * Double($1.weight) }
     meanWeight = routedTokens.isEmpty ? 1 : Float(squares / Double(routedTokens.count))
-    pseudoTokens = max(hidden / 16, 1)
+    self.pseudoTokens = pseudoTokens ?? max(hidden / 16, 1)
   }
 
   /// Inputs of tokens as the scaled layer has them: (tokens, hidden)

@@ -11,7 +11,7 @@ scored:
   planned                   a plan with trellis codes, GPTQ, layers apart
   layer after layer         the same with '--sequential'
   no feedback               without GPTQ's feedback ('--without gptq'): the nearest codes in the statistics' weights
-  no trellis                a plan without trellis codes
+  no trellis                a plan without trellis codes, experts left out where it does not fit otherwise
   no plan                   one rate for all linear layers, what is left of the bits for embedding and head
   no calibration            a plan measured and quantized without statistics
 
@@ -35,7 +35,7 @@ ROWS = [
     ("planned", True, False, [], []),
     ("layer after layer", True, True, [], []),
     ("no feedback", True, False, [], ["--without", "gptq"]),
-    ("no trellis", True, False, ["--exclude", "trellis"], []),
+    ("no trellis", True, False, ["--exclude", "trellis", "--allow-drop"], []),
     ("no plan", True, False, None, []),
     ("no calibration", False, False, [], []),
 ]
