@@ -19,6 +19,8 @@ public struct QuantizationOptions: Sendable {
   /// Whether the search goes by the gains of the norm before a layer where `importance` has nothing; otherwise all
   /// columns count the same there.
   public var usesNormGains = true
+  /// Chooses codes of integers in place of rounding and search; nil for these.
+  public var custom: CustomCodes?
 
   public init() {}
 }
@@ -73,6 +75,12 @@ extension Model {
     let watch = ScaleWatch(source, as: encoding, names: { fusedNames(source) }, heard: options.coarse)
     var quantized = source.mapped(to: encoding) { rows, planes throws(FormatError) in
       let importance = measured == nil ? try norm?.importanceOfGains() : measured
+      if let custom = options.custom, case .affine(let scheme) = encoding, scheme.offset != .bias {
+        let values = try source.finiteFloats(rows, planes, options)
+        let made = try custom.planes(source, values, rows: rows, importance, scheme)
+        try watch.check(made, rows: rows) { () throws(FormatError) in values }
+        return made
+      }
       if let made = quantizer.planes(
         stored: planes, source.encoding, rows: rows.count, columns: source.columns, importance: importance,
         encoding: encoding)

@@ -31,6 +31,8 @@ public struct QuantizeRequest: Sendable {
   public var refitsBias = false
   /// Replace NaN and infinities of the source by 0 instead of throwing at the first.
   public var allowsNonfinite = false
+  /// Chooses codes of integers in place of rounding and search; nil for these.
+  public var custom: CustomCodes?
   /// Make this share alone, into a file in `output`, a folder; nil for the artifact.
   public var share: Share?
   /// The command line that makes it, for `ingot assemble`; empty when a program asks.
@@ -126,6 +128,7 @@ extension QuantizeRequest {
     let replaced = Replacements()
     var quantization = QuantizationOptions()
     quantization.allowNonfinite = allowsNonfinite
+    quantization.custom = custom
     let coarse = CoarseScales()
     let notes = RunNotes { note in
       coarse.recall(note)
@@ -184,6 +187,7 @@ extension QuantizeRequest {
       refits = refitsBias ? run.refits : nil
     }
     options.provenance["recipe"] = chosen.provenance
+    if let custom { options.provenance["quantizer"] = .string(custom.name) }
     if let line = format.leftOut(of: quantized) { control.warning(line) }
     let wanted =
       roles.map { roles in quantized.tensors.filter { roles.contains($0.role) } } ?? quantized.tensors
@@ -242,6 +246,7 @@ extension QuantizeRequest {
     var options = writing.controlled(by: control)
     options.identity["allow-nonfinite"] = .bool(allowsNonfinite)
     if let importance { options.identity["importance"] = try fileIdentity(importance) }
+    if let custom { options.identity["quantizer"] = .string(custom.name) }
     options.identity["techniques"] = .array(
       techniques.identity + [.bool(techniques.rescueOverflow)])
     if !sequentialTexts.isEmpty {

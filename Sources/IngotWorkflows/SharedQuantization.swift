@@ -52,6 +52,7 @@ extension QuantizeRequest {
       "techniques": .array(techniques.identity),
       "allow non-finite": .bool(allowsNonfinite), "source hashes": .bool(writing.hashSource),
     ]
+    if let custom { facts["quantizer"] = .string(custom.name) }
     if let importance { facts["importance"] = .string(try Self.fingerprint(importance, whole: true)) }
     return facts
   }

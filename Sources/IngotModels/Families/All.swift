@@ -1,6 +1,21 @@
+import Synchronization
+
 extension Family {
-  /// Every family, one line each.
-  public static let all: [Family] = [
+  /// Families of programs that use the library, the latest first.
+  private static let registered = Mutex<[Family]>([])
+
+  /// Every family: those that programs have registered, then those that are built in.
+  public static var all: [Family] { registered.withLock { $0 } + builtIn }
+
+  /// Adds a family for this process; where it has a `model_type` of another one, it is asked first.
+  ///
+  /// To be called before the first model is read: what is derived from the list is not made anew.
+  public static func register(_ family: Family) {
+    registered.withLock { $0.insert(family, at: 0) }
+  }
+
+  /// One line each.
+  static let builtIn: [Family] = [
     .miniMaxM2,
     .llama,
     .mistral,

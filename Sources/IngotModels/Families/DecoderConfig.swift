@@ -2,40 +2,60 @@ import IngotSystem
 import IngotTensors
 
 /// The keys that configs of decoders share, read with a class's defaults for those that are missing.
-struct DecoderConfig {
-  let config: Config
-  let layers: Int
-  let hidden: Int
-  let heads: Int
-  let keyValueHeads: Int
-  let headDim: Int
-  let vocabulary: Int
-  let context: Int
-  let norm: Norm
-  let isHeadTied: Bool
-  var activation: GatedActivation
+public struct DecoderConfig {
+  public let config: Config
+  public let layers: Int
+  public let hidden: Int
+  public let heads: Int
+  public let keyValueHeads: Int
+  public let headDim: Int
+  public let vocabulary: Int
+  public let context: Int
+  public let norm: Norm
+  public let isHeadTied: Bool
+  public var activation: GatedActivation
 
   /// What a class of transformers has where its config says nothing.
-  struct Defaults {
+  public struct Defaults: Sendable {
     /// nil: as many as heads.
-    var keyValueHeads: Int?
+    public var keyValueHeads: Int?
     /// nil: the hidden size shared by the heads.
-    var headDim: Int?
-    var normEpsilon: Double? = 1e-6
-    var context: Int?
-    var isHeadTied = false
+    public var headDim: Int?
+    public var normEpsilon: Double? = 1e-6
+    public var context: Int?
+    public var isHeadTied = false
     /// Whether heads have widths of their own and keys and values one latent: `head_dim` and `num_key_value_heads` say
     /// nothing then that other keys do not, and must not contradict them.
-    var hasLatents = false
+    public var hasLatents = false
     /// Key and default of the activation.
-    var activation: (key: String?, GatedActivation) = ("hidden_act", .silu)
+    public var activation: (key: String?, GatedActivation) = ("hidden_act", .silu)
     /// Whether norms' stored weights are the factor less 1.
-    var normAddsOne = false
+    public var normAddsOne = false
     /// Whether norms of the residual stream are LayerNorms with biases.
-    var normIsCentered = false
+    public var normIsCentered = false
+
+    public init() {}
+
+    init(
+      keyValueHeads: Int? = nil, headDim: Int? = nil, normEpsilon: Double? = 1e-6, context: Int? = nil,
+      isHeadTied: Bool = false, hasLatents: Bool = false,
+      activation: (key: String?, GatedActivation) = ("hidden_act", .silu), normAddsOne: Bool = false,
+      normIsCentered: Bool = false
+    ) {
+      self.keyValueHeads = keyValueHeads
+      self.headDim = headDim
+      self.normEpsilon = normEpsilon
+      self.context = context
+      self.isHeadTied = isHeadTied
+      self.hasLatents = hasLatents
+      self.activation = activation
+      self.normAddsOne = normAddsOne
+      self.normIsCentered = normIsCentered
+    }
   }
 
-  init(_ config: Config, _ defaults: Defaults = Defaults()) throws(FormatError) {
+  /// - Throws: FormatError naming the key that is missing, or whose value cannot be.
+  public init(_ config: Config, _ defaults: Defaults = Defaults()) throws(FormatError) {
     self.config = config
     layers = try config.integer("num_hidden_layers", 1...10_000)
     hidden = try config.positive("hidden_size")
@@ -65,7 +85,7 @@ struct DecoderConfig {
   /// The blueprint of layers that `layer` makes.
   ///
   /// - Parameter residuals: how mixer and feed-forward of a layer get into the residual stream.
-  func blueprint(
+  public func blueprint(
     predictionLayers: Int = 0, embeddingScale: Float = 1, logitScale: Float = 1, logitSoftcap: Float? = nil,
     residuals: (Int) -> (mixer: Residual, feedForward: Residual) = { _ in (Residual(), Residual()) },
     _ layer: (Int) throws(FormatError) -> (any Mixer, any FeedForward)
@@ -86,7 +106,8 @@ struct DecoderConfig {
       logitSoftcap: logitSoftcap, predictionLayers: predictionLayers)
   }
 
-  func attention(
+  /// Attention with grouped queries by the config's heads.
+  public func attention(
     rotary: RotaryEmbedding?, queryKeyNorm: GroupedQueryAttention.QueryKeyNorm = .none,
     hasInputBias: Bool = false, hasOutputBias: Bool = false, window: Int? = nil
   ) -> GroupedQueryAttention {
@@ -96,12 +117,13 @@ struct DecoderConfig {
       window: window)
   }
 
-  func mlp(_ width: Int, hasBias: Bool = false) -> GatedMLP {
+  /// A gated MLP with this many inner channels.
+  public func mlp(_ width: Int, hasBias: Bool = false) -> GatedMLP {
     GatedMLP(hiddenSize: hidden, intermediateSize: width, hasBias: hasBias, activation: activation)
   }
 
   /// A mixture whose experts have this width; keys of the count as transformers 4 and 5 spell them.
-  func mixture(
+  public func mixture(
     width: Int, countKey: String, count: Int? = nil, perToken: Int? = nil, shared: SharedMLP? = nil,
     _ routing: Mixture.Routing
   ) throws(FormatError) -> Mixture {
@@ -136,7 +158,7 @@ struct DecoderConfig {
 
   /// Multi-head latent attention by DeepSeek's keys. The latents' norms have ε 1e-6 whatever `rms_norm_eps` says, as
   /// transformers' classes have it.
-  func latentAttention(hasBias: Bool = false) throws(FormatError) -> LatentAttention {
+  public func latentAttention(hasBias: Bool = false) throws(FormatError) -> LatentAttention {
     let plain = try config.positive("qk_nope_head_dim")
     let rotated = try config.positive("qk_rope_head_dim")
     var rotary = try config.rotary(headDim: rotated, theta: 10_000)
@@ -151,7 +173,7 @@ struct DecoderConfig {
   }
 
   /// A dense layer for the first layers, a mixture for the others.
-  func denseFirst(_ count: Int, _ mlp: GatedMLP?, _ mixture: Mixture) -> (Int) -> any FeedForward {
+  public func denseFirst(_ count: Int, _ mlp: GatedMLP?, _ mixture: Mixture) -> (Int) -> any FeedForward {
     { layer in
       if layer < count, let mlp { return mlp }
       return mixture
@@ -159,7 +181,7 @@ struct DecoderConfig {
   }
 
   /// Windows by layer: `layer_types` where the config has it, else `fallback` for each layer.
-  func windows(_ window: Int?, or fallback: (Int) -> Bool) throws(FormatError) -> [Int?] {
+  public func windows(_ window: Int?, or fallback: (Int) -> Bool) throws(FormatError) -> [Int?] {
     guard let types = config["layer_types"] else {
       return (0..<layers).map { fallback($0) ? window : nil }
     }
@@ -194,7 +216,7 @@ extension Config {
   }
 
   /// The number of experts, under the key of the class or the one that the other version of transformers writes.
-  func expertCount(_ key: String, or fallback: Int? = nil) throws(FormatError) -> Int {
+  public func expertCount(_ key: String, or fallback: Int? = nil) throws(FormatError) -> Int {
     let spellings = [key] + ["num_experts", "num_local_experts"].filter { $0 != key }
     let present = spellings.filter { self[$0] != nil }
     guard let first = present.first else { return try integer(key, 1...65_536, or: fallback) }
@@ -206,7 +228,7 @@ extension Config {
   }
 
   /// Tokens of the sliding window; nil for none. A missing key is the class's default, null is none.
-  func window(_ key: String = "sliding_window", or fallback: Int? = nil) throws(FormatError) -> Int? {
+  public func window(_ key: String = "sliding_window", or fallback: Int? = nil) throws(FormatError) -> Int? {
     guard let value = object[key] else { return fallback }
     if value.isNull { return nil }
     return try integer(key, 1...1 << 40)
@@ -220,7 +242,7 @@ extension Config {
   ///   - dimsKey: a key that says how many are rotated (MiniMax's `rotary_dim`).
   ///   - theta: base when the config has none; nil when it must.
   ///   - factor: share of the dimensions that are rotated when the config has none.
-  func rotary(headDim: Int, dimsKey: String? = nil, theta fallback: Double?, factor usual: Double = 1)
+  public func rotary(headDim: Int, dimsKey: String? = nil, theta fallback: Double?, factor usual: Double = 1)
     throws(FormatError) -> RotaryEmbedding
   {
     let parameters = self["rope_parameters"]

@@ -2,13 +2,12 @@
 import Ingot
 
 let (model, output, text) = (CommandLine.arguments[1], CommandLine.arguments[2], CommandLine.arguments[3])
-print(try Model.read(model).parameters, "weights")
+print(try Checkpoint(model).weightCount, "weights")
 
-var quantize = QuantizeRequest(model, to: output)
-quantize.choice = .recipe("int4")
-let written = try await quantize.run()
-print(written.bitsPerWeight, "bits per weight in", written.written.bytes, "bytes")
+let made = try await Quantization(of: model, to: output, recipe: "int4").run()
+print(made.bitsPerWeight, "bits per weight in", made.byteCount, "bytes")
 
-let verify = VerifyRequest(output, against: model, texts: TextSelection([text], chunks: 4))
-let report = try await verify.run().report
-print("mean KL divergence", report.divergence.mean.value, "same top token", report.sameTop)
+var verification = Verification(of: output, against: model, texts: [text])
+verification.maximumContexts = 4
+let drift = try await verification.run()
+print("mean KL divergence", drift.divergence, "same top token", drift.sameTopToken)
