@@ -17,6 +17,8 @@ public final class ServedModel: Sendable {
   /// How it writes calls of tools; nil where its template has no place for tools.
   public let toolCalls: ToolCallFormat?
   public let reasoning: ReasoningMarks?
+  /// Which weights are multiplied with rounded activations; nil where none are.
+  public let fast: FastWeights?
   public let hasChatTemplate: Bool
   let defaults: GenerationDefaults
   let path: String
@@ -33,10 +35,13 @@ public final class ServedModel: Sendable {
   ///   - path: folder, file or name in the Hugging Face cache.
   ///   - name: what clients call it; nil for the last part of the path.
   ///   - context: tokens of a prompt and its answer together, at most; nil for the model's own limit, at most 32,768.
+  ///   - isFast: whether activations are rounded to 8 bits where weights allow it.
+  ///   - memory: bytes of weights that may be in memory, experts that were not used lately being given up; nil for what the system allows.
   ///   - chatTemplate: a file to take instead of the model's own template.
   /// - Throws: FormatError for files that cannot be read and models that cannot be run.
   public init(
     _ path: String, name: String? = nil, context: Int? = nil, cache: CacheType = .f32,
+    isFast: Bool = false, memory: Int? = nil,
     chatTemplate: String? = nil, reading: ReadOptions = ReadOptions(), _ control: RunControl = RunControl()
   ) throws(FormatError) {
     let model = try Model.read(path, reading)
@@ -46,7 +51,8 @@ public final class ServedModel: Sendable {
     defaults = try GenerationDefaults(model, tokenizer)
     continued = try ContinuedModel(
       model, capacity: context ?? min(model.blueprint.contextLength, 1 << 15), workers: control.workers,
-      cache: cache)
+      cache: cache, isFast: isFast, memory: memory)
+    fast = isFast ? FastWeights(model) : nil
     var renderer = try ConversationRenderer(model, tokenizer, template: chatTemplate)
     let source = renderer.source(withTools: true)
     hasChatTemplate = source != nil

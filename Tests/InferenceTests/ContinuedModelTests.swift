@@ -1,6 +1,8 @@
+import Foundation
 import IngotFormats
 import IngotInference
 import IngotModels
+import IngotQuantization
 import IngotSystem
 import IngotTensors
 import Testing
@@ -45,6 +47,27 @@ import Testing
     ]
     let together = try await logits(model, tokens, together: true)
     #expect(try await logits(model, tokens, together: false) == together, "\(name)")
+  }
+
+  /// So it is with rounded activations, and where experts are given up.
+  @Test(arguments: ["int4", "int3", "q4_k_m", "iq3_s"], [false, true])
+  func sharedPassesOfRoundedActivationsChangeNoBits(_ recipe: String, _ isTight: Bool) async throws {
+    let source = try Nano.model()
+    let recipe = try #require(Recipe.builtIn.first { $0.name == recipe })
+    let path = FileManager.default.temporaryDirectory.appending(path: "\(UUID()).\(recipe.format ?? "ingot")")
+      .path()
+    defer { Folder.remove(path) }
+    _ = try await source.quantized(by: try recipe.plan(for: source)).write(
+      path, as: try #require(Format.all.first { $0.name == recipe.format ?? "ingot" }), WriteOptions())
+    let quantized = try Model.read(path)
+    let experts = quantized.tensors.filter { $0.role.expert != nil }.reduce(0) { $0 + $1.bytes }
+    let model = try ContinuedModel(
+      quantized, capacity: 40, workers: 2, isFast: true, memory: isTight ? quantized.bytes - experts / 2 : nil
+    )
+    let ids = try Nano.heldOut()
+    let tokens = [0, 100, 200].map { Array(ids.dropFirst($0).prefix(14)) }
+    let together = try await logits(model, tokens, together: true)
+    #expect(try await logits(model, tokens, together: false) == together)
   }
 
   /// Where tokens are cut into passes decides no bits, where the model says so.
