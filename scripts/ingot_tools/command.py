@@ -67,6 +67,7 @@ GROUPS = (
     )),
     Group("Figures of docs/results", (
         Subcommand("bench", "benching.bench", "speed and memory of kernels and conversions"),
+        Subcommand("bench-scale", "benching.bench_scale", "how conversions, calibration and verification grow with layers"),
         Subcommand("bench-calibrated", "benching.bench_calibrated", "what calibrated quantization of true shapes takes, by stages"),
         Subcommand("bench-generate", "benching.bench_generate", "tokens per second next to llama.cpp's"),
         Subcommand("bench-ggml", "shell/bench-ggml", "time of searches into GGML's blocks next to llama.cpp's"),

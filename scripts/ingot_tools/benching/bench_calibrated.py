@@ -165,4 +165,5 @@ def main():
             json.dump(result, file, indent=2)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -61,6 +61,8 @@ class Run:
             output.seek(0)
             self.output = output.read()
         self.cpu = usage.ru_utime + usage.ru_stime
+        # What the disk was asked for; on Linux in blocks of 512 bytes.
+        self.disk_read, self.disk_written = usage.ru_inblock * 512, usage.ru_oublock * 512
         self.memory = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
         if process.returncode != 0:
             raise RuntimeError(f"{' '.join(command)}: exit code {process.returncode}\n{self.output[-2000:]}")
