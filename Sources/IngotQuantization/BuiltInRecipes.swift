@@ -3,13 +3,14 @@ import IngotTensors
 
 extension Recipe {
   /// The recipes that have names, in the order they are listed.
-  public static let builtIn: [Recipe] = [texts, ggufTexts, mlxTexts, packed, tileTexts].joined().map { text in
-    do {
-      return try Recipe(yaml: text, path: "built-in recipe")
-    } catch {
-      preconditionFailure("built-in recipe: \(error)")
+  public static let builtIn: [Recipe] = [texts, trellisTexts, ggufTexts, mlxTexts, packed, tileTexts].joined()
+    .map { text in
+      do {
+        return try Recipe(yaml: text, path: "built-in recipe")
+      } catch {
+        preconditionFailure("built-in recipe: \(error)")
+      }
     }
-  }
 
   /// The recipe of a built-in name, in letters of either case, or of a YAML file at that path.
   public static func named(_ name: String) throws(FormatError) -> Recipe {
