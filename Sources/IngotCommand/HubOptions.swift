@@ -42,19 +42,16 @@ protocol ReadsModels: ParsableCommand {
   /// Whether the same weights are read again and again.
   static var readsWeightsOften: Bool { get }
   var hub: HubOptions { get }
+
+  /// Replaces names of models on the Hub by the paths that they are read from.
+  mutating func locateModels() throws
 }
 
 extension ReadsModels {
   static var readsWeightsOften: Bool { false }
 
-  /// Replaces names of models on the Hub by the paths that they are read from.
   mutating func locateModels() throws {
-    Hub.stops(when: Interrupt.isRequested)
-    RemoteFiles.whenUnreadable { error in
-      Terminal.error("error: \(error.text)")
-      Terminal.error("interrupted; run the same command again to resume")
-      _exit(75)
-    }
+    watchNetwork()
     for path in Self.models {
       self[keyPath: path] = try hub.locate(self[keyPath: path])
       if Self.readsWeightsOften, RemoteFiles.isRemote(self[keyPath: path]) {
@@ -62,6 +59,16 @@ extension ReadsModels {
           "warning: weights come over the network each time they are read, for every token anew: --download keeps them"
         )
       }
+    }
+  }
+
+  /// What ends the command when a model's bytes cannot be had.
+  func watchNetwork() {
+    Hub.stops(when: Interrupt.isRequested)
+    RemoteFiles.whenUnreadable { error in
+      Terminal.error("error: \(error.text)")
+      Terminal.error("interrupted; run the same command again to resume")
+      _exit(75)
     }
   }
 }
@@ -92,10 +99,6 @@ extension Quantize: ReadsModels {
 }
 extension Convert: ReadsModels {
   static var models: [WritableKeyPath<Convert, String>] { [\.model] }
-  var hub: HubOptions { reading.hub }
-}
-extension Verify: ReadsModels {
-  static var models: [WritableKeyPath<Verify, String>] { [\.candidate, \.against] }
   var hub: HubOptions { reading.hub }
 }
 extension Generate: ReadsModels {

@@ -110,6 +110,7 @@ extension FormatError {
       case .measure: "'ingot sensitivity' measures them: --format FORMAT, or --candidates with each"
       case .predict:
         "'ingot plan MODEL --plan \(printable(path)) --sensitivity FILE -o NEW' predicts it anew"
+      case .nameOriginal: "name it: --against ORIGINAL"
       case .calibrate: "'ingot calibrate' collects them, --importance FILE uses them"
       }
     return description + ((hint ?? limit).map { " (\($0))" } ?? "")

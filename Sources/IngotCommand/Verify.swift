@@ -10,27 +10,40 @@ import IngotWorkflows
 struct Verify: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Measure how far a model drifted from its original.",
-    usage: "ingot verify <candidate> --against <original> --text <file> ... [options]",
+    usage: "ingot verify <candidate> ... [--against <original>] [--text <file> ...] [options]",
     discussion: """
       Runs the reference forward pass of both models on the same text, one layer at a time, and \
       compares their predictions and the experts they choose. Each text is cut into consecutive \
       contexts; as in llama-perplexity, the second half of each is scored (255 predictions of 512 \
-      tokens).
+      tokens). Several candidates are verified one after the other, and compared in a table.
+      The original is found by what the artifact says it was made from: beside it, in the current folder, in \
+      the Hugging Face cache or on the Hub. Its files must be those that are on record.
       Exit code 2: a figure is outside a given tolerance or, with --plan, the size is not the planned \
       one or the KL divergence is above the predicted interval.
       An interrupted run resumes when the same command is run again.
       """)
 
   @Argument(
-    help: "Model to verify: folder, .safetensors, .gguf or .ingot file, or name on the HF Hub.",
-    completion: .path)
-  var candidate: String
+    help: ArgumentHelp(
+      "Models to verify: folders, .safetensors, .gguf or .ingot files, or names on the HF Hub.",
+      valueName: "candidate"), completion: .path)
+  var candidates: [String]
 
   @Option(
-    name: .long, help: ArgumentHelp("The model it was made from.", valueName: "original"), completion: .path)
-  var against: String
+    name: .long,
+    help: ArgumentHelp(
+      "The model they were made from (default: the one on record).", valueName: "original"),
+    completion: .path)
+  var against: String?
 
-  @OptionGroup var texts: TextOptions
+  @Option(
+    name: .long, parsing: .upToNextOption,
+    help: ArgumentHelp(
+      "Texts in UTF-8, .jsonl with one text or conversation per line, or .json with a list of conversations "
+        + "(default: held-out text that is part of ingot).", valueName: "file"), completion: .path)
+  var text: [String] = []
+
+  @OptionGroup var contexts: ContextOptions
 
   @Flag(
     name: .long,
@@ -78,96 +91,141 @@ struct Verify: AsyncParsableCommand {
 
   func validate() throws {
     guard (0...1000).contains(worst) else { throw ValidationError("--worst must be 0 to 1000.") }
+    if text.isEmpty, conversations || answers.generate != nil {
+      throw ValidationError("--conversations and --generate need --text <file>, conversations.")
+    }
+    if candidates.count > 1, plan != nil || state != nil || page.html != nil {
+      throw ValidationError("--plan, --state and --html take one candidate.")
+    }
+    if Set(candidates).count < candidates.count {
+      throw ValidationError("A candidate is given twice.")
+    }
   }
 
   func run() async throws {
-    var selection = texts.selection
+    let found = try findOriginal()
+    let page = page.writer(force: force, inputs: request(candidates[0], found).inputs)
+    try page.check()
+    say(found)
+    var results: [Verified] = []
+    for candidate in candidates {
+      let isAlone = candidates.count == 1
+      if !isAlone, !json.json {
+        try Terminal.output((results.isEmpty ? "" : "\n") + "\(printable(candidate))\n")
+      }
+      results.append(try await verified(candidate, found, isAlone ? page : nil))
+    }
+    if candidates.count > 1 {
+      let comparison = CandidateComparison(results)
+      try Terminal.output(json.json ? comparison.json.text(indented: true) : "\n" + comparison.table)
+      // Not before all is delivered: until then an interrupted comparison has what each candidate had.
+      for candidate in candidates { request(candidate, found).removeState() }
+    }
+    var isOutside = false
+    for result in results {
+      for violation in result.violations {
+        isOutside = true
+        let name = candidates.count > 1 ? "\(printable(result.candidate)): " : ""
+        Terminal.error("outside tolerance: \(name)\(violation)")
+      }
+    }
+    if isOutside { throw ExitCode(2) }
+  }
+
+  /// The one that all candidates say they were made from; nil where one was named.
+  private func findOriginal() throws -> FoundOriginal? {
+    if against != nil { return nil }
+    var first: FoundOriginal?
+    for candidate in candidates {
+      let found = try FoundOriginal(of: candidate, reading.options) { try hub.locate($0) }
+      if let first, first.path != found.path {
+        throw FormatError(
+          path: candidate, expected: "the same original as \(candidates[0]) has, \(first.path)",
+          found: found.path, remedy: .nameOriginal)
+      }
+      first = first ?? found
+    }
+    return first
+  }
+
+  /// What is taken because nothing was named.
+  private func say(_ found: FoundOriginal?) {
+    if let found { Terminal.error("original: \(found.text)") }
+    if text.isEmpty {
+      Terminal.error("text: \(selection.names.joined(separator: ", ")), which are part of ingot")
+    }
+  }
+
+  private var selection: TextSelection {
+    var selection = contexts.selection(text)
+    if text.isEmpty {
+      selection = .shippedHeldOut(context: contexts.context, chunks: contexts.chunks)
+    }
     selection.cutsByConversation = conversations
-    var request = VerifyRequest(candidate, against: against, texts: selection)
+    return selection
+  }
+
+  private func request(_ candidate: String, _ found: FoundOriginal?) -> VerifyRequest {
+    var request =
+      found.map { VerifyRequest(candidate, against: $0, texts: selection) }
+      ?? VerifyRequest(candidate, against: against ?? candidate, texts: selection)
     request.state = state
     request.plan = plan
     request.isFast = fast
-    let page = page.writer(force: force, inputs: request.inputs)
-    try page.check()
     request.worst = worst
     request.tolerances = tolerances.tolerances
     request.reading = reading.options
     request.writesCard = card
+    request.keepsState = candidates.count > 1
     request.command = calledCommand
-    let json = json.json
-    // First: the drift is delivered with it, and its state kept until then.
-    let answers = try await compareAnswers()
-    let result = try await Progress.showing("verify", work) { control, finish in
-      try await request.run(control) { result throws(FormatError) in
-        finish()
-        let plan = result.outcome.map { "\n\n" + $0.text } ?? ""
-        let fast = result.fast.map { "\n\ncandidate: " + $0.text } ?? ""
-        let more = answers.map { "\n\n" + $0.text } ?? ""
-        var object = result.json.object ?? [:]
-        if let answers {
-          object["answers"] = answers.json
-          object["violations"] = .array(
-            (result.violations + self.answers.violations(answers)).map { .string($0) })
-        }
-        try Terminal.output(
-          json ? JSON.object(object).text(indented: true) : result.report.table + fast + plan + more)
-        // Last: the next run refuses a page that exists.
-        try page.write { () throws(FormatError) in VerificationPage(result.json).html }
-      }
-    }
-    let violations = result.violations + self.answers.violations(answers)
-    for violation in violations { Terminal.error("outside tolerance: \(violation)") }
-    if !violations.isEmpty { throw ExitCode(2) }
+    return request
   }
 
-  private func compareAnswers() async throws -> AnswerComparison? {
+  /// - Parameter page: nil for one of several candidates, of which JSON is printed together.
+  private func verified(_ candidate: String, _ found: FoundOriginal?, _ page: PageWriter?) async throws
+    -> Verified
+  {
+    let request = request(candidate, found)
+    let printsJSON = json.json
+    // First: the drift is delivered with it, and its state kept until then.
+    let answers = try await compareAnswers(candidate, request.original)
+    var complete: Verified?
+    _ = try await Progress.showing("verify", work) { control, finish in
+      try await request.run(control) { result throws(FormatError) in
+        finish()
+        let verified = Verified(candidate, result, answers, self.answers.violations(answers))
+        if printsJSON {
+          if page != nil { try Terminal.output(verified.json.text(indented: true)) }
+        } else {
+          try Terminal.output(verified.text)
+        }
+        // Last: the next run refuses a page that exists.
+        try page?.write { () throws(FormatError) in VerificationPage(result.json).html }
+        complete = verified
+      }
+    }
+    return complete!
+  }
+
+  private func compareAnswers(_ candidate: String, _ original: String) async throws -> AnswerComparison? {
     guard let count = answers.generate else { return nil }
     var request = CompareAnswersRequest(
-      candidate, against: against, conversations: texts.selection.paths, prompts: count)
+      candidate, against: original, conversations: text, prompts: count)
     request.maximum = answers.maxTokens
-    request.chatTemplate = texts.selection.chatTemplate
+    request.chatTemplate = contexts.template.chatTemplate
     request.reading = reading.options
     return try await Progress.showing("answer", work, isInBytes: false) { try await request.run($0) }
   }
 }
 
-/// Figures a candidate must keep to.
-struct ToleranceOptions: ParsableArguments {
-  @Option(name: .long, help: ArgumentHelp("Maximum mean KL divergence, in nats.", valueName: "x"))
-  var maxKld: Double?
-  @Option(name: .long, help: ArgumentHelp("Maximum 99th percentile of the KL divergence.", valueName: "x"))
-  var maxKldP99: Double?
-  @Option(name: .long, help: ArgumentHelp("Maximum perplexity ratio, candidate / original.", valueName: "x"))
-  var maxPplRatio: Double?
-  @Option(
-    name: .long, help: ArgumentHelp("Maximum RMS change of the next token's probability.", valueName: "x"))
-  var maxDeltaP: Double?
-  @Option(name: .long, help: ArgumentHelp("Minimum share of equal top tokens, in percent.", valueName: "x"))
-  var minTop1: Double?
-  @Option(
-    name: .long,
-    help: ArgumentHelp("Minimum mean expert-set overlap in any layer, in percent.", valueName: "x"))
-  var minRouterOverlap: Double?
-  @Option(
-    name: .long,
-    help: ArgumentHelp(
-      "Minimum share of the tool names that greedy decoding of the original reproduces and the candidate too, in percent.",
-      valueName: "x"))
-  var minToolNames: Double?
-  @Option(name: .long, help: ArgumentHelp("The same of tools' arguments.", valueName: "x"))
-  var minToolArguments: Double?
+extension Verify: ReadsModels {
+  static var models: [WritableKeyPath<Verify, String>] { [] }
+  var hub: HubOptions { reading.hub }
 
-  var tolerances: Tolerances {
-    var tolerances = Tolerances()
-    tolerances.divergence = maxKld
-    tolerances.divergenceP99 = maxKldP99
-    tolerances.perplexityRatio = maxPplRatio
-    tolerances.deltaP = maxDeltaP
-    tolerances.sameTop = minTop1
-    tolerances.routerOverlap = minRouterOverlap
-    tolerances.toolNames = minToolNames
-    tolerances.toolArguments = minToolArguments
-    return tolerances
+  mutating func locateModels() throws {
+    watchNetwork()
+    candidates = try candidates.map { try hub.locate($0) }
+    against = try against.map { try hub.locate($0) }
   }
 }
 

@@ -26,6 +26,15 @@ public struct PassStore: Sendable {
   }
 }
 
+extension PassStore {
+  /// Removes what an ended run has kept.
+  package func remove() {
+    // First of all: a journal whose states are gone would have the next run begin anew.
+    Folder.remove(path + Journal.suffix)
+    Folder.remove(path)
+  }
+}
+
 /// A store in use by one run.
 final class StoredPass {
   private let store: PassStore
@@ -166,12 +175,16 @@ final class StoredPass {
     return error
   }
 
+  /// The run has its result, and what the store has stays.
+  func leave() {
+    journal?.leave()
+    journal = nil
+  }
+
   /// The run has its result.
   func end() {
     guard let journal else { return }
-    // First of all: a journal whose states are gone would have the next run begin anew.
-    Folder.remove(journal.path)
-    Folder.remove(store.path)
+    store.remove()
     journal.end()
     self.journal = nil
   }

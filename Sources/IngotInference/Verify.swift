@@ -23,6 +23,8 @@ public struct VerificationOptions: Sendable {
   public var isFast = false
   /// Where the run keeps what a later one goes on from; nil to keep nothing.
   public var store: PassStore?
+  /// Whether the store is kept even when the run has delivered its result.
+  public var keepsState = false
   /// Hears, from one task at a time, how far the run has come.
   public var progress: (@Sendable (VerificationProgress) -> Void)?
 
@@ -134,7 +136,7 @@ public func verify(
   } catch {
     throw stored?.left(error, isPassed: true) ?? error
   }
-  stored?.end()
+  if options.keepsState { stored?.leave() } else { stored?.end() }
   return report
 }
 

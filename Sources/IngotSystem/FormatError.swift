@@ -45,6 +45,8 @@ public struct FormatError: Error, Hashable, Sendable, CustomStringConvertible {
     case measure
     /// Predict the plan anew, from a sensitivity file.
     case predict
+    /// Name the model that the artifact was made from.
+    case nameOriginal
   }
 
   public enum Cause: Hashable, Sendable {

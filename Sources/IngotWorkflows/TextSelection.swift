@@ -9,6 +9,8 @@ import IngotTokenizer
 public struct TextSelection: Sendable {
   /// Files in UTF-8; `.jsonl` has an object per line with `text` or `messages`, `.json` a list of them.
   public var paths: [String]
+  /// Texts that are part of the program, before those of the paths.
+  private(set) var shipped: [ShippedText] = []
   /// Tokens in each context.
   public var context: Int
   /// Maximum contexts per text; nil for all.
@@ -25,7 +27,14 @@ public struct TextSelection: Sendable {
     self.chunks = chunks
   }
 
-  package var names: [String] { paths.map { Folder.name(of: $0) } }
+  /// The held-out texts that are part of the program: agents at work, code, and languages.
+  public static func shippedHeldOut(context: Int = 512, chunks: Int? = nil) -> TextSelection {
+    var selection = TextSelection([], context: context, chunks: chunks)
+    selection.shipped = ShippedText.all(heldOut: true)
+    return selection
+  }
+
+  package var names: [String] { shipped.map(\.name) + paths.map { Folder.name(of: $0) } }
 
   /// Contexts of all texts, one after the other.
   ///
@@ -46,27 +55,44 @@ public struct TextSelection: Sendable {
     throws(FormatError) -> [[Context]]
   {
     var all: [[Context]] = []
+    for text in shipped {
+      let tokens = ConversationTokens(
+        try tokenizer.encode(Bytes(text.bytes), path: text.name, atLeast: needed(chunks)))
+      all.append(try cut(tokens, text.name, chunks))
+    }
     for path in paths {
       if cutsByConversation {
         all.append(try conversations(path, tokenizer, of: model, chunks: chunks, withSpans: withSpans))
         continue
       }
       let bytes = try Bytes.mapping(path)
-      let wanted = chunks.map { $0.multipliedReportingOverflow(by: context) }
-      let needed = wanted.map { $0.overflow ? Int.max : $0.partialValue } ?? Int.max
+      let needed = needed(chunks)
       let tokens =
         ConversationFile.isNamed(path)
         ? try encode(bytes, path: path, tokenizer, of: model, atLeast: needed, withSpans: withSpans)
         : ConversationTokens(try tokenizer.encode(bytes, path: path, atLeast: needed))
-      let cut = tokens.cut(length: context, text: Folder.name(of: path))
-      guard !cut.isEmpty else {
-        throw FormatError(
-          path: path, expected: "at least \(context) tokens of text, one context",
-          found: "\(tokens.ids.count); give a longer text, or shorter contexts")
-      }
-      all.append(chunks.map { Array(cut.prefix($0)) } ?? cut)
+      all.append(try cut(tokens, path, chunks))
     }
     return all
+  }
+
+  /// Tokens in `chunks` contexts.
+  private func needed(_ chunks: Int?) -> Int {
+    let wanted = chunks.map { $0.multipliedReportingOverflow(by: context) }
+    return wanted.map { $0.overflow ? Int.max : $0.partialValue } ?? Int.max
+  }
+
+  /// The first contexts of a text, at most `chunks`.
+  private func cut(_ tokens: ConversationTokens, _ path: String, _ chunks: Int?) throws(FormatError)
+    -> [Context]
+  {
+    let cut = tokens.cut(length: context, text: Folder.name(of: path))
+    guard !cut.isEmpty else {
+      throw FormatError(
+        path: path, expected: "at least \(context) tokens of text, one context",
+        found: "\(tokens.ids.count); give a longer text, or shorter contexts")
+    }
+    return chunks.map { Array(cut.prefix($0)) } ?? cut
   }
 
   /// The contexts of each text that calibration uses: the first `chunks`, without those at its end that are left to what

@@ -58,6 +58,12 @@ struct VerificationRecord {
           "hash": file["sha256"]?.string.map { .string("sha256:" + $0) } ?? .null,
         ])
       }
+      for text in texts.shipped {
+        files.append([
+          "name": .string(text.name), "of": "text", "bytes": JSON(text.bytes.count),
+          "hash": .string("xxh3:" + hexDigits(XXH3.hash(Bytes(text.bytes).span))),
+        ])
+      }
       for path in texts.paths {
         let bytes = try Bytes.mapping(path)
         files.append([

@@ -31,13 +31,23 @@ public struct VerifyRequest: Sendable {
   public var reading = ReadOptions()
   /// Writes the result into the candidate's model card, README.md of its folder.
   public var writesCard = false
+  /// Keeps the state of a run that has its result, until `removeState`: when several candidates are compared, an interrupted
+  /// comparison has what each had.
+  public var keepsState = false
   /// What was called, for the report; nil when a program asks.
   package var command: String?
+  private var found: FoundOriginal?
 
   public init(_ candidate: String, against original: String, texts: TextSelection) {
     self.candidate = candidate
     self.original = original
     self.texts = texts
+  }
+
+  /// Against the model that the candidate says it was made from; the run begins with whether that has changed.
+  public init(_ candidate: String, against original: FoundOriginal, texts: TextSelection) {
+    self.init(candidate, against: original.path, texts: texts)
+    found = original
   }
 }
 
@@ -74,6 +84,7 @@ extension VerifyRequest {
     let candidate = try Model.read(candidate, reading)
     for remark in Set([original, candidate].compactMap(\.remark)) { control.warning(remark) }
     for model in [original, candidate] { try await model.requireWholeFiles(control) }
+    try found?.requireUnchanged(control)
     if let state {
       var inputs = inputs
       inputs.add(original, "the original")
@@ -103,6 +114,7 @@ extension VerifyRequest {
     options.store = store(original, control)
     options.worst = worst
     options.isFast = isFast
+    options.keepsState = keepsState
     let fast = isFast ? FastWeights(candidate) : nil
     var result: VerifyResult?
     try await verify(candidate, against: original, contexts, options) { report throws(FormatError) in
@@ -134,19 +146,27 @@ extension VerifyRequest {
       "tool": .string(Tool.name), "context": JSON(texts.context), "original": .string(original.path),
       "byConversation": texts.cutsByConversation ? true : nil,
     ]
-    // Runs with rounded activations and without have states of their own.
-    let arguments = JSON.array(
-      [candidate, self.original, "\(texts.context)", "\(texts.chunks ?? 0)"].map { .string($0) }
-        + (isFast ? ["fast"] : [])
-        + (texts.paths + [texts.chatTemplate].compactMap(\.self)).map { .string($0) })
-    let name = hexDigits(XXH3.hash(Bytes(Array(arguments.text().utf8)).span)).suffix(8)
-    let base = Folder.resolved(candidate) ?? candidate
     var store = PassStore(
-      path: state ?? "\(base).verify-\(name)", identity: identity,
-      interval: state == nil ? .seconds(30) : .zero)
+      path: statePath, identity: identity, interval: state == nil ? .seconds(30) : .zero)
     store.isOptional = state == nil
     store.shouldStop = control.shouldStop
-    guard state == nil, !Folder.isWritable(Folder.parent(of: base)) else { return store }
+    guard state == nil, !Folder.isWritable(Folder.parent(of: statePath)) else { return store }
     return nil
   }
+
+  private var statePath: String {
+    if let state { return state }
+    // Runs with rounded activations and without have states of their own.
+    let arguments = JSON.array(
+      [candidate, original, "\(texts.context)", "\(texts.chunks ?? 0)"].map { .string($0) }
+        + (isFast ? ["fast"] : [])
+        + (texts.shipped.map(\.name) + texts.paths + [texts.chatTemplate].compactMap(\.self)).map {
+          .string($0)
+        })
+    let name = hexDigits(XXH3.hash(Bytes(Array(arguments.text().utf8)).span)).suffix(8)
+    return "\(Folder.resolved(candidate) ?? candidate).verify-\(name)"
+  }
+
+  /// Removes what a run with `keepsState` has kept.
+  public func removeState() { PassStore(path: statePath).remove() }
 }

@@ -4,7 +4,7 @@ import IngotSystem
 import IngotTensors
 
 /// The project's own texts, which are part of the program: agents at work, code, and languages.
-struct ShippedText {
+struct ShippedText: Sendable {
   /// Of a file, such as `code.txt`.
   let name: String
   let bytes: [UInt8]

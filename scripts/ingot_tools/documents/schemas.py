@@ -56,6 +56,7 @@ RUNS: list[tuple[str, int, str]] = [
     ("verify", 0, f"ingot verify planned.ingot --against MODEL {TEXT} --plan plan.json --json || test $? = 2"),
     ("verify", 0, f"ingot verify fewer.ingot --against MODEL {TEXT} --chunks 1 --json"),
     ("verify", 0, "ingot verify MODEL --against MODEL --text held-out.txt --chunks 1 --json"),
+    ("verify-several", 0, f"ingot verify planned.ingot fewer.ingot --against MODEL {TEXT} --chunks 1 --json"),
     ("verify", 0, f"head -2 {CALLS} > calls.jsonl; ingot verify planned.ingot --against MODEL --text calls.jsonl {AGENTS}"),
     ("verify", 0, f"ingot verify planned.ingot --against MODEL --text calls.jsonl --generate 2 --max-tokens 40 {AGENTS}"),
     ("check", 0, "ingot check planned.ingot --json"),
