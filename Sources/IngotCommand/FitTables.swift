@@ -54,7 +54,13 @@ struct FitOptions: ParsableArguments {
 }
 
 extension CachePrecision: ExpressibleByArgument {}
-extension Engine: ExpressibleByArgument {}
+extension Engine: ExpressibleByArgument {
+  public init?(argument: String) {
+    guard let engine = Engine.allCases.first(where: { $0.rawValue.lowercased() == argument.lowercased() })
+    else { return nil }
+    self = engine
+  }
+}
 
 /// A number of tokens: 65536 or 64k.
 struct TokenCount: ExpressibleByArgument {
@@ -107,7 +113,7 @@ struct FitTables {
     let asked = options.context.map { "GB to spare at \($0.tokens) tokens" } ?? "longest context that fits"
     print(
       """
-      bits per weight, GB of weights.
+      bits per weight, bytes of weights.
       Cells: \(asked), keys and values at \(options.cache.rawValue); '-': does not fit;
       a rate: experts that do not fit are read from the disk, at most that many tokens per second.
       Buffers are estimates by formula. --machine NAME shows one in full, --fit NAME picks for it.
@@ -128,20 +134,22 @@ struct FitTables {
 
       \(FitTable.machine(rows))
 
-      GB, of the device that has the least to spare; other: experts in main memory or, what that does not
+      Of the device that has the least to spare; other: experts in main memory or, what that does not
       hold, on the disk; at most: tokens per second by the rates of memory and disk alone.
       """)
   }
 
   private func best(on machine: Machine, _ json: Bool, _ page: PageWriter) throws {
     let fitting = choices.best(on: machine)
-    guard let (choice, fit) = fitting.first else { throw RequestError(.fit, nothingFits(machine)) }
+    guard let (choice, fit) = fitting.first else {
+      throw RequestError(.fit, nothingFits(machine), isUnmet: true)
+    }
     let record = choices.record(fitting, on: machine)
     try page.write { MachinePage(record).html }
     if let (other, bytes) = choices.soldAlike(machine) {
       Terminal.error(
         "note: \(machine.name) is taken for what the model may have; \(other.title) lets it have "
-          + "\(FitTable.gigabytes(bytes)) GB: for that machine, --fit \(other.name)")
+          + "\(FitTable.size(bytes)): for that machine, --fit \(other.name)")
     }
     if json {
       print(record.text(indented: true))
@@ -153,10 +161,10 @@ struct FitTables {
     print(
       """
       \(recipe) for \(choice.engine.rawValue): \(fixed(choice.bits, 2)) bits per weight, \
-      \(FitTable.gigabytes(fit.weights)) GB of weights,
-      \(FitTable.gigabytes(fit.cache)) GB of cache for \(choices.context) tokens at \(options.cache.rawValue), \
-      \(FitTable.gigabytes(fit.buffers)) GB of buffers; \(FitTable.gigabytes(fit.left)) of \
-      \(FitTable.gigabytes(fit.capacity)) GB to spare
+      \(FitTable.size(fit.weights)) of weights,
+      \(FitTable.size(fit.cache)) of cache for \(choices.context) tokens at \(options.cache.rawValue), \
+      \(FitTable.size(fit.buffers)) of buffers; \(FitTable.size(fit.left)) of \
+      \(FitTable.size(fit.capacity)) to spare
       \(fit.layout.isEmpty ? "" : fit.layout + "\n")
         ingot quantize \(choices.model.path) --recipe \(recipe) -o \(output)
       """)
@@ -169,12 +177,12 @@ struct FitTables {
     let fit = choices.fit(least, machine)
     var text =
       "nothing fits into \(machine.name) with \(choices.context) tokens: the smallest recipe, \(least.recipe.name), "
-      + "has \(FitTable.gigabytes(least.weights.total)) GB of weights and "
-      + "\(FitTable.gigabytes(fit?.cache ?? choices.cacheBytes)) GB of cache"
+      + "has \(FitTable.size(least.weights.total)) of weights and "
+      + "\(FitTable.size(fit?.cache ?? choices.cacheBytes)) of cache"
     if let fit {
       text +=
-        "; with \(FitTable.gigabytes(fit.buffers)) GB of buffers that is \(FitTable.gigabytes(-fit.left)) GB more "
-        + "than the \(FitTable.gigabytes(fit.capacity)) GB that the model may take"
+        "; with \(FitTable.size(fit.buffers)) of buffers that is \(FitTable.size(-fit.left)) more "
+        + "than the \(FitTable.size(fit.capacity)) that the model may take"
       if fit.left + fit.cache >= 0 { return text + ": --context and --cache make the cache smaller" }
     }
     return text

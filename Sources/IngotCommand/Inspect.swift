@@ -234,17 +234,24 @@ struct Inspect: ParsableCommand {
       "\(grouped(summary.bytes)), \(fixed(8 * Double(summary.bytes) / Double(summary.total), 3)) bits per weight",
     ])
     print(String(table.text.drop { $0.isNewline }))
-    var roles = Table(["\nrole", "tensors", "parameters", "share", "bytes"])
+    var roles = Table(["\nrole", "tensors", "parameters", "share", "bytes", "stored as"], left: [0, 5])
     for role in summary.byRole {
       roles.add([
         role.kind.rawValue, grouped(role.tensors), grouped(role.parameters),
         fixed(100 * Double(role.parameters) / Double(summary.total), 2) + " %", grouped(role.bytes),
+        encodings(summary.encodings[role.kind] ?? []),
       ])
     }
     print(roles.text)
     print(
       "\nstored as  "
         + summary.bytesByName.map { "\($0.name) \(grouped($0.bytes))" }.joined(separator: ", "))
+  }
+
+  /// Those that hold most of the bytes, and how many more there are.
+  private func encodings(_ all: [(encoding: Encoding, bytes: Int)]) -> String {
+    let shown = all.prefix(all.count > 3 ? 2 : 3).map { "\($0.encoding)" }.joined(separator: ", ")
+    return all.count > 3 ? "\(shown), \(all.count - 2) more" : shown
   }
 
   private func counted(_ tensors: (tensors: Int, parameters: Int)) -> String {

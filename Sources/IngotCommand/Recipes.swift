@@ -23,12 +23,13 @@ struct Recipes: ParsableCommand {
     if json.json {
       let list = Recipe.builtIn.map { recipe -> JSON in
         [
-          "name": .string(recipe.name), "summary": .string(recipe.summary), "format": JSON(recipe.format),
+          "name": .string(recipe.name), "summary": .string(recipe.summary),
+          "format": .string(recipe.format ?? Format.ingot.name),
           "bitsPerWeight": recipe.bitsPerWeightOfMiniMaxM2().map { JSON($0) } ?? .null,
           "text": .string(recipe.source),
         ]
       }
-      print(JSON.array(list).text(indented: true))
+      print(JSON.object(["recipes": .array(list)]).text(indented: true))
       return
     }
     var table = Table(["recipe", "format", "bits/weight", "what it does"], left: [0, 1, 3])

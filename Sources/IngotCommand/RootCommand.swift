@@ -69,8 +69,10 @@ struct RootCommand: AsyncParsableCommand {
       exit(withError: ExitCode(error.isResumable ? 75 : 1))
     } catch let error as RequestError {
       // What the request asks for is understood: the usage would not help.
-      Terminal.error("error: --\(error.member.rawValue): \(error.message)")
-      exit(withError: ExitCode.validationFailure)
+      let message = "--\(error.member.rawValue): \(error.message)"
+      printJSON(error: message)
+      Terminal.error("error: \(message)")
+      exit(withError: error.isUnmet ? ExitCode(1) : ExitCode.validationFailure)
     } catch {
       // Help and versions are results too.
       if exitCode(for: error).isSuccess {
@@ -87,8 +89,25 @@ struct RootCommand: AsyncParsableCommand {
         Terminal.error("error: standard output cannot be written")
         exit(withError: ExitCode(1))
       }
+      if !(error is ExitCode) {
+        let said = message(for: error)
+        printJSON(error: said)
+        if let hint = ForeignOptions.hint(said, Array(CommandLine.arguments.dropFirst())) {
+          Terminal.error("hint: \(hint)")
+        }
+      }
       exit(withError: error)
     }
+  }
+
+  /// For programs that asked for JSON: what was asked wrong, as an error of files is printed.
+  private static func printJSON(error message: String) {
+    guard CommandLine.arguments.contains("--json") else { return }
+    let members: JSONObject = [
+      "path": .null, "tensor": .null, "offset": .null, "expected": .null, "found": .null,
+      "message": .string(message), "remedy": .null,
+    ]
+    print(JSON.object(["error": .object(members)]).text(indented: true))
   }
 }
 

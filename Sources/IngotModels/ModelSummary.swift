@@ -14,6 +14,8 @@ public struct ModelSummary: Sendable {
   public var active: Int
   /// Values by role class, in the order of the forward pass.
   public var byRole: [(kind: TensorKind, parameters: Int, bytes: Int, tensors: Int)]
+  /// Bytes of each encoding of a role class, the most first.
+  public private(set) var encodings: [TensorKind: [(encoding: Encoding, bytes: Int)]] = [:]
   /// Bytes by type of stored value.
   public var bytesByType: [(type: DType, bytes: Int)]
   /// Bytes by what the files call it: a type of stored value, or a block type of GGML.
@@ -36,6 +38,7 @@ public struct ModelSummary: Sendable {
     var roles: [TensorKind: (Int, Int, Int)] = [:]
     var types: [DType: Int] = [:]
     var encodings: [Encoding: Int] = [:]
+    var own: [TensorKind: [Encoding: Int]] = [:]
     var names: [String: Int] = [:]
     var unused = 0
     for tensor in model.tensors {
@@ -51,6 +54,12 @@ public struct ModelSummary: Sendable {
         names[name, default: 0] += plane.bytes
       }
       encodings[tensor.encoding, default: 0] += tensor.bytes
+      own[tensor.role.kind, default: [:]][tensor.encoding, default: 0] += tensor.bytes
+    }
+    self.encodings = own.mapValues { all in
+      all.map { (encoding: $0.key, bytes: $0.value) }.sorted {
+        ($1.bytes, $0.encoding.description) < ($0.bytes, $1.encoding.description)
+      }
     }
     let others = Set(roles.keys).subtracting(TensorKind.known).sorted { $0.rawValue < $1.rawValue }
     byRole = (TensorKind.known + others).compactMap { kind in
@@ -130,6 +139,12 @@ public struct ModelSummary: Sendable {
     for (type, bytes) in bytesByType { types[type.rawValue] = JSON(bytes) }
     var roles: JSONObject = [:]
     for role in byRole { roles[role.kind.rawValue] = JSON(role.parameters) }
+    var byKind: JSONObject = [:]
+    for role in byRole {
+      var bytes: JSONObject = [:]
+      for own in self.encodings[role.kind] ?? [] { bytes[own.encoding.description] = JSON(own.bytes) }
+      byKind[role.kind.rawValue] = .object(bytes)
+    }
     var encodings: JSONObject = [:]
     for (encoding, bytes) in bytesByEncoding { encodings["\(encoding)"] = JSON(bytes) }
     let attention = blueprint.headed
@@ -166,7 +181,8 @@ public struct ModelSummary: Sendable {
       "otherModels": [
         "tensors": JSON(otherModels.tensors), "parameters": JSON(otherModels.parameters),
       ],
-      "bytes": JSON(bytes), "bytesByDType": .object(types), "bytesByEncoding": .object(encodings),
+      "encodingsByRole": .object(byKind), "bytes": JSON(bytes), "bytesByDType": .object(types),
+      "bytesByEncoding": .object(encodings),
       "kvCacheBytesPerToken": JSON(blueprint.keyValueCacheBytesPerToken), "license": JSON(license),
       "claims": .array(
         claims.map {

@@ -156,7 +156,7 @@ package struct PlanMaking {
       """
       \(asked): nothing fits; the smallest choices take \(grouped(least)) bytes of tensors \
       (\(fixed(8 * Double(least) / Double(model.parameters), 3)) bits per weight)\(smaller).
-      """)
+      """, isUnmet: true)
   }
 
   /// What would make a plan smaller than the smallest choices.
@@ -234,7 +234,7 @@ package struct PlanMaking {
         .fit,
         "nothing fits into \(machine.name) with \(context) tokens of context: the smallest choices take "
           + "\(decimal(leastBytes)) and the cache \(decimal(model.blueprint.cacheBytes(context: context, cache)))"
-          + "\(smaller).")
+          + "\(smaller).", isUnmet: true)
     }
     return best
   }

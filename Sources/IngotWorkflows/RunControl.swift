@@ -55,10 +55,11 @@ public struct RequestError: Error, Hashable, Sendable, CustomStringConvertible {
 
   public var member: Member
   public var message: String
+  /// Whether it is understood and cannot be met: nothing fits. Otherwise it contradicts itself.
+  public var isUnmet: Bool
 
-  public init(_ member: Member, _ message: String) {
-    self.member = member
-    self.message = message
+  public init(_ member: Member, _ message: String, isUnmet: Bool = false) {
+    (self.member, self.message, self.isUnmet) = (member, message, isUnmet)
   }
 
   public var description: String { "\(member.rawValue): \(message)" }

@@ -5,7 +5,15 @@ import IngotTensors
 extension WrittenFile {
   /// What a JSON text is that a command wrote into a file, or printed as its result; nil for another one.
   init?(_ json: JSON) {
-    if let recipes = json.array, recipes.first?["text"]?.string != nil, recipes.first?["summary"] != nil {
+    if let reports = json["candidates"]?.array, let first = reports.first?["report"] {
+      // Several candidates of one original.
+      self.init(first)
+      figures.append(("candidates", "\(reports.count)"))
+      return
+    }
+    if let recipes = json["recipes"]?.array, recipes.first?["text"]?.string != nil,
+      recipes.first?["summary"] != nil
+    {
       self.init(.recipes, [("recipes", "\(recipes.count)")])
       return
     }

@@ -17,7 +17,11 @@ let nano = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingL
   @Test func builtInRecipesKeepExactParts() throws {
     let model = try Model.read(nano)
     let ours = Recipe.builtIn.filter { $0.format == nil }
-    #expect(ours.map(\.name) == ["int8", "int4", "int3", "mixed-4-8"])
+    #expect(
+      ours.map(\.name) == [
+        "int8", "int4", "int3", "mixed-4-8", "trellis-2", "trellis-2.5", "trellis-3", "trellis-3.5",
+        "trellis-4",
+      ])
     for recipe in ours {
       let plan = try recipe.plan(for: model)
       #expect(plan.assignments.count == model.tensors.count)

@@ -5,7 +5,8 @@ import IngotTensors
 
 /// What fits where, as text.
 package enum FitTable {
-  package static func gigabytes(_ bytes: Int) -> String { fixed(Double(bytes) / 1e9, 1) }
+  /// In a unit that fits; below zero where something lacks.
+  package static func size(_ bytes: Int) -> String { bytes < 0 ? "-" + decimal(-bytes) : decimal(bytes) }
 
   /// An engine's recipes against machines, in as many tables as keep lines within 100 columns.
   ///
@@ -14,12 +15,12 @@ package enum FitTable {
     _ engine: Engine, _ choices: [EngineChoice], _ cells: [[FitCell]], contextAsked: Bool
   ) -> String {
     let rows = cells.map { cells in (cells[0].machine.name, cells.map { text($0, contextAsked) }) }
-    let used = rows.filter { row in row.1.contains { $0 != "-" } }
+    let used = folded(rows.filter { row in row.1.contains { $0 != "-" } })
     func table(_ columns: Range<Int>) -> String {
       let some = choices[columns]
       var table = Table([engine.rawValue] + some.map(\.recipe.name))
       table.add(["bits"] + some.map { fixed($0.bits, 2) })
-      table.add(["GB"] + some.map { fixed(Double($0.weights.total) / 1e9, 0) })
+      table.add(["size"] + some.map { size($0.weights.total) })
       for (name, cells) in used { table.add([name] + cells[columns]) }
       return table.text
     }
@@ -38,8 +39,21 @@ package enum FitTable {
       + (none.isEmpty ? "" : "\nnothing fits on \(none.joined(separator: ", "))")
   }
 
+  /// Three machines or more, one after the other, of which all is equal are one row.
+  private static func folded(_ rows: [(String, [String])]) -> [(String, [String])] {
+    var folded: [(String, [String])] = []
+    var rest = rows[...]
+    while let (name, cells) = rest.first {
+      let alike = rest.prefix { $0.1 == cells }
+      let count = alike.count < 3 ? 1 : alike.count
+      folded.append((count == 1 ? name : "\(name) … \(alike.last!.0)", cells))
+      rest = rest.dropFirst(count)
+    }
+    return folded
+  }
+
   private static func text(_ cell: FitCell, _ contextAsked: Bool) -> String {
-    if contextAsked, let fit = cell.fit, fit.fits { return fixed(Double(fit.left) / 1e9, 0) }
+    if contextAsked, let fit = cell.fit, fit.fits { return size(fit.left) }
     if !contextAsked, let longest = cell.longestContext {
       return longest >= 1024 ? "\(longest / 1024)k" : "\(longest)"
     }
@@ -55,9 +69,9 @@ package enum FitTable {
       left: [0, 1])
     for (choice, fit) in rows {
       table.add([
-        choice.engine.rawValue, choice.recipe.name, fixed(choice.bits, 2), gigabytes(fit.weights),
-        gigabytes(fit.cache), gigabytes(fit.buffers), gigabytes(fit.capacity), gigabytes(fit.left),
-        fit.inMainMemory + fit.onDisk > 0 ? gigabytes(fit.inMainMemory + fit.onDisk) : "",
+        choice.engine.rawValue, choice.recipe.name, fixed(choice.bits, 2), size(fit.weights),
+        size(fit.cache), size(fit.buffers), size(fit.capacity), size(fit.left),
+        fit.inMainMemory + fit.onDisk > 0 ? size(fit.inMainMemory + fit.onDisk) : "",
         fit.bound.map { fixed($0, $0 < 10 ? 1 : 0) + "/s" } ?? "",
       ])
     }
@@ -68,9 +82,9 @@ package enum FitTable {
   /// Recipes that fit beside the best one; nil for none.
   package static func others(_ rows: ArraySlice<(EngineChoice, Fit)>) -> String? {
     guard !rows.isEmpty else { return nil }
-    var table = Table(["also fits", "for", "bits", "GB to spare"], left: [0, 1])
+    var table = Table(["also fits", "for", "bits", "to spare"], left: [0, 1])
     for (choice, fit) in rows {
-      table.add([choice.recipe.name, choice.engine.rawValue, fixed(choice.bits, 2), gigabytes(fit.left)])
+      table.add([choice.recipe.name, choice.engine.rawValue, fixed(choice.bits, 2), size(fit.left)])
     }
     return table.text
   }

@@ -67,6 +67,9 @@ RUNS: list[tuple[str, int, str]] = [
     ("fit", 0, "ingot fit MODEL --machine 1GB --hours 0.01 -o fitted --json"),
     ("fit", 0, "cat fitted/fit.json"),
     ("error", 1, "ingot inspect nothing --json"),
+    ("error", 64, "ingot plan MODEL --recipes int4 --json"),
+    ("error", 64, "ingot quantize MODEL -o x.gguf --recipe mlx-4bit --json"),
+    ("error", 1, "ingot plan MODEL --fit 1MB --json"),
     ("error", 1, "ingot quantize MODEL -o planned.ingot --json"),
 ]
 

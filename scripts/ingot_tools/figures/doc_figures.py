@@ -33,7 +33,7 @@ def planned():
             run(INGOT, "plan", folder + "/m2", "--engine", engine).split("\n\nbits per weight")[0]
             for engine in ("llama.cpp", "MLX", "vLLM"))
         rows = ["| recipe | format | bits per weight | bytes | of the source |", "|---|---|---|---|---|"]
-        for recipe in json.loads(run(INGOT, "recipes", "--json")):
+        for recipe in json.loads(run(INGOT, "recipes", "--json"))["recipes"]:
             plan = json.loads(run(INGOT, "plan", folder + "/m2", "--recipe", recipe["name"], "--json"))
             rows.append(
                 f"| `{recipe['name']}` | {plan['format']} | {plan['bitsPerWeight']:.3f} | {plan['bytes']:,} | "
