@@ -110,6 +110,13 @@ struct OutputOptions: ParsableArguments {
     name: [.short, .long], help: ArgumentHelp("Output path.", valueName: "path"), completion: .path)
   var output: String
 
+  @OptionGroup var writing: WritingOptions
+
+  var options: WriteOptions { writing.options }
+}
+
+/// How an output is written.
+struct WritingOptions: ParsableArguments {
   @Flag(name: .long, help: "Replace an existing output, and discard an unfinished one.")
   var force = false
 

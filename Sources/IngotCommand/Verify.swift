@@ -80,7 +80,9 @@ struct Verify: AsyncParsableCommand {
 
   @OptionGroup var page: PageOption
 
-  @Flag(name: .long, help: "Replace an existing --html page.")
+  @OptionGroup var sharing: VerifyShareOptions
+
+  @Flag(name: .long, help: "Replace an existing --html page or share, and discard an unfinished share.")
   var force = false
 
   @OptionGroup var answers: AnswerOptions
@@ -100,10 +102,15 @@ struct Verify: AsyncParsableCommand {
     if Set(candidates).count < candidates.count {
       throw ValidationError("A candidate is given twice.")
     }
+    try requireShareable()
   }
 
   func run() async throws {
     let found = try findOriginal()
+    if let share = try sharing.share() {
+      say(found)
+      return try await run(share, request(candidates[0], found))
+    }
     let page = page.writer(force: force, inputs: request(candidates[0], found).inputs)
     try page.check()
     say(found)
@@ -133,7 +140,7 @@ struct Verify: AsyncParsableCommand {
   }
 
   /// The one that all candidates say they were made from; nil where one was named.
-  private func findOriginal() throws -> FoundOriginal? {
+  func findOriginal() throws -> FoundOriginal? {
     if against != nil { return nil }
     var first: FoundOriginal?
     for candidate in candidates {
@@ -165,7 +172,8 @@ struct Verify: AsyncParsableCommand {
     return selection
   }
 
-  private func request(_ candidate: String, _ found: FoundOriginal?) -> VerifyRequest {
+  /// What the options say.
+  func request(_ candidate: String, _ found: FoundOriginal?) -> VerifyRequest {
     var request =
       found.map { VerifyRequest(candidate, against: $0, texts: selection) }
       ?? VerifyRequest(candidate, against: against ?? candidate, texts: selection)

@@ -10,6 +10,8 @@ extension WrittenFile {
     switch kind {
     case .unfinished: ("a command that was interrupted, or is at work", "", Self.again)
     case .share: ("ingot quantize", "--shard", "ingot assemble on its folder, with the other shares")
+    case .verificationShare:
+      ("ingot verify", "--shard", "ingot assemble on its folder, with the other shares")
     case .journal:
       ("the command that writes \(figures.first { $0.name == "output" }?.value ?? "it")", "", Self.again)
     case .calibration where figures.contains { $0.name == "share" }:

@@ -6,19 +6,24 @@ import IngotTensors
 /// A file whose content is there all at once, written by the rules of outputs: it appears complete or not at all, and
 /// nothing is replaced unless that was asked for.
 public enum WholeFile {
-  /// - Parameter again: whether an earlier run may have got as far as to name the file: the same content there is no error then.
+  /// - Parameters:
+  ///   - again: whether an earlier run may have got as far as to name the file: the same content there is no error then.
+  ///   - takeOver: the user's word that a run on another host, which may be writing it, has ended.
   /// - Throws: FormatError when something else stands at `path` and `force` does not replace it, or writing fails.
   public static func write(
-    _ content: [UInt8], to path: String, force: Bool = false, again: Bool = false,
+    _ content: [UInt8], to path: String, force: Bool = false, again: Bool = false, takeOver: Bool = false,
     inputs: InputFiles = InputFiles()
   ) throws(FormatError) {
-    if again, !force, !Folder.exists(path + ".partial" + Journal.suffix), holds(path, content) {
+    if again, !force, holds(path, content) {
       // An earlier run came so far, and no further: what says that it is at work goes.
-      try Journal(beside: path + ".partial", identity: [:]).end()
+      let owner = try Owner(of: path + ".partial", takeOver: takeOver)
+      defer { owner.release() }
+      Folder.remove(path + ".partial" + Journal.suffix)
+      Folder.remove(path + ".partial")
       return try Folder.synchronize(Folder.parent(of: path))
     }
     var options = WriteOptions()
-    options.force = force
+    (options.force, options.takeOver) = (force, takeOver)
     options.inputs = inputs
     let output = try Output(
       path, parts: [(path, content.count)],

@@ -11,6 +11,10 @@ public struct PassStore: Sendable {
   public var identity: JSONObject
   /// The least time from one writing to the next, unless the run is asked to stop.
   public var interval: Duration
+  /// The part of the run's time that writing may take, such as 0.05: after a long writing the next one is later. nil for any.
+  public var mostOfTime: Double?
+  /// Have the store from the beginning, so that another run with it is refused at once.
+  public var opensAtOnce = false
   /// Go on without a store when it cannot be written.
   public var isOptional = false
   /// Begin anew when the file is of a run of something else.
@@ -44,9 +48,15 @@ final class StoredPass {
   private var journal: Journal?
   private var file: File?
   private var lastWritten = ContinuousClock.now
+  /// How long the last writing took.
+  private var lastCost: Duration = .zero
   private var hasFailed = false
   /// What has been found of each layer so far.
   private(set) var layers: [JSON] = []
+  /// How many of them the journal has.
+  private var recorded = 0
+  /// States that were written: each goes to the other place than the one before.
+  private var writings = 0
 
   private var size: Int { 4 * count }
 
@@ -57,7 +67,7 @@ final class StoredPass {
     identity["options"] = .object(store.identity)
     self.identity = identity
     count = states.reduce(0) { $0 + $1.reduce(0) { $0 + $1.count } }
-    guard Folder.exists(store.path + Journal.suffix) else { return }
+    guard store.opensAtOnce || Folder.exists(store.path + Journal.suffix) else { return }
     try open()
     do throws(FormatError) {
       try restore(&states)
@@ -70,8 +80,10 @@ final class StoredPass {
   /// What the store has, after a look at whether it is what the journal tells of.
   private func restore(_ states: inout [[[Float]]]) throws(FormatError) {
     guard let journal, let last = journal.records.last, let file else { return }
-    let done = last["layers"]?.array ?? []
-    var position = (done.count - 1) % 2 * size
+    // Each record has the layers since the one before.
+    let done = journal.records.flatMap { $0["layers"]?.array ?? [] }
+    writings = journal.records.count
+    var position = (writings - 1) % 2 * size
     var sum = XXH3()
     for pass in states.indices {
       for context in states[pass].indices {
@@ -88,6 +100,7 @@ final class StoredPass {
         found: "others")
     }
     layers = done
+    recorded = done.count
   }
 
   private func open() throws(FormatError) {
@@ -128,7 +141,9 @@ final class StoredPass {
   func finished(_ found: JSON, _ states: [[[Float]]]) throws(FormatError) {
     layers.append(found)
     let isStopping = store.shouldStop?() ?? false
-    guard isStopping || ContinuousClock.now - lastWritten >= store.interval, !hasFailed else { return }
+    let wait = max(store.interval, store.mostOfTime.map { lastCost * (1 / $0) } ?? .zero)
+    let start = ContinuousClock.now
+    guard isStopping || start - lastWritten >= wait, !hasFailed else { return }
     do throws(FormatError) {
       try write(states)
     } catch {
@@ -138,6 +153,7 @@ final class StoredPass {
       return
     }
     lastWritten = .now
+    lastCost = lastWritten - start
     if isStopping {
       var error = FormatError(path: store.path, expected: "the run to continue", found: "a request to stop")
       error.cause = .stopped
@@ -147,7 +163,7 @@ final class StoredPass {
 
   private func write(_ states: [[[Float]]]) throws(FormatError) {
     if journal == nil { try open() }
-    var position = (layers.count - 1) % 2 * size
+    var position = writings % 2 * size
     var sum = XXH3()
     for state in states.joined() {
       let bytes = Bytes(count: 4 * state.count) { encode(.f32, state.span, into: &$0) }
@@ -155,7 +171,10 @@ final class StoredPass {
       try file!.write(bytes.span, at: position)
       position += bytes.count
     }
-    try journal!.add(["layers": .array(layers), "states": .string(hexDigits(sum.digest()))])
+    try journal!.add(
+      ["layers": .array(Array(layers[recorded...])), "states": .string(hexDigits(sum.digest()))])
+    recorded = layers.count
+    writings += 1
     try journal!.synchronize([file!])
   }
 

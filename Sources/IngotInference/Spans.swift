@@ -98,8 +98,8 @@ extension Summary {
         var pair = Pair(original: true, candidate: true)
         for position in span.tokens {
           let score = score(index, position - 1, context)
-          if score.original.top != context.tokens[position] { pair.original = false }
-          if score.candidate.top != context.tokens[position] { pair.candidate = false }
+          if score.originalTop != context.tokens[position] { pair.original = false }
+          if score.candidateTop != context.tokens[position] { pair.candidate = false }
         }
         if span.kind == .toolName { part.name = pair } else { part.arguments = pair }
         parts[span.call] = part

@@ -11,10 +11,10 @@ import IngotTensors
 /// Scored predictions of two models, made into figures.
 struct Summary {
   /// contexts × predictions
-  private let scores: [[TokenComparison]]
+  let scores: [[PredictionScore]]
   private let options: VerificationOptions
 
-  init(_ scores: [[TokenComparison]], _ options: VerificationOptions) {
+  init(_ scores: [[PredictionScore]], _ options: VerificationOptions) {
     self.scores = scores
     self.options = options
   }
@@ -29,6 +29,11 @@ struct Summary {
             + contexts.name(context))
       }
     }
+    // Some contexts of many may have none that is scored.
+    if scores.contains(where: { !$0.isEmpty }) { try requireFinitePerplexities(candidate) }
+  }
+
+  func requireFinitePerplexities(_ candidate: Model) throws(FormatError) {
     let perplexities = perplexities(Array(scores.indices))
     for value in [perplexities.original.value, perplexities.candidate.value, perplexities.ratio.value]
     where !value.isFinite {
@@ -54,7 +59,7 @@ struct Summary {
   func divergence(_ context: Int, _ row: Int) -> Double { scores[context][row].divergence }
 
   /// The score of a position of a context.
-  func score(_ index: Int, _ position: Int, _ context: Context) -> TokenComparison {
+  func score(_ index: Int, _ position: Int, _ context: Context) -> PredictionScore {
     scores[index][position - context.scoredPositions.lowerBound]
   }
 
@@ -116,7 +121,7 @@ struct Summary {
   }
 
   /// The mean over the predictions of some contexts.
-  private func mean(_ members: [Int], _ figure: (TokenComparison) -> Double) -> Estimate {
+  private func mean(_ members: [Int], _ figure: (PredictionScore) -> Double) -> Estimate {
     mean(members.map { scores[$0] }, figure)
   }
 
@@ -127,10 +132,10 @@ struct Summary {
       return Estimate(value: value, standardError: estimate.standardError.map { $0 * value })
     }
     return .init(
-      original: exponential(mean(members) { -$0.original.logProbability }),
-      candidate: exponential(mean(members) { -$0.candidate.logProbability }),
+      original: exponential(mean(members) { -$0.original }),
+      candidate: exponential(mean(members) { -$0.candidate }),
       ratio: exponential(
-        mean(members) { $0.original.logProbability - $0.candidate.logProbability }))
+        mean(members) { $0.original - $0.candidate }))
   }
 
   private func uncertainty(_ members: [Int]) -> Double {

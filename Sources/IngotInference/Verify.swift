@@ -95,90 +95,141 @@ public func verify(
   _ options: VerificationOptions = .init(),
   deliver: (VerificationReport) throws(FormatError) -> Void = { _ throws(FormatError) in }
 ) async throws(FormatError) -> VerificationReport {
-  let clock = ContinuousClock()
-  let start = clock.now
+  let start = ContinuousClock.now
+  var report: VerificationReport?
+  try await compare(candidate, against: original, contexts, contexts.indices, options) {
+    compared throws(FormatError) in
+    var complete = try assembleVerification([compared], candidate, against: original, contexts, options)!
+    complete.seconds = (ContinuousClock.now - start) / .seconds(1)
+    try deliver(complete)
+    report = complete
+  }
+  return report!
+}
+
+/// The report of all contexts, out of what was found of shares of them; without the time that it took.
+///
+/// - Parameter parts: in the order of their contexts.
+/// - Returns: nil for parts that are not of these models, or not all contexts.
+/// - Throws: FormatError for models of different size and contexts of which none is scored.
+package func assembleVerification(
+  _ parts: [ComparedContexts], _ candidate: Model, against original: Model, _ contexts: [Context],
+  _ options: VerificationOptions
+) throws(FormatError) -> VerificationReport? {
   let dropped = try requireSameSize(candidate, original)
   _ = try scoredTokens(contexts, original)
+  guard let whole = ComparedContexts.merged(parts, worst: options.worst), whole.count == contexts.count,
+    whole.layers.count == original.blueprint.layerCount
+  else { return nil }
+  let summary = Summary(whole.scores, options)
+  try summary.requireFinitePerplexities(candidate)
+  var report = summary.report(
+    contexts, whole.layers.enumerated().map { $1.report($0) }, whole.worst, seconds: 0)
+  report.dropped = dropped
+  return report
+}
+
+/// Takes both models through some of the contexts, layer by layer, side by side.
+///
+/// - Parameters:
+///   - contexts: all; the figures are by their numbers.
+///   - range: those to compare.
+///   - deliver: as `verify` has it.
+/// - Throws: FormatError as `verify` does.
+package func compare(
+  _ candidate: Model, against original: Model, _ contexts: [Context], _ range: Range<Int>,
+  _ options: VerificationOptions, deliver: (ComparedContexts) throws(FormatError) -> Void
+) async throws(FormatError) {
+  let dropped = try requireSameSize(candidate, original)
+  _ = try scoredTokens(contexts, original)
+  let own = Array(contexts[range])
   let workers = Workers(options.workers)
-  var first = try Lane(original, contexts)
+  var first = try Lane(original, own)
   // Contexts are what threads share out here.
   let products = options.isFast ? StoredProducts(team: ThreadTeam(1), roundsActivations: true) : nil
-  var second = try Lane(candidate, contexts, products: products)
+  var second = try Lane(candidate, own, products: products)
   var meter = Meter([original, candidate], options.progress)
-  var layers: [VerificationReport.Layer] = []
+  var layers: [ComparedLayer] = []
   var stored: StoredPass?
   if let store = options.store {
     var states = [first.snapshot, second.snapshot]
-    let pass = try StoredPass(
-      store, identity: try comparisonIdentity(candidate, original, contexts, options), states: &states)
-    for (layer, figures) in pass.layers.enumerated() {
-      layers.append(try .init(layer: layer, stored: figures, store.path))
+    var identity = try comparisonIdentity(candidate, original, own, options)
+    if range.lowerBound > 0 { identity["first context"] = JSON(range.lowerBound) }
+    let pass = try StoredPass(store, identity: identity, states: &states)
+    for text in pass.layers {
+      guard let layer = text.string.flatMap({ ComparedLayer(text: $0) }) else {
+        throw pass.left(
+          FormatError(path: store.path, expected: "figures of a layer", found: text.kind), isPassed: true)
+      }
+      layers.append(layer)
     }
     if !layers.isEmpty {
-      first = try Lane(first.source, contexts, snapshot: states[0])
-      second = try Lane(second.source, contexts, snapshot: states[1])
+      first = try Lane(first.source, own, snapshot: states[0])
+      second = try Lane(second.source, own, snapshot: states[1])
     }
     stored = pass
   }
-  let report: VerificationReport
+  let compared: ComparedContexts
   do throws(FormatError) {
-    try await passLayers(&first, &second, dropped, &layers, &meter, workers, stored)
+    try await passLayers(&first, &second, dropped, range.lowerBound, &layers, &meter, workers, stored)
     let summary = try await compareHeads(first, second, &meter, workers, options)
-    let worst = try await worstPredictions(first, second, summary, workers, options)
-    var found = summary.report(contexts, layers, worst, seconds: (clock.now - start) / .seconds(1))
-    found.dropped = dropped
-    report = found
+    compared = ComparedContexts(
+      first: range.lowerBound, scores: summary.scores, layers: layers,
+      worst: try await worstPredictions(first, second, summary, range.lowerBound, workers, options))
   } catch {
     throw stored?.left(error) ?? error
   }
   do throws(FormatError) {
-    try deliver(report)
+    try deliver(compared)
   } catch {
     throw stored?.left(error, isPassed: true) ?? error
   }
   if options.keepsState { stored?.leave() } else { stored?.end() }
-  return report
 }
 
 /// Takes both models through the remaining layers.
 private func passLayers(
-  _ first: inout Lane, _ second: inout Lane, _ dropped: DroppedExperts?,
-  _ layers: inout [VerificationReport.Layer], _ meter: inout Meter, _ workers: Workers,
-  _ stored: StoredPass?
+  _ first: inout Lane, _ second: inout Lane, _ dropped: DroppedExperts?, _ firstContext: Int,
+  _ layers: inout [ComparedLayer], _ meter: inout Meter, _ workers: Workers, _ stored: StoredPass?
 ) async throws(FormatError) {
   for layer in layers.indices { meter.skip(layer: layer) }
   for layer in layers.count..<first.model.blueprint.layerCount {
     let isMixture = first.model.blueprint.layers[layer].feedForward.isMixture
     let kept = isMixture ? dropped?.kept(layer) : nil
-    let (routes, otherRoutes, expertErrors) = try await passLayer(
-      layer, &first, &second, kept, &meter, workers)
+    let (routes, otherRoutes, probed) = try await passLayer(
+      layer, &first, &second, kept, firstContext, &meter, workers)
     meter.endLayer()
-    let error = relativeError(of: second.states, to: first.states)
+    var compared = ComparedLayer(
+      contexts: zip(first.states, second.states).map(ComparedLayer.Sums.init(states:of:)), choices: nil,
+      probed: probed)
+    let error = compared.hiddenStateError
     guard error.isFinite else {
       throw unrepresentable("hidden-state error after layer \(layer)", error, second.model)
     }
-    var router: VerificationReport.Router?
     if isMixture {
-      var difference = RoutingDifference(experts: first.model.blueprint.layers[layer].feedForward.count)
-      for (a, b) in zip(routes, otherRoutes) { difference.add(a, kept.map { b.numbered(by: $0) } ?? b) }
-      let tokens = Double(difference.tokens)
-      router = .init(
-        overlap: difference.overlap / tokens, changed: Double(difference.changed) / tokens,
-        routingWeightShift: difference.routingWeightShift / tokens, choices: difference.choices)
+      let experts = first.model.blueprint.layers[layer].feedForward.count
+      var choices = ExpertChoices(experts: experts)
+      for (context, (a, b)) in zip(routes, otherRoutes).enumerated() {
+        var difference = RoutingDifference(experts: experts)
+        difference.add(a, kept.map { b.numbered(by: $0) } ?? b)
+        compared.contexts[context].take(difference)
+        choices = choices.adding(difference.choices)
+      }
+      compared.choices = choices
     }
-    layers.append(.init(layer: layer, hiddenStateError: error, router: router, expertErrors: expertErrors))
-    try stored?.finished(layers[layer].stored, [first.snapshot, second.snapshot])
+    layers.append(compared)
+    try stored?.finished(.string(compared.text), [first.snapshot, second.snapshot])
   }
 }
 
 /// Takes both models through a layer, and some of the original's tokens through the experts of both.
 ///
 /// - Parameter kept: the original's numbers of the candidate's experts; nil when it has all.
-/// - Returns: where each sent its tokens, and the errors of experts' outputs by the original's numbers.
+/// - Returns: where each sent its tokens, and what experts' outputs differ by, by the original's numbers.
 private func passLayer(
-  _ layer: Int, _ first: inout Lane, _ second: inout Lane, _ kept: [Int]?, _ meter: inout Meter,
-  _ workers: Workers
-) async throws(FormatError) -> (original: [Routing], candidate: [Routing], errors: [Double?]) {
+  _ layer: Int, _ first: inout Lane, _ second: inout Lane, _ kept: [Int]?, _ firstContext: Int,
+  _ meter: inout Meter, _ workers: Workers
+) async throws(FormatError) -> (original: [Routing], candidate: [Routing], probed: [[ProbedToken]]) {
   let block = first.blueprint.layers[layer].feedForward
   guard block.isMixture else {
     let routes = try await first.run(layer: layer, workers) { meter.pass($0) }
@@ -188,7 +239,8 @@ private func passLayer(
   try await runner.advance(to: .feedForwardInput) { meter.pass($0) }
   let routes = runner.routings(lane: 0)
   let probe = ExpertProbe(
-    runner.feedForwardInputs(lane: 0), routes, experts: block.count, hidden: first.blueprint.hiddenSize)
+    runner.feedForwardInputs(lane: 0), routes, experts: block.count, hidden: first.blueprint.hiddenSize,
+    firstContext: firstContext)
   let outputs = try await runner.feed(aside: .probe(probe.inputs)) { meter.pass($0) }
   first = runner.lanes[0]
   let norm = (
@@ -204,13 +256,13 @@ private func passLayer(
     meter.pass($0)
   }
   second = runner.lanes[0]
-  let errors = probe.errors(original: outputs, candidate: otherOutputs, kept: kept)
-  for (expert, error) in errors.enumerated() {
-    if let error, !error.isFinite {
+  let probed = probe.tokens(original: outputs, candidate: otherOutputs, kept: kept)
+  for (expert, tokens) in probed.enumerated() {
+    if let error = ExpertProbe.error(tokens), !error.isFinite {
       throw unrepresentable("error of the outputs of expert \(expert) of layer \(layer)", error, second.model)
     }
   }
-  return (routes, otherRoutes, errors)
+  return (routes, otherRoutes, probed)
 }
 
 /// What both models predict, at the end of their layers.
@@ -237,7 +289,7 @@ private func compareHeads(
     }
     meter.pass(head: rows)
   }
-  let summary = Summary(scores, options)
+  let summary = Summary(scores.map { $0.map { PredictionScore($0) } }, options)
   try summary.requireFinite(second.model, contexts)
   return summary
 }
@@ -263,47 +315,6 @@ private func comparisonIdentity(
   ]
   if options.isFast { identity["isFast"] = true }
   return identity
-}
-
-extension VerificationReport.Layer {
-  /// The figures bit for bit.
-  fileprivate var stored: JSON {
-    guard let router else { return .array([.string(hexDigits(hiddenStateError.bitPattern))]) }
-    let figures = [hiddenStateError, router.overlap, router.changed, router.routingWeightShift]
-    let choices = [router.choices.original, router.choices.candidate, router.choices.both]
-    let errors: [JSON] = expertErrors.map { $0.map { .string(hexDigits($0.bitPattern)) } ?? .null }
-    return .array(
-      figures.map { .string(hexDigits($0.bitPattern)) } + choices.map { .array($0.map { JSON($0) }) } + [
-        .array(errors)
-      ])
-  }
-
-  fileprivate init(layer: Int, stored: JSON, _ path: String) throws(FormatError) {
-    func bits(_ value: JSON) -> UInt64? { value.string.flatMap { UInt64($0, radix: 16) } }
-    let values = stored.array ?? []
-    if values.count == 1, let error = bits(values[0]) {
-      self.init(layer: layer, hiddenStateError: Double(bitPattern: error), router: nil, expertErrors: [])
-      return
-    }
-    let figures = values.prefix(4).compactMap(bits)
-    let counts = values.dropFirst(4).prefix(3).compactMap { $0.array?.compactMap(\.int) }
-    let errors = values.last?.array ?? []
-    guard values.count == 8, figures.count == 4, counts.count == 3,
-      (counts + [errors.indices.map { $0 }]).allSatisfy({ $0.count == counts[0].count }),
-      errors.allSatisfy({ $0 == .null || bits($0) != nil })
-    else {
-      throw FormatError(
-        path: path, expected: "four figures, three counts and the experts' errors of a layer",
-        found: stored.kind)
-    }
-    var choices = ExpertChoices(experts: 0)
-    (choices.original, choices.candidate, choices.both) = (counts[0], counts[1], counts[2])
-    let shares = figures.map { Double(bitPattern: $0) }
-    self.init(
-      layer: layer, hiddenStateError: shares[0],
-      router: .init(overlap: shares[1], changed: shares[2], routingWeightShift: shares[3], choices: choices),
-      expertErrors: errors.map { bits($0).map { Double(bitPattern: $0) } })
-  }
 }
 
 /// The number of predictions that will be scored; there must be some.
@@ -346,13 +357,22 @@ func unrepresentable(_ figure: String, _ value: Double, _ model: Model) -> Forma
 package func relativeError(of b: [[Float]], to a: [[Float]]) -> Double {
   var (difference, norm) = (0.0, 0.0)
   for (a, b) in zip(a, b) {
-    let (a, b) = (a.span, b.span)
-    precondition(a.count == b.count, "states of the same tokens")
-    for index in 0..<a.count {
-      let (x, y) = (Double(a[index]), Double(b[index]))
-      difference += (y - x) * (y - x)
-      norm += x * x
-    }
+    let sums = squares(of: b, from: a)
+    difference += sums.difference
+    norm += sums.norm
   }
   return difference == 0 ? 0 : (difference / norm).squareRoot()
+}
+
+/// Σ (b − a)² and Σ a², in F64.
+func squares(of b: [Float], from a: [Float]) -> (difference: Double, norm: Double) {
+  var (difference, norm) = (0.0, 0.0)
+  let (a, b) = (a.span, b.span)
+  precondition(a.count == b.count, "states of the same tokens")
+  for index in 0..<a.count {
+    let (x, y) = (Double(a[index]), Double(b[index]))
+    difference += (y - x) * (y - x)
+    norm += x * x
+  }
+  return (difference, norm)
 }

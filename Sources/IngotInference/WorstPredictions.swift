@@ -101,8 +101,11 @@ private struct Candidates: Sendable {
 }
 
 /// Goes through the head again with the positions that diverge most, so that no prediction keeps more than its score.
+///
+/// - Parameter firstContext: number of the first of the lanes' contexts among all.
 func worstPredictions(
-  _ first: Lane, _ second: Lane, _ summary: Summary, _ workers: Workers, _ options: VerificationOptions
+  _ first: Lane, _ second: Lane, _ summary: Summary, _ firstContext: Int, _ workers: Workers,
+  _ options: VerificationOptions
 ) async throws(FormatError) -> [WorstPrediction] {
   let contexts = first.contexts
   let places = summary.worst(options.worst)
@@ -127,14 +130,24 @@ func worstPredictions(
   }
   return places.map { place in
     let context = contexts[place.context]
-    let (tokens, position) = (context.tokens, context.scoredPositions.lowerBound + place.row)
+    let position = context.scoredPositions.lowerBound + place.row
     let row = positions[place.context].firstIndex(of: position)!
     return WorstPrediction(
-      context: place.context, text: context.text, position: position,
-      divergence: summary.divergence(place.context, place.row),
+      context, firstContext + place.context, position,
+      divergence: summary.divergence(place.context, place.row), expected: found[place.context][row].expected)
+  }
+}
+
+extension WorstPrediction {
+  /// - Parameters:
+  ///   - context: that it is in, and its number.
+  ///   - position: of the last token that the models see.
+  init(_ context: Context, _ index: Int, _ position: Int, divergence: Double, expected: [Expected]) {
+    let tokens = context.tokens
+    self.init(
+      context: index, text: context.text, position: position, divergence: divergence,
       before: Array(tokens[...position].suffix(WorstPrediction.shownBefore)), next: tokens[position + 1],
-      after: Array(tokens[(position + 2)...].prefix(WorstPrediction.shownAfter)),
-      expected: found[place.context][row].expected)
+      after: Array(tokens[(position + 2)...].prefix(WorstPrediction.shownAfter)), expected: expected)
   }
 }
 

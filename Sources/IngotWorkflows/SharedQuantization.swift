@@ -36,7 +36,7 @@ extension QuantizeRequest {
   {
     guard share != nil || assembled != nil else { return [:] }
     var files: JSONObject = [:]
-    for path in source.weightFiles { files[Folder.name(of: path)] = .string(try Self.fingerprint(path)) }
+    for path in source.weightFiles { files[Folder.name(of: path)] = .string(try contentFingerprint(path)) }
     var sides: JSONObject = [:]
     for file in source.sideFiles { sides[file.name] = .string(hexDigits(XXH3.hash(file.bytes.span))) }
     var plan = XXH3()
@@ -53,23 +53,23 @@ extension QuantizeRequest {
       "allow non-finite": .bool(allowsNonfinite), "source hashes": .bool(writing.hashSource),
     ]
     if let custom { facts["quantizer"] = .string(custom.name) }
-    if let importance { facts["importance"] = .string(try Self.fingerprint(importance, whole: true)) }
+    if let importance { facts["importance"] = .string(try contentFingerprint(importance, whole: true)) }
     return facts
   }
+}
 
-  /// Size and XXH3-64 of a file, or of its first, middle and last bytes.
-  private static func fingerprint(_ path: String, whole: Bool = false) throws(FormatError) -> String {
-    let file = try File(reading: path)
-    let size = try file.size()
-    var hash = XXH3()
-    let starts =
-      whole ? Array(stride(from: 0, to: size, by: 1 << 24)) : [0, size / 2, max(size - (1 << 16), 0)]
-    for start in starts {
-      let bytes = try file.read(min(whole ? 1 << 24 : 1 << 16, size - start), at: start)
-      hash.update(bytes.span)
-    }
-    return "\(size) bytes, \(hexDigits(hash.digest()))"
+/// What tells a file's content from others on any machine: its size and XXH3-64, of all of it or of its first, middle and last bytes.
+func contentFingerprint(_ path: String, whole: Bool = false) throws(FormatError) -> String {
+  let file = try File(reading: path)
+  let size = try file.size()
+  var hash = XXH3()
+  let starts =
+    whole ? Array(stride(from: 0, to: size, by: 1 << 24)) : [0, size / 2, max(size - (1 << 16), 0)]
+  for start in starts {
+    let bytes = try file.read(min(whole ? 1 << 24 : 1 << 16, size - start), at: start)
+    hash.update(bytes.span)
   }
+  return "\(size) bytes, \(hexDigits(hash.digest()))"
 }
 
 extension QuantizeRequest {

@@ -11,6 +11,8 @@ struct VerificationRecord {
   let original: Model
   let texts: TextSelection
   let workers: Int
+  /// Of how many shares it was put together; nil for one run.
+  let shares: Int?
   /// Which of the candidate's weights are multiplied with rounded activations; nil where none are.
   let fast: FastWeights?
   /// What was called; nil when a program did it.
@@ -29,13 +31,15 @@ struct VerificationRecord {
     fields["expertBits"] = candidate.expertBits(dropped: report.dropped)
     object["candidate"] = .object(fields)
     object["original"] = .object(original.record)
-    object["run"] = [
+    var run: JSONObject = [
       "tool": .string(Tool.name), "command": command.map { .string($0) } ?? .null,
       "context": JSON(texts.context), "chunks": texts.chunks.map { JSON($0) } ?? .null,
       "threads": JSON(workers), "isa": .string(InstructionSet.best.rawValue),
       "fast": fast?.json ?? .null,
       "files": .array(try files),
     ]
+    if let shares { run["shares"] = JSON(shares) }
+    object["run"] = .object(run)
     return .object(object)
   }
 

@@ -80,17 +80,44 @@ extension VerifyRequest {
   public func run(
     _ control: RunControl = RunControl(), deliver: (VerifyResult) throws(FormatError) -> Void = { _ in }
   ) async throws -> VerifyResult {
+    let pair = try prepare(control)
+    for model in [pair.original, pair.candidate] { try await model.requireWholeFiles(control) }
+    try requireUnchanged(control)
+    if let state {
+      var inputs = inputs
+      inputs.add(pair.original, "the original")
+      inputs.add(pair.candidate, "the candidate")
+      try inputs.requireApart(state)
+    }
+    var options = pair.options
+    options.store = store(pair.original, control)
+    var result: VerifyResult?
+    try await verify(pair.candidate, against: pair.original, pair.contexts, options) {
+      report throws(FormatError) in
+      let complete = try self.result(report, pair, workers: control.workers)
+      try deliver(complete)
+      result = complete
+    }
+    return result!
+  }
+
+  /// Two models with what they are compared on.
+  struct Pair {
+    let candidate: Model
+    let original: Model
+    let tokenizer: Tokenizer
+    let contexts: [Context]
+    let planned: (PlanFile, Plan, PlanFile.Predicted)?
+    let fast: FastWeights?
+    /// Without a store.
+    let options: VerificationOptions
+  }
+
+  /// Reads models, texts and plan, and says what is to be said of them.
+  func prepare(_ control: RunControl) throws -> Pair {
     let original = try Model.read(original, reading)
     let candidate = try Model.read(candidate, reading)
     for remark in Set([original, candidate].compactMap(\.remark)) { control.warning(remark) }
-    for model in [original, candidate] { try await model.requireWholeFiles(control) }
-    try found?.requireUnchanged(control)
-    if let state {
-      var inputs = inputs
-      inputs.add(original, "the original")
-      inputs.add(candidate, "the candidate")
-      try inputs.requireApart(state)
-    }
     if writesCard, Folder.kind(self.candidate + "/README.md") != .file {
       throw RequestError(.card, "\(printable(self.candidate)) is no folder with a README.md")
     }
@@ -111,33 +138,41 @@ extension VerifyRequest {
     var options = VerificationOptions()
     options.workers = control.workers
     options.progress = { control.progress($0.bytes, $0.totalBytes) }
-    options.store = store(original, control)
     options.worst = worst
     options.isFast = isFast
     options.keepsState = keepsState
-    let fast = isFast ? FastWeights(candidate) : nil
-    var result: VerifyResult?
-    try await verify(candidate, against: original, contexts, options) { report throws(FormatError) in
-      if writesCard {
-        try ModelCard.record(
-          "## Against \(printable(original.sourceName))\n\n```\n\(report.table)\(fast.map { "\n" + $0.text } ?? "")\n```",
-          inFolder: self.candidate)
-      }
-      let outcome = try planned.map { plan throws(FormatError) in
-        try PlanOutcome(plan, candidate: candidate, report)
-      }
-      let violations = tolerances.violations(report) + (outcome?.violations ?? [])
-      let record = VerificationRecord(
-        candidate: candidate, original: original, texts: texts, workers: control.workers, fast: fast,
-        command: command)
-      let complete = VerifyResult(
-        report: report, violations: violations, outcome: outcome, fast: fast,
-        json: try record.json(report, tokenizer, violations: violations, plan: outcome?.json))
-      try deliver(complete)
-      result = complete
-    }
-    return result!
+    return Pair(
+      candidate: candidate, original: original, tokenizer: tokenizer, contexts: contexts, planned: planned,
+      fast: isFast ? FastWeights(candidate) : nil, options: options)
   }
+
+  /// A report with what was asked of it, written into the model card where that is wanted.
+  ///
+  /// - Parameter shares: of how many shares it was put together; nil for one run.
+  func result(_ report: VerificationReport, _ pair: Pair, workers: Int, shares: Int? = nil)
+    throws(FormatError) -> VerifyResult
+  {
+    let (candidate, fast) = (pair.candidate, pair.fast)
+    if writesCard {
+      try ModelCard.record(
+        "## Against \(printable(pair.original.sourceName))\n\n```\n\(report.table)\(fast.map { "\n" + $0.text } ?? "")\n```",
+        inFolder: self.candidate)
+    }
+    let outcome = try pair.planned.map { plan throws(FormatError) in
+      try PlanOutcome(plan, candidate: candidate, report)
+    }
+    let violations = tolerances.violations(report) + (outcome?.violations ?? [])
+    let record = VerificationRecord(
+      candidate: candidate, original: pair.original, texts: texts, workers: workers, shares: shares,
+      fast: fast,
+      command: command)
+    return VerifyResult(
+      report: report, violations: violations, outcome: outcome, fast: fast,
+      json: try record.json(report, pair.tokenizer, violations: violations, plan: outcome?.json))
+  }
+
+  /// Compares a found original's files with the candidate's record.
+  func requireUnchanged(_ control: RunControl) throws(FormatError) { try found?.requireUnchanged(control) }
 
   /// Where the run keeps its state. Without a path of its own it has a name for each set of arguments, beside the candidate;
   /// nothing when that folder cannot be written.

@@ -13,6 +13,7 @@ public struct WrittenFile: Sendable {
   public enum Kind: String, Sendable, CaseIterable {
     case unfinished = "an output that is not finished"
     case share = "a share of an artifact"
+    case verificationShare = "a share of a verification"
     case journal = "the journal of an unfinished output"
     case calibration = "calibration statistics"
     case importance = "an importance matrix of llama.cpp (GGUF)"
@@ -86,6 +87,7 @@ public struct WrittenFile: Sendable {
     }
     guard Folder.kind(path) == .file else { return nil }
     if ShareSet.isNamed(path) { return try share(path) }
+    if path.hasSuffix(ShareFile.suffix) { return try part(path) }
     if let tensors = try ofTensors(path) { return tensors }
     let name = Folder.name(of: path)
     let file = try File(reading: path)

@@ -113,7 +113,7 @@ public struct CalibrationShares: Sendable {
     guard missing.isEmpty else {
       throw FormatError(
         path: folder, expected: "\(count) shares",
-        found: "\(found.count): \(ShareSet.list(missing)) missing; make them with --shard i/\(count)")
+        found: "\(found.count): \(ShareFiles.list(missing)) missing; make them with --shard i/\(count)")
     }
     paths = (0..<count).map { found[$0]! }
     metadata = first.metadata

@@ -26,66 +26,20 @@ public struct ShareSet: Sendable {
     var checksums: [UInt64]
   }
 
+  private static let kind = ShareFiles.Kind(
+    isNamed: { isNamed($0) }, name: { "share-\($0.index + 1)-of-\($0.count)\(Share.suffix)" },
+    expected: "files share-1-of-n\(Share.suffix), as 'ingot quantize --shard i/n -o' writes them",
+    whole: "artifact")
+
   /// - Throws: FormatError for a folder without shares, shares that are missing, of several numbers, damaged, or of different
   ///   artifacts, naming what differs.
   public init(_ folder: String) throws(FormatError) {
-    self.folder = folder
-    guard Folder.kind(folder) == .folder else {
-      throw FormatError(path: folder, expected: "a folder of shares", found: "none")
-    }
-    let names = try Folder.names(folder)
-    let paths = names.filter { $0.hasSuffix(Share.suffix) }.map { folder + "/" + $0 }
-    guard !paths.isEmpty else {
-      throw FormatError(
-        path: folder,
-        expected: "files share-1-of-n\(Share.suffix), as 'ingot quantize --shard i/n -o' writes them",
-        found: "none")
-    }
-    var found: [Int: (path: String, json: JSON)] = [:]
-    var first: (path: String, json: JSON)?
-    for path in paths.sorted() {
-      let json = try ShareTrailer.read(path)
-      guard let index = json["share"]?.int, let count = json["shares"]?.int, json["facts"]?.object != nil
-      else {
-        throw FormatError(path: path, expected: "a share of this version", found: "another description")
-      }
-      if let first {
-        let known = first.json["shares"]?.int ?? 0
-        guard known == count else {
-          throw FormatError(
-            path: path, expected: "one of \(known) shares, as \(Folder.name(of: first.path))",
-            found: "one of \(count)")
-        }
-        try ShareSet.require(json["facts"]!, first.json["facts"]!, path, first.path)
-      } else {
-        first = (path, json)
-      }
-      if let other = found[index] {
-        throw FormatError(
-          path: path, expected: "each share once", found: "share \(index + 1), which \(other.path) is too")
-      }
-      found[index] = (path, json)
-    }
-    let count = first!.json["shares"]!.int!
-    self.count = count
-    let missing = (0..<count).filter { found[$0] == nil }
-    guard missing.isEmpty else {
-      let unfinished = missing.filter { index in
-        Share(index: index, count: count).map { Folder.exists($0.path(in: folder) + ".partial.journal") }
-          ?? false
-      }
-      throw FormatError(
-        path: folder, expected: "\(count) shares",
-        found: "\(found.count): \(ShareSet.list(missing.map { $0 + 1 })) missing"
-          + (unfinished.isEmpty ? "" : ", of which \(ShareSet.list(unfinished.map { $0 + 1 })) begun")
-          + "; make them with --shard i/\(count)")
-    }
-    facts = first!.json["facts"]!.object!
+    let files = try ShareFiles(folder, ShareSet.kind)
+    (self.folder, count, facts) = (folder, files.count, files.facts)
     var (extras, digests, notes, tensors): ([JSON], [String: String], [JSON], [String: Place]) = (
       [], [:], [], [:]
     )
-    for index in 0..<count {
-      let (path, json) = found[index]!
+    for (index, (path, json)) in files.files.enumerated() {
       extras.append(json["extra"] ?? .null)
       for (name, digest) in json["sha256"]?.object ?? [:] { digests[name] = digest.string }
       notes += json["notes"]?.array ?? []
@@ -120,32 +74,9 @@ public struct ShareSet: Sendable {
   /// What a share's file says of itself: its number, of how many, of which artifact.
   public static func description(_ path: String) throws(FormatError) -> JSON { try ShareTrailer.read(path) }
 
-  static func list(_ numbers: [Int]) -> String {
-    let shown = numbers.prefix(12).map(String.init).joined(separator: ", ")
-    return numbers.count > 12
-      ? "\(shown) and \(numbers.count - 12) more are" : shown + (numbers.count == 1 ? " is" : " are")
-  }
-
-  /// Refuses facts that differ, naming the first that does.
-  static func require(_ found: JSON, _ expected: JSON, _ path: String, _ other: String, _ name: String = "")
-    throws(FormatError)
-  {
-    guard found != expected else { return }
-    if let a = found.object, let b = expected.object {
-      for key in Set(a.keys + b.keys).sorted() where a[key] != b[key] {
-        try require(a[key] ?? .null, b[key] ?? .null, path, other, name.isEmpty ? key : name + "." + key)
-      }
-    }
-    throw FormatError(
-      path: path, expected: "\(name) \(shown(expected)), as \(other) has",
-      found: shown(found) + "; it is of another artifact")
-  }
-
-  private static func shown(_ json: JSON) -> String { printable(json.text(), limit: 120) }
-
   /// Refuses an artifact that these are not shares of.
   public func require(_ expected: JSONObject) throws(FormatError) {
-    try ShareSet.require(.object(facts), .object(expected), folder, "this command")
+    try ShareFiles.require(.object(facts), .object(expected), folder, "this command", of: "artifact")
   }
 
   /// The model with the planes of all its tensors from the shares.

@@ -79,7 +79,7 @@ package struct Owner: Sendable {
   ///
   /// - Parameter takeOver: the user's word that a run on another host has ended.
   /// - Throws: FormatError when another run may be alive, or for what the system says.
-  init(of path: String, takeOver: Bool) throws(FormatError) {
+  package init(of path: String, takeOver: Bool) throws(FormatError) {
     let prefix = Folder.name(of: path) + ".owner"
     let folder = Folder.parent(of: path)
     func others() throws(FormatError) -> [(number: Int, path: String)] {
@@ -108,7 +108,7 @@ package struct Owner: Sendable {
   }
 
   /// Lets the next run have the output.
-  func release() { unsafe _ = unlink(path) }
+  package func release() { unsafe _ = unlink(path) }
 
   private static func create(_ name: String, of path: String) throws(FormatError) {
     let text = "\(Identity.current)"

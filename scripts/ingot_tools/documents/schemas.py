@@ -59,6 +59,8 @@ RUNS: list[tuple[str, int, str]] = [
     ("verify-several", 0, f"ingot verify planned.ingot fewer.ingot --against MODEL {TEXT} --chunks 1 --json"),
     ("verify", 0, f"head -2 {CALLS} > calls.jsonl; ingot verify planned.ingot --against MODEL --text calls.jsonl {AGENTS}"),
     ("verify", 0, f"ingot verify planned.ingot --against MODEL --text calls.jsonl --generate 2 --max-tokens 40 {AGENTS}"),
+    ("verify-share", 0, f"ingot verify planned.ingot --against MODEL {TEXT} --chunks 1 --shard 1/1 -o comparisons --json"),
+    ("verify", 2, "ingot assemble comparisons --max-kld 1e-9 --json"),
     ("check", 0, "ingot check planned.ingot --json"),
     ("check", 1, "head -c 3000000 planned.ingot > broken.ingot; ingot check broken.ingot --json"),
     ("generate", 0, "ingot generate MODEL --messages chat.json -n 8 --json"),

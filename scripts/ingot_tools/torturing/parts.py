@@ -149,9 +149,11 @@ def kills(rig, targets, count, workers, seed=1):
 def recorded(place):
     """Units in the journal of an unfinished output; None without one. Of two, that of the pass says more."""
     counts = []
-    for name in os.listdir(place):
-        if name.endswith((".partial.journal", ".partial.pass.journal")):
-            with open(os.path.join(place, name), "rb") as file:
+    for folder, _, names in os.walk(place):
+        for name in names:
+            if not name.endswith((".partial.journal", ".partial.pass.journal")):
+                continue
+            with open(os.path.join(folder, name), "rb") as file:
                 counts.append(sum(
                     line[17:18] == b"{" and not line[17:].startswith((b'{"journal"', b'{"marked"'))
                     for line in file.read().split(b"\n")))

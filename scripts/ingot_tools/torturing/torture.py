@@ -103,6 +103,7 @@ def targets(model, rig, short):
         # What is read can fail as well.
         Target("verify", ["verify", "{place}/source/x.ingot", "--against", model, *context, "--json"], "x.partial",
                source=os.path.dirname(int4), prints=True),
+        Target("a share of a verification", ["verify", int4, "--against", model, *context, "--shard", "2/3"], "shares", grows=True),
         Target("assembling shares", ["assemble", shares], "x.ingot"),
         quantize("by GPTQ", "int4", "x.ingot", "--importance", evidence),
         Target("assembling statistics", ["assemble", parts], "y.calib", grows=True),
