@@ -44,6 +44,7 @@ GROUPS = (
         Subcommand("check-tools", "shell/check-tools", "these tools: style, types and their own tests"),
         Subcommand("check-names", "checks.check_names", "where kinds of tensors and formats are spelled"),
         Subcommand("check-api", "checks.check_api", "what 'import Ingot' declares, and its DocC pages"),
+        Subcommand("coverage", "checks.coverage", "a debug build, and how many lines the tests reach"),
         Subcommand("test-examples", "documents.test_examples", "the programs in examples/, built and run"),
         Subcommand("check-language", "checks.check_language", "the words of docs/glossary.md"),
         Subcommand("test-docs", "shell/test-docs", "pages: their commands, links and the reference"),
