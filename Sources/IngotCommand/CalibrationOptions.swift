@@ -20,7 +20,8 @@ struct TechniqueOptions: ParsableArguments {
   @Option(
     name: .long,
     help: ArgumentHelp(
-      "By what share of itself the diagonal of Hessians is enlarged in GPTQ (default: 0.01).", valueName: "x")
+      "By what share of itself the diagonal of Hessians is enlarged in GPTQ (default: 0.01 to 1, more for fewer tokens).",
+      valueName: "x")
   )
   var damping: Float?
 

@@ -35,7 +35,7 @@ struct CalibratedRun {
     calibration.correctsInputs = techniques.has(.inputs)
     calibration.refits = techniques.has(.refit)
     calibration.fitsResiduals = techniques.has(.residuals)
-    if let damping = techniques.damping { calibration.options.damping = damping }
+    calibration.damping = techniques.damping
     calibration.pseudoTokens = techniques.pseudoTokens
     plan = techniques.has(.gptq) ? original.calibrated(by: calibration, source.blueprint) : original
     model = source

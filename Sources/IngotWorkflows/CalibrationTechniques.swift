@@ -19,7 +19,7 @@ public struct CalibrationTechniques: Sendable {
   public var without: [Technique]
   /// Rescale experts whose inner activations passed 65504, F16's largest, during calibration.
   public var rescueOverflow: Bool
-  /// By what share of itself the diagonal of a Hessian is enlarged; nil for 0.01. Trellis codes take three times as much of the mean
+  /// By what share of itself the diagonal of a Hessian is enlarged; nil for what suits its tokens. Trellis codes take three times as much of the mean
   /// diagonal besides.
   public var damping: Float?
   /// Tokens of its layer at large that every expert's own are mixed with; nil for a sixteenth of the hidden size.

@@ -74,9 +74,10 @@ struct CalibratedUnits: Sendable {
       make: { _, rows throws(FormatError) in
         let hessian = try work.hessian.withLock { kept throws(FormatError) in
           if let kept { return kept }
-          let matrix = try calibration.statistics.layer(layer).floats(.headInput)
+          let statistics = try calibration.statistics.layer(layer)
           let made = GPTQHessian(
-            matrix, columns: columns, together: encoding.columnsTogether, calibration.options)
+            statistics.floats(.headInput), columns: columns, together: encoding.columnsTogether,
+            calibration.options(tokens: statistics.tokens, columns: columns))
           kept = made
           return made
         }
@@ -85,7 +86,8 @@ struct CalibratedUnits: Sendable {
         let values = try tensor.finiteFloats(rows, tensor.planes(rows: rows), options)
         let (planes, _) = Quantizer.calibrated(
           values, rows: rows.count, columns: columns, hessian: hessian, encoding: encoding,
-          calibration.options)
+          calibration.options(
+            calibration.options(tokens: calibration.statistics.tokens, columns: columns), for: encoding))
         let watch = ScaleWatch(tensor, as: encoding)
         try watch.check(planes, rows: rows) { () throws(FormatError) in values }
         return planes
@@ -152,11 +154,12 @@ struct CalibratedUnits: Sendable {
       correction = InputCorrection(
         hessian, cross, wanted, rows: roles.reduce(0) { $0 + model[$1]!.rows }, width: columns)
     }
-    let prepared = GPTQHessians(hessian, columns: columns, calibration.options)
+    let options = calibration.options(tokens: statistics.tokens, columns: columns)
+    let prepared = GPTQHessians(hessian, columns: columns, options)
     hessian = []
     var planes: WorkUnit.Planes = [:]
     for role in roles {
-      planes[role] = try quantize(role, weights(role), correction, prepared, threads)
+      planes[role] = try quantize(role, weights(role), correction, prepared, options, threads)
     }
     return planes
   }
@@ -191,16 +194,16 @@ struct CalibratedUnits: Sendable {
 
   private func quantize(
     _ role: Role, _ weights: WeightRows, _ correction: InputCorrection?, _ hessians: GPTQHessians,
-    _ threads: Threads?
+    _ options: GPTQOptions, _ threads: Threads?
   ) throws(FormatError) -> [Bytes] {
     let tensor = model[role]!
     let encoding = encoding(role)!
     let hessian = hessians.ordered(for: encoding)
     let watch = ScaleWatch(
-      tensor, as: encoding, names: { [model] in model.fusedNames(tensor) }, heard: options.coarse)
+      tensor, as: encoding, names: { [model] in model.fusedNames(tensor) }, heard: self.options.coarse)
     let pieces = RowPieces(rows: tensor.rows, columns: tensor.columns, isWhole: !encoding.keepsRowsApart)
     let pieced = PiecedPlanes(encoding.planes(tensor.shape)!, pieces)
-    let options = calibration.options
+    let options = calibration.options(options, for: encoding)
     try threads.share(pieces.ranges.count) { piece throws(FormatError) in
       let rows = pieces.ranges[piece]
       var corrected = try weights(rows)
@@ -257,10 +260,11 @@ struct CalibratedUnits: Sendable {
       if statistics.targets != nil && calibration.correctsInputs {
         correction = InputCorrection(hessian, inputs.cross(), rows: kinds.count * gate.rows, width: hidden)
       }
-      let prepared = GPTQHessians(hessian, columns: hidden, calibration.options)
+      let options = calibration.options(tokens: inputs.tokens, columns: hidden)
+      let prepared = GPTQHessians(hessian, columns: hidden, options)
       hessian = []
       for kind in kinds {
-        let made = try quantize(role(kind), quantized[kind]!, correction, prepared, threads)
+        let made = try quantize(role(kind), quantized[kind]!, correction, prepared, options, threads)
         planes[role(kind)] = made
         quantized[kind] = try decoded(kind, made)
       }
@@ -275,9 +279,10 @@ struct CalibratedUnits: Sendable {
         products.hessian, $0, calibration.fitsResiduals ? products.residual : nil, rows: down.rows,
         width: down.columns)
     }
+    let options = calibration.options(tokens: inputs.tokens, columns: down.columns)
     planes[role(lowering)] = try quantize(
       role(lowering), down, correction,
-      GPTQHessians(products.hessian, columns: down.columns, calibration.options), threads)
+      GPTQHessians(products.hessian, columns: down.columns, options), options, threads)
     if let reportExpert = calibration.reportExpert {
       let (tokens, share) = try inputs.outputError(
         [gate, up, down],

@@ -22,6 +22,9 @@ package struct ExpertInputs {
   /// Whether weights multiply what goes into the expert, so that its outputs count as they are.
   private let scalesInputs: Bool
 
+  /// Tokens that its Hessians are of: its own, and those of the layer at large.
+  var tokens: Int { routedTokens.count + pseudoTokens }
+
   private static let chunk = 1024
   /// Tokens that an expert's output error is measured on, at most.
   private static let sample = 128

@@ -39,8 +39,10 @@ INTEGERS, TRELLIS = "int3 g64 zero f16", "trellis-2.5"
 CONTEXTS: list[tuple[str, int | None, bool]] = [
     ("11 contexts of each text", 11, False), ("42 contexts of each text", 42, False), ("all contexts", None, False),
     ("all, and the project's texts", None, True)]
-DAMPING = [0.001, 0.003, 0.01, 0.03, 0.1]
-PSEUDO_TOKENS = [0, 4, 16, 64, 256]
+# As many tokens an expert, next to its columns, as MiniMax-M2 has of 65,536; twelve times as many; all.
+FEW: list[tuple[str, int | None]] = [("1 context of each text", 1), ("11 contexts of each text", 11), ("all contexts", None)]
+DAMPING = [0.01, 0.03, 0.1, 0.3, 1]
+PSEUDO_TOKENS = [0, 16, 64, 256]
 Row = dict[str, Any]
 
 
@@ -83,7 +85,7 @@ class Measuring:
                 self.measured("tokens", name, encoding, self.options.model, self.statistics(contexts, with_own))
 
     def damping(self) -> None:
-        for name, contexts, _ in CONTEXTS[:3:2]:
+        for name, contexts in FEW:
             statistics = self.statistics(contexts, False)
             for encoding in (INTEGERS, TRELLIS):
                 for value in DAMPING:
