@@ -7,7 +7,8 @@ encoding by GPTQ, layers apart, embedding and head in BF16, and 'ingot verify' c
 the original in nats with its standard error over contexts, and as a multiple of another row (paired contexts, jackknife).
 
   tokens     statistics of the first contexts of each calibration text, of all, and of the project's own texts beside them
-  damping    of GPTQ ('--damping'), and tokens of the layer at large that are mixed with each expert's ('--pseudo-tokens')
+  damping    of GPTQ ('--damping'), and tokens of the layer at large that are mixed with each expert's ('--pseudo-tokens', with
+             '--damping 0.01'); 'by tokens' is what is chosen without these options
   channels   inner channels of experts ordered by their inputs' or their weights' squares, so that groups along a row of a down
              projection hold like columns; the model's function stays the same
   grids      sixteen levels at equal distances (Q4_0) and at unequal ones (IQ4_NL), in blocks of 32 with one scale; in GGUF
@@ -88,12 +89,13 @@ class Measuring:
         for name, contexts in FEW:
             statistics = self.statistics(contexts, False)
             for encoding in (INTEGERS, TRELLIS):
+                self.measured("damping", f"{name}, by tokens", encoding, self.options.model, statistics)
                 for value in DAMPING:
                     self.measured("damping", f"{name}, damping {value:g}", encoding, self.options.model, statistics,
                                   "--damping", str(value))
                 for tokens in PSEUDO_TOKENS:
                     self.measured("damping", f"{name}, {tokens} tokens at large", encoding, self.options.model, statistics,
-                                  "--pseudo-tokens", str(tokens))
+                                  "--pseudo-tokens", str(tokens), "--damping", "0.01")
 
     def channels(self) -> None:
         plain = f"{self.work}/plain"
