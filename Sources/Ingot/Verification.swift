@@ -58,7 +58,7 @@ public struct Drift: Sendable {
     (tokenCount, divergence99) = (report.tokens, report.divergence.p99)
     (divergence, divergenceError) = (report.divergence.mean.value, report.divergence.mean.standardError)
     (perplexityRatio, sameTopToken) = (report.perplexity.ratio.value, report.sameTop)
-    let changed = report.layers.compactMap(\.router?.changed)
+    let changed = report.layers.compactMap { $0.router?.changed }
     changedExperts = changed.isEmpty ? nil : changed.reduce(0, +) / Double(changed.count)
     self.json = json
   }
