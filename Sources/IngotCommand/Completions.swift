@@ -92,12 +92,14 @@ enum CompletionScript {
   }
 
   private static func zsh(_ script: String) -> String {
-    var takesFiles = false
+    var (takesFiles, takesRest) = (false, false)
     var lines: [Substring] = []
     for line in script.split(separator: "\n", omittingEmptySubsequences: false) {
-      if line.contains("local -ar arg_specs=(") { takesFiles = false }
+      if line.contains("local -ar arg_specs=(") { (takesFiles, takesRest) = (false, false) }
       if files.contains(where: { line.contains("'--\($0)[") }) { takesFiles = true }
-      if line == "    )", takesFiles { lines.append("        '*:file:_files'") }
+      // Arguments of any number: what is left over is theirs already.
+      if line.hasPrefix("        '*:") { takesRest = true }
+      if line == "    )", takesFiles, !takesRest { lines.append("        '*:file:_files'") }
       lines.append(line)
     }
     return lines.joined(separator: "\n")
