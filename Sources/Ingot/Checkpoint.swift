@@ -70,7 +70,7 @@ public struct Checkpoint: Sendable {
 
 /// A tensor, without its values.
 public struct TensorInfo: Sendable {
-  /// As it stands in the file.
+  /// Its name in the file.
   public let name: String
   /// What it is for, such as `down`, `router` or `embedding`.
   public let kind: String

@@ -21,7 +21,7 @@ public struct Fitting: Sendable {
     (self.model, self.output, self.machine) = (model, output, machine)
   }
 
-  /// After an interruption the same call goes on where it was.
+  /// An interrupted run resumes when the same call is made again.
   ///
   /// - Throws: IngotError for what is wrong with files, where nothing fits, and a resumable one when the run was stopped.
   public func run(_ options: RunOptions = RunOptions()) async throws(IngotError) -> Fit {

@@ -7,7 +7,7 @@ public struct IngotError: Error, Sendable, CustomStringConvertible {
   public let description: String
   /// The file concerned.
   public let path: String?
-  /// The tensor concerned, as it stands in the file.
+  /// The tensor concerned, by its name in the file.
   public let tensor: String?
   /// Where in the file, in bytes from its start.
   public let byteOffset: UInt64?
@@ -15,7 +15,7 @@ public struct IngotError: Error, Sendable, CustomStringConvertible {
   public let expected: String?
   /// What was there instead.
   public let found: String?
-  /// Whether what was done so far is kept, and the same call goes on from there.
+  /// Whether what was done so far is kept, so that the same call resumes.
   public let isResumable: Bool
 
   init(_ error: any Error) {

@@ -5,7 +5,7 @@ import IngotTensors
 /// A quantizer of your own for encodings of integers (`int2` to `int8` in recipes): it chooses codes, scales and zeros; reading, packing,
 /// writing, resuming and verifying stay as they are.
 public protocol IntegerQuantizer: Sendable {
-  /// What artifacts say of it. Change it when the codes change: an unfinished output goes on with the same name only.
+  /// What artifacts say of it. Change it when the codes change: an unfinished output resumes with the same name only.
   var name: String { get }
 
   /// Chooses the codes of some rows of a tensor. Called from any task; the same rows must give the same codes.

@@ -8,7 +8,7 @@ import IngotWorkflows
 ///     let made = try await Quantization(of: "Qwen/Qwen3-0.6B", to: "qwen3.ingot", recipe: "int4").run()
 ///     print(made.bitsPerWeight)
 ///
-/// The output appears under its name when it is complete. After an interruption the same call goes on where it was; its bytes do not
+/// The output appears under its name when it is complete. An interrupted run resumes when the same call is made again; the bytes do not
 /// depend on threads or interruptions.
 public struct Quantization: Sendable {
   /// Folder, file, or name on the Hub.

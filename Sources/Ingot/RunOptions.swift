@@ -6,7 +6,7 @@ public struct RunOptions: Sendable {
   public var threads: Int?
   /// Called from any task with the bytes done and the bytes in all.
   public var progress: @Sendable (_ done: Int, _ total: Int) -> Void = { _, _ in }
-  /// Called with what the caller should know although the run goes on.
+  /// Called with warnings: what the caller should know although nothing stops.
   public var warning: @Sendable (String) -> Void = { _ in }
   /// Asked after each unit of work; a run that stops throws a resumable error.
   public var shouldStop: @Sendable () -> Bool = { false }

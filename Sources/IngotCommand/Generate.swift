@@ -59,21 +59,7 @@ struct Generate: AsyncParsableCommand {
     name: .long, help: ArgumentHelp("Tokens of prompt and answer together, at most.", valueName: "n"))
   var context: Int?
 
-  @Option(
-    name: .long,
-    help: ArgumentHelp(
-      "How keys and values are held: \(CacheType.allCases.map(\.rawValue).joined(separator: ", ")).",
-      valueName: "type"))
-  var cache: CacheType = .f32
-
-  @Option(
-    name: .long,
-    help: ArgumentHelp(
-      "Memory for weights, such as 16GB: experts that were not used lately are given up.", valueName: "size"))
-  var memory: ByteSize?
-
-  @Flag(name: .long, help: "Round activations to 8 bits where weights are codes; verify --fast measures it.")
-  var fast = false
+  @OptionGroup var running: RunningOptions
 
   @OptionGroup var reading: ReadingOptions
   @OptionGroup var work: WorkerOptions
@@ -96,7 +82,8 @@ struct Generate: AsyncParsableCommand {
     var control = RunControl()
     control.workers = work.workers
     var model = try TextGenerator(
-      model, context: context, cache: cache, isFast: fast, memory: memory?.bytes,
+      model, context: context, cache: running.cache, isFast: running.fast,
+      memory: running.memory?.bytes,
       chatTemplate: template.chatTemplate, reading: reading.options, control)
     if let fast = model.fast, !json.json { Terminal.error(fast.text) }
     guard prompt != nil || messages != nil else { return try await chat(&model) }

@@ -223,6 +223,32 @@ import Testing
     return sum
   }
 
+  /// With fewer tokens than columns, codes that go by them alone are worse for other tokens than those that hardly trust them.
+  @Test func fewTokensAreTrustedLess() async throws {
+    let model = try Nano.model()
+    let few = try await Self.statistics(model, contexts: 1)
+    let many = try await Self.statistics(model, contexts: 24)
+    let judging = try many.layer(2)
+    let columns = model.blueprint.hiddenSize
+    var sums: [Float?: Double] = [:]
+    for damping: Float? in [nil, 0.01] {
+      var calibration = Calibration(few)
+      calibration.damping = damping
+      let plan = try SequentialTests.recipe("search").plan(for: model)
+        .calibrated(by: calibration, model.blueprint)
+      var options = QuantizationOptions()
+      options.calibration = calibration
+      let made = try model.quantized(by: plan, options)
+      for expert in 0..<model.blueprint.experts.count {
+        let role = Role(.gate, layer: 2, expert: expert)
+        let hessian = ExpertInputs(judging, expert: expert, hidden: columns, divisors: []).hessian()
+        sums[damping, default: 0] += Self.error(
+          try model[role]!.floats(), try made[role]!.floats(), hessian)
+      }
+    }
+    #expect(sums[nil]! < 0.95 * sums[0.01]!, "\(sums)")
+  }
+
   @Test func bytesDoNotDependOnWorkersOrOrder() async throws {
     let model = try Nano.model()
     let statistics = try await Self.statistics(model, contexts: 2)

@@ -35,21 +35,7 @@ struct Serve: AsyncParsableCommand {
 
   @OptionGroup var template: ChatTemplateOption
 
-  @Option(
-    name: .long,
-    help: ArgumentHelp(
-      "How keys and values are held: \(CacheType.allCases.map(\.rawValue).joined(separator: ", ")).",
-      valueName: "type"))
-  var cache: CacheType = .f32
-
-  @Option(
-    name: .long,
-    help: ArgumentHelp(
-      "Memory for weights, such as 16GB: experts that were not used lately are given up.", valueName: "size"))
-  var memory: ByteSize?
-
-  @Flag(name: .long, help: "Round activations to 8 bits where weights are codes; verify --fast measures it.")
-  var fast = false
+  @OptionGroup var running: RunningOptions
 
   @Flag(name: .long, help: "Print a line for each response: method, path, status and seconds.")
   var log = false
@@ -62,8 +48,9 @@ struct Serve: AsyncParsableCommand {
     var control = RunControl()
     control.workers = work.workers
     let served = try ServedModel(
-      model, name: name, context: limits.context, cache: cache, isFast: fast,
-      memory: memory?.bytes, chatTemplate: template.chatTemplate, reading: reading.options, control)
+      model, name: name, context: limits.context, cache: running.cache,
+      isFast: running.fast, memory: running.memory?.bytes, chatTemplate: template.chatTemplate,
+      reading: reading.options, control)
     if let fast = served.fast { Terminal.error(fast.text) }
     let service = ServingService(served, network.options(limits.scheduling))
     let listener = HTTPListener(

@@ -182,6 +182,10 @@ def table(found: list[Row], part: str, base: str) -> str:
     """Lines of Markdown: a row a name, a column an encoding; multiples are of the row `base`, or of the column before."""
     cells = {(row["name"], row["encoding"]): row for row in found if row["part"] == part}
     names, encodings = list(dict.fromkeys(name for name, _ in cells)), list(dict.fromkeys(encoding for _, encoding in cells))
+    if part == "damping":
+        # As they are measured, whenever that was.
+        options = (["by tokens"] + [f"damping {value:g}" for value in DAMPING] + [f"{count} tokens at large" for count in PSEUDO_TOKENS])
+        names = [name for few, _ in FEW for name in (f"{few}, {option}" for option in options) if name in names]
     lines = ["| | " + " | ".join(encodings) + " |", "|---" * (len(encodings) + 1) + "|"]
     for name in names:
         line = [name]
