@@ -11,11 +11,24 @@ enum {
   /// Neighbouring columns that share their parameters, in every encoding that is multiplied from its codes.
   CODED_PART = 16,
   CODED_PARTS = DEPTH / CODED_PART,
+  /// Neighbouring columns that are turned together, and activations that share a step where they are rounded.
+  CODE_BLOCK = 32,
   /// Tokens whose sums are kept in registers while weights pass. With more, panels are cheaper.
   CODED_TOKENS = 8,
+  /// Panels that go together through few tokens: their chains hide each other's latency.
+  CODED_PANELS = 4,
 };
 
-/// Some rows of codes: at most PANEL of them, and where one token is multiplied two times as many.
+/// How weights of an encoding follow from codes of 0 ... 255.
+typedef struct {
+  bool halved;      // parameters are of 16 columns, else of 32 or more
+  bool offset;      // weights have an offset; `zero` is 0 then
+  bool wide;        // some codes are greater than 127
+  bool neighbours;  // two codes of a byte are neighbours: even columns are multiplied before odd ones
+  int zero;
+} code_form;
+
+/// Some rows of codes: at most PANEL of them, and CODED_PANELS times as many where few tokens are multiplied.
 typedef struct ingot_coded_rows {
   const ingot_coded *source;
   size_t row, rows;
@@ -42,6 +55,26 @@ INGOT_INLINE bool has_minima(ingot_ggml type) {
   return type == INGOT_Q4_1 || type == INGOT_Q5_1 || type == INGOT_Q2_K || type == INGOT_Q4_K || type == INGOT_Q5_K;
 }
 
+INGOT_INLINE size_t code_part(code_form form) { return form.halved ? 16 : 32; }
+
+INGOT_INLINE code_form code_form_of(const ingot_coded *c) {
+  code_form form = {0};
+  if (c->type == INGOT_PLANES) {
+    form.halved = c->group % CODE_BLOCK != 0 && c->group < c->columns;
+    form.offset = c->zeros || c->biases;
+    form.wide = c->bits == 8 || c->doubled_e2m1;
+    form.neighbours = c->bits == 4 && !form.halved && !c->doubled_e2m1;
+    form.zero = form.offset ? 0 : c->doubled_e2m1 ? 128 : c->zero;
+    return form;
+  }
+  ggml_shape shape = ggml_shape_of((ingot_ggml)c->type);
+  form.halved = shape.part < CODE_BLOCK;
+  form.offset = has_minima((ingot_ggml)c->type);
+  form.wide = shape.table || shape.most > 127;
+  form.zero = shape.table ? 128 : shape.zero;
+  return form;
+}
+
 INGOT_INLINE size_t coded_groups(const ingot_coded *c) {
   return c->columns == 0 ? 0 : (c->columns + c->group - 1) / c->group;
 }
@@ -63,6 +96,25 @@ INGOT_INLINE unsigned coded_zero(const ingot_coded *c, size_t row, size_t group)
 /// The bytes of a row of blocks from column `first` on.
 INGOT_INLINE const uint8_t *coded_blocks(const ingot_coded *c, ggml_shape shape, size_t row, size_t first) {
   return c->codes + (row * (c->columns / shape.weights) + first / shape.weights) * shape.bytes;
+}
+
+INGOT_INLINE size_t coded_row_bytes(const ingot_coded *c) {
+  if (c->type == INGOT_PLANES) return (c->columns * c->bits + 7) / 8;
+  ggml_shape shape = ggml_shape_of((ingot_ggml)c->type);
+  return c->columns / shape.weights * shape.bytes;
+}
+
+/// Whether weights are fma(code, scale, offset) exactly, so that products take codes as code_form has them.
+INGOT_INLINE bool coded_is_turned(const ingot_coded *c) {
+  if (c->type == INGOT_FLOATS || c->columns % CODE_BLOCK != 0) return false;
+  // Products of a code and a half are exact, and powers of two times anything.
+  return c->type != INGOT_PLANES || c->storage != INGOT_F32 || !(c->zeros || c->biases || (c->zero & (c->zero - 1)) != 0);
+}
+
+/// Panels of rows that a call of ingot_coded_sums takes.
+INGOT_INLINE size_t coded_panels(const ingot_coded *c, size_t tokens) {
+  size_t most = coded_is_turned(c) ? CODED_PANELS : 2;
+  return tokens == 1 ? most : tokens == 2 ? most / 2 : 1;
 }
 
 #endif

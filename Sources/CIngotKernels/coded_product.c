@@ -115,7 +115,7 @@ void ingot_multiply_coded(
     ingot_multiply(isa, &p, scratch);
     return;
   }
-  size_t most = tokens == 1 ? 2 * PANEL : PANEL;
+  size_t most = coded_panels(c, tokens) * PANEL;
   for (size_t row = 0; row < c->rows; row += most) {
     size_t rows = c->rows - row < most ? c->rows - row : most;
     ingot_coded_sums s = {{c, row, rows}, x, tokens, y + row, c->rows};

@@ -15,22 +15,11 @@
 #include "coded.h"
 
 enum {
-  /// Neighbouring activations that share a step.
-  ROUNDED_BLOCK = 32,
   /// Tokens whose sums are kept in registers.
   ROUNDED_TOKENS = 8,
   /// Panels of rows that go together through activations of many tokens, which pass the caches for each time.
   ROUNDED_PANELS = 4,
 };
-
-/// How weights of an encoding follow from codes of 0 ... 255.
-typedef struct {
-  bool halved;      // parameters are of 16 columns, else of 32 or more
-  bool offset;      // weights have an offset; `zero` is 0 then
-  bool wide;        // some codes are greater than 127
-  bool neighbours;  // two codes of a byte are neighbours: even columns are multiplied before odd ones
-  int zero;
-} rounded_form;
 
 /// Activations of some tokens, rounded. A part has 16 or 32 columns, as the form says.
 typedef struct {
@@ -44,14 +33,14 @@ typedef struct {
 typedef struct ingot_rounding {
   const float *x;  // (tokens, columns)
   size_t tokens, columns;
-  rounded_form form;
+  code_form form;
   rounded_x out;
 } ingot_rounding;
 
 /// y[t][i] for the rows of some panels, ROUNDED_PANELS · PANEL of them at most.
 typedef struct ingot_rounded_sums {
   ingot_coded_rows of;
-  rounded_form form;
+  code_form form;
   rounded_x x;
   size_t tokens;
   float *totals;  // (panels, tokens, PANEL) of scratch
@@ -59,30 +48,10 @@ typedef struct ingot_rounded_sums {
   size_t leading;  // from a token to the next in y
 } ingot_rounded_sums;
 
-/// Where the codes of a token's columns from `first` on are, `first` being a multiple of ROUNDED_BLOCK.
+/// Where the codes of a token's columns from `first` on are, `first` being a multiple of CODE_BLOCK.
 INGOT_INLINE int8_t *rounded_codes(const rounded_x *x, size_t tokens, size_t columns, size_t token, size_t first) {
   size_t stretch = first / DEPTH * DEPTH, width = columns - stretch < DEPTH ? columns - stretch : DEPTH;
   return x->codes + stretch * tokens + token * width + (first - stretch);
-}
-
-INGOT_INLINE size_t rounded_part(rounded_form form) { return form.halved ? 16 : 32; }
-
-INGOT_INLINE rounded_form rounded_form_of(const ingot_coded *c) {
-  rounded_form form = {0};
-  if (c->type == INGOT_PLANES) {
-    form.halved = c->group % ROUNDED_BLOCK != 0 && c->group < c->columns;
-    form.offset = c->zeros || c->biases;
-    form.wide = c->bits == 8 || c->doubled_e2m1;
-    form.neighbours = c->bits == 4 && !form.halved && !c->doubled_e2m1;
-    form.zero = form.offset ? 0 : c->doubled_e2m1 ? 128 : c->zero;
-    return form;
-  }
-  ggml_shape shape = ggml_shape_of((ingot_ggml)c->type);
-  form.halved = shape.part < ROUNDED_BLOCK;
-  form.offset = has_minima((ingot_ggml)c->type);
-  form.wide = shape.table || shape.most > 127;
-  form.zero = shape.table ? 128 : shape.zero;
-  return form;
 }
 
 /// The step of 32 activations of which the largest magnitude has these bits; NaN where one is not finite. Of magnitudes too small for an

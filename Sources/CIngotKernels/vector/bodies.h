@@ -6,6 +6,7 @@
 
 #include "affine_rows.h"
 #include "block_rows.h"
+#define CODES_UNPACK BODY(ingot_unpack)
 #include "coded.h"
 #include "codes.h"
 #include "factor.h"
@@ -22,7 +23,6 @@
 #include "product.h"
 #if !defined(INGOT_VBMI)
 // Of AVX-512 it is in avx512_vnni.c.
-#define ROUNDED_UNPACK BODY(ingot_unpack)
 #include "rounded.h"
 #endif
 #include "round_to_nearest.h"

@@ -1,17 +1,15 @@
-// Products with codes: weights of sixteen rows are decoded with a row in each lane, as the sums want them.
+// Products with codes and stored floats: weights of sixteen rows are decoded with a row in each lane, as the sums want them.
 #ifndef INGOT_VECTOR_CODED_H
 #define INGOT_VECTOR_CODED_H
 
+#include "code_sums.h"
 #include "coded_parts.h"
-#include "turned_bytes.h"
 
 /// Columns of a piece. The layout is a constant in all that follows.
 INGOT_INLINE size_t piece_columns(coded_layout layout) {
   switch (layout) {
     case CODED_BF16: case CODED_F16: return 8;
     case CODED_BYTES: case CODED_E4M3: case CODED_E4M3_NAN: return 16;
-    case CODED_HALVES_16: case CODED_NEIGHBOURS: return 32;
-    case CODED_HALVES_32: return 64;
   }
   __builtin_unreachable();
 }
@@ -27,7 +25,7 @@ INGOT_INLINE lanes_f32 from_e4m3(lanes_u32 word, bool some_nan) {
 }
 
 /// Value l of a piece, in each row.
-INGOT_INLINE lanes_f32 value_of_piece(coded_layout layout, const lanes_u32 quads[8], size_t l) {
+INGOT_INLINE lanes_f32 value_of_piece(coded_layout layout, const lanes_u32 quads[4], size_t l) {
   switch (layout) {
     case CODED_BF16: return as_f32(l % 2 == 0 ? quads[l / 2] << 16 : quads[l / 2] & 0xFFFF0000);
     case CODED_F16: {
@@ -38,25 +36,20 @@ INGOT_INLINE lanes_f32 value_of_piece(coded_layout layout, const lanes_u32 quads
     case CODED_E4M3_NAN: return from_e4m3(quads[l / 4] << (24 - 8 * (l % 4)), true);
     case CODED_BYTES:
       return __builtin_convertvector((lanes_i32)(quads[l / 4] << (24 - 8 * (l % 4))) >> 24, lanes_f32);
-    case CODED_HALVES_16: case CODED_HALVES_32: case CODED_NEIGHBOURS: break;
   }
-  size_t bytes = piece_columns(layout) / 2;
-  size_t byte = layout == CODED_NEIGHBOURS ? l / 2 : l % bytes, high = layout == CODED_NEIGHBOURS ? l % 2 : l / bytes;
-  return __builtin_convertvector((lanes_i32)(quads[byte / 4] >> (8 * (byte % 4) + 4 * high) & 15), lanes_f32);
+  __builtin_unreachable();
 }
 
 /// A piece of codes, ready for its weights. `layout` is a constant.
-INGOT_INLINE void turn_piece(coded_layout layout, const coded_parts *parts, size_t piece, lanes_u32 quads[8]) {
-  size_t from = piece / parts->pieces * parts->block + piece % parts->pieces * parts->piece;
-  turn_bytes(parts->rows, from, quads);
-  if (layout == CODED_HALVES_32) turn_bytes(parts->rows, from + 16, quads + 4);
+INGOT_INLINE void turn_piece(coded_layout layout, const coded_parts *parts, size_t piece, lanes_u32 quads[4]) {
+  turn_bytes(parts->rows, 16 * piece, quads);
   if (layout == CODED_BYTES)
     for (size_t q = 0; q < 4; q++) quads[q] ^= parts->flipped;
 }
 
 /// The weights of column at + l, l counting from where the piece begins.
 INGOT_INLINE lanes_f32 weight_of_piece(
-    coded_form form, coded_layout layout, const coded_parts *parts, const lanes_u32 quads[8], size_t at, size_t l) {
+    coded_form form, coded_layout layout, const coded_parts *parts, const lanes_u32 quads[4], size_t at, size_t l) {
   size_t part = (at + l) / CODED_PART;
   lanes_f32 value = value_of_piece(layout, quads, l), scale = parts->scales[part];
   switch (form) {
@@ -72,7 +65,7 @@ INGOT_INLINE lanes_f32 weight_of_piece(
 #define EACH_WEIGHT(form, layout, parts, depth, body) \
   const size_t columns = piece_columns(layout); \
   for (size_t at = 0; at < depth; at += columns) { \
-    lanes_u32 quads[8]; \
+    lanes_u32 quads[4]; \
     turn_piece(layout, parts, at / columns, quads); \
     if (at + columns <= depth) { \
       _Pragma("clang loop unroll(full)") for (size_t l = 0; l < columns; l++) \
@@ -89,12 +82,9 @@ INGOT_INLINE void panel_in_form(
 #undef PUT
 }
 
-/// Calls `body(FORM, LAYOUT)` with both as constants. Halves of bytes have offsets.
+/// Calls `body(FORM, LAYOUT)` with both as constants.
 #define CODED_FORMS(parts, body) \
   switch ((parts)->layout) { \
-    case CODED_HALVES_16: body(CODED_OFFSET, CODED_HALVES_16); break; \
-    case CODED_HALVES_32: body(CODED_OFFSET, CODED_HALVES_32); break; \
-    case CODED_NEIGHBOURS: body(CODED_OFFSET, CODED_NEIGHBOURS); break; \
     case CODED_E4M3: body(CODED_PLAIN, CODED_E4M3); break; \
     case CODED_E4M3_NAN: body(CODED_PLAIN, CODED_E4M3_NAN); break; \
     case CODED_BF16: body(CODED_PLAIN, CODED_BF16); break; \
@@ -109,6 +99,7 @@ INGOT_INLINE void panel_in_form(
   }
 
 void BODY(ingot_coded_panel)(const ingot_coded_panel *p) {
+  if (coded_is_turned(p->of.source)) return turned_weights(p);
   coded_parts parts;
   take_apart(&p->of, p->first, p->depth, &parts);
 #define FILL(form, layout) panel_in_form(form, layout, &parts, p->depth, p->panel)
@@ -139,7 +130,7 @@ INGOT_INLINE void pair_in_form(
   const size_t columns = piece_columns(layout);
   lanes_f32 sums[2] = {splat(0), splat(0)};
   for (size_t piece = 0; piece * columns < depth; piece++) {
-    lanes_u32 quads[2][8];
+    lanes_u32 quads[2][4];
     size_t at = piece * columns, end = depth - at < columns ? depth - at : columns;
     _Pragma("clang loop unroll(full)") for (size_t p = 0; p < 2; p++) turn_piece(layout, &pair[p], piece, quads[p]);
 #define ADD(l) { \
@@ -176,6 +167,7 @@ static void sum_pair(const ingot_coded_sums *s) {
 }
 
 void BODY(ingot_coded_sums)(const ingot_coded_sums *s) {
+  if (coded_is_turned(s->of.source)) return turned_sums(s);
   if (s->of.rows > PANEL) return sum_pair(s);
   size_t columns = s->of.source->columns;
   lanes_f32 totals[CODED_TOKENS];

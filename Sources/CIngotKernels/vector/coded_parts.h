@@ -1,4 +1,5 @@
-// Rows of codes taken apart: parameters with a row in each lane, and where the codes of each row are.
+// Rows of floats, and of codes that are no whole blocks or whose weights take two roundings, taken apart: parameters with a row in each
+// lane, and where the codes of each row are.
 #ifndef INGOT_VECTOR_CODED_PARTS_H
 #define INGOT_VECTOR_CODED_PARTS_H
 
@@ -17,9 +18,6 @@ typedef enum {
 /// How the codes of a row lie.
 typedef enum {
   CODED_BYTES,        // v a byte, with a sign
-  CODED_HALVES_16,    // v in the low halves of 16 bytes, then in their high halves
-  CODED_HALVES_32,    // as many of 32 bytes
-  CODED_NEIGHBOURS,   // v in the low half of a byte, the next in its high half; 32 a piece
   // Floats, 16 bytes a piece.
   CODED_E4M3,
   CODED_E4M3_NAN,     // of which some are NaN
@@ -32,8 +30,6 @@ typedef struct {
   coded_form form;
   coded_layout layout;
   const uint8_t *rows[PANEL];
-  // Codes come in pieces of `piece` bytes, so many of them a block, blocks that many bytes apart.
-  size_t piece, pieces, block;
   /// What turns a byte's highest bit into a sign.
   uint32_t flipped;
   lanes_f32 scales[CODED_PARTS], offsets[CODED_PARTS], zeros[CODED_PARTS];
@@ -44,7 +40,7 @@ typedef struct {
 /// Rows whose values have been put into `values`.
 INGOT_INLINE void take_values(coded_parts *out) {
   for (size_t i = 0; i < PANEL; i++) out->rows[i] = (const uint8_t *)out->values[i];
-  out->layout = CODED_BYTES, out->piece = 16, out->pieces = 1, out->block = 16, out->flipped = 0;
+  out->layout = CODED_BYTES, out->flipped = 0;
 }
 
 /// Fetches what the rows after the next ones have where these have `count` bytes of a row: a product of one token takes two panels.
@@ -52,27 +48,10 @@ INGOT_INLINE void fetch_next(const uint8_t *codes, size_t row_bytes, size_t coun
   for (size_t line = 0; line < count; line += 64) __builtin_prefetch(codes + 2 * PANEL * row_bytes + line, 0, 2);
 }
 
-// ---- blocks ------------------------------------------------------------------------------------------
-
 INGOT_INLINE lanes_f32 from_halves(const uint16_t *codes) {
   lanes_f16 halves;
   memcpy(&halves, codes, sizeof halves);
   return __builtin_convertvector(halves, lanes_f32);
-}
-
-INGOT_INLINE lanes_f32 from_integers(const int16_t *values) {
-  typedef int16_t lanes_i16 __attribute__((vector_size(32)));
-  lanes_i16 narrow;
-  memcpy(&narrow, values, sizeof narrow);
-  return __builtin_convertvector(narrow, lanes_f32);
-}
-
-/// As half_of_e8m0.
-INGOT_INLINE lanes_f32 halves_of_e8m0(const uint16_t *exponents) {
-  lanes_u16 narrow;
-  memcpy(&narrow, exponents, sizeof narrow);
-  lanes_u32 e = __builtin_convertvector(narrow, lanes_u32), two = (lanes_u32)(e < 2);
-  return as_f32((two & (0x00200000 + (e & two) * 0x00200000)) | (~two & (e - 1) << 23));
 }
 
 /// Sixteen values of codes as signed bytes.
@@ -91,57 +70,6 @@ INGOT_INLINE void put_values(const ggml_shape *shape, const uint8_t *codes, int8
 #endif
   }
   memcpy(out, &values, sizeof values);
-}
-
-INGOT_INLINE void take_blocks(
-    ingot_ggml type, const ingot_coded_rows *of, size_t first, size_t depth, coded_parts *out) {
-  ggml_shape shape = ggml_shape_of(type);
-  size_t blocks = depth / shape.weights, parts = shape.weights / shape.part;
-  bool nibbles = type == INGOT_Q4_0 || type == INGOT_Q4_1 || type == INGOT_Q4_K, lies = nibbles || type == INGOT_Q8_0;
-  uint16_t d[DEPTH / 32][PANEL], m[DEPTH / 32][PANEL];
-  int16_t scales[CODED_PARTS][PANEL], minima[CODED_PARTS][PANEL];
-  take_values(out);
-  for (size_t i = 0; i < PANEL; i++) {
-    // Lanes without a row take the last one.
-    size_t row = of->row + (i < of->rows ? i : of->rows - 1);
-    const uint8_t *bytes = coded_blocks(of->source, shape, row, first);
-    // Codes are what the block ends with.
-    if (lies) out->rows[i] = bytes + shape.bytes - shape.weights / (nibbles ? 2 : 1);
-    for (size_t b = 0; b < blocks; b++) {
-      ggml_block block;
-      ggml_read(type, bytes + b * shape.bytes, &block);
-      d[b][i] = block.d;
-      if (has_minima(type)) m[b][i] = block.m;
-      for (size_t j = 0; j < parts && parts > 1; j++) {
-        scales[b * parts + j][i] = block.scales[j];
-        if (has_minima(type)) minima[b * parts + j][i] = block.minima[j];
-      }
-      if (lies) continue;
-      for (size_t j = 0; j < shape.weights; j += 16)
-        put_values(&shape, block.codes + j, out->values[i] + b * shape.weights + j);
-    }
-    fetch_next(bytes, of->source->columns / shape.weights * shape.bytes, blocks * shape.bytes);
-  }
-  if (lies) out->block = shape.bytes;
-  if (nibbles) out->layout = CODED_HALVES_16;
-  if (type == INGOT_Q4_K) out->layout = CODED_HALVES_32, out->piece = 32, out->pieces = 4;
-  if (type == INGOT_Q8_0) out->pieces = 2;
-  out->form = nibbles || has_minima(type) ? CODED_OFFSET : CODED_PLAIN;
-  size_t each = shape.part / CODED_PART;
-  for (size_t b = 0; b < blocks; b++) {
-    lanes_f32 most = from_halves(d[b]), least = has_minima(type) ? from_halves(m[b]) : splat(0);
-    if (type == INGOT_MXFP4) most = halves_of_e8m0(d[b]);
-    for (size_t j = 0; j < parts; j++) {
-      // A block that is not cut has neither multiple.
-      lanes_f32 scale = parts > 1 ? most * from_integers(scales[b * parts + j]) : most;
-      lanes_f32 offset = parts > 1 && has_minima(type) ? -(least * from_integers(minima[b * parts + j])) : least;
-      if (type == INGOT_Q4_0) offset = -8 * scale;
-      for (size_t k = 0; k < each; k++) {
-        out->scales[(b * parts + j) * each + k] = scale;
-        if (out->form == CODED_OFFSET) out->offsets[(b * parts + j) * each + k] = offset;
-      }
-    }
-  }
 }
 
 // ---- planes ------------------------------------------------------------------------------------------
@@ -175,7 +103,7 @@ INGOT_INLINE lanes_f32 zeros_of(const ingot_coded_rows *of, size_t group, float 
 }
 
 /// The codes where they lie, if they lie as products read them; else their values.
-static void take_codes(const ingot_coded_rows *of, size_t first, size_t depth, bool nibbles, coded_parts *out) {
+static void take_codes(const ingot_coded_rows *of, size_t first, size_t depth, coded_parts *out) {
   const ingot_coded *c = of->source;
   bool has_offsets = c->zeros || c->biases;
   size_t bytes = (depth * c->bits + 7) / 8;
@@ -188,7 +116,7 @@ static void take_codes(const ingot_coded_rows *of, size_t first, size_t depth, b
     const uint8_t *from = coded_codes(c, of->row + (i < of->rows ? i : of->rows - 1), first);
     fetch_next(from, (c->columns * c->bits + 7) / 8, bytes);
     // Parts are read whole, so not where a row ends within one.
-    if (nibbles || (c->bits == 8 && depth % CODED_PART == 0)) {
+    if (c->bits == 8 && depth % CODED_PART == 0) {
       out->rows[i] = from;
       continue;
     }
@@ -197,19 +125,14 @@ static void take_codes(const ingot_coded_rows *of, size_t first, size_t depth, b
     if (c->bits == 8) shape.zero = 128;
     for (size_t j = 0; j < depth; j += 16) put_values(&shape, codes + j, out->values[i] + j);
   }
-  if (nibbles) out->layout = CODED_NEIGHBOURS;
   if (c->bits == 8 && depth % CODED_PART == 0) out->flipped = 0x80808080;
 }
 
 static void take_planes(const ingot_coded_rows *of, size_t first, size_t depth, coded_parts *out) {
   const ingot_coded *c = of->source;
   bool wide = c->bits == 8 && (c->zeros || c->biases), exact = c->storage != INGOT_F32;
-  // Zero points times halves are exact, and 8 times anything.
-  bool nibbles = c->bits == 4 && depth % 32 == 0 && !c->doubled_e2m1 && (exact || !(c->zeros || c->biases));
-  take_codes(of, first, depth, nibbles, out);
-  if (nibbles) {
-    out->form = CODED_OFFSET;
-  } else if (c->zeros) {
+  take_codes(of, first, depth, out);
+  if (c->zeros) {
     out->form = CODED_ZERO;
   } else {
     // Products of a code of fewer than 8 bits and a half are exact.
@@ -284,11 +207,8 @@ static void take_floats(const ingot_coded_rows *of, size_t first, size_t depth, 
 }
 
 static void take_apart(const ingot_coded_rows *of, size_t first, size_t depth, coded_parts *out) {
-#define TAKE(constant) take_blocks(constant, of, first, depth, out)
   if (of->source->type == INGOT_PLANES) take_planes(of, first, depth, out);
-  else if (of->source->type == INGOT_FLOATS) take_floats(of, first, depth, out);
-  else GGML_CASES((ingot_ggml)of->source->type, TAKE)
-#undef TAKE
+  else take_floats(of, first, depth, out);
 }
 
 #endif

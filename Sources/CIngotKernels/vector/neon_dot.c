@@ -7,7 +7,7 @@
 #include <arm_neon.h>
 #define INGOT_SUFFIX neon_dot
 #define INGOT_DOT 1
-#define ROUNDED_UNPACK ingot_unpack_neon
+#define CODES_UNPACK ingot_unpack_neon
 #pragma STDC FP_CONTRACT OFF
 #pragma clang attribute push(__attribute__((target("dotprod"))), apply_to = function)
 #include "rounded.h"

@@ -2,7 +2,7 @@
 #ifndef INGOT_VECTOR_ROUNDED_H
 #define INGOT_VECTOR_ROUNDED_H
 
-#include "rounded_panel.h"
+#include "code_panel.h"
 
 /// Whether bytes are summed with a sign, so that codes of more than 127 are taken 128 less.
 #if defined(INGOT_VNNI)
@@ -57,20 +57,21 @@ INGOT_INLINE lanes_i32 splat_integer(int32_t value) { return (lanes_i32)splat(0)
 
 /// Adds what some blocks of columns come to for `tokens` tokens from `token` on. What is const is a constant.
 INGOT_INLINE void add_rounded(
-    const ingot_rounded_sums *s, const rounded_panel *panel, float *sums_so_far, size_t first, size_t blocks, size_t token,
-    const size_t tokens, const bool halved, const bool offset, const bool wide) {
+    const ingot_rounded_sums *s, const code_panel *panel, float *sums_so_far, size_t first, size_t blocks, size_t token,
+    const size_t tokens, const bool halved, const bool offset, const bool wide, code_fetch fetch) {
   const size_t words = halved ? 4 : 8, each = halved ? 2 : 1;
-  size_t columns = s->of.source->columns, all = columns / ROUNDED_BLOCK;
+  size_t columns = s->of.source->columns, all = columns / CODE_BLOCK;
   lanes_f32 totals[ROUNDED_TOKENS];
 #define EACH_TOKEN _Pragma("clang loop unroll(full)") for (size_t t = 0; t < tokens; t++)
   EACH_TOKEN totals[t] = first == 0 ? splat(0) : load_lanes(sums_so_far + (token + t) * PANEL);
-  const size_t width = blocks * ROUNDED_BLOCK;
+  const size_t width = blocks * CODE_BLOCK;
   const int8_t *x = rounded_codes(&s->x, s->tokens, columns, token, first);
-  const float *steps = s->x.steps + token * all + first / ROUNDED_BLOCK;
-  const float *part_sums = s->x.sums + (token * all + first / ROUNDED_BLOCK) * each;
-  const int32_t *starts = s->x.starts + (token * all + first / ROUNDED_BLOCK) * each;
+  const float *steps = s->x.steps + token * all + first / CODE_BLOCK;
+  const float *part_sums = s->x.sums + (token * all + first / CODE_BLOCK) * each;
+  const int32_t *starts = s->x.starts + (token * all + first / CODE_BLOCK) * each;
   for (size_t p = 0; p < blocks * each; p++) {
     lanes_i32 sums[ROUNDED_TOKENS];
+    if (p % each == 0) fetch_some(&fetch);
     EACH_TOKEN sums[t] = splat_integer(starts[t * all * each + p]);
     _Pragma("clang loop unroll(full)") for (size_t q = 0; q < words; q++) {
       lanes_u32 codes = panel->codes[p * words + q];
@@ -93,23 +94,26 @@ INGOT_INLINE void add_rounded(
 
 /// Some panels, one after the other, so that the activations of a few tokens serve all.
 INGOT_INLINE void add_tokens(
-    const ingot_rounded_sums *s, const rounded_panel *panels, size_t count, size_t first, size_t blocks,
+    const ingot_rounded_sums *s, const code_panel *panels, size_t count, size_t first, size_t blocks,
     const bool halved, const bool offset, const bool wide) {
   size_t t = 0;
+  code_fetch all = fetch_behind(s->of.source, s->of.row, count, first), none = {{NULL}, {0}};
 #define SOME(tokens_) \
   for (; t + tokens_ <= s->tokens; t += tokens_) \
     for (size_t p = 0; p < count; p++) \
-      add_rounded(s, panels + p, s->totals + p * s->tokens * PANEL, first, blocks, t, tokens_, halved, offset, wide);
+      add_rounded( \
+          s, panels + p, s->totals + p * s->tokens * PANEL, first, blocks, t, tokens_, halved, offset, wide, \
+          t + p == 0 ? all : none);
   SOME(8) SOME(4) SOME(2) SOME(1)
 #undef SOME
 }
 
 void BODY(ingot_rounded_sums)(const ingot_rounded_sums *s) {
-  rounded_panel panels[ROUNDED_PANELS];
+  code_panel panels[ROUNDED_PANELS];
   size_t columns = s->of.source->columns, count = (s->of.rows + PANEL - 1) / PANEL;
-  rounded_form form = s->form;
+  code_form form = s->form;
   for (size_t first = 0; first < columns; first += DEPTH) {
-    size_t depth = columns - first < DEPTH ? columns - first : DEPTH, blocks = depth / ROUNDED_BLOCK;
+    size_t depth = columns - first < DEPTH ? columns - first : DEPTH, blocks = depth / CODE_BLOCK;
     for (size_t p = 0; p < count; p++) {
       size_t rest = s->of.rows - p * PANEL;
       ingot_coded_rows of = {s->of.source, s->of.row + p * PANEL, rest < PANEL ? rest : PANEL};
@@ -132,17 +136,17 @@ void BODY(ingot_rounded_sums)(const ingot_rounded_sums *s) {
 }
 
 void BODY(ingot_round_x)(const ingot_rounding *r) {
-  size_t blocks = r->columns / ROUNDED_BLOCK, part = rounded_part(r->form), parts = r->columns / part;
+  size_t blocks = r->columns / CODE_BLOCK, part = code_part(r->form), parts = r->columns / part;
   int zero = r->form.zero - (ROUNDED_SIGNED && r->form.wide ? 128 : 0);
   typedef int8_t lanes_i8 __attribute__((vector_size(16)));
   for (size_t t = 0; t < r->tokens; t++)
     for (size_t b = 0; b < blocks; b++) {
-      const float *x = r->x + t * r->columns + b * ROUNDED_BLOCK;
+      const float *x = r->x + t * r->columns + b * CODE_BLOCK;
       lanes_f32 values[2] = {load_lanes(x), load_lanes(x + 16)};
       lanes_i32 a = (lanes_i32)(as_bits(values[0]) & 0x7FFFFFFF), c = (lanes_i32)(as_bits(values[1]) & 0x7FFFFFFF);
       float step = rounded_step((uint32_t)__builtin_reduce_max(__builtin_elementwise_max(a, c)));
       float inverse = rounded_inverse(step);
-      int8_t *out = rounded_codes(&r->out, r->tokens, r->columns, t, b * ROUNDED_BLOCK);
+      int8_t *out = rounded_codes(&r->out, r->tokens, r->columns, t, b * CODE_BLOCK);
       lanes_i32 codes[2];
       for (size_t h = 0; h < 2; h++) {
         lanes_f32 rounded = values[h] * inverse + 0x1.8p23f - 0x1.8p23f;
@@ -159,8 +163,8 @@ void BODY(ingot_round_x)(const ingot_rounding *r) {
       r->out.steps[t * blocks + b] = step;
       int sums[2] = {__builtin_reduce_add(codes[0]), __builtin_reduce_add(codes[1])};
       if (!r->form.halved) sums[0] += sums[1];
-      for (size_t p = 0; p < ROUNDED_BLOCK / part; p++) {
-        size_t at = t * parts + b * (ROUNDED_BLOCK / part) + p;
+      for (size_t p = 0; p < CODE_BLOCK / part; p++) {
+        size_t at = t * parts + b * (CODE_BLOCK / part) + p;
         r->out.sums[at] = step * (float)sums[p];
         r->out.starts[at] = -zero * sums[p];
       }

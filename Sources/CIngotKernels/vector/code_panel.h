@@ -1,6 +1,6 @@
 // Codes of sixteen rows as sums of integers want them: lane i of a word has four neighbouring codes of row i.
-#ifndef INGOT_VECTOR_ROUNDED_PANEL_H
-#define INGOT_VECTOR_ROUNDED_PANEL_H
+#ifndef INGOT_VECTOR_CODE_PANEL_H
+#define INGOT_VECTOR_CODE_PANEL_H
 
 #include "../rounded.h"
 #include "turned_bytes.h"
@@ -9,17 +9,38 @@
 typedef struct {
   lanes_u32 codes[DEPTH / 4];
   lanes_f32 scales[DEPTH / 16], offsets[DEPTH / 16];  // by parts
-} rounded_panel;
+} code_panel;
 
 INGOT_INLINE lanes_f32 lower_halves(lanes_u32 words) {
   return __builtin_convertvector((lanes_f16)__builtin_convertvector(words, lanes_u16), lanes_f32);
 }
 
-/// Fetches the share of the next panel that goes with columns from `first` on, of which `count` bytes a row are taken: rows lie one after
-/// the other, and memory gives most where lines are asked for in their order.
-INGOT_INLINE void fetch_panel(const uint8_t *row, size_t row_bytes, size_t done, size_t count) {
-  const uint8_t *from = row + PANEL * (row_bytes + done);
-  for (size_t line = 0; line < PANEL * count; line += 64) __builtin_prefetch(from + line, 0, 2);
+/// What comes after the rows at hand. It is fetched little by little, in the order in which it lies: memory takes so many requests at a time and
+/// no more, and gives most where they follow each other.
+typedef struct {
+  // Codes, scales and biases.
+  const uint8_t *next[3];
+  size_t each[3];  // bytes for a block of columns
+} code_fetch;
+
+/// The share that goes with columns from `first` on of `panels` panels from `row` on: of the panels that follow them.
+INGOT_INLINE code_fetch fetch_behind(const ingot_coded *c, size_t row, size_t panels, size_t first) {
+  size_t width = c->type != INGOT_PLANES ? 0 : coded_groups(c) * (c->storage == INGOT_F32 ? 4 : 2);
+  const uint8_t *from[3] = {c->codes, c->scales, c->biases};
+  size_t bytes[3] = {coded_row_bytes(c), width, c->biases ? width : 0};
+  code_fetch fetch;
+  for (size_t i = 0; i < 3; i++) {
+    fetch.next[i] = from[i] + bytes[i] * (row + panels * PANEL) + bytes[i] * panels * PANEL * first / c->columns;
+    fetch.each[i] = bytes[i] * panels * PANEL * CODE_BLOCK / c->columns;
+  }
+  return fetch;
+}
+
+INGOT_INLINE void fetch_some(code_fetch *fetch) {
+  for (size_t i = 0; i < 3; i++) {
+    for (size_t line = 0; line < fetch->each[i]; line += 64) __builtin_prefetch(fetch->next[i] + line, 0, 3);
+    fetch->next[i] += fetch->each[i];
+  }
 }
 
 /// A number of `bytes` bytes of each row, 1, 2 or 4.
@@ -52,7 +73,7 @@ INGOT_INLINE lanes_f32 signed_byte_of(lanes_u32 words, size_t j) {
 }
 
 /// Q4_K and Q5_K.
-INGOT_INLINE void turn_k(ingot_ggml type, const uint8_t *const rows[PANEL], rounded_panel *out) {
+INGOT_INLINE void turn_k(ingot_ggml type, const uint8_t *const rows[PANEL], code_panel *out) {
   lanes_u32 head[4], scales[2], minima[2], fifth[8];
   turn_bytes(rows, 0, head);
   lanes_f32 most = lower_halves(head[0]), least = lower_halves(head[0] >> 16);
@@ -82,7 +103,7 @@ INGOT_INLINE void turn_k(ingot_ggml type, const uint8_t *const rows[PANEL], roun
   }
 }
 
-INGOT_INLINE void turn_q6_k(const uint8_t *const rows[PANEL], rounded_panel *out) {
+INGOT_INLINE void turn_q6_k(const uint8_t *const rows[PANEL], code_panel *out) {
   lanes_u32 scales[4];
   lanes_f32 most = lower_halves(number_of_rows(rows, 208, 2));
   turn_bytes(rows, 192, scales);
@@ -99,7 +120,7 @@ INGOT_INLINE void turn_q6_k(const uint8_t *const rows[PANEL], rounded_panel *out
   }
 }
 
-INGOT_INLINE void turn_q2_k(const uint8_t *const rows[PANEL], rounded_panel *out) {
+INGOT_INLINE void turn_q2_k(const uint8_t *const rows[PANEL], code_panel *out) {
   lanes_u32 both[4], head = number_of_rows(rows, 80, 4), pairs[8];
   lanes_f32 most = lower_halves(head), least = lower_halves(head >> 16);
   turn_bytes(rows, 0, both);
@@ -115,7 +136,7 @@ INGOT_INLINE void turn_q2_k(const uint8_t *const rows[PANEL], rounded_panel *out
   }
 }
 
-INGOT_INLINE void turn_q3_k(const uint8_t *const rows[PANEL], rounded_panel *out) {
+INGOT_INLINE void turn_q3_k(const uint8_t *const rows[PANEL], code_panel *out) {
   lanes_u32 third[8], pairs[8], scales[4];
   lanes_u32 low = number_of_rows(rows, 96, 4), next = number_of_rows(rows, 100, 4), high = number_of_rows(rows, 104, 4);
   lanes_f32 most = lower_halves(number_of_rows(rows, 108, 2));
@@ -154,7 +175,7 @@ INGOT_INLINE void look_up(const int8_t table[16], lanes_u32 *codes, size_t count
   }
 }
 
-INGOT_INLINE void turn_iq4_xs(const uint8_t *const rows[PANEL], rounded_panel *out) {
+INGOT_INLINE void turn_iq4_xs(const uint8_t *const rows[PANEL], code_panel *out) {
   lanes_u32 head = number_of_rows(rows, 0, 4), low = number_of_rows(rows, 4, 4);
   lanes_f32 most = lower_halves(head);
   _Pragma("clang loop unroll(full)") for (size_t j = 0; j < 8; j++) {
@@ -172,7 +193,7 @@ INGOT_INLINE lanes_f32 half_scales(lanes_u32 exponents) {
 }
 
 /// Blocks of 32 weights, `number` of them. `type` is a constant.
-INGOT_INLINE void turn_small(ingot_ggml type, const uint8_t *const from[PANEL], size_t number, rounded_panel *out) {
+INGOT_INLINE void turn_small(ingot_ggml type, const uint8_t *const from[PANEL], size_t number, code_panel *out) {
   size_t bytes = ggml_shape_of(type).bytes, codes_at = bytes - (type == INGOT_Q8_0 ? 32 : 16);
   bool fifth = type == INGOT_Q5_0 || type == INGOT_Q5_1;
   for (size_t b = 0; b < number; b++) {
@@ -205,7 +226,7 @@ typedef struct {
   uint8_t codes[PANEL][DEPTH];
 } loose_codes;
 
-INGOT_INLINE void turn_loose(const loose_codes *loose, size_t depth, rounded_panel *out) {
+INGOT_INLINE void turn_loose(const loose_codes *loose, size_t depth, code_panel *out) {
   const uint8_t *rows[PANEL];
   for (size_t i = 0; i < PANEL; i++) rows[i] = loose->codes[i];
   for (size_t at = 0; at < depth; at += 16) turn_bytes(rows, at, out->codes + at / 4);
@@ -218,7 +239,8 @@ INGOT_INLINE lanes_f32 stored_numbers(ingot_float storage, const uint8_t *const 
   return storage == INGOT_BF16 ? as_f32(halves << 16) : lower_halves(halves);
 }
 
-static void turn_planes(const ingot_coded_rows *of, rounded_form form, size_t first, size_t depth, rounded_panel *out) {
+static void turn_planes(
+    const ingot_coded_rows *of, code_form form, size_t first, size_t depth, code_panel *out) {
   const ingot_coded *c = of->source;
   size_t numbers[PANEL], groups = coded_groups(c), width = c->storage == INGOT_F32 ? 4 : 2;
   const uint8_t *rows[PANEL], *scales[PANEL], *biases[PANEL], *zeros[PANEL];
@@ -229,21 +251,20 @@ static void turn_planes(const ingot_coded_rows *of, rounded_form form, size_t fi
     zeros[i] = c->zeros ? c->zeros + numbers[i] * ((groups * c->bits + 7) / 8) : NULL;
     biases[i] = c->biases ? c->biases + numbers[i] * groups * width : NULL;
   }
-  fetch_panel(coded_codes(c, of->row, 0), (c->columns * c->bits + 7) / 8, first * c->bits / 8, depth * c->bits / 8);
   if (form.neighbours) {
-    for (size_t b = 0; b < depth / ROUNDED_BLOCK; b++) turn_halves(rows, 16 * b, out->codes + 8 * b, out->codes + 8 * b + 4);
+    for (size_t b = 0; b < depth / CODE_BLOCK; b++) turn_halves(rows, 16 * b, out->codes + 8 * b, out->codes + 8 * b + 4);
   } else if (c->bits == 8) {
     for (size_t at = 0; at < depth; at += 16) turn_bytes(rows, at, out->codes + at / 4);
   } else {
     loose_codes loose;
     for (size_t i = 0; i < PANEL; i++) {
-      ROUNDED_UNPACK(c->bits, rows[i], loose.codes[i], depth);
+      CODES_UNPACK(c->bits, rows[i], loose.codes[i], depth);
       if (c->doubled_e2m1)
         for (size_t l = 0; l < depth; l++) loose.codes[i][l] = (uint8_t)ggml_e2m1[loose.codes[i][l]] ^ 0x80;
     }
     turn_loose(&loose, depth, out);
   }
-  size_t group = (size_t)-1, part = rounded_part(form);
+  size_t group = (size_t)-1, part = code_part(form);
   for (size_t p = 0; p < depth / part; p++) {
     size_t next = (first + p * part) / c->group;
     if (next == group) {
@@ -269,18 +290,16 @@ static void turn_planes(const ingot_coded_rows *of, rounded_form form, size_t fi
 }
 
 /// Rows in columns first ..< first + depth: first a multiple of DEPTH, depth DEPTH at most.
-static void turn_rows(const ingot_coded_rows *of, rounded_form form, size_t first, size_t depth, rounded_panel *out) {
+static void turn_rows(
+    const ingot_coded_rows *of, code_form form, size_t first, size_t depth, code_panel *out) {
   const ingot_coded *c = of->source;
   if (c->type == INGOT_PLANES) return turn_planes(of, form, first, depth, out);
   ingot_ggml type = (ingot_ggml)c->type;
   ggml_shape shape = ggml_shape_of(type);
   const uint8_t *rows[PANEL];
-  size_t bytes = depth / shape.weights * shape.bytes;
   // Lanes without a row take the last one.
   for (size_t i = 0; i < PANEL; i++)
     rows[i] = coded_blocks(c, shape, of->row + (i < of->rows ? i : of->rows - 1), first);
-  fetch_panel(
-      coded_blocks(c, shape, of->row, 0), c->columns / shape.weights * shape.bytes, first / shape.weights * shape.bytes, bytes);
   switch (type) {
     case INGOT_Q4_0: turn_small(INGOT_Q4_0, rows, depth / 32, out); return;
     case INGOT_Q4_1: turn_small(INGOT_Q4_1, rows, depth / 32, out); return;
