@@ -98,8 +98,19 @@ INGOT_INLINE const uint8_t *coded_blocks(const ingot_coded *c, ggml_shape shape,
   return c->codes + (row * (c->columns / shape.weights) + first / shape.weights) * shape.bytes;
 }
 
+/// A weight of planes.
+INGOT_INLINE float coded_weight(const ingot_coded *c, size_t row, size_t column, unsigned code) {
+  size_t group = column / c->group, at = row * coded_groups(c) + group;
+  float scale = decode_one(c->storage, c->scales, at);
+  if (c->doubled_e2m1) return scale * (float)ggml_e2m1[code];
+  if (!c->biases) return scale * (float)((int)code - (c->zeros ? (int)coded_zero(c, row, group) : c->zero));
+  float product = scale * (float)code;
+  return product + decode_one(c->storage, c->biases, at);
+}
+
 INGOT_INLINE size_t coded_row_bytes(const ingot_coded *c) {
   if (c->type == INGOT_PLANES) return (c->columns * c->bits + 7) / 8;
+  if (c->type == INGOT_FLOATS) return c->columns * (c->storage == INGOT_F8E4M3 ? 1 : 2);
   ggml_shape shape = ggml_shape_of((ingot_ggml)c->type);
   return c->columns / shape.weights * shape.bytes;
 }
@@ -112,9 +123,8 @@ INGOT_INLINE bool coded_is_turned(const ingot_coded *c) {
 }
 
 /// Panels of rows that a call of ingot_coded_sums takes.
-INGOT_INLINE size_t coded_panels(const ingot_coded *c, size_t tokens) {
-  size_t most = coded_is_turned(c) ? CODED_PANELS : 2;
-  return tokens == 1 ? most : tokens == 2 ? most / 2 : 1;
+INGOT_INLINE size_t coded_panels(size_t tokens) {
+  return tokens == 1 ? CODED_PANELS : tokens == 2 ? CODED_PANELS / 2 : 1;
 }
 
 #endif

@@ -6,15 +6,6 @@
 
 #pragma STDC FP_CONTRACT OFF
 
-static float plane_weight(const ingot_coded *c, size_t row, size_t column, unsigned code) {
-  size_t group = column / c->group, at = row * coded_groups(c) + group;
-  float scale = decode_one(c->storage, c->scales, at);
-  if (c->doubled_e2m1) return scale * (float)ggml_e2m1[code];
-  if (!c->biases) return scale * (float)((int)code - (c->zeros ? (int)coded_zero(c, row, group) : c->zero));
-  float product = scale * (float)code;
-  return product + decode_one(c->storage, c->biases, at);
-}
-
 void ingot_coded_panel_scalar(const ingot_coded_panel *p) {
   const ingot_coded *c = p->of.source;
   float weights[DEPTH];
@@ -33,7 +24,7 @@ void ingot_coded_panel_scalar(const ingot_coded_panel *p) {
           (ingot_ggml)c->type, coded_blocks(c, shape, row, p->first), weights, p->depth / shape.weights);
     } else {
       ingot_unpack_scalar(c->bits, coded_codes(c, row, p->first), codes, p->depth);
-      for (size_t l = 0; l < p->depth; l++) weights[l] = plane_weight(c, row, p->first + l, codes[l]);
+      for (size_t l = 0; l < p->depth; l++) weights[l] = coded_weight(c, row, p->first + l, codes[l]);
     }
     for (size_t l = 0; l < p->depth; l++) p->panel[l * PANEL + i] = weights[l];
   }
@@ -42,11 +33,11 @@ void ingot_coded_panel_scalar(const ingot_coded_panel *p) {
 void ingot_coded_sums_scalar(const ingot_coded_sums *s) {
   const ingot_coded *c = s->of.source;
   if (s->of.rows > PANEL) {
-    ingot_coded_sums one = *s, other = *s;
+    ingot_coded_sums one = *s, others = *s;
     one.of.rows = PANEL;
-    other.of.row += PANEL, other.of.rows -= PANEL, other.y += PANEL;
+    others.of.row += PANEL, others.of.rows -= PANEL, others.y += PANEL;
     ingot_coded_sums_scalar(&one);
-    ingot_coded_sums_scalar(&other);
+    ingot_coded_sums_scalar(&others);
     return;
   }
   float panel[DEPTH * PANEL];
@@ -115,7 +106,7 @@ void ingot_multiply_coded(
     ingot_multiply(isa, &p, scratch);
     return;
   }
-  size_t most = coded_panels(c, tokens) * PANEL;
+  size_t most = coded_panels(tokens) * PANEL;
   for (size_t row = 0; row < c->rows; row += most) {
     size_t rows = c->rows - row < most ? c->rows - row : most;
     ingot_coded_sums s = {{c, row, rows}, x, tokens, y + row, c->rows};

@@ -3,6 +3,7 @@
 #define INGOT_VECTOR_CODE_SUMS_H
 
 #include "code_panel.h"
+#include "panel_sums.h"
 
 /// Byte j of words, as floats.
 INGOT_INLINE lanes_f32 code_of(lanes_u32 words, const size_t j) {
@@ -42,7 +43,7 @@ INGOT_INLINE void take_panel(
   else body(false, false)
 
 INGOT_INLINE void put_weights(
-    const code_panel *panel, size_t depth, const bool halved, const bool neighbours, code_fetch fetch, float *out) {
+    const code_panel *panel, size_t depth, const bool halved, const bool neighbours, coded_fetch fetch, float *out) {
   for (size_t b = 0; b < depth / CODE_BLOCK; b++) {
     fetch_some(&fetch);
     const lanes_u32 *codes = panel->codes + 8 * b;
@@ -56,11 +57,11 @@ INGOT_INLINE void put_weights(
   }
 }
 
-static void turned_weights(const ingot_coded_panel *p) {
+static void weights_of_codes(const ingot_coded_panel *p) {
   code_panel panel;
   code_form form = code_form_of(p->of.source);
   take_panel(&p->of, form, p->first, p->depth, &panel);
-  code_fetch fetch = fetch_behind(p->of.source, p->of.row, 1, p->first);
+  coded_fetch fetch = fetch_behind(p->of.source, p->of.row, 1, p->first);
 #define PUT_FORM(halved, neighbours) put_weights(&panel, p->depth, halved, neighbours, fetch, p->panel)
   EACH_FORM(form, PUT_FORM);
 #undef PUT_FORM
@@ -69,10 +70,8 @@ static void turned_weights(const ingot_coded_panel *p) {
 /// Adds what some columns of `count` panels come to for `tokens` tokens to totals (panels, CODED_TOKENS). What is const is a constant.
 INGOT_INLINE void add_codes(
     const code_panel *panels, const float *x, size_t stride, size_t depth, const size_t count, const size_t tokens,
-    const bool halved, const bool neighbours, code_fetch fetch, lanes_f32 *totals) {
+    const bool halved, const bool neighbours, coded_fetch fetch, lanes_f32 *totals) {
   lanes_f32 sums[CODED_PANELS][CODED_TOKENS];
-#define EACH_PANEL _Pragma("clang loop unroll(full)") for (size_t i = 0; i < count; i++)
-#define EACH_TOKEN _Pragma("clang loop unroll(full)") for (size_t t = 0; t < tokens; t++)
   EACH_PANEL EACH_TOKEN sums[i][t] = splat(0);
   for (size_t b = 0; b < depth / CODE_BLOCK; b++) {
     const size_t parts = (halved ? 2 : 1) * b;
@@ -90,60 +89,44 @@ INGOT_INLINE void add_codes(
 #undef ADD
   }
   EACH_PANEL EACH_TOKEN totals[i * CODED_TOKENS + t] = sums[i][t] + totals[i * CODED_TOKENS + t];
-#undef EACH_PANEL
-#undef EACH_TOKEN
 }
 
-static void turned_sums(const ingot_coded_sums *s) {
+static void sums_of_codes(const ingot_coded_sums *s) {
   const ingot_coded *c = s->of.source;
   code_form form = code_form_of(c);
-  size_t columns = c->columns, count = (s->of.rows + PANEL - 1) / PANEL;
+  size_t count = (s->of.rows + PANEL - 1) / PANEL;
   code_panel panels[CODED_PANELS];
-  lanes_f32 totals[CODED_PANELS * CODED_TOKENS];
-  for (size_t i = 0; i < count * CODED_TOKENS; i++) totals[i] = splat(0);
-  for (size_t first = 0; first < columns; first += DEPTH) {
-    size_t depth = columns - first < DEPTH ? columns - first : DEPTH;
-    const float *x = s->x + first;
-    code_fetch fetch = fetch_behind(c, s->of.row, count, first), none = {{NULL}, {0}};
+  coded_totals totals;
+  for (size_t i = 0; i < count * CODED_TOKENS; i++) totals.of[i] = splat(0);
+  for (size_t first = 0; first < c->columns; first += DEPTH) {
+    size_t depth = c->columns - first < DEPTH ? c->columns - first : DEPTH;
     for (size_t p = 0; p < count; p++) {
-      size_t rest = s->of.rows - p * PANEL;
-      ingot_coded_rows of = {c, s->of.row + p * PANEL, rest < PANEL ? rest : PANEL};
+      ingot_coded_rows of = rows_of_panel(&s->of, p);
       take_panel(&of, form, first, depth, &panels[p]);
     }
-    size_t p = 0, t = 0;
-#define SOME(count_, tokens_) \
-    for (; p + count_ <= count && s->tokens == tokens_; p += count_) { EACH_FORM(form, ADD_##count_##_##tokens_); }
-#define ADD(count_, tokens_, halved, neighbours) \
+    coded_fetch all = fetch_behind(c, s->of.row, count, first), none = {{NULL}, {0}};
+#define SOME(count_, tokens_) EACH_FORM(form, SOME_##count_##_##tokens_)
+#define OF_FORM(halved, neighbours, count_, tokens_) \
     add_codes( \
-        panels + p, x + t * columns, columns, depth, count_, tokens_, halved, neighbours, p + t == 0 ? fetch : none, \
-        totals + p * CODED_TOKENS + t)
-#define ADD_4_1(halved, neighbours) ADD(4, 1, halved, neighbours)
-#define ADD_2_1(halved, neighbours) ADD(2, 1, halved, neighbours)
-#define ADD_2_2(halved, neighbours) ADD(2, 2, halved, neighbours)
-#define ADD_1_8(halved, neighbours) ADD(1, 8, halved, neighbours)
-#define ADD_1_4(halved, neighbours) ADD(1, 4, halved, neighbours)
-#define ADD_1_1(halved, neighbours) ADD(1, 1, halved, neighbours)
-#if defined(INGOT_VBMI)
-    SOME(4, 1) SOME(2, 2)
-#else
-    SOME(2, 1)  // more sums would not stay in registers
-#endif
-    for (; p < count; p++) {
-      for (t = 0; t + 8 <= s->tokens; t += 8) EACH_FORM(form, ADD_1_8);
-      for (; t + 4 <= s->tokens; t += 4) EACH_FORM(form, ADD_1_4);
-      for (; t < s->tokens; t++) EACH_FORM(form, ADD_1_1);
-    }
+        panels + panel, s->x + token * c->columns + first, c->columns, depth, count_, tokens_, halved, neighbours, \
+        panel + token == 0 ? all : none, totals.of + panel * CODED_TOKENS + token)
+#define SOME_4_1(halved, neighbours) OF_FORM(halved, neighbours, 4, 1)
+#define SOME_2_1(halved, neighbours) OF_FORM(halved, neighbours, 2, 1)
+#define SOME_2_2(halved, neighbours) OF_FORM(halved, neighbours, 2, 2)
+#define SOME_1_8(halved, neighbours) OF_FORM(halved, neighbours, 1, 8)
+#define SOME_1_4(halved, neighbours) OF_FORM(halved, neighbours, 1, 4)
+#define SOME_1_1(halved, neighbours) OF_FORM(halved, neighbours, 1, 1)
+    CODED_ALL(count, s->tokens, SOME)
 #undef SOME
-#undef ADD
-#undef ADD_4_1
-#undef ADD_2_1
-#undef ADD_2_2
-#undef ADD_1_8
-#undef ADD_1_4
-#undef ADD_1_1
+#undef OF_FORM
+#undef SOME_4_1
+#undef SOME_2_1
+#undef SOME_2_2
+#undef SOME_1_8
+#undef SOME_1_4
+#undef SOME_1_1
   }
-  for (size_t t = 0; t < s->tokens; t++)
-    for (size_t i = 0; i < s->of.rows; i++) s->y[t * s->leading + i] = totals[i / PANEL * CODED_TOKENS + t][i % PANEL];
+  put_totals(&totals, s);
 }
 #undef EACH_CODE
 #undef EACH_FORM

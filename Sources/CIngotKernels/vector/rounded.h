@@ -58,7 +58,7 @@ INGOT_INLINE lanes_i32 splat_integer(int32_t value) { return (lanes_i32)splat(0)
 /// Adds what some blocks of columns come to for `tokens` tokens from `token` on. What is const is a constant.
 INGOT_INLINE void add_rounded(
     const ingot_rounded_sums *s, const code_panel *panel, float *sums_so_far, size_t first, size_t blocks, size_t token,
-    const size_t tokens, const bool halved, const bool offset, const bool wide, code_fetch fetch) {
+    const size_t tokens, const bool halved, const bool offset, const bool wide, coded_fetch fetch) {
   const size_t words = halved ? 4 : 8, each = halved ? 2 : 1;
   size_t columns = s->of.source->columns, all = columns / CODE_BLOCK;
   lanes_f32 totals[ROUNDED_TOKENS];
@@ -97,7 +97,7 @@ INGOT_INLINE void add_tokens(
     const ingot_rounded_sums *s, const code_panel *panels, size_t count, size_t first, size_t blocks,
     const bool halved, const bool offset, const bool wide) {
   size_t t = 0;
-  code_fetch all = fetch_behind(s->of.source, s->of.row, count, first), none = {{NULL}, {0}};
+  coded_fetch all = fetch_behind(s->of.source, s->of.row, count, first), none = {{NULL}, {0}};
 #define SOME(tokens_) \
   for (; t + tokens_ <= s->tokens; t += tokens_) \
     for (size_t p = 0; p < count; p++) \
