@@ -104,7 +104,7 @@ static void sums_of_codes(const ingot_coded_sums *s) {
       ingot_coded_rows of = rows_of_panel(&s->of, p);
       take_panel(&of, form, first, depth, &panels[p]);
     }
-    coded_fetch all = fetch_behind(c, s->of.row, count, first), none = {{NULL}, {0}};
+    coded_fetch all = fetch_near(c, s->of.row, count, first), none = {0};
 #define SOME(count_, tokens_) EACH_FORM(form, SOME_##count_##_##tokens_)
 #define OF_FORM(halved, neighbours, count_, tokens_) \
     add_codes( \

@@ -149,7 +149,7 @@ static void sums_of_floats(const ingot_coded_sums *s) {
       turn_floats(&of, first, depth, &panels[p]);
       some_nan |= panels[p].some_nan;
     }
-    coded_fetch all = fetch_behind(c, s->of.row, count, first), none = {{NULL}, {0}};
+    coded_fetch all = fetch_near(c, s->of.row, count, first), none = {0};
 #define SOME(count_, tokens_) \
     EACH_KIND(c->storage, some_nan, SOME_##count_##_##tokens_)
 #define OF_KIND(kind, count_, tokens_) \

@@ -97,7 +97,7 @@ INGOT_INLINE void add_tokens(
     const ingot_rounded_sums *s, const code_panel *panels, size_t count, size_t first, size_t blocks,
     const bool halved, const bool offset, const bool wide) {
   size_t t = 0;
-  coded_fetch all = fetch_behind(s->of.source, s->of.row, count, first), none = {{NULL}, {0}};
+  coded_fetch all = fetch_behind(s->of.source, s->of.row, count, first), none = {0};
 #define SOME(tokens_) \
   for (; t + tokens_ <= s->tokens; t += tokens_) \
     for (size_t p = 0; p < count; p++) \
