@@ -23,6 +23,14 @@ let withBLAS = Context.environment["INGOT_BLAS"] != nil
 let blas: [Target.Dependency] =
   withBLAS ? [.target(name: "COpenBLAS", condition: .when(platforms: others))] : []
 let blasLinking: [LinkerSetting] = withBLAS ? [.linkedFramework("Accelerate", .when(platforms: apple))] : []
+// Without the server of 'ingot serve', whose packages are a third of what a clean build compiles.
+let withServer = Context.environment["INGOT_WITHOUT_SERVER"] == nil
+let hummingbird: [Package.Dependency] =
+  // None of the traits that bring more packages.
+  withServer
+  ? [.package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1", traits: [])] : []
+let httpServer: [Target.Dependency] =
+  withServer ? [.product(name: "HummingbirdCore", package: "hummingbird")] : []
 let yams = Target.Dependency.product(name: "Yams", package: "Yams")
 let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 
@@ -42,9 +50,7 @@ let package = Package(
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
     .package(url: "https://github.com/jpsim/Yams", from: "6.2.0"),
-    // The HTTP server alone: none of the traits that bring more packages.
-    .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1", traits: []),
-  ],
+  ] + hummingbird,
   targets: [
     .target(
       name: "CIngotKernels",
@@ -101,9 +107,9 @@ let package = Package(
       name: "IngotCommand",
       dependencies: [
         "IngotWorkflows", "IngotServing", "IngotHub", argumentParser,
-        .product(name: "HummingbirdCore", package: "hummingbird"),
-      ],
-      swiftSettings: strict),
+      ] + httpServer,
+      exclude: withServer ? [] : ["Serving/HTTPListener.swift"],
+      swiftSettings: strict + (withServer ? [] : [.define("WITHOUT_SERVER")])),
     .executableTarget(
       name: "ingot-bench",
       dependencies: ["CIngotKernels"] + blas,

@@ -43,37 +43,57 @@ struct Serve: AsyncParsableCommand {
   @OptionGroup var reading: ReadingOptions
   @OptionGroup var work: WorkerOptions
 
-  func run() async throws {
-    Interrupt.handleServing()
-    var control = RunControl()
-    control.workers = work.workers
-    let served = try ServedModel(
-      model, name: name, context: limits.context, cache: running.cache,
-      isFast: running.fast, memory: running.memory?.bytes, chatTemplate: template.chatTemplate,
-      reading: reading.options, control)
-    if let fast = served.fast { Terminal.error(fast.text) }
-    let service = ServingService(served, network.options(limits.scheduling))
-    let listener = HTTPListener(
-      host: network.host, port: network.port, limits: limits.listening, service: service,
-      log: log ? Self.note : nil)
-    if !network.isLoopback && network.keys.isEmpty {
-      Terminal.error("warning: whoever reaches \(network.host) can use the model: --api-key asks for a key")
+  #if WITHOUT_SERVER
+    func run() async throws {
+      throw FormatError(
+        path: "ingot serve", expected: "a command with its server, as scripts/install builds it",
+        found: "one that was built with INGOT_WITHOUT_SERVER set, as scripts/quickstart does")
     }
-    let host = network.host
-    try await listener.run(until: Interrupt.isRequested, patience: .seconds(limits.timeout)) { port in
-      let address = host.contains(":") ? "[\(host)]" : host
-      Terminal.error(
-        "serving \(served.name) at http://\(address):\(port), context \(grouped(served.capacity))")
-    }
-  }
+  #else
+    func run() async throws { try await listen() }
+  #endif
 }
 
-extension Serve {
-  @Sendable private static func note(_ method: String, _ path: String, _ status: Int, _ seconds: Double) {
-    Terminal.error(
-      "\(printable(method, limit: 20)) \(printable(path, limit: 80)) \(status) \(fixed(seconds, 3)) s")
+#if !WITHOUT_SERVER
+  extension Serve {
+    fileprivate func listen() async throws {
+      Interrupt.handleServing()
+      var control = RunControl()
+      control.workers = work.workers
+      let served = try ServedModel(
+        model, name: name, context: limits.context, cache: running.cache,
+        isFast: running.fast, memory: running.memory?.bytes, chatTemplate: template.chatTemplate,
+        reading: reading.options, control)
+      if let fast = served.fast { Terminal.error(fast.text) }
+      let service = ServingService(served, network.options(limits.scheduling))
+      let listener = HTTPListener(
+        host: network.host, port: network.port, limits: limits.listening, service: service,
+        log: log ? Self.note : nil)
+      if !network.isLoopback && network.keys.isEmpty {
+        Terminal.error("warning: whoever reaches \(network.host) can use the model: --api-key asks for a key")
+      }
+      let host = network.host
+      try await listener.run(until: Interrupt.isRequested, patience: .seconds(limits.timeout)) { port in
+        let address = host.contains(":") ? "[\(host)]" : host
+        Terminal.error(
+          "serving \(served.name) at http://\(address):\(port), context \(grouped(served.capacity))")
+      }
+    }
+    @Sendable private static func note(_ method: String, _ path: String, _ status: Int, _ seconds: Double) {
+      Terminal.error(
+        "\(printable(method, limit: 20)) \(printable(path, limit: 80)) \(status) \(fixed(seconds, 3)) s")
+    }
   }
-}
+
+  extension ServingLimitOptions {
+    fileprivate var listening: HTTPListener.Limits {
+      var limits = HTTPListener.Limits()
+      (limits.bodyBytes, limits.connections) = (maxBody.bytes, maxConnections)
+      limits.requestTime = .seconds(requestTime)
+      return limits
+    }
+  }
+#endif
 
 /// Where a server listens, and to whom.
 struct NetworkOptions: ParsableArguments {
@@ -160,13 +180,6 @@ struct ServingLimitOptions: ParsableArguments {
   var scheduling: Scheduler.Limits {
     var limits = Scheduler.Limits()
     (limits.parallel, limits.queue, limits.timeout) = (parallel, maxQueue, .seconds(timeout))
-    return limits
-  }
-
-  var listening: HTTPListener.Limits {
-    var limits = HTTPListener.Limits()
-    (limits.bodyBytes, limits.connections) = (maxBody.bytes, maxConnections)
-    limits.requestTime = .seconds(requestTime)
     return limits
   }
 }
