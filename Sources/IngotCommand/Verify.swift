@@ -208,7 +208,7 @@ struct Verify: AsyncParsableCommand {
           try Terminal.output(verified.text)
         }
         // Last: the next run refuses a page that exists.
-        try page?.write { () throws(FormatError) in VerificationPage(result.json).html }
+        try page?.write { () throws(FormatError) in VerificationPage(verified.json).html }
         complete = verified
       }
     }

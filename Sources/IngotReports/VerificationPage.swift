@@ -30,6 +30,16 @@ public struct VerificationPage {
           """,
         conversations.markup)
     }
+    let answers = AnswerTables(figures: figures)
+    if !answers.isEmpty {
+      page.add(
+        "answers", "Answers", "Answers to prompts with tools",
+        note: """
+          Both models answered the same prompts, each token the most probable one; shares of the prompts with their standard \
+          errors. A call is the same where the tool is and its arguments are equal as JSON.
+          """,
+        answers.markup)
+    }
     page.add(
       "layers", "Layers", "Layer by layer",
       note: """

@@ -66,6 +66,33 @@ import Testing
     #expect(page.all("desc").count == drawings.count, "each drawing says what it is")
   }
 
+  @Test func answersAreShownWhereTheyAreCompared() throws {
+    var report = try Self.report(layers: 2, experts: 4).object!
+    func share(_ count: Int, _ total: Int) -> JSON {
+      [
+        "share": JSON(Double(count) / 40), "standardError": JSON(0.05), "count": JSON(count),
+        "of": JSON(total),
+      ]
+    }
+    func model(_ count: Int) -> JSON {
+      [
+        "called": share(count, 40), "valid": share(count - 1, 40), "expectedTool": share(count - 2, 40),
+        "expectedCall": share(count - 3, 40), "thinkingClosed": share(0, 0), "cutOff": share(4, 40),
+      ]
+    }
+    report["answers"] = [
+      "prompts": 40, "maximumTokens": 256, "original": model(30), "candidate": model(22),
+      "sameTool": share(21, 30), "sameCall": share(14, 30), "sameScript": share(39, 40),
+      "sameAnswer": share(10, 40),
+    ]
+    let page = try PageText(VerificationPage(.object(report)).html)
+    #expect(page.all("h2").count == 8)
+    let cells = page.all("tr").map { $0.text }
+    #expect(cells.contains { $0.contains("calls a tool") && $0.contains("75.0") && $0.contains("55.0") })
+    #expect(cells.contains { $0.contains("same arguments too") && $0.contains("35.0") && $0.contains("30") })
+    #expect(cells.contains { $0.contains("thinking closed") && $0.contains("–") })
+  }
+
   /// Read back from the text by a second way of formatting.
   @Test func figuresAreThoseOfTheReport() throws {
     let page = try PageText(VerificationPage(Self.report(layers: 4, experts: 8)).html)
