@@ -7,7 +7,7 @@ import IngotWorkflows
 
 struct Assemble: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Put the shares of 'ingot quantize', 'ingot calibrate' or 'ingot verify' together.",
+    abstract: "Put the shares of 'ingot quantize', 'calibrate', 'sensitivity' or 'verify' together.",
     usage: """
       ingot assemble <folder> --output <path> [options]
       ingot assemble <folder> [--html <file>] [--max-kld <x>] ...
@@ -20,6 +20,9 @@ struct Assemble: AsyncParsableCommand {
       given here.
       An output that ends in .calib is put together of the shares of 'ingot calibrate --shard': the \
       statistics of all contexts, equal to those of one run but for the rounding of sums.
+      An output that ends in .sens is put together of the shares of 'ingot sensitivity --shard': the bytes of \
+      one run. Plans are chosen by all measurements and run whole here, a quarter of the work or more; model, \
+      texts and calibration file must be where the sensitivity command says.
       Of the shares of 'ingot verify --shard' the report is printed, with the figures of one run, bit for bit; \
       an --output that ends in .json gets what --json prints. Exit code 2: a figure is outside a tolerance \
       given here. Models and texts must be where the verify command says; no weights are read.
@@ -55,6 +58,7 @@ struct Assemble: AsyncParsableCommand {
       return try await assembleVerification()
     }
     guard let output else {
+      try requireArtifact()
       throw ValidationError("Give an --output <path>; only reports of 'ingot verify --shard' need none.")
     }
     guard !report.isUsed else {
@@ -62,13 +66,12 @@ struct Assemble: AsyncParsableCommand {
         "--html, --card, --plan, --candidate and tolerances are for shares of 'ingot verify'.")
     }
     if output.hasSuffix(".calib") { return try assembleCalibration(to: output) }
-    if CalibrationShares.recognizes(folder), !ShareSet.recognizes(folder) {
-      throw ValidationError("\(folder) has shares of statistics: name the output so that it ends in .calib.")
+    if output.hasSuffix(".sens") || (SensitivityShares.recognizes(folder) && output.hasSuffix(".json")) {
+      return try await assembleSensitivity(to: output)
     }
+    try requireArtifact()
     let shares = try ShareSet(folder)
-    guard let arguments = shares.extras[0]["arguments"]?.array?.compactMap(\.string) else {
-      throw FormatError(path: folder, expected: "shares with the command that made them", found: "none")
-    }
+    let arguments = try known(shares.extras[0]["arguments"]?.array?.compactMap(\.string))
     var command = try Quantize.parse(arguments + ["--output", output])
     if let model { command.model = model }
     if let importance { command.importance = importance }
@@ -88,12 +91,36 @@ struct Assemble: AsyncParsableCommand {
     }
   }
 
+  /// Refuses shares of something else than an artifact, which the output's name does not ask for.
+  private func requireArtifact() throws {
+    guard !ShareSet.recognizes(folder) else { return }
+    let others = [
+      (CalibrationShares.recognizes(folder), "statistics", ".calib"),
+      (SensitivityShares.recognizes(folder), "a sensitivity measurement", ".sens"),
+    ]
+    guard let (_, what, suffix) = others.first(where: \.0) else { return }
+    throw ValidationError("\(folder) has shares of \(what): name the output so that it ends in \(suffix).")
+  }
+
+  /// The arguments of the command that made the shares.
+  func known(_ arguments: [String]?) throws(FormatError) -> [String] {
+    guard let arguments else {
+      throw FormatError(path: folder, expected: "shares with the command that made them", found: "none")
+    }
+    return arguments
+  }
+
   /// Refuses a model that is no longer where the shares say.
   func requireModel(_ path: String, _ option: String = "--model") throws(FormatError) {
-    guard Hub.isName(path) || Folder.kind(path) != .nothing else {
+    if Hub.isName(path) { return }
+    try requireThere(path, "the model that the shares were made of", option)
+  }
+
+  /// Refuses a path where nothing is any more.
+  func requireThere(_ path: String, _ what: String, _ option: String) throws(FormatError) {
+    guard Folder.kind(path) != .nothing else {
       throw FormatError(
-        path: path, expected: "the model that the shares were made of",
-        found: "nothing there; say with \(option) where it is now")
+        path: path, expected: what, found: "nothing there; say with \(option) where it is now")
     }
   }
 

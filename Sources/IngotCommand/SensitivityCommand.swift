@@ -23,6 +23,8 @@ struct SensitivityCommand: AsyncParsableCommand {
       Contexts that the calibration file was made of are used for neither, where the texts have others.
       A few contexts are enough, because errors are averaged over tokens. Use text like your own, of \
       several kinds if you can, but not the text you verify with.
+      With --shard i/n it measures the i-th share of the layers, into the folder --output; 'ingot assemble' puts \
+      the shares together to the same bytes as one run, and runs the plans, a quarter of the work or more.
       An interrupted run resumes after the last saved layer when the same command is run again.
       """)
 
@@ -65,6 +67,7 @@ struct SensitivityCommand: AsyncParsableCommand {
     completion: .encoding)
   var reference: String?
 
+  @OptionGroup var sharing: ShareOptions
   @OptionGroup var effort: SensitivityOptions
   @OptionGroup var techniques: TechniqueOptions
 
@@ -82,7 +85,13 @@ struct SensitivityCommand: AsyncParsableCommand {
   @OptionGroup var work: WorkerOptions
   @OptionGroup var json: JSONOption
 
-  func run() async throws {
+  func validate() throws {
+    guard try sharing.share() == nil || !cost else {
+      throw ValidationError("--cost is of the whole run: leave --shard out.")
+    }
+  }
+
+  var request: SensitivityRequest {
     var request = SensitivityRequest(model, texts: texts.selection, to: output)
     request.importance = importance
     request.formats = format
@@ -94,29 +103,39 @@ struct SensitivityCommand: AsyncParsableCommand {
     request.force = force
     request.takeOver = takeOver
     request.reading = reading.options
+    return request
+  }
+
+  func run() async throws {
+    let request = request
     if cost {
       let cost = try request.cost(workers: work.workers)
       print(json.json ? cost.json.text(indented: true) : cost.text)
       return
     }
-    let result = try await Progress.showing("sensitivity", work) { [request] in try await request.run($0) }
+    if let share = try sharing.share() { return try await run(share, request) }
+    show(
+      try await Progress.showing("sensitivity", work) { try await request.run($0) }, isJSON: json.json)
+  }
+
+  func show(_ result: SensitivityResult, isJSON: Bool) {
     let table = SensitivityTable(result.sensitivity)
-    if json.json {
+    if isJSON {
       var object = table.json
-      object["output"] = .string(output)
+      object["output"] = .string(result.output)
       object["seconds"] = JSON(result.seconds)
       object["contexts"] = result.contextsRecord
       print(JSON.object(object).text(indented: true))
-    } else {
-      print(table.text)
-      print(
-        "\(grouped(result.sensitivity.tokens)) tokens in \(grouped(result.contexts)) contexts, plans on "
-          + "\(grouped(result.judgingContexts)) others, \(duration(result.seconds))")
-      if result.seenContexts > 0 {
-        print("left out, since the statistics were made of them: \(grouped(result.seenContexts)) contexts")
-      }
-      print(output)
+      return
     }
+    print(table.text)
+    print(
+      "\(grouped(result.sensitivity.tokens)) tokens in \(grouped(result.contexts)) contexts, plans on "
+        + "\(grouped(result.judgingContexts)) others, \(duration(result.seconds))")
+    if result.seenContexts > 0 {
+      print("left out, since the statistics were made of them: \(grouped(result.seenContexts)) contexts")
+    }
+    print(result.output)
   }
 }
 

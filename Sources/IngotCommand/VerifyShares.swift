@@ -127,10 +127,7 @@ extension Assemble {
       throw ValidationError("--split-size has nothing to do with a report.")
     }
     let shares = try VerificationShares(folder)
-    guard let arguments = shares.arguments else {
-      throw FormatError(path: folder, expected: "shares with the command that made them", found: "none")
-    }
-    var command = try Verify.parse(arguments)
+    var command = try Verify.parse(known(shares.arguments))
     if let model { command.against = model }
     if let candidate = report.candidate { command.candidates = [candidate] }
     try requireModel(command.candidates[0], "--candidate")

@@ -12,6 +12,11 @@ extension WrittenFile {
     case .share: ("ingot quantize", "--shard", "ingot assemble on its folder, with the other shares")
     case .verificationShare:
       ("ingot verify", "--shard", "ingot assemble on its folder, with the other shares")
+    case .sensitivityShare:
+      (
+        "ingot sensitivity", "--shard",
+        "ingot assemble on its folder, with the other shares, to one file that ends in .sens"
+      )
     case .journal:
       ("the command that writes \(figures.first { $0.name == "output" }?.value ?? "it")", "", Self.again)
     case .calibration where figures.contains { $0.name == "share" }:
@@ -60,6 +65,8 @@ extension WrittenFile {
     case .converted: ("ingot convert", "--json", "ingot check on these files")
     case .calibrated:
       ("ingot calibrate", "--json", "the file under \"output\" with ingot quantize --importance")
+    case .shareMade:
+      ("ingot verify or ingot sensitivity", "--shard --json", "ingot assemble on the folder under \"output\"")
     case .logitsPlace: ("ingot logits", "--json", nil)
     case .generation: ("ingot generate", "--json", nil)
     case .fitDecision: ("ingot fit --dry-run", "--json", "ingot fit without --dry-run")

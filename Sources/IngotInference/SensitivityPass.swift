@@ -10,6 +10,10 @@ import IngotTensors
 ///
 /// Beside the groups go models that are quantized throughout, to see what the parts' sum leaves out.
 ///
+/// A pass may measure some layers only: then it has the copies that begin there, and takes the original alone through the others. The
+/// pass that measures the last layer has the embedding, the head and the uniform models too. No copy knows of the others, so what passes
+/// measure of all layers together has the bits of one pass.
+///
 /// Results do not depend on the number of workers.
 public struct SensitivityPass: Sendable {
   /// KL divergence from the original over scored positions, in nats.
@@ -44,21 +48,28 @@ public struct SensitivityPass: Sendable {
   public private(set) var groups: [Role] = []
   private let contexts: [Context]
   private let workers: Workers
+  /// Layers that are measured.
+  private let measured: Range<Int>
   /// The layer that comes next.
   public private(set) var layer: Int
 
   /// - Parameters:
   ///   - reference: the model with every tensor as groups are quantized; of each layer it is asked while the pass is there.
-  ///   - uniform: models that are quantized throughout, likewise.
+  ///   - uniform: models that are quantized throughout, likewise; none where the last layer is not measured.
+  ///   - measured: layers whose copies the pass has; nil for all.
   ///   - states: where an earlier pass ended (`states`), after `layer` layers; nil to begin.
   public init(
     _ model: Model, reference: Model, uniform: [Model], _ contexts: [Context], workers count: Int,
-    layer: Int = 0, states: [[Float]]? = nil
+    measuring measured: Range<Int>? = nil, layer: Int = 0, states: [[Float]]? = nil
   ) throws(FormatError) {
     workers = Workers(count)
     self.contexts = contexts
     self.layer = layer
-    groups = SensitivityPass.groups(model.blueprint, before: layer)
+    let measured = measured ?? model.blueprint.layers.indices
+    self.measured = measured
+    groups = SensitivityPass.groups(model.blueprint, before: layer, measured)
+    let isLast = SensitivityPass.isLast(measured, model.blueprint)
+    precondition(uniform.isEmpty || isLast, "uniform models are of the pass with the last layer")
     func some(_ first: Int, _ count: Int) -> [[Float]]? {
       states.map { Array($0[first * contexts.count..<(first + count) * contexts.count]) }
     }
@@ -75,16 +86,23 @@ public struct SensitivityPass: Sendable {
       for index in groups.indices {
         perturbedRuns.append(try Lane(original.source, contexts, snapshot: some(models + index, 1)!))
       }
-    } else {
+    } else if isLast {
       let embedded = try Lane(try model.replacing(reference) { $0.kind == .embedding }, contexts)
       perturbedRuns = [try Lane(original.source, contexts, snapshot: embedded.snapshot)]
+    } else {
+      perturbedRuns = []
     }
   }
 
+  /// Whether embedding, head and uniform models are measured with these layers: the head's inputs are known behind the last one.
+  private static func isLast(_ measured: Range<Int>, _ blueprint: Blueprint) -> Bool {
+    measured.upperBound == blueprint.layerCount
+  }
+
   /// Groups whose copies have begun before a layer. That of a router stands for the layer without some experts.
-  private static func groups(_ blueprint: Blueprint, before layer: Int) -> [Role] {
-    [Role(.embedding)]
-      + (0..<layer).flatMap { layer in
+  private static func groups(_ blueprint: Blueprint, before layer: Int, _ measured: Range<Int>) -> [Role] {
+    (isLast(measured, blueprint) ? [Role(.embedding)] : [])
+      + measured.clamped(to: 0..<layer).flatMap { layer in
         (kinds(blueprint, layer: layer) + [.router]).map { Role($0, layer: layer) }
       }
   }
@@ -93,15 +111,33 @@ public struct SensitivityPass: Sendable {
   public var states: [[Float]] { original.snapshot + (uniform + perturbedRuns).flatMap(\.snapshot) }
 
   /// Values of each of the states after so many layers.
-  public static func counts(_ model: Model, _ contexts: [Context], uniform: Int, layer: Int) -> [Int] {
+  public static func counts(
+    _ model: Model, _ contexts: [Context], uniform: Int, measuring measured: Range<Int>? = nil, layer: Int
+  ) -> [Int] {
     let each = passStateCounts(model, contexts)
-    return (0..<1 + uniform + groups(model.blueprint, before: layer).count).flatMap { _ in each }
+    let groups = groups(model.blueprint, before: layer, measured ?? model.blueprint.layers.indices)
+    return (0..<1 + uniform + groups.count).flatMap { _ in each }
   }
 
-  /// Takes the original through the next layer, without the copies, and says what went into it.
+  /// Takes everything through the next layer, which is none of those that are measured.
+  public mutating func advance() async throws(FormatError) {
+    precondition(!measured.contains(layer), "a measured layer is observed")
+    // In one go, so that the layer's weights are decoded once for all.
+    var runner = LayerRunner(
+      layer: layer, [original.hand()] + perturbedRuns.indices.map { perturbedRuns[$0].hand() }, workers)
+    try await runner.advance(to: .feedForwardInput)
+    try await runner.feed()
+    original = runner.lanes[0]
+    perturbedRuns = Array(runner.lanes.dropFirst())
+    for index in uniform.indices { try await uniform[index].run(layer: layer, workers) }
+    layer += 1
+  }
+
+  /// Takes the original through the next layer, one that is measured, without the copies, and says what went into it.
   ///
   /// `finish` must follow, with the layer's tensors of the reference and the uniform models at hand.
   public mutating func observe() async throws(FormatError) -> LayerStatistics {
+    precondition(measured.contains(layer), "a layer that is measured")
     begun = original.snapshot
     return try await original.observe(layer: layer, workers)
   }
@@ -116,11 +152,13 @@ public struct SensitivityPass: Sendable {
     experts: [TensorKind: [Double]], dropped: DroppedOutputs
   ) {
     precondition(!begun.isEmpty || contexts.isEmpty, "a layer is observed first")
-    // In one go, so that the layer's weights are decoded once for all.
-    var runner = LayerRunner(layer: layer, perturbedRuns.indices.map { perturbedRuns[$0].hand() }, workers)
-    try await runner.advance(to: .feedForwardInput)
-    try await runner.feed()
-    perturbedRuns = runner.lanes
+    if !perturbedRuns.isEmpty {
+      // In one go, so that the layer's weights are decoded once for all.
+      var runner = LayerRunner(layer: layer, perturbedRuns.indices.map { perturbedRuns[$0].hand() }, workers)
+      try await runner.advance(to: .feedForwardInput)
+      try await runner.feed()
+      perturbedRuns = runner.lanes
+    }
     for index in uniform.indices { try await uniform[index].run(layer: layer, workers) }
     let (source, description) = (original.source, original.blueprint.layers[layer])
     for kind in description.observedTaps.flatMap(\.linears) {
@@ -138,11 +176,11 @@ public struct SensitivityPass: Sendable {
     let dropped = try await whole.dropExperts(layer: layer, workers)
     perturbedRuns.append(whole)
     layer += 1
-    groups = SensitivityPass.groups(original.blueprint, before: layer)
+    groups = SensitivityPass.groups(original.blueprint, before: layer, measured)
     return (errors, dropped)
   }
 
-  /// Divergences of all groups, the head's last, and of the uniform models, once all layers have been passed.
+  /// Divergences of all groups that were measured, the head's last, and of the uniform models, once all layers have been passed.
   public func divergences(reference: Model) async throws(FormatError) -> (
     groups: [(group: Role, divergence: Divergence)], uniform: [Divergence]
   ) {
@@ -151,6 +189,7 @@ public struct SensitivityPass: Sendable {
     for (group, divergence) in zip(groups, try await original.divergences(of: perturbedRuns, workers)) {
       found.append((group, divergence))
     }
+    guard SensitivityPass.isLast(measured, original.blueprint) else { return (found, []) }
     let head = try Lane(
       try original.model.replacing(reference) { $0 == original.model.blueprint.headRole }, contexts,
       snapshot: original.snapshot)

@@ -145,10 +145,7 @@ extension CalibrateRequest {
   /// The file that is written: the share's, in a folder that is made where it is not, or the statistics.
   private func target() throws(FormatError) -> String {
     guard let share else { return output }
-    guard Folder.kind(output) != .file else {
-      throw FormatError(path: output, expected: "a folder for shares", found: "a file")
-    }
-    if Folder.kind(output) == .nothing { try Folder.create(output) }
+    try ShareFiles.makeFolder(output)
     return CalibrationShares.path(share, in: output)
   }
 }

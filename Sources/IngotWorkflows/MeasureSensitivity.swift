@@ -107,10 +107,19 @@ extension SensitivityRequest {
     return (tokens(split.choosing), tokens(split.judging))
   }
 
-  /// - Throws: FormatError for what is wrong with files, a resumable one when the run was stopped; RequestError for formats
-  ///   and encodings that are none.
-  public func run(_ control: RunControl = RunControl()) async throws -> SensitivityResult {
-    let start = ContinuousClock.now
+  /// What a run goes by.
+  struct Sources {
+    let model: Model
+    let choice: SensitivityChoice
+    let statistics: CalibrationStatistics?
+    let split: ContextSplit
+    let inputs: InputFiles
+  }
+
+  /// Reads all but weights, and says what is to be said of it.
+  ///
+  /// - Parameter paths: that the run writes.
+  func sources(apartFrom paths: [String], _ control: RunControl) async throws -> Sources {
     let (source, choice) = try source()
     try await source.requireWholeFiles(control)
     var inputs = InputFiles()
@@ -118,26 +127,81 @@ extension SensitivityRequest {
     inputs.add(model: model)
     for text in texts.paths { inputs.add("a text", text) }
     inputs.add("the calibration file", importance)
-    try inputs.requireApart(output)
-    try OutputKind.sensitivity.requireName(output)
+    for path in paths { try inputs.requireApart(path) }
     let statistics = try statistics(source)
     let split = try texts.contextsApart(Tokenizer(of: source), of: source, from: statistics?.origin)
     if let line = remark(split) { control.warning(line) }
-    // A run that ended between naming the file and forgetting how it came to it goes on.
-    if !SensitivityJournal.exists(beside: output) { try WholeFile.check(output, force: force) }
-    var run = try await SensitivityRun(
-      source, split, choice, importance: importance, statistics, techniques, effort, control)
-    let kept = try SensitivityJournal(
-      output, identity: try identity(source, choice), discard: force, takeOver: takeOver,
-      shouldStop: control.shouldStop)
-    let sensitivity: Sensitivity
-    do throws(FormatError) {
-      sensitivity = try await run.measure(kept)
-      try WholeFile.write(Array(sensitivity.text.utf8), to: output, force: force, again: true, inputs: inputs)
-      kept.end()
-    } catch {
-      throw kept.left(error)
+    return Sources(model: source, choice: choice, statistics: statistics, split: split, inputs: inputs)
+  }
+
+  /// - Throws: FormatError for what is wrong with files, a resumable one when the run was stopped; RequestError for formats
+  ///   and encodings that are none.
+  public func run(_ control: RunControl = RunControl()) async throws -> SensitivityResult {
+    let start = ContinuousClock.now
+    try OutputKind.sensitivity.requireName(output)
+    let sources = try await sources(apartFrom: [output], control)
+    try requireFree(output)
+    let run = try await run(sources, measuring: nil, control)
+    let completion = completion(sources, control)
+    let bytes = sources.model.bytes
+    let sensitivity = try await written(
+      to: output, identity: try identity(sources.model, sources.choice), sources.inputs, control
+    ) { journal throws(FormatError) in
+      let measured = try await run.measure(journal, total: 2 * bytes)
+      return try await completion.complete(measured, path: output, journal, passed: bytes)
+    } content: {
+      Array($0.text.utf8)
     }
+    return result(sensitivity, sources, since: start)
+  }
+
+  /// The pass that measures some layers; nil for all.
+  func run(_ sources: Sources, measuring layers: Range<Int>?, _ control: RunControl)
+    async throws(FormatError) -> SensitivityRun
+  {
+    try await SensitivityRun(
+      sources.model, sources.split.choosing, sources.choice, importance: importance, sources.statistics,
+      techniques, sample: effort.sample, measuring: layers, control)
+  }
+
+  /// What follows when all layers are measured.
+  func completion(_ sources: Sources, _ control: RunControl) -> SensitivityCompletion {
+    SensitivityCompletion(
+      sources.model, sources.split, sources.choice, importance: importance, sources.statistics, techniques,
+      effort, control)
+  }
+
+  /// Refuses what is there already.
+  func requireFree(_ path: String) throws(FormatError) {
+    // A run that ended between naming the file and forgetting how it came to it goes on.
+    if !SensitivityJournal.exists(beside: path) { try WholeFile.check(path, force: force) }
+  }
+
+  /// Makes a result with a journal beside its file, from which the same run resumes, and writes it.
+  ///
+  /// - Parameter identity: what decides the result.
+  func written<Result>(
+    to path: String, identity: JSONObject, _ inputs: InputFiles, _ control: RunControl,
+    make: (SensitivityJournal) async throws(FormatError) -> Result, content: (Result) -> [UInt8]
+  ) async throws(FormatError) -> Result {
+    let journal = try SensitivityJournal(
+      path, identity: identity, discard: force, takeOver: takeOver, shouldStop: control.shouldStop)
+    do throws(FormatError) {
+      let result = try await make(journal)
+      journal.isWriting = true
+      try WholeFile.write(
+        content(result), to: path, force: force, again: true, takeOver: takeOver, inputs: inputs)
+      journal.end()
+      return result
+    } catch {
+      throw journal.left(error)
+    }
+  }
+
+  func result(_ sensitivity: Sensitivity, _ sources: Sources, since start: ContinuousClock.Instant)
+    -> SensitivityResult
+  {
+    let split = sources.split
     return SensitivityResult(
       sensitivity: sensitivity, output: output, contexts: split.choosing.count,
       judgingContexts: split.judging.count,

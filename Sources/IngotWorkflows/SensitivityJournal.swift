@@ -14,6 +14,10 @@ final class SensitivityJournal {
   private(set) var layers: [JSON] = []
   /// Layers that the mixtures have passed.
   private(set) var mixedPlanLayers = 0
+  /// Whether there are states to resume from.
+  private var hasStates: Bool
+  /// Whether the result is being written: its file may have its name already, which the next run must know.
+  var isWriting = false
 
   private static let interval: Duration = .seconds(30)
 
@@ -30,6 +34,7 @@ final class SensitivityJournal {
         return Folder.kind(SensitivityJournal.states(path, key, slot)) == .file
       }
     }
+    hasStates = journal.isContinued
     mixedPlanLayers = SensitivityJournal.last("mixtures", journal.records) ?? 0
     for record in journal.records { layers += record["layers"]?.array ?? [] }
   }
@@ -94,6 +99,7 @@ final class SensitivityJournal {
     record[key] = JSON(slot)
     try journal.add(.object(record))
     try journal.synchronize([file])
+    hasStates = true
     pending = []
     lastWritten = .now
     guard isStopping else { return }
@@ -119,8 +125,8 @@ final class SensitivityJournal {
       return error
     }
     var error = error
-    error.isResumable = !layers.isEmpty || error.cause == .stopped
-    journal.leave()
+    error.isResumable = !layers.isEmpty || hasStates || isWriting || error.cause == .stopped
+    if error.isResumable { journal.leave() } else { end() }
     return error
   }
 }

@@ -9,9 +9,7 @@ extension QuantizeRequest {
   /// The file that is written: the share's, in a folder that is made where it is not, or the artifact.
   func target() throws(FormatError) -> String {
     guard let share else { return output }
-    guard Folder.kind(output) != .file else {
-      throw FormatError(path: output, expected: "a folder for shares", found: "a file")
-    }
+    try ShareFiles.requireFolder(output)
     return share.path(in: output)
   }
 
@@ -27,7 +25,7 @@ extension QuantizeRequest {
     if techniques.rescueOverflow {
       throw RequestError(.rescueOverflow, "it looks at all layers, and is not done by shares")
     }
-    if share != nil, Folder.kind(output) == .nothing { try Folder.create(output) }
+    if share != nil { try ShareFiles.makeFolder(output) }
   }
 
   /// What decides the artifact's bytes, wherever its shares are made: of files names, sizes and some of their bytes.
@@ -35,10 +33,6 @@ extension QuantizeRequest {
     -> JSONObject
   {
     guard share != nil || assembled != nil else { return [:] }
-    var files: JSONObject = [:]
-    for path in source.weightFiles { files[Folder.name(of: path)] = .string(try contentFingerprint(path)) }
-    var sides: JSONObject = [:]
-    for file in source.sideFiles { sides[file.name] = .string(hexDigits(XXH3.hash(file.bytes.span))) }
     var plan = XXH3()
     for tensor in source.tensors {
       guard let assignment = chosen.plan.assignments[tensor.role] else { continue }
@@ -46,8 +40,8 @@ extension QuantizeRequest {
       plan.update(Bytes(Array(line.utf8)).span)
     }
     var facts: JSONObject = [
-      "tool": .string(Tool.name), "format": .string(format.name), "model": .object(files),
-      "side files": .object(sides), "recipe": chosen.provenance, "plan": .string(hexDigits(plan.digest())),
+      "tool": .string(Tool.name), "format": .string(format.name), "model": try source.weightFacts(),
+      "side files": source.sideFacts, "recipe": chosen.provenance, "plan": .string(hexDigits(plan.digest())),
       "dropped experts": chosen.plan.dropped?.json ?? .null,
       "techniques": .array(techniques.identity),
       "allow non-finite": .bool(allowsNonfinite), "source hashes": .bool(writing.hashSource),
@@ -56,20 +50,6 @@ extension QuantizeRequest {
     if let importance { facts["importance"] = .string(try contentFingerprint(importance, whole: true)) }
     return facts
   }
-}
-
-/// What tells a file's content from others on any machine: its size and XXH3-64, of all of it or of its first, middle and last bytes.
-func contentFingerprint(_ path: String, whole: Bool = false) throws(FormatError) -> String {
-  let file = try File(reading: path)
-  let size = try file.size()
-  var hash = XXH3()
-  let starts =
-    whole ? Array(stride(from: 0, to: size, by: 1 << 24)) : [0, size / 2, max(size - (1 << 16), 0)]
-  for start in starts {
-    let bytes = try file.read(min(whole ? 1 << 24 : 1 << 16, size - start), at: start)
-    hash.update(bytes.span)
-  }
-  return "\(size) bytes, \(hexDigits(hash.digest()))"
 }
 
 extension QuantizeRequest {

@@ -13,42 +13,21 @@ import IngotTensors
 public struct VerificationShares: Sendable {
   private let files: ShareFiles
 
-  static let kind = ShareFiles.Kind(
-    isNamed: isNamed, name: name,
-    expected: "files verification-1-of-n\(ShareFile.suffix), as 'ingot verify --shard i/n -o' writes them",
-    whole: "comparison")
-
-  @Sendable private static func isNamed(_ name: String) -> Bool {
-    name.hasPrefix("verification-") && name.hasSuffix(ShareFile.suffix)
-  }
-
-  @Sendable private static func name(_ share: Share) -> String {
-    "verification-\(share.index + 1)-of-\(share.count)\(ShareFile.suffix)"
-  }
-
-  static func path(_ share: Share, in folder: String) -> String { "\(folder)/\(name(share))" }
+  static let kind = ShareFiles.Kind.parts(
+    "verification", command: "ingot verify", whole: "comparison")
 
   /// Whether there are shares of a comparison in a folder.
-  public static func recognizes(_ folder: String) -> Bool {
-    ((try? Folder.names(folder)) ?? []).contains { isNamed($0) }
-  }
+  public static func recognizes(_ folder: String) -> Bool { kind.isIn(folder) }
 
   public var folder: String { files.folder }
   public var count: Int { files.count }
-
-  /// The arguments of the command that made the first share, without those that say where and how fast.
-  package var arguments: [String]? {
-    files.files[0].json["extra"]?["arguments"]?.array?.compactMap(\.string)
-  }
+  package var arguments: [String]? { files.arguments }
 
   /// - Throws: FormatError for shares that are missing, damaged, twice there or of different comparisons, naming what differs.
   public init(_ folder: String) throws(FormatError) { files = try ShareFiles(folder, Self.kind) }
 
   /// Refuses shares of another comparison.
-  func require(_ facts: JSONObject) throws(FormatError) {
-    try ShareFiles.require(
-      .object(files.facts), .object(facts), folder, "this command", of: Self.kind.whole)
-  }
+  func require(_ facts: JSONObject) throws(FormatError) { try files.require(facts) }
 
   /// What was found of all contexts, by shares.
   ///
@@ -116,16 +95,14 @@ extension VerifyRequest {
         found: "\(pair.contexts.count) contexts; use fewer shares or more text")
     }
     let range = Self.range(of: share, pair.contexts.count)
-    guard Folder.kind(folder) != .file else {
-      throw FormatError(path: folder, expected: "a folder for shares", found: "a file")
-    }
+    try ShareFiles.requireFolder(folder)
     var inputs = inputs
     inputs.add(pair.original, "the original")
     inputs.add(pair.candidate, "the candidate")
-    let path = VerificationShares.path(share, in: folder)
+    let path = VerificationShares.kind.path(share, in: folder)
     for end in ["", ShareFile.state] { try inputs.requireApart(path + end) }
     let facts = try sharedFacts(pair)
-    if Folder.kind(folder) == .nothing { try Folder.create(folder) }
+    try ShareFiles.makeFolder(folder)
     if !force, let made = try finished(path, share, facts, pair, takeOver) { return made }
     try WholeFile.check(path, force: force, inputs: inputs)
     for model in [pair.original, pair.candidate] { try await model.requireWholeFiles(control) }
@@ -198,22 +175,10 @@ extension VerifyRequest {
 
   /// What decides the figures, wherever shares are made: of files names, sizes and some of their bytes.
   private func sharedFacts(_ pair: Pair) throws(FormatError) -> JSONObject {
-    func files(_ model: Model) throws(FormatError) -> JSON {
-      var files: JSONObject = [:]
-      for path in model.weightFiles { files[Folder.name(of: path)] = .string(try contentFingerprint(path)) }
-      return .object(files)
-    }
-    var hash = XXH3()
-    for context in pair.contexts {
-      let line =
-        "\(context.text ?? "") \(hexDigits(SeenContexts.hash(context.tokens))) \(context.scoredPositions) "
-        + context.kinds.map(\.rawValue).joined(separator: ",") + "\n"
-      hash.update(Bytes(Array(line.utf8)).span)
-    }
-    return [
-      "tool": .string(Tool.name), "candidate": try files(pair.candidate),
-      "original": try files(pair.original),
-      "contexts": JSON(pair.contexts.count), "tokens of the contexts": .string(hexDigits(hash.digest())),
+    [
+      "tool": .string(Tool.name), "candidate": try pair.candidate.weightFacts(),
+      "original": try pair.original.weightFacts(),
+      "contexts": JSON(pair.contexts.count), "tokens of the contexts": contextFacts(pair.contexts),
       "fast": .bool(isFast), "worst": JSON(worst),
     ]
   }
@@ -223,21 +188,5 @@ extension VerifyShareResult {
   fileprivate init(_ path: String, _ share: Share, _ compared: ComparedContexts, seconds: Double) {
     self.init(
       output: path, share: share, contexts: compared.count, tokens: compared.predictions, seconds: seconds)
-  }
-}
-
-extension WrittenFile {
-  /// A share that is a description behind bytes.
-  static func part(_ path: String) throws(FormatError) -> WrittenFile {
-    let json = try ShareFile.description(path)
-    let facts = json["facts"]
-    return WrittenFile(
-      .verificationShare, tool: facts?["tool"]?.string,
-      model: facts?["candidate"]?.object?.keys.sorted().first,
-      [
-        ("share", "\((json["share"]?.int ?? 0) + 1) of \(json["shares"]?.int ?? 0)"),
-        ("contexts of all shares", facts?["contexts"]?.int.map(grouped)),
-        ("original", facts?["original"]?.object?.keys.sorted().first),
-      ])
   }
 }

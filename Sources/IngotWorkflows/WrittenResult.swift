@@ -74,6 +74,7 @@ extension WrittenFile {
     (.quantized, ["recipe", "files", "replacedNonfinite"]),
     (.converted, ["files", "carried", "rounded"]),
     (.calibrated, ["output", "tokens", "contexts", "coverage"]),
+    (.shareMade, ["output", "share", "shares"]),
     (.logitsPlace, ["file", "shape", "seconds"]),
     (.check, ["ok", "problems", "warnings"]),
     (.conversations, ["conversations"]),
@@ -97,6 +98,7 @@ extension WrittenFile {
     add("bits per weight", json["bitsPerWeight"]?.double.map { fixed($0, 3) })
     add("bytes", count("bytes"))
     add("tokens", count("tokens"))
+    if json["shares"] != nil { add("share", "\(json["share"]?.int ?? 0) of \(json["shares"]?.int ?? 0)") }
     add("tensors", count("tensors") ?? count("tensorCount"))
     add("parameters", json["parameters"]?["total"]?.int.map(grouped))
     add("machine", json["machine"]?["name"]?.string ?? json["machine"]?.string)

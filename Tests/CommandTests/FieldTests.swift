@@ -56,6 +56,7 @@ import Testing
     "convert $NANO -o $OUT/y --decode bf16 --json",
     "calibrate $NANO --text $TEXT --context 32 --chunks 1 -o $OUT/x.calib",
     "sensitivity $NANO --text $TEXT --context 32 --chunks 1 --quick --sample 1 -o $OUT/x.sens",
+    "sensitivity $NANO --text $TEXT --context 32 --chunks 1 --quick --sample 1 --shard 1/2 -o $OUT/measured",
     "sensitivity $NANO --text $TEXT --chunks 1 --cost -o $OUT/x.sens",
     "logits $NANO --tokens $OUT/ids.json -o $OUT/l.safetensors",
     "generate $NANO --raw --prompt The -n 3", "fit $NANO --machine 1GB --dry-run",

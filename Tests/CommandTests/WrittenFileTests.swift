@@ -51,6 +51,24 @@ import Testing
       ["a share of an artifact", "1 of 1", "quantize --shard", "ingot assemble"]
     ),
     ("assemble shares -o z.ingot --json", "", ["what was quantized", "int4"]),
+    (
+      "sensitivity $NANO --text $TEXT --context 32 --chunks 1 --quick --sample 1 --shard 1/1 -o measured --json",
+      "measured/sensitivity-1-of-1.ingotpart",
+      ["a share of a sensitivity measurement", "1 of 1", "sensitivity --shard", "ingot assemble"]
+    ),
+    (
+      "sensitivity $NANO --text $TEXT --context 32 --chunks 1 --quick --sample 1 --shard 1/2 -o half --json",
+      "",
+      ["a share that was made", "1 of 2", "ingot sensitivity", "ingot assemble"]
+    ),
+    (
+      "assemble measured -o again.sens --json", "again.sens",
+      ["sensitivity file", "ingot plan MODEL --sensitivity again.sens"]
+    ),
+    (
+      "verify x.ingot --against $NANO --text $TEXT --context 32 --chunks 1 --shard 1/1 -o compared --json",
+      "compared/verification-1-of-1.ingotpart", ["a share of a verification", "1 of 1", "verify --shard"]
+    ),
     ("quantize $NANO -o mlx --recipe mlx-4bit --json", "mlx/README.md", ["a model card", "m2-nano"]),
     ("convert $NANO -o dense --decode bf16 --json", "", ["what was converted", "ingot check"]),
     (

@@ -163,6 +163,59 @@ import Testing
     }
   }
 
+  /// What a pass shows of some layers, in their order, or of all, and what its runs come to.
+  private func measured(_ model: Model, _ contexts: [Context], _ reference: Model, _ layers: Range<Int>?)
+    async throws -> (
+      layers: [[TensorKind: [Double]]], dropped: [DroppedOutputs], groups: [Role: SensitivityPass.Divergence],
+      uniform: [SensitivityPass.Divergence]
+    )
+  {
+    let all = model.blueprint.layers.indices
+    let isLast = layers.map { $0.upperBound == all.upperBound } ?? true
+    var pass = try SensitivityPass(
+      model, reference: reference, uniform: isLast ? [reference] : [], contexts, workers: 2, measuring: layers
+    )
+    var (shown, dropped): ([[TensorKind: [Double]]], [DroppedOutputs]) = ([], [])
+    for layer in all {
+      if layers?.contains(layer) ?? true {
+        _ = try await pass.observe()
+        let finished = try await pass.finish(reference: reference)
+        shown.append(finished.experts)
+        dropped.append(finished.dropped)
+      } else {
+        try await pass.advance()
+      }
+      // As a run does that is interrupted after each layer.
+      let counts = SensitivityPass.counts(
+        model, contexts, uniform: isLast ? 1 : 0, measuring: layers, layer: pass.layer)
+      #expect(pass.states.map(\.count) == counts)
+      pass = try SensitivityPass(
+        model, reference: reference, uniform: isLast ? [reference] : [], contexts, workers: 1,
+        measuring: layers, layer: pass.layer, states: pass.states)
+    }
+    let (groups, uniform) = try await pass.divergences(reference: reference)
+    return (shown, dropped, Dictionary(uniqueKeysWithValues: groups), uniform)
+  }
+
+  @Test(arguments: cases) func rangesOfLayersAreMeasuredApart(_ name: String) async throws {
+    let model = try model(name)
+    let contexts = try FamilyFixtures.golden(name).contexts
+    let reference = try model.quantized(by: Plan.uniform(Encoding(name: "int4 row sym f32")!, for: model))
+    let whole = try await measured(model, contexts, reference, nil)
+    let count = model.blueprint.layerCount
+    var (layers, groups): ([[TensorKind: [Double]]], [Role: SensitivityPass.Divergence]) = ([], [:])
+    var dropped: [DroppedOutputs] = []
+    let ends = Set([0, 1, count - 1, count]).sorted()
+    for range in zip(ends, ends.dropFirst()).map({ $0..<$1 }) {
+      let part = try await measured(model, contexts, reference, range)
+      layers += part.layers
+      dropped += part.dropped
+      groups.merge(part.groups) { _, _ in fatalError("a group is measured once") }
+      if range.upperBound == count { #expect(part.uniform == whole.uniform) }
+    }
+    #expect(layers == whole.layers && dropped == whole.dropped && groups == whole.groups, "\(name)")
+  }
+
   @Test(arguments: [
     "mixtral-plain", "qwen3_moe-step", "qwen3_moe-raw", "deepseek_v3-plain", "gpt_oss-plain",
     "qwen3_next-long", "phimoe-plain", "gemma4-moe", "llama4-maverick",

@@ -23,19 +23,44 @@ package struct ShareFiles: Sendable {
       self.expected = expected
       self.whole = whole
     }
+
+    /// Shares that are a description behind bytes (`ShareFile`), with names such as `verification-1-of-n`.
+    ///
+    /// - Parameter command: that makes them.
+    package static func parts(_ name: String, command: String, whole: String) -> Kind {
+      Kind(
+        isNamed: { $0.hasPrefix(name + "-") && $0.hasSuffix(ShareFile.suffix) },
+        name: { "\(name)-\($0.index + 1)-of-\($0.count)\(ShareFile.suffix)" },
+        expected: "files \(name)-1-of-n\(ShareFile.suffix), as '\(command) --shard i/n -o' writes them",
+        whole: whole)
+    }
+
+    package func path(_ share: Share, in folder: String) -> String { "\(folder)/\(name(share))" }
+
+    /// Whether there are shares of the kind in a folder.
+    package func isIn(_ folder: String) -> Bool {
+      ((try? Folder.names(folder)) ?? []).contains(where: isNamed)
+    }
   }
 
   package let folder: String
+  private let kind: Kind
   /// Each with what its end says, in the order of the shares.
   package let files: [(path: String, json: JSON)]
   /// What all of them have in common.
   package let facts: JSONObject
   package var count: Int { files.count }
 
+  /// The arguments of the command that made the first share, without those that say where and how fast.
+  package var arguments: [String]? {
+    files[0].json["extra"]?["arguments"]?.array?.compactMap(\.string)
+  }
+
   /// - Throws: FormatError for a folder without shares, shares that are missing, of several numbers, damaged, twice there, or of
   ///   different work, naming what differs.
   package init(_ folder: String, _ kind: Kind) throws(FormatError) {
     self.folder = folder
+    self.kind = kind
     guard Folder.kind(folder) == .folder else {
       throw FormatError(path: folder, expected: "a folder of shares", found: "none")
     }
@@ -88,11 +113,29 @@ package struct ShareFiles: Sendable {
     facts = first!.json["facts"]!.object!
   }
 
+  /// Refuses a file where the folder of shares is to be.
+  package static func requireFolder(_ path: String) throws(FormatError) {
+    guard Folder.kind(path) != .file else {
+      throw FormatError(path: path, expected: "a folder for shares", found: "a file")
+    }
+  }
+
+  /// Makes the folder of shares where there is none.
+  package static func makeFolder(_ path: String) throws(FormatError) {
+    try requireFolder(path)
+    if Folder.kind(path) == .nothing { try Folder.create(path) }
+  }
+
   /// Some numbers with their verb.
   package static func list(_ numbers: [Int]) -> String {
     let shown = numbers.prefix(12).map(String.init).joined(separator: ", ")
     return numbers.count > 12
       ? "\(shown) and \(numbers.count - 12) more are" : shown + (numbers.count == 1 ? " is" : " are")
+  }
+
+  /// Refuses shares of other work than a command's.
+  package func require(_ facts: JSONObject) throws(FormatError) {
+    try ShareFiles.require(.object(self.facts), .object(facts), folder, "this command", of: kind.whole)
   }
 
   /// Refuses facts that differ, naming the first that does.

@@ -36,7 +36,7 @@ FORMATS = {
 
 # (file, text of the line or a part of it, reason)
 ALLOWED_KINDS = [
-    ("IngotWorkflows/SensitivityRun.swift", ".router", "perturbed routers are reported by layer, not as a group of linear layers"),
+    ("IngotWorkflows/SensitivityCompletion.swift", ".router", "perturbed routers are reported by layer, not as a group of linear layers"),
     ("IngotWorkflows/SequentialRun.swift", ".routerBias", "what BiasRefit refits takes the place of the tensor"),
     ("IngotInference/MatchedExperts.swift", "(.router, layer", "the rows by which experts of two models are matched"),
     ("IngotInference/SensitivityPass.swift", "[.router]", "a group of perturbed runs that no linear layer has"),

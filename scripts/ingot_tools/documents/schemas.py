@@ -41,6 +41,8 @@ RUNS: list[tuple[str, int, str]] = [
     ("quantize", 0, "ingot assemble artifacts -o together.ingot --json"),
     ("sensitivity-cost", 0, f"ingot sensitivity MODEL {TEXT} --chunks 1 --cost -o x.sens --json"),
     ("sensitivity", 0, f"ingot sensitivity MODEL {TEXT} {MEASURED} -o x.sens --json"),
+    ("sensitivity-share", 0, f"ingot sensitivity MODEL {TEXT} {MEASURED} --shard 1/1 -o sensitivities --json"),
+    ("sensitivity", 0, "ingot assemble sensitivities -o together.sens --json"),
     ("plan-sensitivity", 0, "ingot plan MODEL --sensitivity x.sens --bits 4 -o plan.json --json"),
     ("plan-sensitivity", 0, "ingot plan MODEL --plan plan.json --json"),
     ("plan-sensitivity", 0, "ingot plan MODEL --sensitivity x.sens --bits 2.5 --allow-drop 2 -o fewer.json --json"),

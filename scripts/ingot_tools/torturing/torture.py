@@ -98,6 +98,9 @@ def targets(model, rig, short):
     parts = rig.fresh("parts-of-statistics")
     for number in (1, 2):
         subprocess.run([rig.ingot, "calibrate", model, *context, "--shard", f"{number}/2", "-o", parts], check=True, stdout=subprocess.DEVNULL)
+    measurements = rig.fresh("shares-of-sensitivities")
+    for number in (1, 2):
+        subprocess.run([rig.ingot, "sensitivity", model, *context, "--shard", f"{number}/2", "-o", measurements], check=True, stdout=subprocess.DEVNULL)
     others = [
         Target("calibrate", ["calibrate", model, *context], "x.calib", grows=True),
         # What is read can fail as well.
@@ -106,6 +109,8 @@ def targets(model, rig, short):
         Target("a share of a verification", ["verify", int4, "--against", model, *context, "--shard", "2/3"], "shares", grows=True),
         Target("assembling shares", ["assemble", shares], "x.ingot"),
         quantize("by GPTQ", "int4", "x.ingot", "--importance", evidence),
+        Target("a share of sensitivities", ["sensitivity", model, *context, "--shard", "2/2"], "shares", grows=True),
+        Target("assembling sensitivities", ["assemble", measurements], "y.sens", grows=True),
         Target("assembling statistics", ["assemble", parts], "y.calib", grows=True),
         Target("sensitivity", ["sensitivity", model, *context], "x.sens", grows=True),
         Target("reading SafeTensors", ["quantize", "{place}/source", "--recipe", "int4"], "x.ingot", source=model),
