@@ -75,6 +75,7 @@ GROUPS = (
         Subcommand("bench-gptq", "benching.bench_gptq", "what GPTQ costs at MiniMax-M2's shapes"),
         Subcommand("bench-memory", "benching.bench_memory", "decoding a model larger than memory next to the disk's rate"),
         Subcommand("bench-hub", "benching.bench_hub", "rates of conversions from the Hub"),
+        Subcommand("compare-http", "benching.compare_http", "libcurl and async-http-client side by side"),
         Subcommand("clusters", "clusters.command", "large models on clusters, by simulation with measured costs"),
         Subcommand("ablation", "figures.ablation", "what each technique of calibration gains"),
         Subcommand("ablation-sizes", "figures.ablation_sizes", "the same at sizes of 2 to 4 bits"),
