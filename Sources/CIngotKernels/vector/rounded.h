@@ -55,15 +55,20 @@ INGOT_INLINE lanes_i32 add_bytes(lanes_i32 sums, lanes_u32 codes, int32_t x, con
 
 INGOT_INLINE lanes_i32 splat_integer(int32_t value) { return (lanes_i32)splat(0) + value; }
 
-/// Adds what some blocks of columns come to for `tokens` tokens from `token` on. What is const is a constant.
+/// Adds what some blocks of columns of `count` panels, from number `panel` on, come to for `tokens` tokens from `token` on. What is const is a constant.
 INGOT_INLINE void add_rounded(
-    const ingot_rounded_sums *s, const code_panel *panel, float *sums_so_far, size_t first, size_t blocks, size_t token,
-    const size_t tokens, const bool halved, const bool offset, const bool wide, coded_fetch fetch) {
+    const ingot_rounded_sums *s, const code_panel *panels, size_t panel, size_t first, size_t blocks, size_t token,
+    const size_t count, const size_t tokens, const bool halved, const bool offset, const bool wide, coded_fetch fetch) {
   const size_t words = halved ? 4 : 8, each = halved ? 2 : 1;
   size_t columns = s->of.source->columns, all = columns / CODE_BLOCK;
   lanes_f32 totals[ROUNDED_TOKENS];
 #define EACH_TOKEN _Pragma("clang loop unroll(full)") for (size_t t = 0; t < tokens; t++)
-  EACH_TOKEN totals[t] = first == 0 ? splat(0) : load_lanes(sums_so_far + (token + t) * PANEL);
+#define EACH_SUM \
+  _Pragma("clang loop unroll(full)") for (size_t i = 0; i < count; i++) \
+    _Pragma("clang loop unroll(full)") for (size_t t = 0, place = i * tokens; t < tokens; t++, place++)
+  float *so_far = s->totals + (panel * s->tokens + token) * PANEL;
+  panels += panel;
+  EACH_SUM totals[place] = first == 0 ? splat(0) : load_lanes(so_far + (i * s->tokens + t) * PANEL);
   const size_t width = blocks * CODE_BLOCK;
   const int8_t *x = rounded_codes(&s->x, s->tokens, columns, token, first);
   const float *steps = s->x.steps + token * all + first / CODE_BLOCK;
@@ -72,39 +77,46 @@ INGOT_INLINE void add_rounded(
   for (size_t p = 0; p < blocks * each; p++) {
     lanes_i32 sums[ROUNDED_TOKENS];
     if (p % each == 0) fetch_some(&fetch);
-    EACH_TOKEN sums[t] = splat_integer(starts[t * all * each + p]);
+    EACH_SUM sums[place] = splat_integer(starts[t * all * each + p]);
     _Pragma("clang loop unroll(full)") for (size_t q = 0; q < words; q++) {
-      lanes_u32 codes = panel->codes[p * words + q];
-      EACH_TOKEN {
-        int32_t four;
-        memcpy(&four, x + t * width + (p * words + q) * 4, 4);
-        sums[t] = add_bytes(sums[t], codes, four, wide);
-      }
+      int32_t four[ROUNDED_TOKENS];
+      EACH_TOKEN memcpy(four + t, x + t * width + (p * words + q) * 4, 4);
+      EACH_SUM sums[place] = add_bytes(sums[place], panels[i].codes[p * words + q], four[t], wide);
     }
-    EACH_TOKEN {
-      lanes_f32 scale = panel->scales[p] * splat(steps[t * all + p / each]);
-      totals[t] = __builtin_elementwise_fma(scale, __builtin_convertvector(sums[t], lanes_f32), totals[t]);
+    EACH_SUM {
+      lanes_f32 scale = panels[i].scales[p] * splat(steps[t * all + p / each]);
+      totals[place] = __builtin_elementwise_fma(scale, __builtin_convertvector(sums[place], lanes_f32), totals[place]);
       if (offset)
-        totals[t] = __builtin_elementwise_fma(panel->offsets[p], splat(part_sums[t * all * each + p]), totals[t]);
+        totals[place] =
+            __builtin_elementwise_fma(panels[i].offsets[p], splat(part_sums[t * all * each + p]), totals[place]);
     }
   }
-  EACH_TOKEN store_lanes(sums_so_far + (token + t) * PANEL, totals[t]);
+  EACH_SUM store_lanes(so_far + (i * s->tokens + t) * PANEL, totals[place]);
 #undef EACH_TOKEN
+#undef EACH_SUM
 }
 
-/// Some panels, one after the other, so that the activations of a few tokens serve all.
+/// Some panels, so that the activations of a few tokens serve all.
 INGOT_INLINE void add_tokens(
     const ingot_rounded_sums *s, const code_panel *panels, size_t count, size_t first, size_t blocks,
     const bool halved, const bool offset, const bool wide) {
-  size_t t = 0;
+  size_t t = 0, p = 0;
   coded_fetch all = fetch_behind(s->of.source, s->of.row, count, first), none = {0};
-#define SOME(tokens_) \
-  for (; t + tokens_ <= s->tokens; t += tokens_) \
-    for (size_t p = 0; p < count; p++) \
-      add_rounded( \
-          s, panels + p, s->totals + p * s->tokens * PANEL, first, blocks, t, tokens_, halved, offset, wide, \
-          t + p == 0 ? all : none);
-  SOME(8) SOME(4) SOME(2) SOME(1)
+#define SOME(count_, tokens_) \
+  add_rounded(s, panels, p, first, blocks, t, count_, tokens_, halved, offset, wide, t + p == 0 ? all : none)
+#if defined(INGOT_VNNI)
+  // Half the loads of one panel with eight tokens.
+  for (; t + 4 <= s->tokens && count > 1; t += 4) {
+    for (p = 0; p + 2 <= count; p += 2) SOME(2, 4);
+    if (p < count) SOME(1, 4);
+  }
+#endif
+  for (; t + 8 <= s->tokens; t += 8)
+    for (p = 0; p < count; p++) SOME(1, 8);
+  for (; t + 4 <= s->tokens; t += 4)
+    for (p = 0; p < count; p++) SOME(1, 4);
+  for (; t < s->tokens; t++)
+    for (p = 0; p < count; p++) SOME(1, 1);
 #undef SOME
 }
 
