@@ -41,7 +41,7 @@ struct Check: AsyncParsableCommand {
       ]
       print(result.text(indented: true))
     } else if report.problems.isEmpty {
-      print("ok: \(grouped(report.tensors)) tensors, \(grouped(report.bytes)) bytes")
+      print("ok: \(grouped(report.tensors)) tensors, \(grouped(report.bytes)) bytes checked")
     } else {
       for problem in report.problems {
         let tensor = problem.tensor.map { " tensor '\(printable($0))':" } ?? ""

@@ -231,7 +231,7 @@ struct Inspect: ParsableCommand {
     }
     table.add([
       "bytes",
-      "\(grouped(summary.bytes)), \(fixed(8 * Double(summary.bytes) / Double(summary.total), 3)) bits per weight",
+      "\(grouped(summary.bytes)) of tensors, \(fixed(8 * Double(summary.bytes) / Double(summary.total), 3)) bits per weight",
     ])
     print(String(table.text.drop { $0.isNewline }))
     var roles = Table(["\nrole", "tensors", "parameters", "share", "bytes", "stored as"], left: [0, 5])

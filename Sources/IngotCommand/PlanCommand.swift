@@ -218,7 +218,7 @@ struct PlanCommand: ParsableCommand {
 
       recipe \(plan.name): \(fixed(bits, 3)) bits per weight
       source \(grouped(model.bytes)) bytes of tensors (\(decimal(model.bytes)))
-      output \(grouped(bytes)) bytes (\(decimal(bytes)), \(fixed(100 * Double(bytes) / Double(model.bytes), 1)) % of the source)
+      output \(grouped(bytes)) bytes in files (\(decimal(bytes)), \(fixed(100 * Double(bytes) / Double(model.bytes), 1)) % of the source)
       """)
     for fallback in fallbacks { print(fallback.line) }
   }

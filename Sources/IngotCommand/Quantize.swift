@@ -92,7 +92,7 @@ struct Quantize: AsyncParsableCommand {
       """
       \(files.count == 1 ? files[0] : "\(files.count) files from \(files[0])")
       \(result.planKind) \(result.plan), \(fixed(result.bitsPerWeight, 3)) bits per weight, \
-      \(grouped(result.written.bytes)) bytes \
+      \(grouped(result.written.bytes)) bytes in files \
       (\(fixed(100 * Double(result.written.bytes) / Double(result.sourceBytes), 1)) % of \(decimal(result.sourceBytes)))
       \(duration(result.seconds)), \
       \(decimal(Int(Double(result.sourceBytes) / max(result.seconds, 1e-3)))) of source a second

@@ -21,10 +21,11 @@ extension OutputErrors {
   /// How many experts the table names.
   private static let named = 5
 
-  /// Mean and largest by part, and the experts that come off worst.
+  /// Root mean square and largest by part, and the experts that come off worst: lengths of errors as shares of the outputs', as
+  /// `verify` has them, where `all` has energies.
   package var table: String {
     let (expected, measured) = all
-    var table = Table(["output error", "tensors", "mean", "largest", "at"], left: [0, 4])
+    var table = Table(["error of outputs", "tensors", "RMS", "largest", "at"], left: [0, 4])
     let parts = Dictionary(grouping: expected, by: \.key.kind)
     for part in TensorKind.known {
       guard let worst = parts[part]?.max(by: { ($0.value, "\($1.key)") < ($1.value, "\($0.key)") }) else {
@@ -55,7 +56,7 @@ extension OutputErrors {
     return table.text + "\n" + experts.text
   }
 
-  private func percent(_ share: Double) -> String { fixed(100 * share, 4) + " %" }
+  private func percent(_ energy: Double) -> String { fixed(100 * max(energy, 0).squareRoot(), 3) + " %" }
 
   private func place(_ role: Role) -> String {
     guard let layer = role.layer else { return "" }

@@ -138,8 +138,8 @@ def trimmed(lines: list[str]) -> list[str]:
 
 # What a page has, what is printed, and whether that fits.
 CASES: list[tuple[str, str, bool]] = [
-    ("ok: 139 tensors, 4,373,283 bytes", "ok: 139 tensors, 4,373,283 bytes", True),
-    ("ok: 139 tensors, 4,373,283 bytes", "ok: 139 tensors, 4,373,284 bytes", False),
+    ("ok: 139 tensors, 4,373,283 bytes checked", "ok: 139 tensors, 4,373,283 bytes checked", True),
+    ("ok: 139 tensors, 4,373,283 bytes checked", "ok: 139 tensors, 4,373,284 bytes checked", False),
     ("all  0.04952  79.510 %", "all   0.04949 79.412 %", True),
     ("all  0.04952  79.510 %", "all   0.06000 79.412 %", False),
     ("2,040 predictions scored, 0.8 s", "2,040 predictions scored, 12.3 s", True),
