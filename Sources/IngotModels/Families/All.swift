@@ -44,5 +44,6 @@ extension Family {
     .gemma4,
     .gemma4MoE,
     .llama4,
+    .smolLM3,
   ]
 }

@@ -78,7 +78,7 @@ extension Family {
 
 extension DecoderConfig {
   /// Which layers rotate: `no_rope_layers` has 1 for them; without that, all but every so many.
-  fileprivate func rotatedLayers() throws(FormatError) -> [Bool] {
+  func rotatedLayers() throws(FormatError) -> [Bool] {
     let key = "no_rope_layers"
     let given = config[key]?.array ?? []
     guard !given.isEmpty || config[key] == nil || config[key]?.array != nil else {

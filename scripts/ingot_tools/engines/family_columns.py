@@ -77,13 +77,16 @@ MORE = {
     "gguf": GGUF_FAMILIES,
     "mlx": {"deepseek_v2", "deepseek_v3", "deepseek_v32", "kimi_k2", "kimi_k25", "glm4_moe", "glm4_moe_lite",
             "glm_moe_dsa", "gpt_oss", "qwen2_moe", "olmoe", "granitemoe", "qwen3_next", "qwen3_5", "qwen3_5_moe",
-            "gemma2", "gemma3", "minimax_m3"},
-    "safetensors": {"gpt_oss", "granitemoe"},
+            "gemma2", "gemma3", "minimax_m3", "smollm3"},
+    "safetensors": {"gpt_oss", "granitemoe", "smollm3"},
+    "compressed-tensors": {"smollm3"},
+    "gptq": {"smollm3"},
+    "awq": {"smollm3"},
 }
 # --short: one case of each of those in one column.
 SHORT = [*(("gguf q8_0", case) for case in ONE_EACH_GGUF), ("mlx int4 g32", "deepseek_v3-even"), ("mlx int4 g32", "qwen3_next-even"), ("mlx f32", "kimi_k25-int4"),
          ("mlx f32", "gpt_oss-mxfp4"), ("mlx f32", "qwen3_5_moe-fused"),
-         ("safetensors f32", "gpt_oss-plain"), ("safetensors f32", "granitemoe-tied")]
+         ("mlx int4 g32", "smollm3-plain"), ("safetensors f32", "gpt_oss-plain"), ("safetensors f32", "granitemoe-tied")]
 # What other converters make of those.
 FOREIGN_MORE = [*ONE_EACH_GGUF, "deepseek_v2-groups", "deepseek_v32-plain", "glm4_moe-norm", "gpt_oss-mxfp4",
                 "qwen2_moe-norm", "qwen3_5-dense",

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from ingot_tools.reference.family_base import Case, Sizes, common
 from ingot_tools.reference.family_cases_gemma import gemma2, gemma3, gemma4
-from ingot_tools.reference.family_cases_gqa import llama, minimax_m2, mistral, mixtral, qwen2, qwen3, qwen3_moe
+from ingot_tools.reference.family_cases_gqa import llama, minimax_m2, mistral, mixtral, qwen2, qwen3, qwen3_moe, smollm3
 from ingot_tools.reference.family_cases_hybrid import minimax, qwen3_5, qwen3_next
 from ingot_tools.reference.family_cases_mla import deepseek_v2, deepseek_v3, glm4_moe_lite, kimi_k2
 from ingot_tools.reference.family_cases_moe import glm4_moe, gpt_oss, granitemoe, llama4, olmoe, phimoe, qwen2_moe
@@ -49,6 +49,7 @@ FAMILIES: dict[str, Callable[[Sizes], list[Case]]] = {
     "minimax_m3": minimax_m3,
     "gemma4": gemma4,
     "llama4": llama4,
+    "smollm3": smollm3,
     "unknown": unknown,
 }
 

@@ -86,6 +86,36 @@ def qwen3(sizes: Sizes) -> list[Case]:
     ]
 
 
+def smollm3(sizes: Sizes) -> list[Case]:
+    # The class has no head_dim of its own, but takes one.
+    plain = square(sizes.of("smollm3", hidden=96, layers=5))
+    odd = sizes.of("smollm3-odd", hidden=60, heads=9, head_dim=20, width=100, layers=3, vocabulary=263)
+    mixed = sizes.of("smollm3-window", hidden=72, head_dim=16, width=64, layers=3, tokens=40)
+    rotates = [i % 2 for i in range(odd.layers)]
+    window = {"use_sliding_window": True, "sliding_window": mixed.window, "no_rope_layer_interval": 2}
+    yarn = rope(5000000.0, "yarn", factor=4.0, original_max_position_embeddings=128)
+
+    def omit(*more: str) -> Legacy:
+        return Legacy(omit=("layer_types", *more))
+
+    def config(s: Shape, theta: float, **more: Any) -> Config:
+        return common(s, theta, pad_token_id=0, **more)
+
+    return [
+        # Old files may leave out what the class has by default.
+        Case("smollm3-plain", "smollm3", plain, config(plain, 2000000.0, tie_word_embeddings=True),
+             legacy=omit("head_dim", "rope_theta", "no_rope_layers", "no_rope_layer_interval", "tie_word_embeddings"),
+             differs=({"no_rope_layer_interval": 5}, rope(10000.0))),
+        Case("smollm3-bias", "smollm3", odd,
+             config(odd, 10000.0, attention_bias=True, mlp_bias=True, no_rope_layers=rotates) | yarn,
+             dtype="bfloat16", legacy=omit("no_rope_layer_interval"),
+             differs=({"no_rope_layers": [1 - i for i in rotates]}, rope(5000000.0))),
+        Case("smollm3-window", "smollm3", mixed, config(mixed, 5000000.0, **window), legacy=omit("no_rope_layers"),
+             differs=({"use_sliding_window": False}, {"no_rope_layer_interval": 3},
+                      {"sliding_window": mixed.window + 1})),
+    ]
+
+
 def mixtral(sizes: Sizes) -> list[Case]:
     plain = sizes.of("mixtral", hidden=96, head_dim=16, width=32, experts=5, top_k=2, expert_width=32)
     odd = sizes.of("mixtral-odd", hidden=60, head_dim=20, experts=5, top_k=2, expert_width=44,
